@@ -1,0 +1,39 @@
+//! Talking to the host: hints, and what became of them.
+
+use crate::env::Env;
+use crate::events::Event;
+use pvqspin_abi::{Cpu, Hint, RunSample, Status};
+
+/// A hint that names `cpu` as it is now.
+pub(crate) fn hint_for<E: Env>(cpu: Cpu) -> Hint {
+    Hint {
+        cpu,
+        generation: E::run_sample(cpu).generation(),
+    }
+}
+
+/// Lends this pCPU to `cpu`, or to whom it waits for. `sample` is what the caller saw of it: if it
+/// has run since, the host drops the request.
+pub(crate) fn yield_to<E: Env>(why: Event, cpu: Cpu, sample: RunSample) -> Status {
+    let nodes = E::nodes(E::cpu());
+    nodes.count(why);
+    let status = E::yield_to(Hint {
+        cpu,
+        generation: sample.generation(),
+    });
+    nodes.count(match status {
+        Status::Ran => Event::YieldRan,
+        Status::AlreadyRunning => Event::YieldAlreadyRunning,
+        Status::Stale => Event::YieldStale,
+        Status::Refused => Event::YieldRefused,
+    });
+    status
+}
+
+/// Whether a caller that got this status should leave the host alone for a while.
+///
+/// After `Ran` the world has moved on, and after `Stale` the caller's picture of it was old: both
+/// are reasons to look again at once.
+pub(crate) const fn should_back_off(status: Status) -> bool {
+    matches!(status, Status::AlreadyRunning | Status::Refused)
+}

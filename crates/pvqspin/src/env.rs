@@ -1,0 +1,188 @@
+//! The world as the lock sees it: one trait, implemented once for each environment.
+//!
+//! The slow path never looks at a clock, a register or a hypervisor by itself. It asks [`Env`],
+//! whose functions are all static, because a kernel finds its CPU in a register and has nothing
+//! to pass in. Bare metal implements the first three and leaves the rest, which then compile to
+//! nothing; a guest adds the paravirtual ones; a simulator can stop a virtual CPU in every one.
+//!
+//! Because [`Env::spin_until`] is the *only* way to wait, and everything paravirtual passes
+//! through here, an environment sees all that a lock does without instrumented atomics.
+
+use crate::nodes::CpuNodes;
+use pvqspin_abi::{Cpu, Hint, RunSample, Status};
+
+/// How long [`Env::spin_until`] may try.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Budget(u32);
+
+impl Budget {
+    /// Until the condition holds, however long that takes.
+    pub const FOREVER: Self = Self(u32::MAX);
+
+    /// About so many nanoseconds of the caller's own time. Environments without a clock round.
+    #[must_use]
+    pub const fn ns(ns: u32) -> Self {
+        Self(ns)
+    }
+
+    /// The nanoseconds, or `None` for [`FOREVER`](Self::FOREVER).
+    #[must_use]
+    #[inline]
+    pub const fn get(self) -> Option<u32> {
+        if self.0 == u32::MAX {
+            None
+        } else {
+            Some(self.0)
+        }
+    }
+}
+
+/// The instants at which a preemption hurts most. See [`Env::checkpoint`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Point {
+    /// About to join: nothing is published yet. Peers: before the first contended attempt.
+    Joining,
+    /// Joined: the tail names this CPU, and nothing links it yet. A wait counts from here.
+    Joined,
+    /// Linked behind the predecessor, the wait-for edge published.
+    Linked,
+    /// The wish to be kicked is published; the halt comes next.
+    Halting,
+    /// The lock is held. In locks that name the holder elsewhere: before it is named.
+    Taken,
+    /// The lock is free again; the next in line was neither kicked nor yielded to.
+    Released,
+    /// In the fallback, with no queue node to wait on.
+    Fallback,
+}
+
+impl Point {
+    /// Every point, in the order of the slow path.
+    pub const ALL: [Self; 7] = [
+        Self::Joining,
+        Self::Joined,
+        Self::Linked,
+        Self::Halting,
+        Self::Taken,
+        Self::Released,
+        Self::Fallback,
+    ];
+}
+
+/// An environment in which the lock runs.
+///
+/// # Contract
+///
+/// - [`cpu`](Self::cpu) is constant while a lock is being taken or is held: preemption by *this*
+///   kernel's scheduler must be off, as for every spinlock. Preemption by a hypervisor is what
+///   the lock is for.
+/// - [`nodes`](Self::nodes) returns the same place for the same CPU, always, and different places
+///   for different CPUs. An implementation that breaks this breaks mutual exclusion; it cannot
+///   cause undefined behaviour in this crate, which touches nodes through atomics only.
+/// - [`halt`](Self::halt) may return at any time, for any reason; the lock looks again.
+/// - A [`kick`](Self::kick) of a CPU that has not halted yet must end its next halt.
+///
+/// # Examples
+///
+/// Bare metal, one CPU (a real kernel reads the number from a register, and has an array):
+///
+/// ```
+/// use pvqspin::{Budget, Cpu, CpuNodes, Env};
+///
+/// struct BareMetal;
+/// static NODES: CpuNodes = CpuNodes::new();
+///
+/// impl Env for BareMetal {
+///     fn cpu() -> Cpu {
+///         Cpu::new(0).unwrap()
+///     }
+///     fn nodes(_cpu: Cpu) -> &'static CpuNodes {
+///         &NODES
+///     }
+///     fn spin_until(mut condition: impl FnMut() -> bool, _budget: Budget) -> bool {
+///         while !condition() {
+///             core::hint::spin_loop();
+///         }
+///         true
+///     }
+/// }
+///
+/// static LOCK: pvqspin::Mutex<u32, BareMetal, pvqspin::Native> = pvqspin::Mutex::new(0);
+/// *LOCK.lock() += 1;
+/// assert_eq!(*LOCK.lock(), 1);
+/// ```
+pub trait Env: Sized + 'static {
+    /// The virtual CPU that executes this.
+    fn cpu() -> Cpu;
+
+    /// The queue nodes of a CPU. It may belong to any CPU that ever took part.
+    fn nodes(cpu: Cpu) -> &'static CpuNodes;
+
+    /// Spins until `condition` holds or the budget is gone; says whether it held.
+    ///
+    /// The condition reads memory that other CPUs write, and has no side effect. It must be tried
+    /// at least once.
+    fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool;
+
+    /// What `cpu` was doing a moment ago. Without a host: running.
+    #[inline]
+    fn run_sample(cpu: Cpu) -> RunSample {
+        let _ = cpu;
+        RunSample::RUNNING
+    }
+
+    /// Whether any runnable virtual CPU has to wait for a pCPU. Without a host: no.
+    #[inline]
+    fn pressure() -> bool {
+        false
+    }
+
+    /// Publishes whom this CPU waits for, and returns whom it waited for before (an interrupt
+    /// handler that waits puts the interrupted wait back).
+    #[inline]
+    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
+        let _ = cpu;
+        None
+    }
+
+    /// Whom `cpu` published that it waits for.
+    #[inline]
+    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
+        let _ = cpu;
+        None
+    }
+
+    /// Stops this CPU until it is kicked, and asks the host to run the hinted one.
+    #[inline]
+    fn halt(hint: Option<Hint>) {
+        let _ = hint;
+    }
+
+    /// Ends the halt of `cpu`, or its next one.
+    #[inline]
+    fn kick(cpu: Cpu) {
+        let _ = cpu;
+    }
+
+    /// Lends this pCPU to the hinted CPU, or to whom it waits for in the end.
+    #[inline]
+    fn yield_to(hint: Hint) -> Status {
+        let _ = hint;
+        Status::Refused
+    }
+
+    /// Monotonic time in nanoseconds, comparable between CPUs; 0 always where there is no clock.
+    #[inline]
+    fn now_ns() -> u64 {
+        0
+    }
+
+    /// Tells the environment where in the slow path this CPU stands.
+    ///
+    /// Kernels leave it empty, and it costs nothing. Simulators and tests preempt here.
+    #[inline]
+    fn checkpoint(point: Point) {
+        let _ = point;
+    }
+}

@@ -1,0 +1,147 @@
+//! Locks that interrupt handlers take too: interrupts stay masked while they are held.
+//!
+//! The kernel says how with [`Interrupts`]; [`IrqLock`] masks before it takes the lock and puts
+//! the saved state back after it released it. The saved state travels in the guard, so nested
+//! critical sections restore in any order of nesting, and nothing is kept per CPU.
+
+use core::fmt;
+
+use crate::env::Env;
+use crate::lock::{QSpinLock, Token};
+use crate::policy::{Fifo, Policy};
+use crate::word::{Format, Idx3};
+
+/// How a kernel masks the interrupts of the running CPU.
+///
+/// ```
+/// use pvqspin::irq::Interrupts;
+/// use std::cell::Cell;
+///
+/// thread_local!(static ENABLED: Cell<bool> = const { Cell::new(true) });
+///
+/// /// A stand-in for `pushfq; cli` and `popfq`.
+/// struct Flag;
+///
+/// impl Interrupts for Flag {
+///     type State = bool;
+///     fn mask() -> bool {
+///         ENABLED.replace(false)
+///     }
+///     unsafe fn restore(was_enabled: bool) {
+///         ENABLED.set(was_enabled);
+///     }
+/// }
+/// # let outer = Flag::mask();
+/// # let inner = Flag::mask();
+/// # assert!(outer && !inner);
+/// # unsafe { Flag::restore(inner); assert!(!ENABLED.get()); Flag::restore(outer) };
+/// # assert!(ENABLED.get());
+/// ```
+pub trait Interrupts: 'static {
+    /// What masking found: the flags register, or one bit of it.
+    type State;
+
+    /// Masks the interrupts of the running CPU and returns what it found.
+    fn mask() -> Self::State;
+
+    /// Puts back what the matching [`mask`](Self::mask) returned.
+    ///
+    /// # Safety
+    ///
+    /// `state` comes from the latest `mask` of this CPU that was not restored yet.
+    unsafe fn restore(state: Self::State);
+}
+
+/// What an acquisition of an [`IrqLock`] must remember.
+pub struct IrqToken<I: Interrupts> {
+    token: Token,
+    state: I::State,
+}
+
+impl<I: Interrupts> fmt::Debug for IrqToken<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IrqToken")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`QSpinLock`] that keeps interrupts masked from before it is taken until after it is
+/// released. Four bytes, as the lock itself.
+#[repr(transparent)]
+pub struct IrqLock<E, I, P = Fifo, W = Idx3> {
+    lock: QSpinLock<E, P, W>,
+    interrupts: core::marker::PhantomData<fn() -> I>,
+}
+
+impl<E, I, P, W> IrqLock<E, I, P, W> {
+    const_unless_loom! {
+        /// A free lock.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                lock: QSpinLock::new(),
+                interrupts: core::marker::PhantomData,
+            }
+        }
+    }
+}
+
+impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
+    /// Masks interrupts, then takes the lock.
+    #[inline]
+    pub fn lock(&self) -> IrqToken<I> {
+        let state = I::mask();
+        IrqToken {
+            token: self.lock.lock(),
+            state,
+        }
+    }
+
+    /// Masks interrupts and takes the lock, or does neither.
+    #[inline]
+    pub fn try_lock(&self) -> Option<IrqToken<I>> {
+        let state = I::mask();
+        match self.lock.try_lock() {
+            Some(token) => Some(IrqToken { token, state }),
+            None => {
+                // SAFETY: the state is from the line above, and nothing masked since.
+                unsafe { I::restore(state) };
+                None
+            }
+        }
+    }
+
+    /// Whether somebody holds the lock. Stale when it returns.
+    #[must_use]
+    #[inline]
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_locked()
+    }
+
+    /// Releases the lock, then puts the interrupts back as they were.
+    ///
+    /// # Safety
+    ///
+    /// The running CPU holds the lock, `token` is what taking it returned, and inner critical
+    /// sections of this CPU that masked interrupts have ended.
+    #[inline]
+    pub unsafe fn unlock(&self, token: IrqToken<I>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.lock.unlock(token.token) };
+        // SAFETY: the caller's promise: what this section masked is the latest.
+        unsafe { I::restore(token.state) };
+    }
+}
+
+impl<E, I, P, W> Default for IrqLock<E, I, P, W> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E, I, P, W: Format> fmt::Debug for IrqLock<E, I, P, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lock.fmt(f)
+    }
+}

@@ -1,0 +1,93 @@
+//! A fair queued spinlock for kernels that run in virtual machines.
+//!
+//! # Background
+//!
+//! A spinlock assumes that its holder runs. In a virtual machine with more virtual than physical
+//! CPUs it often does not: the hypervisor preempts the vCPU that holds the lock (lock-holder
+//! preemption), or a fair lock is handed to a waiter that is off its pCPU (lock-waiter
+//! preemption), and everybody else burns time slices. Kernels fell back to unfair locks, which
+//! starve.
+//!
+//! # What this lock does about it
+//!
+//! A queued spinlock knows who waits for whom. This one **tells the hypervisor**: a waiter that
+//! sees its target preempted puts the target's number into a hypercall, and the hypervisor runs
+//! that vCPU at once, on the caller's pCPU. The holder's number stands in the unused tail bits of
+//! the lock word as long as there is no queue, the head's in bits of its own. The idea is from a
+//! mail by Radim Krčmář to the Linux kernel list, of May 2014.
+//!
+//! Strict FIFO then loses no throughput to an unfair lock, and nobody waits for long.
+//!
+//! # Using it
+//!
+//! 1. Implement [`Env`] for your kernel: the CPU number, the nodes, how to spin. A guest adds the
+//!    hypercalls.
+//! 2. Use [`Mutex`], or `lock_api::Mutex` with [`QSpinLock`] as the raw mutex, or
+//!    [`irq::IrqLock`] where interrupt handlers take the lock too.
+//! 3. Choose a policy: [`Native`] for bare metal, [`Fifo`] for a host that keeps the contract of a
+//!    directed yield, [`Bounded`] for one that takes hints only. [`mode`] chooses at boot.
+//!
+//! # Index
+//!
+//! | | |
+//! | --- | --- |
+//! | the locks | [`QSpinLock`], [`Mutex`], [`irq::IrqLock`] |
+//! | the world | [`Env`], [`CpuNodes`], [`mode`] |
+//! | waiting | [`Policy`], [`Rules`], [`Fifo`], [`FifoHalt`], [`FifoHolder`], [`Bounded`], [`Native`] |
+//! | the word | [`word`], [`Idx3`], [`SpareBit`] |
+//! | looking inside | [`Event`], [`events`] |
+//!
+//! # Contexts
+//!
+//! Each CPU has a node for each context in which it can queue: task, softirq, hardirq. With
+//! [`Idx3`] a fourth (an NMI that interrupts three spinning contexts) does not queue: it takes the
+//! lock past the queue, which is counted ([`Event::NodeExhausted`]), names itself as the holder,
+//! and never waits behind its own CPU. With [`SpareBit`] the fourth context queues as well, and a
+//! fifth would fall back. As everywhere, a lock that an interrupt handler takes must be taken with
+//! that interrupt masked, and an NMI may only ever [`try_lock`](QSpinLock::try_lock) a lock that
+//! other contexts take.
+//!
+//! # Limits
+//!
+//! Rust's memory model costs a compare-exchange where Linux has byte stores, except in the native
+//! release. A `lock_api` 0.4 mutex is 12 bytes instead of 4. There is no reader-writer lock yet.
+//!
+//! # Features
+//!
+//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `portable_release`.
+
+#![no_std]
+#![doc(test(attr(deny(warnings))))]
+
+#[macro_use]
+mod atomic;
+
+mod advice;
+pub mod env;
+pub mod events;
+pub mod irq;
+mod lock;
+pub mod mode;
+mod mutex;
+mod nodes;
+mod pass_over;
+mod pending;
+pub mod policy;
+#[cfg(all(feature = "lock_api", not(loom)))]
+mod raw_mutex;
+#[cfg(all(feature = "lock_api_04", not(loom)))]
+mod raw_mutex_04;
+mod release;
+mod slow_path;
+pub mod word;
+
+pub use env::{Budget, Env, Point};
+pub use events::Event;
+pub use lock::{QSpinLock, Token};
+pub use mutex::{Mutex, MutexGuard};
+pub use nodes::CpuNodes;
+pub use policy::{Bounded, Fifo, FifoHalt, FifoHolder, Names, Native, Policy, Rules, Stalls};
+pub use pvqspin_abi::{Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
+#[cfg(all(feature = "lock_api_04", not(loom)))]
+pub use raw_mutex_04::RawMutex04;
+pub use word::{Format, Idx3, SpareBit, Tail};

@@ -1,0 +1,213 @@
+//! The lock and its fast paths. Everything contended is in [`crate::slow_path`] and
+//! [`crate::release`].
+//!
+//! Uncontended, a paravirtual lock costs one compare-exchange from free to *held by me, alone*,
+//! and one back: the holder is named in the same atomic step that takes the lock. With the name
+//! in a second store, a preemption between the two would make every waiter believe that the
+//! holder runs.
+//!
+//! A native lock names nobody, and is released by a store.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::atomic::{AtomicU32, Ordering};
+use crate::env::Env;
+use crate::policy::{Fifo, Policy};
+use crate::word::{Format, Idx3, LOCKED};
+use crate::{release, slow_path};
+use pvqspin_abi::Cpu;
+
+/// The type parameters of a lock, owned by nobody: whatever they are, the lock is `Send + Sync`.
+pub(crate) type Kind<E, P, W> = PhantomData<fn() -> (E, P, W)>;
+
+/// What an acquisition must remember until its release.
+///
+/// It belongs to the CPU that took the lock, so it does not move to another.
+#[must_use = "without its token a lock can never be released"]
+#[derive(Debug)]
+pub struct Token {
+    /// The word while this acquisition is the only thing in it.
+    pub(crate) alone: u32,
+    /// The head that was passed over (`cpu + 1`), or 0.
+    pub(crate) passed: u32,
+    not_send: PhantomData<*mut ()>,
+}
+
+// SAFETY: a shared reference to a token gives access to nothing: reading it out takes the token
+// by value. It is the move to another CPU that `not_send` forbids.
+unsafe impl Sync for Token {}
+
+impl Token {
+    #[inline]
+    pub(crate) const fn new(alone: u32) -> Self {
+        Self {
+            alone,
+            passed: 0,
+            not_send: PhantomData,
+        }
+    }
+
+    pub(crate) const fn passing(alone: u32, head: Cpu) -> Self {
+        Self {
+            alone,
+            passed: head.plus_one(),
+            not_send: PhantomData,
+        }
+    }
+
+    /// The token as two words, for whoever has to keep it outside of Rust's sight.
+    #[must_use]
+    #[inline]
+    pub const fn into_raw(self) -> [u32; 2] {
+        [self.alone, self.passed]
+    }
+
+    /// The inverse of [`into_raw`](Self::into_raw).
+    #[inline]
+    pub const fn from_raw(raw: [u32; 2]) -> Self {
+        Self {
+            alone: raw[0],
+            passed: raw[1],
+            not_send: PhantomData,
+        }
+    }
+}
+
+/// A 4-byte queued spinlock without data.
+///
+/// - `E`: the environment ([`Env`]): bare metal, a guest, a simulator.
+/// - `P`: the waiting policy ([`Policy`]), [`Fifo`] unless chosen otherwise.
+/// - `W`: the word format ([`Format`]), [`Idx3`] unless chosen otherwise.
+///
+/// [`Mutex`](crate::Mutex) guards data with it, `lock_api::Mutex` does too.
+///
+/// # Memory ordering
+///
+/// Taking the lock acquires, releasing it releases: what happened in one critical section happened
+/// before the next. A failed [`try_lock`](Self::try_lock) orders nothing.
+///
+/// # Panics
+///
+/// Nothing here panics.
+///
+/// ```
+/// # use pvqspin::{Budget, Cpu, CpuNodes, Env};
+/// # struct Kernel;
+/// # static NODES: CpuNodes = CpuNodes::new();
+/// # impl Env for Kernel {
+/// #     fn cpu() -> Cpu { Cpu::new(0).unwrap() }
+/// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
+/// #     fn spin_until(mut c: impl FnMut() -> bool, _: Budget) -> bool { while !c() {} true }
+/// # }
+/// use pvqspin::{Fifo, Idx3, QSpinLock};
+///
+/// static LOCK: QSpinLock<Kernel, Fifo, Idx3> = QSpinLock::new();
+/// assert_eq!(size_of_val(&LOCK), 4);
+///
+/// let token = LOCK.lock();
+/// assert!(LOCK.is_locked());
+/// assert!(LOCK.try_lock().is_none());
+/// // SAFETY: the token is from the line above, and this CPU holds the lock.
+/// unsafe { LOCK.unlock(token) };
+/// ```
+#[repr(transparent)]
+pub struct QSpinLock<E, P = Fifo, W = Idx3> {
+    word: AtomicU32,
+    kind: Kind<E, P, W>,
+}
+
+impl<E, P, W> QSpinLock<E, P, W> {
+    const_unless_loom! {
+        /// A free lock.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                word: AtomicU32::new(0),
+                kind: PhantomData,
+            }
+        }
+    }
+
+    /// The raw word, for debuggers and traces. [`crate::word`] tells how to read it.
+    #[must_use]
+    pub fn raw_word(&self) -> u32 {
+        self.word.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody holds the lock, or is about to. Stale when it returns.
+    #[must_use]
+    #[inline]
+    pub fn is_locked(&self) -> bool {
+        self.raw_word() != 0
+    }
+}
+
+impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
+    /// The word of a lock that the running CPU holds and nobody else wants.
+    #[inline]
+    fn alone() -> u32 {
+        if P::RULES.paravirtual() {
+            W::sole_holder(E::cpu()) | LOCKED
+        } else {
+            LOCKED
+        }
+    }
+
+    /// Takes the lock, waiting for as long as it takes.
+    #[inline]
+    pub fn lock(&self) -> Token {
+        match self.try_lock() {
+            Some(token) => token,
+            None => slow_path::lock::<E, P, W>(&self.word),
+        }
+    }
+
+    /// Takes the lock if nobody holds or awaits it.
+    #[inline]
+    pub fn try_lock(&self) -> Option<Token> {
+        let alone = Self::alone();
+        // Acquire pairs with the release in `unlock` of whoever held the lock before.
+        self.word
+            .compare_exchange(0, alone, Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| Token::new(alone))
+    }
+
+    /// Releases the lock.
+    ///
+    /// # Safety
+    ///
+    /// The running CPU holds the lock, and `token` is what taking it returned.
+    #[inline]
+    pub unsafe fn unlock(&self, token: Token) {
+        if !P::RULES.paravirtual() {
+            release::native(&self.word);
+            return;
+        }
+        // Release pairs with the acquire of whoever takes the lock next.
+        if let Err(seen) =
+            self.word
+                .compare_exchange(token.alone, 0, Ordering::Release, Ordering::Relaxed)
+        {
+            release::contended::<E, P>(&self.word, &token, seen);
+        }
+    }
+}
+
+impl<E, P, W> Default for QSpinLock<E, P, W> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E, P, W: Format> fmt::Debug for QSpinLock<E, P, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.raw_word();
+        f.debug_struct("QSpinLock")
+            .field("locked", &(word & LOCKED != 0))
+            .field("tail", &W::tail(word))
+            .field("head", &crate::word::head_of(word))
+            .finish()
+    }
+}

@@ -1,0 +1,223 @@
+//! Queue nodes: one for each CPU and context.
+//!
+//! A waiter occupies a node only while it waits, so a CPU needs as many as it has contexts that
+//! can interrupt each other inside a slow path: task, softirq, hardirq. (A fourth, the NMI, may
+//! wait too in the [`SpareBit`](crate::SpareBit) word; in [`Idx3`](crate::Idx3) it falls back.)
+//! Linux's queued spinlock lays its nodes out in the same way.
+//!
+//! ```text
+//! CpuNodes, 128-byte aligned
+//!   depth                      nodes in use, written by the own CPU only
+//!   nodes[0..4]  state         waiting, halted, head
+//!                next          who queued behind (the tail bits of its word), or 0
+//!                pred          who queued before, kept exact by those who leave early
+//!   -- next line --
+//!   waiting_since_us           when the oldest wait began, in microseconds, or 0
+//!   long_holds                 a score: were locks held for long while this CPU was next?
+//!   counters                   with the feature of that name
+//! ```
+//!
+//! ```text
+//!              promoted by the new holder
+//!   WAITING ------------------------------> HEAD
+//!     |  ^                                   ^
+//!     |  | woken early                       | promoted; the promoter also asks the word
+//!     v  |                                   | for a kick at the next release
+//!   HALTED ----------------------------------+
+//! ```
+
+use crate::atomic::{AtomicU32, Ordering};
+use crate::events::{Counters, Event};
+
+/// The states of a node.
+pub(crate) mod state {
+    /// Its owner waits for the node, awake.
+    pub(crate) const WAITING: u32 = 0;
+    /// Its owner has halted, or is about to.
+    pub(crate) const HALTED: u32 = 1;
+    /// Its owner is the head of the queue: it waits for the lock word now.
+    pub(crate) const HEAD: u32 = 2;
+}
+
+/// The most contexts that a word format may name.
+pub(crate) const MAX_CONTEXTS: usize = 4;
+
+/// One queue node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) state: AtomicU32,
+    pub(crate) next: AtomicU32,
+    pub(crate) pred: AtomicU32,
+}
+
+impl Node {
+    const_unless_loom! {
+        fn new() -> Self {
+            Self {
+                state: AtomicU32::new(state::WAITING),
+                next: AtomicU32::new(0),
+                pred: AtomicU32::new(0),
+            }
+        }
+    }
+
+    /// Makes the node ready to be published.
+    pub(crate) fn reset(&self) {
+        // Relaxed: the tail exchange that publishes the node releases these stores.
+        self.state.store(state::WAITING, Ordering::Relaxed);
+        self.next.store(0, Ordering::Relaxed);
+        self.pred.store(0, Ordering::Relaxed);
+    }
+}
+
+/// All that the lock keeps for one CPU. A kernel has an array of them; see [`Env::nodes`].
+///
+/// [`Env::nodes`]: crate::Env::nodes
+///
+/// ```
+/// use pvqspin::CpuNodes;
+///
+/// static NODES: [CpuNodes; 64] = [const { CpuNodes::new() }; 64];
+/// assert_eq!(NODES[0].in_use(), 0);
+/// ```
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct CpuNodes {
+    depth: AtomicU32,
+    nodes: [Node; MAX_CONTEXTS],
+    /// Keeps what other CPUs poll (above) apart from what only the owner writes often (below).
+    own: OwnLine,
+}
+
+#[derive(Debug)]
+#[repr(C, align(128))]
+struct OwnLine {
+    waiting_since_us: AtomicU32,
+    long_holds: AtomicU32,
+    counters: Counters,
+}
+
+impl CpuNodes {
+    const_unless_loom! {
+        /// The nodes of a CPU that takes part in no queue.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                depth: AtomicU32::new(0),
+                nodes: [Node::new(), Node::new(), Node::new(), Node::new()],
+                own: OwnLine {
+                    waiting_since_us: AtomicU32::new(0),
+                    long_holds: AtomicU32::new(0),
+                    counters: Counters::new(),
+                },
+            }
+        }
+    }
+
+    /// How many nodes are in use: the slow paths that this CPU is in, one inside the other.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.depth.load(Ordering::Relaxed) as usize
+    }
+
+    /// Forgets every wait and every count.
+    ///
+    /// For drivers that throw a guest away in the middle of whatever it does, and start another.
+    /// No CPU may be in a slow path, nor hold a lock that will be released.
+    pub fn reset(&self) {
+        self.depth.store(0, Ordering::Relaxed);
+        self.nodes.iter().for_each(Node::reset);
+        self.own.waiting_since_us.store(0, Ordering::Relaxed);
+        self.own.long_holds.store(0, Ordering::Relaxed);
+        self.own.counters.reset();
+    }
+
+    /// How often an event happened on this CPU. Always 0 without the feature `counters`.
+    #[must_use]
+    pub fn events(&self, event: Event) -> u64 {
+        self.own.counters.get(event)
+    }
+
+    #[inline]
+    pub(crate) fn count(&self, event: Event) {
+        self.own.counters.add(event);
+    }
+
+    #[inline]
+    pub(crate) fn record_max(&self, event: Event, value: u32) {
+        self.own.counters.max(event, value);
+    }
+
+    pub(crate) fn node(&self, context: usize) -> &Node {
+        // The mask keeps an index that came out of a damaged word from being a panic.
+        &self.nodes[context & (MAX_CONTEXTS - 1)]
+    }
+
+    /// Claims the next free node of this CPU; `None` if `contexts` are in use already.
+    pub(crate) fn claim(&self, contexts: usize) -> Option<usize> {
+        // Plain load and store: only this CPU writes the depth, and an interrupt between the two
+        // puts back what it found. The compiler fence keeps the claim before the node's
+        // initialisation, or an interrupt could use the same node while it is half built.
+        let context = self.depth.load(Ordering::Relaxed) as usize;
+        if context >= contexts {
+            return None;
+        }
+        self.depth.store(context as u32 + 1, Ordering::Relaxed);
+        crate::atomic::compiler_fence(Ordering::SeqCst);
+        self.nodes[context].reset();
+        Some(context)
+    }
+
+    /// Gives back the node that was claimed last.
+    pub(crate) fn release(&self) {
+        crate::atomic::compiler_fence(Ordering::SeqCst);
+        let depth = self.depth.load(Ordering::Relaxed);
+        self.depth.store(depth.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// When the oldest wait of this CPU began, on the clock of [`now_ns`](crate::Env::now_ns)
+    /// in microseconds modulo 2^32, or `None` while it waits for nothing.
+    pub(crate) fn waiting_since_us(&self) -> Option<u32> {
+        match self.own.waiting_since_us.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(since),
+        }
+    }
+
+    /// Notes when a wait began, or that it is over. An inner wait changes nothing.
+    pub(crate) fn set_waiting_since_us(&self, since: Option<u32>) {
+        let raw = since.map_or(0, |us| us.max(1));
+        self.own.waiting_since_us.store(raw, Ordering::Relaxed);
+    }
+
+    /// Whether locks were lately held for long while this CPU was next in line.
+    pub(crate) fn holds_are_long(&self) -> bool {
+        self.own.long_holds.load(Ordering::Relaxed) >= LONG_HOLDS_TO_BELIEVE
+    }
+
+    /// Notes whether the head's spin budget ran out under a *running* holder.
+    ///
+    /// The score climbs by two and falls by one, between 0 and 8: two long holds in a row turn
+    /// it, and a handful of short ones turn it back. In the common case (short, score 0) it
+    /// writes nothing.
+    pub(crate) fn observe_hold(&self, long: bool) {
+        let old = self.own.long_holds.load(Ordering::Relaxed);
+        let new = if long {
+            (old + 2).min(LONG_HOLDS_MAX)
+        } else {
+            old.saturating_sub(1)
+        };
+        if new != old {
+            self.own.long_holds.store(new, Ordering::Relaxed);
+        }
+    }
+}
+
+const LONG_HOLDS_TO_BELIEVE: u32 = 3;
+const LONG_HOLDS_MAX: u32 = 8;
+
+impl Default for CpuNodes {
+    fn default() -> Self {
+        Self::new()
+    }
+}

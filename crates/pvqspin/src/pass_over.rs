@@ -1,0 +1,255 @@
+//! Taking a lock past its queue: the fallback of a CPU without nodes, and `Bounded`'s safety net.
+//!
+//! Whoever passes over the head puts its own number into the head field, with the pending bit, in
+//! the same step that takes the lock, and the head back when it releases. So the head, and anybody
+//! else who looks, still knows who holds the lock.
+//!
+//! # Why nobody starves, and nobody is lost
+//!
+//! Under [`Bounded`](crate::Bounded) a running waiter may take a *free* lock whose head is off its
+//! pCPU, unless the head has waited for the bound. The head keeps its place and its age:
+//!
+//! - Who finds a waiter that was passed over? It never left the queue. It still is the head, named
+//!   in the word, and takes the lock as soon as it runs and the lock is free.
+//! - When? Once its age reaches the bound, nobody may pass over it: every release yields to it, and
+//!   so does every waiter behind it, again and again. On a host that runs every runnable vCPU in
+//!   the end, it runs.
+//! - The next head then has its own age, which is already as old as its wait.
+//!
+//! A waiter that leaves the middle of the queue in this way holds the lock while it unlinks
+//! itself, and only holders edit links, so edits never race. It looks at a few nodes at most.
+
+use crate::advice::{self, should_back_off};
+use crate::atomic::{AtomicU32, Ordering};
+use crate::env::{Budget, Env, Point};
+use crate::events::Event;
+use crate::lock::Token;
+use crate::nodes::CpuNodes;
+use crate::policy::Policy;
+use crate::slow_path::{Waiter, cpu_of, is_preempted, node_of};
+use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
+use pvqspin_abi::Cpu;
+
+/// How many of the waiters before it a waiter checks before it overtakes them. Beyond that it
+/// takes the rest for preempted too: a running one there would be behind a preempted one anyway.
+const LOOK_AHEAD: usize = 4;
+
+/// Takes a lock without a node: this CPU waits in as many slow paths as it has nodes.
+///
+/// It must not wait behind the contexts that it interrupted, so it does not queue: it takes the
+/// lock whenever it is free, past whoever waits.
+pub(crate) fn lock_without_node<E: Env, P: Policy, W: Format>(
+    word: &AtomicU32,
+    cpu: Cpu,
+    nodes: &CpuNodes,
+) -> Token {
+    nodes.count(Event::NodeExhausted);
+    E::checkpoint(Point::Joined);
+    loop {
+        E::checkpoint(Point::Fallback);
+        E::spin_until(
+            || word.load(Ordering::Relaxed) & LOCKED == 0,
+            Budget::FOREVER,
+        );
+        let seen = word.load(Ordering::Relaxed);
+        if seen & LOCKED == 0
+            && let Some(token) = seize::<P, W>(word, seen, cpu)
+        {
+            E::checkpoint(Point::Taken);
+            return token;
+        }
+    }
+}
+
+/// Takes the free lock, past its head if it has one. `None` if the word is not `seen` any more.
+fn seize<P: Policy, W: Format>(word: &AtomicU32, seen: u32, cpu: Cpu) -> Option<Token> {
+    let (held, token) = if !P::RULES.paravirtual() {
+        (seen | LOCKED, Token::new(LOCKED))
+    } else {
+        let alone = W::sole_holder(cpu) | LOCKED;
+        match head_of(seen) {
+            None if seen == 0 => (alone, Token::new(alone)),
+            // A queue without a named head has a holder. The caller saw none: look again.
+            None => return None,
+            Some(head) => (
+                seen & TAIL | head_bits(cpu) | PENDING | LOCKED,
+                Token::passing(alone, head),
+            ),
+        }
+    };
+    // Acquire pairs with the release of whoever held the lock before.
+    word.compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed)
+        .ok()
+        .map(|_| token)
+}
+
+/// Notes when the oldest wait of this CPU began.
+pub(crate) fn note_wait_begins<E: Env, P: Policy>(nodes: &CpuNodes, context: usize) {
+    if P::RULES.passes_over() && context == 0 {
+        nodes.set_waiting_since_us(Some(now_us::<E>()));
+    }
+}
+
+/// The oldest wait of this CPU is over.
+pub(crate) fn note_wait_ends<P: Policy>(nodes: &CpuNodes, context: usize) {
+    if P::RULES.passes_over() && context == 0 {
+        nodes.set_waiting_since_us(None);
+    }
+}
+
+fn now_us<E: Env>() -> u32 {
+    // Wraps after 71 minutes; ages are differences.
+    (E::now_ns() / 1_000) as u32
+}
+
+/// How long `head` has been waiting, in µs.
+fn age_us<E: Env>(head: Cpu) -> u32 {
+    match E::nodes(head).waiting_since_us() {
+        Some(since) => now_us::<E>().wrapping_sub(since),
+        None => 0,
+    }
+}
+
+/// Whether `head` has waited so long that nobody may pass over it any more.
+pub(crate) fn is_closed<E: Env, P: Policy>(head: Cpu) -> bool {
+    age_us::<E>(head) >= P::RULES.pass_over_us
+}
+
+/// A newcomer finds the lock free and the queue, from its head to its tail as far as O(1) looks
+/// can tell, off its pCPUs: it goes first without queueing.
+pub(crate) fn newcomer<E: Env, P: Policy, W: Format>(
+    waiter: &Waiter<'_, E, P, W>,
+    seen: u32,
+) -> Option<Token> {
+    let last = cpu_of::<W>(seen)?;
+    if !is_preempted::<E>(last) {
+        return None;
+    }
+    overtake::<E, P, W>(waiter, seen)
+}
+
+/// The waiter before us is preempted: go first if we may, else help whoever blocks everybody.
+pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
+    waiter: &Waiter<'_, E, P, W>,
+    before: Cpu,
+    promoted: &impl Fn() -> bool,
+) -> Option<Token> {
+    let seen = waiter.word.load(Ordering::Relaxed);
+    if seen & LOCKED == 0
+        && all_ahead_preempted(waiter)
+        && let Some(token) = overtake::<E, P, W>(waiter, seen)
+    {
+        unlink(waiter);
+        return Some(token);
+    }
+    // What to run instead: a preempted holder, or the head for whom the lock is closed.
+    let (why, target) = match (seen & LOCKED != 0, head_of(seen)) {
+        (true, _) => (
+            Event::YieldToHolder,
+            passing_holder(seen).or(waiter.holder()),
+        ),
+        (false, Some(head)) if is_closed::<E, P>(head) => (Event::YieldToHead, Some(head)),
+        (false, _) => (Event::YieldToPredecessor, None),
+    };
+    let sample = target.map(|cpu| (cpu, E::run_sample(cpu)));
+    if let Some((cpu, sample)) = sample.filter(|(_, sample)| sample.is_preempted()) {
+        let status = advice::yield_to::<E>(why, cpu, sample);
+        if !should_back_off(status) {
+            return None;
+        }
+    }
+    // Nothing to ask for, or asked in vain: wait until the picture changes.
+    let moved = || (waiter.word.load(Ordering::Relaxed) ^ seen) & !TAIL != 0;
+    E::spin_until(
+        || promoted() || moved() || !is_preempted::<E>(before),
+        Budget::ns(P::RULES.retry_ns),
+    );
+    None
+}
+
+/// Who holds a lock past its head. (If it is the head's own wish to be kicked that set the bit,
+/// the answer is the head, which is not preempted but halted, and nothing comes of it.)
+fn passing_holder(seen: u32) -> Option<Cpu> {
+    head_of(seen).filter(|_| seen & PENDING != 0)
+}
+
+/// Takes the free lock past a head that is off its pCPU and not too old.
+fn overtake<E: Env, P: Policy, W: Format>(
+    waiter: &Waiter<'_, E, P, W>,
+    seen: u32,
+) -> Option<Token> {
+    let head = head_of(seen)?;
+    if seen & (LOCKED | PENDING) != 0 || head == waiter.cpu || !is_preempted::<E>(head) {
+        return None;
+    }
+    let age = age_us::<E>(head);
+    if age >= P::RULES.pass_over_us {
+        waiter.nodes.count(Event::Closed);
+        return None;
+    }
+    let token = seize::<P, W>(waiter.word, seen, waiter.cpu)?;
+    E::checkpoint(Point::Taken);
+    waiter.nodes.count(Event::PassedOver);
+    waiter.nodes.record_max(Event::LongestBypassUs, age);
+    Some(token)
+}
+
+/// Whether the waiters right before us are all off their pCPUs. Reads nodes that may change under
+/// it: the answer is only about who goes first among those who may.
+fn all_ahead_preempted<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>) -> bool {
+    let mut link = waiter.node.pred.load(Ordering::Relaxed);
+    for _ in 0..LOOK_AHEAD {
+        let Some(cpu) = cpu_of::<W>(link) else { break };
+        if !is_preempted::<E>(cpu) {
+            return false;
+        }
+        let Some(node) = node_of::<E, W>(link) else {
+            break;
+        };
+        link = node.pred.load(Ordering::Relaxed);
+    }
+    true
+}
+
+/// Leaves the middle of the queue. The caller holds the lock, so nobody else edits links.
+fn unlink<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>) {
+    // Relaxed loads of links: earlier edits were made under this lock, which we acquired.
+    let pred = waiter.node.pred.load(Ordering::Relaxed);
+    let Some(before) = node_of::<E, W>(pred) else {
+        return;
+    };
+    if waiter.node.next.load(Ordering::Relaxed) == 0 {
+        // Perhaps the last one. Whoever queues behind `pred` next must find its link empty, so
+        // that is cleared first; the exchange below publishes it.
+        before.next.store(0, Ordering::Relaxed);
+        if retreat_tail(waiter, pred) {
+            return;
+        }
+    }
+    let next = waiter.linked_successor();
+    if let Some(after) = node_of::<E, W>(next) {
+        after.pred.store(pred, Ordering::Relaxed);
+    }
+    // Release pairs with the acquire of whoever promotes through this link.
+    before.next.store(next, Ordering::Release);
+}
+
+/// Makes `pred` the tail if we still are.
+fn retreat_tail<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>, pred: u32) -> bool {
+    let mut seen = waiter.word.load(Ordering::Relaxed);
+    while seen & TAIL == waiter.tail {
+        // Release pairs with the acquire of the exchange with which the next one joins.
+        match waiter.word.compare_exchange(
+            seen,
+            seen & !TAIL | pred,
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return true,
+            Err(now) => seen = now,
+        }
+    }
+    false
+}
+
+const _: () = assert!(HEAD & (LOCKED | PENDING | TAIL) == 0);

@@ -1,0 +1,99 @@
+//! Releasing: the native store, and what a paravirtual releaser does for the next in line.
+
+use crate::atomic::{AtomicU32, Ordering};
+use crate::env::{Env, Point};
+use crate::events::Event;
+use crate::lock::Token;
+use crate::policy::{Policy, Stalls};
+use crate::word::{HEAD, LOCKED, PENDING, head_bits, head_of};
+use crate::{advice, pass_over};
+use pvqspin_abi::Cpu;
+
+/// Clears the locked bit of a native word, which others may change at the same time.
+///
+/// On x86-64 it is a plain byte store. The lowest byte of a native word holds the locked bit and
+/// nothing else (the head field stays empty there), so storing 0 to it *is* the atomic step that
+/// the portable version makes with a read-modify-write, at the price of a store. Rust's memory
+/// model has no racing accesses of different sizes, which is why it is assembly: to the compiler
+/// the block is one opaque atomic `fetch_and`. `docs/decisions/0002-native-release.md` has the
+/// measurement.
+#[inline]
+pub(crate) fn native(word: &AtomicU32) {
+    #[cfg(all(
+        target_arch = "x86_64",
+        not(loom),
+        not(miri),
+        not(feature = "portable_release")
+    ))]
+    // SAFETY: the pointer comes from a live atomic, so the byte may be written; the store only
+    // clears the locked bit, which its holder alone may clear (the caller of `unlock` vouches for
+    // being it). x86 stores release, and the block clobbers memory, so the compiler moves no
+    // access of the critical section past it.
+    unsafe {
+        core::arch::asm!(
+            "mov byte ptr [{word}], 0",
+            word = in(reg) word.as_ptr(),
+            options(nostack, preserves_flags)
+        );
+    }
+    #[cfg(not(all(
+        target_arch = "x86_64",
+        not(loom),
+        not(miri),
+        not(feature = "portable_release")
+    )))]
+    // Release pairs with the acquire of whoever takes the lock next.
+    word.fetch_and(!LOCKED, Ordering::Release);
+}
+
+/// Releases a paravirtual lock that has a queue, then looks after its head.
+#[cold]
+#[inline(never)]
+pub(crate) fn contended<E: Env, P: Policy>(word: &AtomicU32, token: &Token, seen: u32) {
+    let passed = Cpu::from_plus_one(token.passed);
+    let (held, free) = clear(word, passed, seen);
+    // From here on the lock may be gone: somebody else can take it, and free its memory.
+    E::checkpoint(Point::Released);
+
+    // A queue always has a named head once its holder returned from `lock`.
+    let Some(head) = head_of(free) else { return };
+    let asleep = passed.is_none() && held & PENDING != 0;
+    if asleep || P::RULES.kicks_always {
+        E::nodes(E::cpu()).count(Event::Kick);
+        E::kick(head);
+        return;
+    }
+    if matches!(P::RULES.stalls, Stalls::Yield) {
+        yield_to_head::<E, P>(head);
+    }
+}
+
+/// Makes the lock free; returns the word before and after.
+fn clear(word: &AtomicU32, passed: Option<Cpu>, mut seen: u32) -> (u32, u32) {
+    loop {
+        let free = match passed {
+            // Whoever passed over the head stood in its field: put the head back.
+            Some(head) => seen & !(LOCKED | PENDING | HEAD) | head_bits(head),
+            None => seen & !(LOCKED | PENDING),
+        };
+        // Release pairs with the acquire of whoever takes the lock next. Only the tail can change
+        // under a holder, and the pending bit from clear to set, so the loop ends.
+        match word.compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed) {
+            Ok(held) => return (held, free),
+            Err(now) => seen = now,
+        }
+    }
+}
+
+/// The lock is free and its head is not running: nobody can use it before the head runs. Lends
+/// the head this pCPU, unless others may pass over it for now.
+fn yield_to_head<E: Env, P: Policy>(head: Cpu) {
+    let sample = E::run_sample(head);
+    if !sample.is_preempted() {
+        return;
+    }
+    if P::RULES.passes_over() && !pass_over::is_closed::<E, P>(head) {
+        return;
+    }
+    let _ = advice::yield_to::<E>(Event::YieldToHead, head, sample);
+}

@@ -1,0 +1,177 @@
+//! Model checks: every interleaving of two CPUs, and the bounded ones of three, under C11's memory
+//! model as far as loom has it.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release -p pvqspin --test loom
+//! ```
+//!
+//! The host is the worst that the contract allows. It reports every other CPU as preempted, always,
+//! so that each waiter takes its paravirtual steps whenever it may; its yields run whomever loom
+//! likes; its halts end by a kick, or never. A lost wake-up is a deadlock, which loom reports.
+
+#![cfg(loom)]
+
+use std::cell::Cell;
+
+use loom::cell::UnsafeCell;
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+use pvqspin::{
+    Bounded, Budget, Cpu, CpuNodes, Env, Fifo, FifoHalt, FifoHolder, Format, Generation, Hint,
+    Idx3, Native, Policy, QSpinLock, RunSample, RunState, SpareBit, Status,
+};
+
+const CPUS: usize = 3;
+
+loom::thread_local! {
+    static CPU: Cell<usize> = Cell::new(0);
+}
+
+struct Halt {
+    kicked: Mutex<bool>,
+    bell: Condvar,
+}
+
+loom::lazy_static! {
+    static ref NODES: [CpuNodes; CPUS] = std::array::from_fn(|_| CpuNodes::new());
+    static ref HALTS: [Halt; CPUS] = std::array::from_fn(|_| Halt {
+        kicked: Mutex::new(false),
+        bell: Condvar::new(),
+    });
+}
+
+/// `PREEMPTED`: what the host says of all other CPUs.
+struct Model<const PREEMPTED: bool>;
+
+impl<const PREEMPTED: bool> Env for Model<PREEMPTED> {
+    fn cpu() -> Cpu {
+        Cpu::new(CPU.with(Cell::get)).expect("in range")
+    }
+
+    fn nodes(cpu: Cpu) -> &'static CpuNodes {
+        &NODES[cpu.index()]
+    }
+
+    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        // A finite budget is spent after one look: the shortest patience finds the most.
+        loop {
+            if condition() {
+                return true;
+            }
+            thread::yield_now();
+            if budget != Budget::FOREVER {
+                return condition();
+            }
+        }
+    }
+
+    fn run_sample(cpu: Cpu) -> RunSample {
+        let state = if PREEMPTED && cpu != Self::cpu() {
+            RunState::Preempted
+        } else {
+            RunState::Running
+        };
+        RunSample::new(state, Generation::new(0))
+    }
+
+    fn pressure() -> bool {
+        true
+    }
+
+    fn halt(_hint: Option<Hint>) {
+        let halt = &HALTS[Self::cpu().index()];
+        let mut kicked = halt.kicked.lock().expect("no panics");
+        while !*kicked {
+            kicked = halt.bell.wait(kicked).expect("no panics");
+        }
+        *kicked = false;
+    }
+
+    fn kick(cpu: Cpu) {
+        let halt = &HALTS[cpu.index()];
+        *halt.kicked.lock().expect("no panics") = true;
+        halt.bell.notify_one();
+    }
+
+    fn yield_to(_hint: Hint) -> Status {
+        thread::yield_now();
+        Status::Ran
+    }
+}
+
+struct Shared<E, P, W> {
+    lock: QSpinLock<E, P, W>,
+    // Not atomic: loom reports any access that the lock does not order.
+    count: UnsafeCell<usize>,
+}
+
+fn contend<E: Env, P: Policy, W: Format>(shared: &Shared<E, P, W>, cpu: usize, times: usize) {
+    CPU.with(|cell| cell.set(cpu));
+    for _ in 0..times {
+        let token = shared.lock.lock();
+        // SAFETY: the lock is held; loom checks that it orders the accesses.
+        shared.count.with_mut(|count| unsafe { *count += 1 });
+        // SAFETY: the token is from above.
+        unsafe { shared.lock.unlock(token) };
+    }
+}
+
+fn explore<E: Env, P: Policy, W: Format>(cpus: usize, times: usize, preemptions: Option<usize>) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = preemptions;
+    model.max_branches = 100_000;
+    model.check(move || {
+        let shared = Arc::new(Shared::<E, P, W> {
+            lock: QSpinLock::new(),
+            count: UnsafeCell::new(0),
+        });
+        let others: Vec<_> = (1..cpus)
+            .map(|cpu| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || contend(&*shared, cpu, times))
+            })
+            .collect();
+        contend(&*shared, 0, times);
+        for other in others {
+            other.join().expect("no panics");
+        }
+        assert!(!shared.lock.is_locked(), "{:#010x}", shared.lock.raw_word());
+        // SAFETY: everybody else has ended.
+        shared
+            .count
+            .with(|count| assert_eq!(unsafe { *count }, cpus * times));
+        for nodes in NODES.iter() {
+            assert_eq!(nodes.in_use(), 0, "a node was not given back");
+        }
+    });
+}
+
+macro_rules! explore_all {
+    ($($name:ident: $env:ty, $policy:ty, $word:ty;)*) => { $(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn two_cpus_twice_each() {
+                explore::<$env, $policy, $word>(2, 2, Some(3));
+            }
+
+            #[test]
+            fn three_cpus() {
+                explore::<$env, $policy, $word>(3, 1, Some(2));
+            }
+        }
+    )* };
+}
+
+explore_all! {
+    native: Model<false>, Native, Idx3;
+    fifo: Model<true>, Fifo, Idx3;
+    fifo_bit: Model<true>, Fifo, SpareBit;
+    fifo_undisturbed: Model<false>, Fifo, Idx3;
+    fifo_halt: Model<false>, FifoHalt, Idx3;
+    fifo_halt_bit: Model<false>, FifoHalt, SpareBit;
+    fifo_holder: Model<false>, FifoHolder, Idx3;
+    bounded: Model<true>, Bounded<1_000>, Idx3;
+    bounded_bit: Model<true>, Bounded<1_000>, SpareBit;
+}

@@ -1,0 +1,455 @@
+//! The lock, step by step on one thread: a scripted environment plays all CPUs and the host.
+//!
+//! Whenever the lock waits, the environment runs the next step of the script, which may be
+//! another CPU's release, an interrupt that takes locks of its own, or the host preempting
+//! somebody. What the lock tells the host is recorded and compared.
+
+#![cfg(not(loom))]
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use pvqspin::{
+    Bounded, Budget, Cpu, CpuNodes, Env, Event, Fifo, FifoHalt, FifoHolder, Format, Generation,
+    Hint, Idx3, Native, Point, Policy, QSpinLock, RunSample, RunState, SpareBit, Status, Tail,
+    Token,
+};
+
+const CPUS: usize = 8;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Call {
+    Halt(Option<usize>),
+    Kick(usize),
+    YieldTo(usize, u32),
+}
+
+type Step = Box<dyn FnOnce()>;
+
+struct World {
+    nodes: &'static [CpuNodes; CPUS],
+    cpu: Cell<usize>,
+    now_us: Cell<u64>,
+    run: [Cell<RunSample>; CPUS],
+    waiting_for: [Cell<Option<Cpu>>; CPUS],
+    calls: RefCell<Vec<Call>>,
+    script: RefCell<VecDeque<Step>>,
+    status: Cell<Status>,
+}
+
+thread_local! {
+    static WORLD: World = World {
+        // One small leak for each test.
+        nodes: Box::leak(Box::new(std::array::from_fn(|_| CpuNodes::new()))),
+        cpu: Cell::new(0),
+        now_us: Cell::new(1_000),
+        run: std::array::from_fn(|_| Cell::new(RunSample::RUNNING)),
+        waiting_for: std::array::from_fn(|_| Cell::new(None)),
+        calls: RefCell::new(Vec::new()),
+        script: RefCell::new(VecDeque::new()),
+        status: Cell::new(Status::Ran),
+    };
+}
+
+fn cpu(index: usize) -> Cpu {
+    Cpu::new(index).expect("in range")
+}
+
+/// The next step happens when the lock next waits, halts or yields.
+fn then(step: impl FnOnce() + 'static) {
+    WORLD.with(|world| world.script.borrow_mut().push_back(Box::new(step)));
+}
+
+fn next_step() {
+    let step = WORLD
+        .with(|world| world.script.borrow_mut().pop_front())
+        .expect("the lock waits for ever: the script is over");
+    step();
+}
+
+fn on<R>(index: usize, action: impl FnOnce() -> R) -> R {
+    let before = WORLD.with(|world| world.cpu.replace(index));
+    let result = action();
+    WORLD.with(|world| world.cpu.set(before));
+    result
+}
+
+fn host_says(index: usize, state: RunState, generation: u32) {
+    WORLD.with(|world| {
+        world.run[index].set(RunSample::new(state, Generation::new(generation)));
+    });
+}
+
+fn calls() -> Vec<Call> {
+    WORLD.with(|world| world.calls.take())
+}
+
+fn record(call: Call) {
+    WORLD.with(|world| world.calls.borrow_mut().push(call));
+}
+
+fn events(index: usize, event: Event) -> u64 {
+    WORLD.with(|world| world.nodes[index].events(event))
+}
+
+fn waits_for(index: usize) -> Option<usize> {
+    WORLD.with(|world| world.waiting_for[index].get().map(Cpu::index))
+}
+
+struct Scripted;
+
+impl Env for Scripted {
+    fn cpu() -> Cpu {
+        cpu(WORLD.with(|world| world.cpu.get()))
+    }
+
+    fn nodes(cpu: Cpu) -> &'static CpuNodes {
+        WORLD.with(|world| &world.nodes[cpu.index()])
+    }
+
+    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        // A finite budget lasts one step of the script.
+        loop {
+            if condition() {
+                return true;
+            }
+            next_step();
+            if budget != Budget::FOREVER {
+                return condition();
+            }
+        }
+    }
+
+    fn run_sample(cpu: Cpu) -> RunSample {
+        WORLD.with(|world| world.run[cpu.index()].get())
+    }
+
+    fn pressure() -> bool {
+        true
+    }
+
+    fn set_waiting_for(target: Option<Cpu>) -> Option<Cpu> {
+        WORLD.with(|world| world.waiting_for[world.cpu.get()].replace(target))
+    }
+
+    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
+        WORLD.with(|world| world.waiting_for[cpu.index()].get())
+    }
+
+    fn halt(hint: Option<Hint>) {
+        record(Call::Halt(hint.map(|hint| hint.cpu.index())));
+        next_step();
+    }
+
+    fn kick(cpu: Cpu) {
+        record(Call::Kick(cpu.index()));
+    }
+
+    fn yield_to(hint: Hint) -> Status {
+        record(Call::YieldTo(hint.cpu.index(), hint.generation.get()));
+        next_step();
+        WORLD.with(|world| world.status.get())
+    }
+
+    fn now_ns() -> u64 {
+        WORLD.with(|world| world.now_us.get() * 1_000)
+    }
+
+    fn checkpoint(point: Point) {
+        // Where a waiter stands does not matter here; that it passes by is the simulator's matter.
+        let _ = point;
+    }
+}
+
+/// A leaked lock, so that steps of the script can hold on to it.
+fn lock<P: Policy, W: Format>() -> &'static QSpinLock<Scripted, P, W> {
+    Box::leak(Box::new(QSpinLock::new()))
+}
+
+fn unlock<P: Policy, W: Format>(lock: &QSpinLock<Scripted, P, W>, token: Token) {
+    // SAFETY: every script releases what it took, on the CPU that took it.
+    unsafe { lock.unlock(token) }
+}
+
+/// `holder` takes the lock and releases it when the script gets there.
+fn held_by<P: Policy, W: Format>(
+    holder: usize,
+    lock: &'static QSpinLock<Scripted, P, W>,
+) -> impl FnOnce() {
+    let token = on(holder, || lock.lock());
+    move || on(holder, || unlock(lock, token))
+}
+
+#[test]
+fn alone_the_holder_is_named_and_nobody_is_called() {
+    fn check<W: Format>() {
+        let lock = lock::<Fifo, W>();
+        let token = on(5, || lock.lock());
+        assert_eq!(W::tail(lock.raw_word()), Tail::SoleHolder(cpu(5)));
+        assert!(lock.is_locked());
+        assert!(on(6, || lock.try_lock()).is_none());
+        on(5, || unlock(lock, token));
+        assert_eq!(lock.raw_word(), 0);
+        assert_eq!(calls(), []);
+    }
+    check::<Idx3>();
+    check::<SpareBit>();
+}
+
+#[test]
+fn a_native_lock_names_nobody_and_calls_nobody() {
+    let lock = lock::<Native, Idx3>();
+    let release = held_by(0, lock);
+    assert_eq!(lock.raw_word(), 1);
+    host_says(0, RunState::Preempted, 3);
+    then(release);
+    let token = on(1, || lock.lock());
+    assert_eq!(lock.raw_word(), 1);
+    assert_eq!(events(1, Event::Pending), 1);
+    assert_eq!(events(1, Event::Queued), 0);
+    on(1, || unlock(lock, token));
+    assert_eq!(lock.raw_word(), 0);
+    assert_eq!(calls(), []);
+}
+
+#[test]
+fn the_third_of_a_native_lock_queues_behind_the_pending_one() {
+    let lock = lock::<Native, Idx3>();
+    let release = held_by(0, lock);
+    // While CPU 1 pends, CPU 2 comes and queues; while it waits, CPU 0 releases. CPU 2 has to
+    // wait until CPU 1 had its turn, which this one thread cannot play, so it only looks.
+    then(move || {
+        let before = lock.raw_word();
+        assert_eq!(before & word_bits::PENDING, word_bits::PENDING);
+        release();
+    });
+    let token = on(1, || lock.lock());
+    on(1, || unlock(lock, token));
+    assert_eq!(lock.raw_word(), 0);
+}
+
+mod word_bits {
+    pub(crate) const PENDING: u32 = 1 << 8;
+}
+
+#[test]
+fn the_first_waiter_is_the_head_and_lends_its_pcpu_to_the_preempted_holder() {
+    let lock = lock::<Fifo, Idx3>();
+    let release = held_by(0, lock);
+    // The holder is preempted while CPU 1 waits.
+    then(|| host_says(0, RunState::Preempted, 7));
+    // The yield: the host runs CPU 0, which releases, and finds the head off its pCPU.
+    then(move || {
+        assert_eq!(waits_for(1), Some(0), "the edge is published");
+        host_says(0, RunState::Running, 8);
+        host_says(1, RunState::Preempted, 4);
+        then(|| host_says(1, RunState::Running, 5));
+        release();
+    });
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), [Call::YieldTo(0, 7), Call::YieldTo(1, 4)]);
+    assert_eq!(waits_for(1), None, "no edge once it holds the lock");
+    assert_eq!(events(1, Event::YieldToHolder), 1);
+    assert_eq!(events(0, Event::YieldToHead), 1);
+    on(1, || unlock(lock, token));
+    assert_eq!(lock.raw_word(), 0);
+}
+
+#[test]
+fn a_waiter_leaves_the_host_alone_after_it_heard_that_all_is_well() {
+    let lock = lock::<Fifo, Idx3>();
+    let release = held_by(0, lock);
+    host_says(0, RunState::Preempted, 7);
+    WORLD.with(|world| world.status.set(Status::AlreadyRunning));
+    then(|| {}); // inside the yield
+    then(release); // inside the back-off: no second yield before it
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), [Call::YieldTo(0, 7)]);
+    assert_eq!(events(1, Event::YieldAlreadyRunning), 1);
+    on(1, || unlock(lock, token));
+}
+
+#[test]
+fn the_head_halts_with_the_holders_name_and_is_kicked() {
+    let lock = lock::<FifoHalt, Idx3>();
+    let release = held_by(0, lock);
+    then(|| {}); // the spin budget passes
+    then(release); // during the halt
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), [Call::Halt(Some(0)), Call::Kick(1)]);
+    assert_eq!(events(1, Event::HaltAtHead), 1);
+    assert_eq!(events(0, Event::Kick), 1);
+    on(1, || unlock(lock, token));
+    assert_eq!(calls(), [], "nobody waits, nobody is kicked");
+    assert_eq!(lock.raw_word(), 0);
+}
+
+#[test]
+fn a_release_just_before_the_halt_prevents_it() {
+    let lock = lock::<FifoHalt, Idx3>();
+    let release = held_by(0, lock);
+    // The budget ends in the same step in which the lock is released.
+    then(release);
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), []);
+    on(1, || unlock(lock, token));
+}
+
+#[test]
+fn the_mails_alternative_kicks_even_a_head_that_is_awake() {
+    let lock = lock::<FifoHolder, Idx3>();
+    let release = held_by(0, lock);
+    then(release);
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), [Call::Kick(1)]);
+    on(1, || unlock(lock, token));
+}
+
+#[test]
+fn a_halting_lock_that_nobody_waits_for_long_makes_no_call_without_pressure() {
+    // `pressure` is what allows a halt; the native lock does not even look.
+    let lock = lock::<Native, SpareBit>();
+    let release = held_by(0, lock);
+    then(|| {});
+    then(|| {});
+    then(release);
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), []);
+    on(1, || unlock(lock, token));
+}
+
+#[test]
+fn an_interrupted_wait_is_put_back() {
+    let outer = lock::<Fifo, Idx3>();
+    let inner = lock::<Fifo, Idx3>();
+    let release_outer = held_by(0, outer);
+    let release_inner = held_by(2, inner);
+    then(move || {
+        // An interrupt on CPU 1, in the middle of its wait for CPU 0.
+        assert_eq!(waits_for(1), Some(0));
+        then(move || {
+            assert_eq!(waits_for(1), Some(2));
+            release_inner();
+        });
+        let token = on(1, || inner.lock());
+        on(1, || unlock(inner, token));
+        assert_eq!(waits_for(1), Some(0), "the outer wait is back");
+        release_outer();
+    });
+    let token = on(1, || outer.lock());
+    on(1, || unlock(outer, token));
+    assert_eq!(waits_for(1), None);
+}
+
+/// Waits for locks of CPU 0 in `levels` contexts of CPU 1, one interrupting the other. Returns
+/// how often the fallback was taken.
+fn nested<P: Policy, W: Format>(levels: usize) -> u64 {
+    fn wait<P: Policy, W: Format>(levels: usize) {
+        if levels == 0 {
+            return;
+        }
+        let lock = lock::<P, W>();
+        let release = held_by(0, lock);
+        then(move || {
+            wait::<P, W>(levels - 1);
+            release();
+        });
+        let token = on(1, || lock.lock());
+        if P::RULES.paravirtual() {
+            assert_eq!(W::tail(lock.raw_word()), Tail::SoleHolder(cpu(1)));
+        }
+        on(1, || unlock(lock, token));
+        assert_eq!(lock.raw_word(), 0);
+    }
+    let before = events(1, Event::NodeExhausted);
+    wait::<P, W>(levels);
+    WORLD.with(|world| assert_eq!(world.nodes[1].in_use(), 0));
+    events(1, Event::NodeExhausted) - before
+}
+
+#[test]
+fn three_contexts_queue_and_the_fourth_falls_back_and_is_counted() {
+    assert_eq!(nested::<Fifo, Idx3>(3), 0);
+    assert_eq!(nested::<Fifo, Idx3>(4), 1);
+    assert_eq!(nested::<FifoHalt, Idx3>(5), 2);
+    assert_eq!(nested::<Bounded, Idx3>(4), 1);
+}
+
+#[test]
+fn with_a_spare_bit_the_fourth_context_queues_too() {
+    assert_eq!(nested::<Fifo, SpareBit>(4), 0);
+    assert_eq!(nested::<Fifo, SpareBit>(5), 1);
+}
+
+/// CPU 0 holds, CPU 1 waits as the head and is preempted, CPU 0 releases. Returns the lock and
+/// CPU 1's way to go on: this thread plays CPU 1 from inside its wait.
+fn behind_a_preempted_head<P: Policy, W: Format>(
+    then_do: impl FnOnce(&'static QSpinLock<Scripted, P, W>) + 'static,
+) -> &'static QSpinLock<Scripted, P, W> {
+    let lock = lock::<P, W>();
+    let release = held_by(0, lock);
+    then(move || {
+        host_says(1, RunState::Preempted, 2);
+        release();
+        then_do(lock);
+        host_says(1, RunState::Running, 3);
+    });
+    let token = on(1, || lock.lock());
+    on(1, || unlock(lock, token));
+    lock
+}
+
+#[test]
+fn a_newcomer_passes_over_a_preempted_head_and_leaves_its_name() {
+    let lock = behind_a_preempted_head::<Bounded, Idx3>(|lock| {
+        let token = on(4, || lock.lock());
+        let seen = lock.raw_word();
+        assert_eq!(Idx3::tail(seen), Tail::Waiter(cpu(1), 0), "the head stays");
+        assert_eq!(seen & 1, 1);
+        assert_eq!(events(4, Event::PassedOver), 1);
+        assert_eq!(events(4, Event::Queued), 0);
+        on(4, || unlock(lock, token));
+        assert_eq!(Idx3::tail(lock.raw_word()), Tail::Waiter(cpu(1), 0));
+        assert_eq!(lock.raw_word() & 1, 0, "free, and still the head's");
+    });
+    assert_eq!(calls(), [], "nobody was asked for anything");
+    assert_eq!(lock.raw_word(), 0);
+}
+
+#[test]
+fn nobody_passes_over_a_head_that_is_too_old() {
+    behind_a_preempted_head::<Bounded<1_000>, Idx3>(|lock| {
+        WORLD.with(|world| world.now_us.set(world.now_us.get() + 1_000));
+        // CPU 4 must queue, and asks the host to run the head instead. The head is this thread, so
+        // CPU 4's story cannot end well: it runs out of script after its yield.
+        then(|| {});
+        let abandoned = std::panic::catch_unwind(|| on(4, || lock.lock()));
+        assert!(abandoned.is_err());
+        WORLD.with(|world| world.cpu.set(1));
+        // The second is where the script ended: the head had not run, so it asks again.
+        assert_eq!(calls(), [Call::YieldTo(1, 2); 2]);
+        assert_eq!(events(4, Event::PassedOver), 0);
+        assert!(events(4, Event::Closed) > 0);
+        assert_eq!(Idx3::tail(lock.raw_word()), Tail::Waiter(cpu(4), 0));
+    });
+}
+
+#[test]
+fn strict_order_passes_over_nobody() {
+    let lock = lock::<Fifo, Idx3>();
+    let release = held_by(0, lock);
+    then(move || {
+        host_says(1, RunState::Preempted, 2);
+        // The releaser yields to the head at once.
+        then(|| host_says(1, RunState::Running, 3));
+        release();
+        assert!(
+            on(4, || lock.try_lock()).is_none(),
+            "the lock is the head's"
+        );
+    });
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), [Call::YieldTo(1, 2)]);
+    on(1, || unlock(lock, token));
+    assert_eq!(events(4, Event::PassedOver), 0);
+}
