@@ -49,12 +49,12 @@
 //!
 //! # Limits
 //!
-//! Rust's memory model costs a compare-exchange where Linux has byte stores, except in the native
-//! release. A `lock_api` 0.4 mutex is 12 bytes instead of 4. There is no reader-writer lock yet.
+//! Rust's memory model has no racing accesses of different sizes, so a release is a
+//! read-modify-write where Linux stores a byte. A `lock_api` 0.4 mutex is 12 bytes instead of 4. There is no reader-writer lock yet.
 //!
 //! # Features
 //!
-//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `portable_release`.
+//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`.
 
 #![no_std]
 #![doc(test(attr(deny(warnings))))]

@@ -6,7 +6,7 @@
 //! in a second store, a preemption between the two would make every waiter believe that the
 //! holder runs.
 //!
-//! A native lock names nobody, and is released by a store.
+//! A native lock names nobody.
 
 use core::fmt;
 use core::marker::PhantomData;

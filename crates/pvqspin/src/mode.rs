@@ -3,8 +3,8 @@
 //! The fast path has no branch for it, and needs none: a paravirtual lock whose environment
 //! reports that nobody is ever preempted makes no hypercall. So the choice is made in the
 //! environment, and [`Switchable`] makes it there. What remains of the paravirtual lock on bare
-//! metal is a compare-exchange instead of a store at the release (`docs/decisions/` has the
-//! figure). Who wants that back too uses [`Native`](crate::Native) in another build.
+//! metal is about a nanosecond (`pvq uncontended` prints it). Who wants that back too uses
+//! [`Native`](crate::Native) in another build.
 
 use core::fmt;
 use core::marker::PhantomData;

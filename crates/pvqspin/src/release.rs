@@ -11,24 +11,20 @@ use pvqspin_abi::Cpu;
 
 /// Clears the locked bit of a native word, which others may change at the same time.
 ///
-/// On x86-64 it is a plain byte store. The lowest byte of a native word holds the locked bit and
-/// nothing else (the head field stays empty there), so storing 0 to it *is* the atomic step that
-/// the portable version makes with a read-modify-write, at the price of a store. Rust's memory
-/// model has no racing accesses of different sizes, which is why it is assembly: to the compiler
-/// the block is one opaque atomic `fetch_and`. `docs/decisions/0002-native-release.md` has the
-/// measurement.
+/// A whole-word read-modify-write. Linux stores a byte here, and one would think that a store is
+/// cheaper; taken again at once, the lock is then slower, because the processor cannot forward a
+/// byte in its store buffer to a 4-byte load (`docs/decisions/0001-native-release.md` has both
+/// figures). The byte store is there as the feature `byte_release`, for x86-64.
 #[inline]
 pub(crate) fn native(word: &AtomicU32) {
-    #[cfg(all(
-        target_arch = "x86_64",
-        not(loom),
-        not(miri),
-        not(feature = "portable_release")
-    ))]
-    // SAFETY: the pointer comes from a live atomic, so the byte may be written; the store only
-    // clears the locked bit, which its holder alone may clear (the caller of `unlock` vouches for
-    // being it). x86 stores release, and the block clobbers memory, so the compiler moves no
-    // access of the critical section past it.
+    #[cfg(all(feature = "byte_release", target_arch = "x86_64", not(loom), not(miri)))]
+    // Rust's memory model has no racing accesses of different sizes, which is why this is
+    // assembly: to the compiler the block is one opaque atomic `fetch_and`.
+    //
+    // SAFETY: the pointer comes from a live atomic, so the byte may be written. The lowest byte of
+    // a native word holds the locked bit and nothing else (the head field stays empty there), and
+    // only the holder clears that bit: the caller of `unlock` vouches for being it. x86 stores
+    // release, and the block clobbers memory, so no access of the critical section moves past it.
     unsafe {
         core::arch::asm!(
             "mov byte ptr [{word}], 0",
@@ -36,12 +32,7 @@ pub(crate) fn native(word: &AtomicU32) {
             options(nostack, preserves_flags)
         );
     }
-    #[cfg(not(all(
-        target_arch = "x86_64",
-        not(loom),
-        not(miri),
-        not(feature = "portable_release")
-    )))]
+    #[cfg(not(all(feature = "byte_release", target_arch = "x86_64", not(loom), not(miri))))]
     // Release pairs with the acquire of whoever takes the lock next.
     word.fetch_and(!LOCKED, Ordering::Release);
 }

@@ -38,7 +38,7 @@
 //! | `t` | `x` | 1 | 1 | held by `x`, who passed over the head |
 //!
 //! The word never names a CPU that neither holds the lock nor waits for it. All accesses are whole
-//! 32-bit atomics, but for one release store that [`crate::lock`] explains.
+//! 32-bit atomics: Rust's memory model forbids racing accesses of different sizes.
 
 use pvqspin_abi::{Cpu, MAX_CPUS};
 
