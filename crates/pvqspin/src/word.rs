@@ -43,9 +43,9 @@
 use pvqspin_abi::{Cpu, MAX_CPUS};
 
 /// The lock is held.
-pub(crate) const LOCKED: u32 = 1;
+pub const LOCKED: u32 = 1;
 /// Native: one waiter without a node. Paravirtual: qualifies the head field.
-pub(crate) const PENDING: u32 = 1 << 8;
+pub const PENDING: u32 = 1 << 8;
 /// The tail field, in every format.
 pub(crate) const TAIL: u32 = 0xffff_0000;
 /// Both parts of the head field.
@@ -61,9 +61,10 @@ pub(crate) const fn head_bits(cpu: Cpu) -> u32 {
     (raw & 0x7f) << 1 | (raw >> 7) << 9
 }
 
-/// Whom the head field names.
+/// Whom the head field names. For debuggers and traces, too.
 #[inline]
-pub(crate) const fn head_of(word: u32) -> Option<Cpu> {
+#[must_use]
+pub const fn head_of(word: u32) -> Option<Cpu> {
     Cpu::from_plus_one((word & HEAD_LOW) >> 1 | (word & HEAD_HIGH) >> 9 << 7)
 }
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use pvqspin::{
     Bounded, Budget, Cpu, CpuNodes, Env, Event, Fifo, FifoHalt, FifoHolder, Format, Generation,
     Hint, Idx3, Native, Point, Policy, QSpinLock, RunSample, RunState, SpareBit, Status, Tail,
-    Token,
+    Token, word,
 };
 
 const CPUS: usize = 8;
@@ -220,16 +220,12 @@ fn the_third_of_a_native_lock_queues_behind_the_pending_one() {
     // wait until CPU 1 had its turn, which this one thread cannot play, so it only looks.
     then(move || {
         let before = lock.raw_word();
-        assert_eq!(before & word_bits::PENDING, word_bits::PENDING);
+        assert_eq!(before & word::PENDING, word::PENDING);
         release();
     });
     let token = on(1, || lock.lock());
     on(1, || unlock(lock, token));
     assert_eq!(lock.raw_word(), 0);
-}
-
-mod word_bits {
-    pub(crate) const PENDING: u32 = 1 << 8;
 }
 
 #[test]
@@ -405,11 +401,24 @@ fn a_newcomer_passes_over_a_preempted_head_and_leaves_its_name() {
         let token = on(4, || lock.lock());
         let seen = lock.raw_word();
         assert_eq!(Idx3::tail(seen), Tail::Waiter(cpu(1), 0), "the head stays");
-        assert_eq!(seen & 1, 1);
+        assert_eq!(
+            seen & (word::LOCKED | word::PENDING),
+            word::LOCKED | word::PENDING
+        );
+        assert_eq!(
+            word::head_of(seen),
+            Some(cpu(4)),
+            "the holder left its name"
+        );
         assert_eq!(events(4, Event::PassedOver), 1);
         assert_eq!(events(4, Event::Queued), 0);
         on(4, || unlock(lock, token));
         assert_eq!(Idx3::tail(lock.raw_word()), Tail::Waiter(cpu(1), 0));
+        assert_eq!(
+            word::head_of(lock.raw_word()),
+            Some(cpu(1)),
+            "its name is back"
+        );
         assert_eq!(lock.raw_word() & 1, 0, "free, and still the head's");
     });
     assert_eq!(calls(), [], "nobody was asked for anything");

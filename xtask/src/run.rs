@@ -1,0 +1,68 @@
+//! Running cargo.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}
+
+/// `cargo` at the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Runs a command to its end.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
+
+/// Where a build that needs flags of its own goes, so that it does not evict the ordinary one.
+pub(crate) fn target_dir(name: &str) -> PathBuf {
+    let base =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    base.join("xtask").join(name)
+}
+
+/// The model check.
+pub(crate) fn loom() -> Result<()> {
+    succeed(
+        cargo()
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_TARGET_DIR", target_dir("loom"))
+            .args(["test", "--release", "-p", "pvqspin", "--test", "loom"]),
+    )
+}
+
+/// Every combination of the lock crate's features builds without warnings.
+pub(crate) fn features() -> Result<()> {
+    const FEATURES: [&str; 4] = ["lock_api", "lock_api_04", "counters", "byte_release"];
+    for combination in 0..1_u32 << FEATURES.len() {
+        let features: Vec<_> = FEATURES
+            .iter()
+            .enumerate()
+            .filter(|&(bit, _)| combination >> bit & 1 == 1)
+            .map(|(_, &feature)| feature)
+            .collect();
+        let features = features.join(",");
+        println!("pvqspin --no-default-features --features '{features}'");
+        succeed(
+            cargo()
+                .env("RUSTFLAGS", "-D warnings")
+                .env("CARGO_TARGET_DIR", target_dir("features"))
+                .args(["check", "--quiet", "-p", "pvqspin", "--no-default-features"])
+                .args(["--features", &features]),
+        )?;
+    }
+    Ok(())
+}
