@@ -30,6 +30,15 @@ pub(crate) fn yield_to<E: Env>(why: Event, cpu: Cpu, sample: RunSample) -> Statu
     status
 }
 
+/// Lends this pCPU to the head of a *free* lock.
+///
+/// Its edge still names whoever held the lock last, who may be anywhere by now, even queued
+/// behind: a host that followed it would run the wrong one. So it goes first.
+pub(crate) fn yield_to_head<E: Env>(head: Cpu, sample: RunSample) -> Status {
+    E::withdraw_wait_of(head);
+    yield_to::<E>(Event::YieldToHead, head, sample)
+}
+
 /// Whether a caller that got this status should leave the host alone for a while.
 ///
 /// After `Ran` the world has moved on, and after `Stale` the caller's picture of it was old: both

@@ -153,6 +153,13 @@ pub trait Env: Sized + 'static {
         None
     }
 
+    /// Withdraws the wait-for edge of *another* CPU, because it is known to be over: the lock that
+    /// it waits for is free, and it did not run since to see that itself.
+    #[inline]
+    fn withdraw_wait_of(cpu: Cpu) {
+        let _ = cpu;
+    }
+
     /// Stops this CPU until it is kicked, and asks the host to run the hinted one.
     #[inline]
     fn halt(hint: Option<Hint>) {

@@ -231,6 +231,13 @@ impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
     }
 
     #[inline]
+    fn withdraw_wait_of(cpu: Cpu) {
+        if S::switch().is_paravirtual() {
+            E::withdraw_wait_of(cpu);
+        }
+    }
+
+    #[inline]
     fn halt(hint: Option<Hint>) {
         if S::switch().is_paravirtual() {
             E::halt(hint);

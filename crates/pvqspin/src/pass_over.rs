@@ -153,7 +153,11 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
     };
     let sample = target.map(|cpu| (cpu, E::run_sample(cpu)));
     if let Some((cpu, sample)) = sample.filter(|(_, sample)| sample.is_preempted()) {
-        let status = advice::yield_to::<E>(why, cpu, sample);
+        let status = if matches!(why, Event::YieldToHead) {
+            advice::yield_to_head::<E>(cpu, sample)
+        } else {
+            advice::yield_to::<E>(why, cpu, sample)
+        };
         if !should_back_off(status) {
             return None;
         }

@@ -86,5 +86,5 @@ fn yield_to_head<E: Env, P: Policy>(head: Cpu) {
     if P::RULES.passes_over() && !pass_over::is_closed::<E, P>(head) {
         return;
     }
-    let _ = advice::yield_to::<E>(Event::YieldToHead, head, sample);
+    let _ = advice::yield_to_head::<E>(head, sample);
 }

@@ -32,7 +32,7 @@ use crate::pass_over;
 use crate::pending;
 use crate::policy::{Names, Policy, Stalls};
 use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, Tail, head_bits, head_of};
-use pvqspin_abi::{Cpu, RunState};
+use pvqspin_abi::{Cpu, RunSample, RunState, Status};
 
 /// How long the holder waits for its successor to link itself before it asks the host, in ns. The
 /// link follows the tail exchange within a few instructions, unless a preemption falls between.
@@ -239,11 +239,39 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         if P::RULES.passes_over() {
             return pass_over::behind_preempted(self, before, promoted);
         }
-        let status = advice::yield_to::<E>(Event::YieldToPredecessor, before, sample);
-        if should_back_off(status) {
+        if should_back_off(self.yield_to_front(before, sample)) {
             E::spin_until(promoted, Budget::ns(P::RULES.retry_ns));
         }
         None
+    }
+
+    /// Lends this pCPU to whoever it is that the queue waits for. Behind a held lock, the host
+    /// finds it at the end of the chain that starts before us. A free one waits for its head.
+    fn yield_to_front(&self, before: Cpu, sample: RunSample) -> Status {
+        match self.next_holder() {
+            None => advice::yield_to::<E>(Event::YieldToPredecessor, before, sample),
+            Some((head, sample)) if sample.is_preempted() => {
+                advice::yield_to_head::<E>(head, sample)
+            }
+            // It runs, and takes the lock any moment. There is nothing to ask for.
+            Some(_) => Status::AlreadyRunning,
+        }
+    }
+
+    /// Whom a free lock waits for, and what it does; `None` while somebody holds it.
+    fn next_holder(&self) -> Option<(Cpu, RunSample)> {
+        let seen = self.word.load(Ordering::Relaxed);
+        let head = head_of(seen).filter(|_| seen & LOCKED == 0)?;
+        Some((head, E::run_sample(head)))
+    }
+
+    /// The head, if the lock is free and it is preempted. Its old edge is withdrawn.
+    fn absent_head(&self) -> Option<Cpu> {
+        let (head, _) = self
+            .next_holder()
+            .filter(|(_, sample)| sample.is_preempted())?;
+        E::withdraw_wait_of(head);
+        Some(head)
     }
 
     /// Halts until promoted and kicked, or woken for any other reason.
@@ -268,7 +296,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         self.nodes.count(Event::HaltInQueue);
         E::checkpoint(Point::Halting);
         let target = match P::RULES.names {
-            Names::Predecessor => before,
+            Names::Predecessor => self.absent_head().or(before),
             Names::Holder => self.holder().or(before),
         };
         E::halt(target.map(advice::hint_for::<E>));
