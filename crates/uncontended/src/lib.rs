@@ -67,6 +67,7 @@ const LOCKS: [(&str, Round); 7] = [
 /// Measures every lock.
 #[must_use]
 pub fn measure(plan: Plan) -> Vec<Cost> {
+    OneCpu::start();
     let rounds = plan.rounds.max(1);
     let pairs = plan.pairs.max(1);
     let mut samples = vec![Vec::with_capacity(rounds); LOCKS.len()];
@@ -144,21 +145,17 @@ round!(
     pvqspin::Mutex::<u64, OneCpu, Fifo, SpareBit>::new(0),
     |mutex| mutex.lock()
 );
-round!(
-    round_spin,
-    spin::mutex::SpinMutex::<u64>::new(0),
-    |mutex| mutex.lock()
-);
+round!(round_spin, spin::mutex::SpinMutex::<u64>::new(0), |mutex| {
+    mutex.lock()
+});
 round!(
     round_ticket,
     spin::mutex::TicketMutex::<u64>::new(0),
     |mutex| mutex.lock()
 );
-round!(
-    round_parking_lot,
-    parking_lot::Mutex::new(0_u64),
-    |mutex| mutex.lock()
-);
+round!(round_parking_lot, parking_lot::Mutex::new(0_u64), |mutex| {
+    mutex.lock()
+});
 round!(
     round_std,
     std::sync::Mutex::new(0_u64),

@@ -1,0 +1,286 @@
+//! The command line and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use pvqspin_host::{Scheduling, YieldMode};
+use pvqspin_peers::catalog::Entry;
+use pvqspin_workload::Distribution;
+
+use crate::parse::{self, LockChoice};
+
+const EXAMPLES: &str = "\
+Examples:
+  pvq                                      compare everything, in about a minute
+  pvq compare --quick                      the same in 10 seconds, with more noise
+  pvq compare --lock fifo,unfair-hinted --overcommit 4 --repeats 9
+  pvq compare --inside 5us --outside 30us --yields hint
+  pvq trace --lock linux-pv --overcommit 4
+  pvq uncontended                          what a lock costs that nobody else wants
+  pvq doctor                               what this machine can and cannot do
+  pvq list                                 every name that can be given
+
+Exit codes: 0 done, 1 a run failed, 2 something asked for cannot be done (nothing ran),
+130 interrupted (what was finished is kept).";
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  pvq compare                              about a minute; files in results/
+  pvq compare --quick --no-files           10 seconds, nothing written
+  pvq compare --full --targets             about 10 minutes, and the list of targets
+  pvq compare --lock ours,unfair-hinted --overcommit 1,2,4
+  pvq compare --inside 1us,50us --outside 2us,500us --distribution exponential
+  pvq compare --scheduling fair --yields hint --slice 1ms
+  pvq compare --json /tmp/today.json --seed 7
+
+Times are numbers with ns, us, ms or s; without a unit they are ns. Every run is one lock at
+one point; runs are interleaved and repeated, so that other work on the machine hits all
+locks alike.";
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  pvq trace                                fifo at overcommit 4: its longest wait
+  pvq trace --lock test-and-set --overcommit 2 --duration 50ms
+  pvq trace --lock fifo --all > events.txt everything that was recorded";
+
+const UNCONTENDED_EXAMPLES: &str = "\
+Examples:
+  pvq uncontended                          some seconds; back to back, and with work between
+  pvq uncontended --gap 0 --rounds 1001    back to back only, more rounds
+
+The locks take turns, round by round. `to native` and `over native` are medians over the rounds
+of the comparison with our native lock in the same round, so they bear noise that a time of its
+own does not.";
+
+/// Compare spinlocks under vCPU overcommit, with real preemption, on this machine.
+///
+/// Virtual CPUs run on pinned threads and are preempted by timers anywhere, also while they
+/// hold a lock. Each lock does the same work at each overcommit; the tables show what is left
+/// of its throughput, who had to wait how long, and what a fair lock gains by telling the
+/// hypervisor whom everybody waits for.
+#[derive(Debug, Parser)]
+#[command(name = "pvq", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    /// What to do; `compare` if nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// The options of `compare`.
+    #[command(flatten)]
+    pub(crate) compare: CompareArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every lock at every overcommit, and show them side by side (the default)
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
+    /// Run one lock once, and show what happened around its longest wait
+    #[command(after_help = TRACE_EXAMPLES)]
+    Trace(TraceArgs),
+    /// Measure lock plus unlock on one thread, beside the locks of other crates
+    #[command(after_help = UNCONTENDED_EXAMPLES)]
+    Uncontended(UncontendedArgs),
+    /// Tell what this machine can and cannot do, and what to do about it
+    Doctor,
+    /// List the locks, policies, word formats, host policies and workloads
+    List,
+}
+
+/// How long, how much, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// 10 seconds in all: one section length, one repeat
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) quick: bool,
+
+    /// About 10 minutes: more section lengths, more overcommits, 5 repeats
+    #[arg(long)]
+    pub(crate) full: bool,
+
+    /// Locks by name, or `all`, `ours`, `peers` [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::lock)]
+    pub(crate) lock: Vec<LockChoice>,
+
+    /// vCPUs for each pCPU, a list [default: 1,2,4,8]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse::overcommit)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) overcommit: Vec<f64>,
+
+    /// Mean time inside the lock, a list that pairs up with --outside [default: 1us,20us]
+    #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = parse::section)]
+    pub(crate) inside: Vec<u32>,
+
+    /// Mean time outside the lock, a list that pairs up with --inside [default: 2us,20us]
+    #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = parse::section_or_zero)]
+    pub(crate) outside: Vec<u32>,
+
+    /// Repeats of every run [default: 3]
+    #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
+    pub(crate) repeats: Option<usize>,
+
+    /// Measured time of each run [default: what a minute in all allows]
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub(crate) duration: Option<u64>,
+
+    /// The workload and the host.
+    #[command(flatten)]
+    pub(crate) setup: SetupArgs,
+
+    /// Also run a lock-free VM beside the locks, and measure what is left for it
+    #[arg(long)]
+    pub(crate) neighbour: bool,
+
+    /// Also print the project's targets, each with the figure that was reached
+    #[arg(long)]
+    pub(crate) targets: bool,
+
+    /// Where the results go; CSV and SVG go beside it [default: results/compare.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Where the CSV goes [default: beside the JSON]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// Write no files
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    pub(crate) no_files: bool,
+}
+
+/// What is the same for `compare` and `trace`.
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {
+    /// What the guests do
+    #[arg(long, value_name = "NAME", default_value = "hot-lock", value_parser = parse::workload)]
+    pub(crate) workload: &'static str,
+
+    /// Spread of the section lengths: fixed, uniform (50 % up and down), exponential
+    #[arg(long, value_name = "NAME", default_value = "uniform", value_parser = parse::distribution)]
+    pub(crate) distribution: Distribution,
+
+    /// Seed of the section lengths
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// CPUs that run guests, each by a pinned thread [default: all]
+    #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
+    pub(crate) pcpus: Option<usize>,
+
+    /// How the host shares its CPUs: round-robin, fair, credit, co-scheduled
+    #[arg(long, value_name = "NAME", default_value = "round-robin", value_parser = parse::scheduling)]
+    pub(crate) scheduling: Scheduling,
+
+    /// What a directed yield is: contract (the target runs now, on the caller's slice) or hint
+    /// (the target is only preferred, as by stock Linux)
+    #[arg(long, value_name = "KIND", default_value = "contract", value_parser = parse::yields)]
+    pub(crate) yields: YieldMode,
+
+    /// How long a vCPU runs before the next one's turn [default: 3ms]
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub(crate) slice: Option<u64>,
+
+    /// The least time that a directed yield gives its target
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub(crate) min_loan: Option<u64>,
+
+    /// Extra cost of a hypercall, so that it resembles a VM exit [default: 1us]
+    #[arg(long, value_name = "TIME", value_parser = parse::time_or_zero)]
+    pub(crate) hypercall_cost: Option<u64>,
+
+    /// Give a run up that makes no progress for so long
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub(crate) watchdog: Option<u64>,
+}
+
+/// How to measure a lock that nobody else wants.
+#[derive(Debug, Args)]
+pub(crate) struct UncontendedArgs {
+    /// Dependent multiplications between one pair and the next, about a ns each: a list
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "0,10,30"
+    )]
+    pub(crate) gap: Vec<u32>,
+
+    /// Rounds of each lock
+    #[arg(long, value_name = "N", default_value = "101", value_parser = parse::at_least_one)]
+    pub(crate) rounds: usize,
+
+    /// Lock plus unlock pairs in a round
+    #[arg(long, value_name = "N", default_value = "100000")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pairs: u32,
+}
+
+/// One run.
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// The lock
+    #[arg(long, value_name = "NAME", default_value = "fifo", value_parser = parse::one_lock)]
+    pub(crate) lock: &'static Entry,
+
+    /// vCPUs for each pCPU
+    #[arg(long, value_name = "N", default_value = "4", value_parser = parse::overcommit)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) overcommit: f64,
+
+    /// Mean time inside the lock
+    #[arg(long, value_name = "TIME", default_value = "1us", value_parser = parse::section)]
+    pub(crate) inside: u32,
+
+    /// Mean time outside the lock
+    #[arg(long, value_name = "TIME", default_value = "2us", value_parser = parse::section_or_zero)]
+    pub(crate) outside: u32,
+
+    /// Measured time
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse::time)]
+    pub(crate) duration: u64,
+
+    /// The workload and the host.
+    #[command(flatten)]
+    pub(crate) setup: SetupArgs,
+
+    /// Print every event that was recorded, not only those around the longest wait
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn compare_is_the_default() {
+        let cli = Cli::try_parse_from(["pvq", "--quick"]).expect("options without a command");
+        assert!(cli.command.is_none() && cli.compare.quick);
+        let cli = Cli::try_parse_from(["pvq", "compare", "--full"]).expect("with the command");
+        assert!(matches!(cli.command, Some(Command::Compare(args)) if args.full));
+        assert!(Cli::try_parse_from(["pvq", "--quick", "--full"]).is_err());
+    }
+
+    #[test]
+    fn lists_may_be_given_in_both_ways() {
+        let line = [
+            "pvq",
+            "--lock",
+            "fifo,ticket",
+            "--lock",
+            "bounded",
+            "--overcommit",
+            "1,2",
+        ];
+        let cli = Cli::try_parse_from(line).expect("well formed");
+        assert_eq!(cli.compare.lock.len(), 3);
+        assert_eq!(cli.compare.overcommit, [1.0, 2.0]);
+    }
+}

@@ -1,0 +1,265 @@
+//! The main job: run the plan, show it, write it.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pvqspin_hypervisor::{Machine, RunConfig};
+use pvqspin_peers::catalog::BOUNDED_WAIT_US;
+use pvqspin_report::aggregate::{AtPoint, normalise, summarise};
+use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::sentences::sentences;
+use pvqspin_report::{Record, Report, SCHEMA, table, targets};
+
+use crate::args::CompareArgs;
+use crate::driver::{self, Limits};
+use crate::failure::{Done, Failure, print};
+use crate::interrupt;
+use crate::outputs::Outputs;
+use crate::plan::{self, Plan, PlannedRun};
+use crate::progress::Progress;
+
+/// Runs `pvq compare`.
+pub(crate) fn run(args: &CompareArgs) -> Done {
+    let plan = Plan::new(args, &Limits::here()).map_err(Failure::BadInput)?;
+    let outputs = Outputs::checked(args).map_err(Failure::BadInput)?;
+    // Without this Ctrl-C ends the program at once, which is no reason not to measure.
+    let listening = interrupt::listen();
+    let machine = Machine::probe().map_err(driver::unsupported)?;
+    if let Err(error) = listening {
+        eprintln!("note: Ctrl-C will lose what was measured ({error})");
+    }
+
+    validate(&plan, &machine)?;
+    let mut report = empty_report(&plan, &machine);
+    print(&head(&plan, &report))?;
+    let stopped = run_plan(&plan, &machine, &mut report);
+    report.complete = report.results.len() == plan.run_count();
+
+    if !report.results.is_empty() {
+        normalise(&mut report.results);
+        let points = summarise(&report.results);
+        print(&body(args, &plan, &points, &report))?;
+        outputs.write(&report, &points).map_err(Failure::Failed)?;
+        print(&written(&outputs))?;
+    } else {
+        print("No run was finished, so nothing was written.\n")?;
+    }
+    stopped?;
+    mutual_exclusion_held(&report)
+}
+
+/// Runs everything, or until somebody stops it or a run fails. What is finished is in the report.
+fn run_plan(plan: &Plan, machine: &Machine, report: &mut Report) -> Done {
+    let mut progress = Progress::new(plan.run_count());
+    for run in plan.runs() {
+        if interrupt::asked() {
+            return Err(Failure::Interrupted);
+        }
+        progress.begin(&name_of(plan, &run));
+        report.results.push(run_one(plan, machine, &run)?);
+        progress.end();
+    }
+    Ok(())
+}
+
+fn run_one(plan: &Plan, machine: &Machine, run: &PlannedRun) -> Result<Record, Failure> {
+    let config = config_of(plan, run);
+    let result = driver::run(machine, &config, &name_of(plan, run))?;
+    let facts = plan::facts(plan.locks[run.lock_index]);
+    Ok(Record::new(
+        &facts,
+        &plan.point(run),
+        run.repeat,
+        &result.outcome,
+    ))
+}
+
+fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
+    driver::config(
+        &plan.host,
+        &driver::Run {
+            lock: plan.locks[run.lock_index].id,
+            vcpus: run.vcpus,
+            section: run.section,
+            repeat: run.repeat,
+            duration: plan.duration,
+            trace: false,
+        },
+    )
+}
+
+/// Lets the hypervisor look at everything that it will be asked for.
+fn validate(plan: &Plan, machine: &Machine) -> Done {
+    plan.runs()
+        .filter(|run| run.repeat == 0)
+        .try_for_each(|run| config_of(plan, &run).validate(machine))
+        .map_err(Failure::bad_input)
+}
+
+fn name_of(plan: &Plan, run: &PlannedRun) -> String {
+    let overcommit = run.vcpus as f64 / plan.host.pcpus as f64;
+    let (inside, outside) = run.section;
+    format!(
+        "{} at overcommit {}, {}/{}",
+        run.lock,
+        count(overcommit),
+        exact_time(inside.into()),
+        exact_time(outside.into())
+    )
+}
+
+fn empty_report(plan: &Plan, machine: &Machine) -> Report {
+    Report {
+        schema: SCHEMA,
+        command: env::args().collect::<Vec<_>>().join(" "),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: driver::describe(machine),
+        seed: plan.host.seed,
+        driver: driver::NAME.to_owned(),
+        options: options(plan),
+        started_unix_s: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+        complete: false,
+        planned: plan.run_count() as u64,
+        results: Vec::with_capacity(plan.run_count()),
+    }
+}
+
+fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
+    let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let warmups: Vec<u64> = plan
+        .vcpus
+        .iter()
+        .map(|v| ns(plan.host.warmup(*v)))
+        .collect();
+    let mut options = plan.host.options();
+    let locks: Vec<&str> = plan.locks.iter().map(|entry| entry.name).collect();
+    for (name, value) in [
+        ("locks", locks.into()),
+        ("workload", plan.workload.into()),
+        ("vcpus", plan.vcpus.clone().into()),
+        (
+            "sections_ns",
+            plan.sections.iter().map(|(c, n)| vec![*c, *n]).collect(),
+        ),
+        ("repeats", plan.repeats.into()),
+        ("warmup_ns", warmups.into()),
+        ("duration_ns", ns(plan.duration).into()),
+    ] {
+        options.insert(name.to_owned(), value);
+    }
+    options
+}
+
+/// What is printed before anything runs: machine, host, plan.
+fn head(plan: &Plan, report: &Report) -> String {
+    let (host, machine) = (&plan.host, &report.machine);
+    let neighbour = if host.neighbour {
+        ", a lock-free VM beside it"
+    } else {
+        ""
+    };
+    format!(
+        "pvq {}: {}\n\
+         machine  {}\n\
+         host     {} pCPUs, {} slices of {}, yields: {} (loan {} at least), hypercall +{}{neighbour}\n\
+         costs    {}\n\
+         plan     {} runs of {} (locks: {}, points: {}, repeats: {}), seed {}, about {} s in all\n\n",
+        report.version,
+        report.command,
+        machine.line(),
+        host.pcpus,
+        host.scheduling.name(),
+        exact_time(host.slice_ns),
+        host.yields.name(),
+        exact_time(host.min_loan_ns),
+        exact_time(host.hypercall_ns),
+        machine.costs(),
+        plan.run_count(),
+        time(plan.duration.as_nanos() as f64),
+        plan.locks.len(),
+        plan.sections.len() * plan.vcpus.len(),
+        plan.repeats,
+        report.seed,
+        plan.total_time().as_secs().max(1),
+    )
+}
+
+/// The tables, what they mean, and what they say.
+fn body(args: &CompareArgs, plan: &Plan, points: &[AtPoint], report: &Report) -> String {
+    let mut text = String::new();
+    for at in points {
+        let _ = writeln!(text, "{}", table::render(at));
+    }
+    let _ = writeln!(text, "{}\n", table::LEGEND);
+    if args.targets {
+        let list = targets::check(points, Some(u64::from(BOUNDED_WAIT_US) * 1_000));
+        let _ = writeln!(text, "{}", targets::render(&list));
+    }
+    for sentence in sentences(points) {
+        let _ = writeln!(text, "{sentence}");
+    }
+    if let Some(warning) = disturbance(plan, report) {
+        let _ = writeln!(text, "\n{warning}");
+    }
+    if !report.complete {
+        let (done, planned) = (report.results.len(), report.planned);
+        let _ = writeln!(
+            text,
+            "\nINCOMPLETE: {done} of {planned} runs were finished."
+        );
+    }
+    text
+}
+
+/// Whether other work kept the CPUs from the runs. A run that lasted much longer than asked did so
+/// because the thread that ends it did not get a CPU, and then the guests did not either.
+fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
+    let asked = plan.duration.as_nanos() as f64;
+    let late = |record: &&Record| record.duration_ns as f64 > 1.25 * asked;
+    let (all, late) = (
+        report.results.len(),
+        report.results.iter().filter(late).count(),
+    );
+    let (load, cpus) = (report.machine.load_1min, report.machine.cpus_online);
+    // A comparison that ended a moment ago leaves a load of one for each CPU behind.
+    let busy = load > cpus as f64 + 0.5;
+    let seen = match (late, busy) {
+        (0, false) => return None,
+        (0, true) => format!("the load was {load:.1} on {cpus} CPUs at the start"),
+        _ => format!("{late} of {all} runs lasted more than a quarter longer than asked"),
+    };
+    Some(format!(
+        "DISTURBED: {seen}, so other work held the CPUs. Do not trust these figures."
+    ))
+}
+
+fn written(outputs: &Outputs) -> String {
+    let paths: Vec<String> = outputs
+        .paths()
+        .map(|path| path.display().to_string())
+        .collect();
+    match paths.as_slice() {
+        [] => String::new(),
+        paths => format!("\nwritten: {}\n", paths.join(", ")),
+    }
+}
+
+/// A lock that lets two in is worse than a slow one: that is an error of the run.
+fn mutual_exclusion_held(report: &Report) -> Done {
+    let broken = report
+        .results
+        .iter()
+        .find(|record| record.exclusion_violations > 0);
+    match broken {
+        None => Ok(()),
+        Some(record) => Err(Failure::failed(format!(
+            "{} let two vCPUs into its critical section; this is a bug, please report it with \
+             the JSON file",
+            record.lock
+        ))),
+    }
+}

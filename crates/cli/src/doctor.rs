@@ -1,0 +1,268 @@
+//! What this machine can and cannot do, and what to do about it.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::thread;
+
+use pvqspin_hypervisor as hypervisor;
+use pvqspin_report::Machine;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::driver;
+use crate::failure::{Done, Failure, print};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grade {
+    Good,
+    Note,
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+struct Finding {
+    grade: Grade,
+    what: &'static str,
+    found: String,
+    advice: String,
+}
+
+fn good(what: &'static str, found: impl Into<String>) -> Finding {
+    finding(Grade::Good, what, found, "")
+}
+
+fn note(what: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    finding(Grade::Note, what, found, advice)
+}
+
+fn bad(what: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    finding(Grade::Bad, what, found, advice)
+}
+
+fn finding(
+    grade: Grade,
+    what: &'static str,
+    found: impl Into<String>,
+    advice: impl Into<String>,
+) -> Finding {
+    Finding {
+        grade,
+        what,
+        found: found.into(),
+        advice: advice.into(),
+    }
+}
+
+/// Runs `pvq doctor`. Fails if `compare` cannot run.
+pub(crate) fn run() -> Done {
+    let mut machine = Machine::describe();
+    machine.cpus_allowed = driver::usable_cpus();
+    let mut findings = vec![
+        platform(),
+        cpus(&machine),
+        pinning(),
+        clock(&machine),
+        load(&machine),
+        virtual_machine(&machine),
+        governor(&machine),
+    ];
+    findings.extend(embedded());
+    findings.push(kvm());
+    print(&render(&machine, &findings))?;
+    match findings.iter().any(|finding| finding.grade == Grade::Bad) {
+        true => Err(Failure::failed(
+            "`pvq compare` cannot run here as things are",
+        )),
+        false => Ok(()),
+    }
+}
+
+fn render(machine: &Machine, findings: &[Finding]) -> String {
+    let mut text = format!("{}\n\n", machine.line());
+    for finding in findings {
+        let grade = match finding.grade {
+            Grade::Good => "good",
+            Grade::Note => "note",
+            Grade::Bad => "BAD ",
+        };
+        let _ = writeln!(text, "{grade}  {:<18} {}", finding.what, finding.found);
+        if !finding.advice.is_empty() {
+            let _ = writeln!(text, "{:25}-> {}", "", finding.advice);
+        }
+    }
+    text
+}
+
+fn platform() -> Finding {
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        good("platform", "Linux on x86-64")
+    } else {
+        bad(
+            "platform",
+            format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH),
+            "the embedded hypervisor is for Linux on x86-64; the lock itself runs anywhere",
+        )
+    }
+}
+
+fn cpus(machine: &Machine) -> Finding {
+    let (allowed, online) = (machine.cpus_allowed, machine.cpus_online);
+    match allowed {
+        1 => note(
+            "CPUs",
+            format!("1 of {online} usable"),
+            "on one pCPU no two vCPUs ever run at once: give this process more CPUs",
+        ),
+        _ if allowed < online => note(
+            "CPUs",
+            format!("{allowed} of {online} usable"),
+            "an affinity mask or a cgroup keeps the others away (taskset -p $$)",
+        ),
+        _ => good("CPUs", format!("{allowed}, all usable")),
+    }
+}
+
+/// Pins a thread of its own to each CPU in turn.
+fn pinning() -> Finding {
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return bad("pinning", "the affinity mask cannot be read", SANDBOX);
+    };
+    let pin_to_each = move || {
+        (0..CpuSet::MAX_CPU)
+            .filter(|cpu| allowed.is_set(*cpu))
+            .find_map(|cpu| {
+                let mut one = CpuSet::new();
+                one.set(cpu);
+                sched_setaffinity(None, &one)
+                    .err()
+                    .map(|error| (cpu, error))
+            })
+    };
+    match thread::spawn(pin_to_each).join() {
+        Ok(None) => good("pinning", "a thread can be pinned to each of them"),
+        Ok(Some((cpu, error))) => bad("pinning", format!("not to CPU {cpu}: {error}"), SANDBOX),
+        Err(_) => bad("pinning", "the test failed", SANDBOX),
+    }
+}
+
+const SANDBOX: &str = "a sandbox or container forbids it: allow sched_setaffinity and timer_create";
+
+fn clock(machine: &Machine) -> Finding {
+    let source = read("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    match (machine.constant_tsc, source.as_str()) {
+        (true, _) => good(
+            "clock",
+            format!("constant time-stamp counter, kernel uses {source}"),
+        ),
+        (false, _) => note(
+            "clock",
+            format!("no constant time-stamp counter, kernel uses {source}"),
+            "times may drift between CPUs; trust ratios more than times",
+        ),
+    }
+}
+
+fn load(machine: &Machine) -> Finding {
+    let found = format!("{:.2} over one minute", machine.load_1min);
+    if machine.load_1min > 0.5 * machine.cpus_online as f64 {
+        note(
+            "load",
+            found,
+            "other work runs here: stop it, or take more --repeats",
+        )
+    } else {
+        good("load", found)
+    }
+}
+
+fn virtual_machine(machine: &Machine) -> Finding {
+    if machine.virtual_machine {
+        note(
+            "hardware",
+            "this is itself a virtual machine",
+            "its host may preempt what is measured: longest waits may be the host's; take more --repeats",
+        )
+    } else {
+        good("hardware", "not a virtual machine")
+    }
+}
+
+fn governor(machine: &Machine) -> Finding {
+    match machine.governor.as_str() {
+        "" => good("frequency", "not under this system's control"),
+        "performance" => good("frequency", "governor performance"),
+        other => note(
+            "frequency",
+            format!("governor {other}"),
+            "frequencies change while it measures: cpupower frequency-set -g performance",
+        ),
+    }
+}
+
+/// Asks the hypervisor itself: it measures its costs as it looks.
+fn embedded() -> Vec<Finding> {
+    match hypervisor::Machine::probe() {
+        Ok(machine) => {
+            let machine = driver::describe(&machine);
+            vec![
+                good(
+                    "embedded",
+                    "vCPUs can run and be preempted: `pvq compare` works",
+                ),
+                good("costs", machine.costs()),
+            ]
+        }
+        Err(error) => vec![bad("embedded", error.to_string(), SANDBOX)],
+    }
+}
+
+/// Not needed by anything in this version; told because people ask.
+fn kvm() -> Finding {
+    const PATH: &str = "/dev/kvm";
+    match File::options().read(true).write(true).open(PATH) {
+        Ok(_) => good(
+            "/dev/kvm",
+            "there, and may be opened (`compare` does not need it)",
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => note(
+            "/dev/kvm",
+            "not there",
+            "not needed by `compare`; for virtual machines: enable virtualisation, load kvm_intel or kvm_amd",
+        ),
+        Err(error) => note(
+            "/dev/kvm",
+            format!("there, but not to be opened: {error}"),
+            "not needed by `compare`; for virtual machines: join the group kvm",
+        ),
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path)
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_else(|_| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_stands_under_its_finding() {
+        let findings = [good("a", "fine"), bad("b", "broken", "mend it")];
+        let text = render(&Machine::default(), &findings);
+        let lines: Vec<&str> = text.lines().rev().collect();
+        assert!(lines[0].trim_start() == "-> mend it", "{text}");
+        assert!(lines[1].starts_with("BAD   b"), "{text}");
+        assert!(lines[2].starts_with("good  a"), "{text}");
+    }
+
+    #[test]
+    fn pinning_leaves_the_caller_where_it_was() {
+        let before = driver::usable_cpus();
+        pinning();
+        assert_eq!(driver::usable_cpus(), before);
+    }
+}

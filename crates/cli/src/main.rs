@@ -1,0 +1,53 @@
+//! `pvq`: compare spinlocks under vCPU overcommit, on the machine in front of you.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`args`] | the command line and its help |
+//! | [`parse`] | times, names and lists, with errors that say what would be right |
+//! | [`plan`] | which runs, in which order, for how long |
+//! | [`driver`] | the one place that talks to the embedded hypervisor |
+//! | [`compare`] | the main job: run the plan, show it, write it |
+//! | [`outputs`] | where results go, checked before anything runs |
+//! | [`progress`] | a bar with the time left, or plain lines |
+//! | [`interrupt`] | Ctrl-C |
+//! | [`trace`] | one run, and what happened around its longest wait |
+//! | [`doctor`] | what this machine can and cannot do |
+//! | [`uncontended`] | what a lock costs that nobody else wants |
+//! | [`list`] | what can be chosen |
+//! | [`failure`] | errors and exit codes |
+
+mod args;
+mod compare;
+mod doctor;
+mod driver;
+mod failure;
+mod interrupt;
+mod list;
+mod outputs;
+mod parse;
+mod plan;
+mod progress;
+mod trace;
+mod uncontended;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => compare::run(&cli.compare),
+        Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Trace(args)) => trace::run(&args),
+        Some(Command::Uncontended(args)) => uncontended::run(&args),
+        Some(Command::Doctor) => doctor::run(),
+        Some(Command::List) => list::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

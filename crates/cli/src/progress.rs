@@ -1,0 +1,114 @@
+//! How far it is: a bar with the time left on a terminal, a plain line now and then elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often a plain line is printed.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Progress through a number of runs, on standard error.
+pub(crate) struct Progress {
+    runs: usize,
+    done: usize,
+    started: Instant,
+    shown: Shown,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+}
+
+impl Progress {
+    /// Nothing is done yet.
+    pub(crate) fn new(runs: usize) -> Self {
+        let started = Instant::now();
+        let shown = if io::stderr().is_terminal() {
+            Shown::Bar(bar(runs))
+        } else {
+            Shown::Lines { last: started }
+        };
+        Self {
+            runs,
+            done: 0,
+            started,
+            shown,
+        }
+    }
+
+    /// A run begins.
+    pub(crate) fn begin(&mut self, name: &str) {
+        let left = self.left();
+        match &mut self.shown {
+            // Drawn here and never by a thread of its own: that would run beside what is measured.
+            Shown::Bar(bar) => bar.set_message(match left {
+                Some(left) => format!("{} s left  {name}", left.as_secs() + 1),
+                None => name.to_owned(),
+            }),
+            Shown::Lines { last } => {
+                let Some(left) = left.filter(|_| last.elapsed() >= LINE_EVERY) else {
+                    return;
+                };
+                *last = Instant::now();
+                let left = left.as_secs() + 1;
+                eprintln!("{} of {} runs, {left} s left: {name}", self.done, self.runs);
+            }
+        }
+    }
+
+    /// A run is done.
+    pub(crate) fn end(&mut self) {
+        self.done += 1;
+        if let Shown::Bar(bar) = &self.shown {
+            bar.inc(1);
+        }
+    }
+
+    /// All runs take the same time, so what is done tells what is left.
+    fn left(&self) -> Option<Duration> {
+        let done = u32::try_from(self.done).ok().filter(|done| *done > 0)?;
+        let left = u32::try_from(self.runs - self.done).ok()?;
+        Some(self.started.elapsed() / done * left)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(runs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64);
+    // The template is a constant and a test parses it; a plain bar would do as well.
+    let style =
+        ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("=> "));
+    bar
+}
+
+const TEMPLATE: &str = "[{bar:30}] {pos}/{len} runs  {msg}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_is_one() {
+        ProgressStyle::with_template(TEMPLATE).expect("indicatif takes it");
+    }
+
+    #[test]
+    fn the_time_left_follows_what_is_done() {
+        let mut progress = Progress::new(4);
+        assert!(progress.left().is_none(), "nothing is known yet");
+        progress.started = Instant::now() - Duration::from_secs(8);
+        progress.end();
+        progress.end();
+        assert_eq!(progress.left().expect("known").as_secs(), 8);
+    }
+}

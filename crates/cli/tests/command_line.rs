@@ -1,0 +1,313 @@
+//! Runs the real binary: help, bad input, and a short comparison.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+fn pvq(options: &[&str]) -> Output {
+    pvq_in(Path::new("."), options)
+}
+
+fn pvq_in(folder: &Path, options: &[&str]) -> Output {
+    command(folder, options)
+        .output()
+        .expect("the binary starts")
+}
+
+fn command(folder: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pvq"));
+    command
+        .args(options)
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Whether guests can run here. Says so if not: a test that did nothing should be seen to.
+fn can_run(test: &str) -> bool {
+    let doctor = pvq(&["doctor"]);
+    let can = doctor.status.success();
+    if !can {
+        eprintln!(
+            "skipped: {test}: the embedded hypervisor cannot run here\n{}",
+            stdout(&doctor)
+        );
+    }
+    can
+}
+
+/// Exit code 2, the message, and nothing on standard output: nothing has run.
+#[track_caller]
+fn refused(options: &[&str], messages: &[&str]) {
+    let output = pvq(options);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
+    for message in messages {
+        assert!(
+            text.contains(message),
+            "{options:?}: no '{message}' in: {text}"
+        );
+    }
+    assert_eq!(stdout(&output), "", "{options:?} ran something");
+}
+
+#[test]
+fn help_has_examples() {
+    for (options, expected) in [
+        (&["--help"][..], "pvq compare --quick"),
+        (&["compare", "--help"], "--distribution exponential"),
+        (&["trace", "--help"], "pvq trace --lock test-and-set"),
+        (&["help", "doctor"], "what this machine can"),
+    ] {
+        let output = pvq(options);
+        assert!(output.status.success(), "{options:?}");
+        assert!(
+            stdout(&output).contains(expected),
+            "{options:?}: {}",
+            stdout(&output)
+        );
+    }
+}
+
+#[test]
+fn list_names_what_options_take() {
+    let output = pvq(&["list"]);
+    assert!(output.status.success());
+    for name in [
+        "fifo",
+        "unfair-hinted",
+        "idx3",
+        "co-scheduled",
+        "contract",
+        "hot-lock",
+    ] {
+        assert!(stdout(&output).contains(name), "{name} is not listed");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = command(Path::new("."), &["list"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn unknown_names_get_a_suggestion_and_the_list() {
+    refused(
+        &["compare", "--lock", "test_and_set"],
+        &[
+            "did you mean 'test-and-set'?",
+            "unfair-hinted",
+            "native-queued",
+        ],
+    );
+    refused(&["--workload", "hotlock"], &["did you mean 'hot-lock'?"]);
+    refused(
+        &["--scheduling", "robin"],
+        &["There are: round-robin, fair, credit, co-scheduled"],
+    );
+    refused(&["--yields", "contrct"], &["did you mean 'contract'?"]);
+    refused(
+        &["--distribution", "normal"],
+        &["fixed, uniform, exponential"],
+    );
+    refused(&["trace", "--lock", "fofo"], &["did you mean 'fifo'?"]);
+    refused(&["comparre"], &["compare"]);
+}
+
+#[test]
+fn impossible_numbers_of_cpus_are_refused() {
+    refused(&["--overcommit", "0"], &["zero vCPUs"]);
+    refused(&["--overcommit", "-1"], &["a number above 0"]);
+    refused(
+        &["--overcommit", "100000", "--pcpus", "1"],
+        &["a lock word names 16382 at most"],
+    );
+    refused(
+        &["trace", "--overcommit", "100000", "--pcpus", "1"],
+        &["16382 at most"],
+    );
+    refused(&["--pcpus", "0"], &["1 at least"]);
+    refused(&["--pcpus", "100000"], &["CPUs that this process may use"]);
+    refused(
+        &["--overcommit", "1.25", "--pcpus", "1"],
+        &["they come whole"],
+    );
+}
+
+#[test]
+fn impossible_times_are_refused() {
+    refused(&["--duration", "0"], &["more than 0"]);
+    refused(&["--duration", "20"], &["too short", "20ms"]);
+    refused(&["--slice", "0ms"], &["more than 0"]);
+    refused(
+        &["--slice", "99999999999999999999s"],
+        &["longer than an hour"],
+    );
+    refused(&["--inside", "5s"], &["4 s at most"]);
+    refused(&["--inside", "0"], &["more than 0"]);
+    refused(
+        &["--inside", "1us,2us", "--outside", "1us,2us,3us"],
+        &["pair up"],
+    );
+    refused(&["--watchdog", "soon"], &["a number and a unit"]);
+    refused(&["--repeats", "0"], &["1 at least"]);
+    refused(&["--repeats", "99999999"], &["hours"]);
+}
+
+#[test]
+fn unwritable_output_is_refused_before_anything_runs() {
+    refused(
+        &["--json", "/no/such/folder/x.json"],
+        &["there is no folder /no/such/folder"],
+    );
+    refused(&["--csv", "/"], &["it is a folder"]);
+    refused(&["--json", "/proc/x.json"], &["cannot write /proc/x.json"]);
+    refused(
+        &["--json", "x.json", "--no-files"],
+        &["cannot be used with"],
+    );
+}
+
+#[test]
+fn contradictions_are_refused() {
+    refused(&["--quick", "--full"], &["cannot be used with"]);
+    refused(&["--no-such-option"], &["--no-such-option"]);
+}
+
+#[test]
+fn without_timers_nothing_runs() {
+    if !can_run("without_timers_nothing_runs") {
+        return;
+    }
+    // Every timer needs a queued signal, and the limit says that there are none.
+    let line = format!(
+        "ulimit -i 0 && exec {} --no-files --quick --duration 5ms",
+        env!("CARGO_BIN_EXE_pvq")
+    );
+    let output = Command::new("bash")
+        .args(["-c", &line])
+        .output()
+        .expect("bash starts");
+    let text = stderr(&output);
+    if text.contains("ulimit") {
+        eprintln!("skipped: this system does not let the limit be lowered: {text}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("cannot run here"), "{text}");
+    assert_eq!(stdout(&output), "", "something ran");
+}
+
+#[test]
+fn a_short_comparison_runs_and_writes_its_files() {
+    if !can_run("a_short_comparison_runs_and_writes_its_files") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "--lock fifo,test-and-set --overcommit 2 --repeats 1 --duration 20ms --targets";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let output = pvq_in(folder.path(), &options);
+    let text = stdout(&output);
+    assert!(output.status.success(), "{}\n{text}", stderr(&output));
+    for expected in [
+        "overcommit 2",
+        "fifo *",
+        "test-and-set",
+        "targets",
+        "written: results/",
+    ] {
+        assert!(text.contains(expected), "no '{expected}' in:\n{text}");
+    }
+
+    let json = fs::read_to_string(folder.path().join("results/compare.json")).expect("written");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["complete"], true);
+    assert_eq!(json["driver"], "hypervisor");
+    let results = json["results"].as_array().expect("an array");
+    assert_eq!(results.len(), 4, "two locks at two section lengths");
+    for record in results {
+        assert!(
+            record["acquisitions"].as_u64().expect("a count") > 0,
+            "{record}"
+        );
+        assert_eq!(record["exclusion_violations"], 0, "{record}");
+    }
+
+    let csv = fs::read_to_string(folder.path().join("results/compare.csv")).expect("written");
+    assert_eq!(csv.lines().count(), 5, "a header and a row for each");
+    let svg = fs::read_to_string(folder.path().join("results/compare.svg")).expect("written");
+    assert!(svg.contains("<svg") && svg.trim_end().ends_with("</svg>"));
+}
+
+#[test]
+fn a_trace_shows_the_run() {
+    if !can_run("a_trace_shows_the_run") {
+        return;
+    }
+    let output = pvq(&[
+        "trace",
+        "--lock",
+        "fifo",
+        "--overcommit",
+        "2",
+        "--duration",
+        "20ms",
+    ]);
+    let text = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        text.contains("acquisitions in") && text.contains("longest"),
+        "{text}"
+    );
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_finished() {
+    if !can_run("ctrl_c_keeps_what_is_finished") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    // Long enough not to be over before the signal comes, however fast the machine is.
+    let options = "--lock fifo --overcommit 1 --duration 50ms --repeats 2000 --json kept.json";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let child = command(folder.path(), &options)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    thread::sleep(Duration::from_secs(2));
+    let pid = i32::try_from(child.id()).expect("a process id");
+    // SAFETY: a plain system call; the process is our child and was not waited for yet.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("INCOMPLETE"),
+        "{}",
+        stdout(&output)
+    );
+
+    let json = fs::read_to_string(folder.path().join("kept.json")).expect("written");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(json["complete"], false);
+    let kept = json["results"].as_array().expect("an array").len();
+    assert!((1..4_000).contains(&kept), "{kept} results");
+}

@@ -1,0 +1,62 @@
+//! What the host counts for each vCPU.
+
+use pvqspin_abi::Status;
+
+/// How often a call came back with each status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StatusCounts {
+    /// [`Status::Ran`].
+    pub ran: u64,
+    /// [`Status::AlreadyRunning`].
+    pub already_running: u64,
+    /// [`Status::Stale`].
+    pub stale: u64,
+    /// [`Status::Refused`].
+    pub refused: u64,
+}
+
+impl StatusCounts {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.ran + self.already_running + self.stale + self.refused
+    }
+
+    pub(crate) fn add(&mut self, status: Status) {
+        let count = match status {
+            Status::Ran => &mut self.ran,
+            Status::AlreadyRunning => &mut self.already_running,
+            Status::Stale => &mut self.stale,
+            Status::Refused => &mut self.refused,
+        };
+        *count += 1;
+    }
+}
+
+/// One vCPU's account, complete up to the last event of the pCPU that it runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct VcpuStats {
+    /// Time on a pCPU, whoever paid for it, in nanoseconds.
+    pub ran_ns: u64,
+    /// Time charged to it, whoever used it, in nanoseconds.
+    pub charged_ns: u64,
+    /// How often it was put on a pCPU.
+    pub runs: u64,
+    /// How often it was put on a pCPU on somebody else's slice.
+    pub loans: u64,
+    /// Its directed yields, by what became of them.
+    pub yields: StatusCounts,
+    /// Its kicks of others, by what became of them. `already_running` counts those that were
+    /// remembered because the target had not halted.
+    pub kicks: StatusCounts,
+    /// How often it halted.
+    pub halts: u64,
+    /// Halts that a remembered kick ended before they began; not in `halts`.
+    pub halts_avoided: u64,
+    /// The hints of its halts, by what became of them.
+    pub halt_hints: StatusCounts,
+    /// The longest wait-for chain that was followed for one of its hints, in hops.
+    pub longest_chain: u64,
+    /// Halts that only the driver's safety net ended: each is a bug, in a guest or here.
+    pub halt_timeouts: u64,
+}

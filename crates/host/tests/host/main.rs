@@ -1,0 +1,12 @@
+//! Tests of the host through its public interface, one file for each part of its contract.
+
+mod gangs;
+mod hints;
+mod hypercalls;
+mod lifecycle;
+mod loans;
+mod machine;
+mod policies;
+mod properties;
+mod rig;
+mod shares;

@@ -1,0 +1,98 @@
+//! The loop that stands for work: so many nanoseconds of computing, without looking at a clock.
+//!
+//! A clock would count time off the pCPU as work. A chain of multiplications does not, and its
+//! speed depends on nothing but the processor's frequency: each needs the one before, so neither
+//! a wide core nor a lucky alignment makes it faster.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::OnceLock;
+
+use crate::clock::{self, Calibrated};
+
+/// Turns of the loop for each nanosecond, as a 32.32 fixed-point number.
+static TURNS_PER_NS: AtomicU64 = AtomicU64::new(0);
+
+/// What [`calibrate`] found.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Speed {
+    /// Nanoseconds for each turn.
+    pub(crate) turn_ns: f64,
+}
+
+/// Measures the loop at the first call; later calls cost nothing.
+pub(crate) fn calibrate(_: Calibrated) -> Speed {
+    static DONE: OnceLock<Speed> = OnceLock::new();
+    *DONE.get_or_init(|| {
+        // The difference of two lengths leaves out what a call costs besides its turns. The best
+        // of many, because interrupts only ever make it slower.
+        const SHORT: u64 = 500;
+        const LONG: u64 = 10_500;
+        let best = |turns| {
+            (0..100)
+                .map(|_| {
+                    let start = clock::ticks();
+                    spin(turns);
+                    clock::ticks() - start
+                })
+                .min()
+                .unwrap_or(0)
+        };
+        spin(LONG * 100); // lets the processor reach its frequency
+        let ticks = best(LONG).saturating_sub(best(SHORT)).max(1);
+        let turn_ns = clock::ticks_to_ns(ticks << 10) as f64 / (LONG - SHORT) as f64 / 1024.0;
+        TURNS_PER_NS.store(((1u64 << 32) as f64 / turn_ns) as u64, Relaxed);
+        Speed { turn_ns }
+    })
+}
+
+/// Computes for about so many nanoseconds of the caller's own time.
+#[inline]
+pub(crate) fn for_ns(ns: u32) {
+    let turns = (u64::from(ns) * (TURNS_PER_NS.load(Relaxed) >> 16)) >> 16;
+    spin(turns);
+}
+
+/// Takes `turns` turns of two dependent multiplications each.
+#[inline(never)]
+fn spin(turns: u64) {
+    if turns == 0 {
+        return;
+    }
+    // SAFETY: touches the two registers that it names, and no memory.
+    unsafe {
+        asm!(
+            ".p2align 6",
+            "2:",
+            "imul {chain}, {chain}",
+            "imul {chain}, {chain}",
+            "dec {turns}",
+            "jnz 2b",
+            turns = inout(reg) turns => _,
+            chain = inout(reg) 3u64 => _,
+            options(nomem, nostack)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_the_work_takes_twice_the_time() {
+        calibrate(clock::calibrate());
+        let best = |ns| {
+            (0..200)
+                .map(|_| {
+                    let start = clock::ticks();
+                    for_ns(ns);
+                    clock::ticks() - start
+                })
+                .min()
+                .expect("not empty") as f64
+        };
+        let ratio = best(20_000) / best(10_000);
+        assert!((1.8..2.2).contains(&ratio), "{ratio}");
+    }
+}

@@ -1,0 +1,186 @@
+//! What can go wrong, in words for whoever reads the terminal.
+
+use core::fmt;
+use std::io;
+use std::time::Duration;
+
+use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
+
+use crate::config::MIN_SLICE_NS;
+use crate::trace::Trace;
+
+/// This machine cannot run the embedded hypervisor.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsupported {
+    /// Neither Linux nor x86-64, or one of them only.
+    #[error(
+        "the embedded hypervisor needs Linux on x86-64; this is {} on {}",
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )]
+    Platform,
+    /// The set of CPUs that this process may use cannot be read.
+    #[error("cannot find out which CPUs this process may use: {0}")]
+    Affinity(io::Error),
+    /// A thread cannot be pinned to a CPU.
+    #[error("cannot pin a thread to CPU {cpu}: {error}")]
+    Pinning {
+        /// Which CPU.
+        cpu: usize,
+        /// Why.
+        error: io::Error,
+    },
+    /// No timer, no signal handler, or no thread.
+    #[error("cannot set up per-thread timer signals: {0}")]
+    Timers(io::Error),
+    /// A timer was set, and its signal never came.
+    #[error("per-thread timer signals can be set up here, but they do not arrive")]
+    NoSignal,
+    /// A first trial run did not work.
+    #[error("a trial run of the embedded hypervisor failed: {0}")]
+    Trial(String),
+}
+
+/// A run that was asked for and makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigProblem {
+    /// A VM without vCPUs.
+    #[error("a VM needs at least one vCPU")]
+    NoVcpus,
+    /// More vCPUs than a lock word can name.
+    #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
+    TooManyVcpus {
+        /// How many were asked for.
+        asked: usize,
+    },
+    /// No pCPUs.
+    #[error("the hypervisor needs at least one pCPU")]
+    NoPcpus,
+    /// More pCPUs than this process may use CPUs.
+    #[error("{asked} pCPUs asked for, but this process may use {available} CPU(s)")]
+    TooManyPcpus {
+        /// How many were asked for.
+        asked: usize,
+        /// How many there are.
+        available: usize,
+    },
+    /// A slice so short that signals cannot keep up.
+    #[error(
+        "a slice of {slice_ns} ns asked for, signals cannot end slices below {MIN_SLICE_NS} ns"
+    )]
+    SliceTooShort {
+        /// The slice that was asked for, in nanoseconds.
+        slice_ns: u64,
+    },
+    /// A hypercall that takes longer than a slice.
+    #[error("a hypercall of {hypercall_ns} ns leaves nothing of a slice of {slice_ns} ns")]
+    HypercallTooLong {
+        /// The cost that was asked for, in nanoseconds.
+        hypercall_ns: u64,
+        /// The slice, in nanoseconds.
+        slice_ns: u64,
+    },
+    /// Nothing to measure.
+    #[error("the measured time must be longer than zero")]
+    NoDuration,
+    /// A watchdog that bites at once.
+    #[error("the watchdog needs at least 100 ms of patience")]
+    WatchdogTooShort,
+    /// A fault armed for a vCPU that does not exist.
+    #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
+    FaultForNobody {
+        /// Whom it names.
+        cpu: Cpu,
+        /// How many there are.
+        vcpus: usize,
+    },
+    /// Something that the host refuses.
+    #[error(transparent)]
+    Host(#[from] pvqspin_host::ConfigError),
+}
+
+/// A run that gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It was never possible here.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// It makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigProblem),
+    /// No memory for stacks, or no thread.
+    #[error("cannot set up the virtual machine: {0}")]
+    Setup(io::Error),
+    /// The guest made no progress.
+    #[error(transparent)]
+    Stuck(Box<Stuck>),
+}
+
+/// A vCPU of a guest that made no progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StuckVcpu {
+    /// Its number on the host.
+    pub vcpu: u32,
+    /// Its number in its VM.
+    pub cpu: Cpu,
+    /// What it was doing, for the host.
+    pub state: RunState,
+    /// For whom it waited, as it said itself.
+    pub waiting_for: Option<Cpu>,
+    /// The pCPU that it ran on last; `None` if it never ran.
+    pub pcpu: Option<u32>,
+    /// For how long it had been in that state, in nanoseconds.
+    pub since_ns: u64,
+}
+
+/// A guest that made no progress: who waited for whom, and what happened last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stuck {
+    /// How long nothing was acquired.
+    pub patience: Duration,
+    /// Every vCPU.
+    pub vcpus: Vec<StuckVcpu>,
+    /// The last events of each pCPU.
+    pub trace: Trace,
+}
+
+impl std::error::Error for Stuck {}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "no progress for {:?}; stopped. Who waits for whom:",
+            self.patience
+        )?;
+        for vcpu in &self.vcpus {
+            writeln!(f, "  {vcpu}")?;
+        }
+        if self.trace.events.is_empty() {
+            return write!(f, "No events were recorded.");
+        }
+        write!(f, "The last events:\n{}", self.trace)
+    }
+}
+
+impl fmt::Display for StuckVcpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            RunState::Running => "running",
+            RunState::Preempted => "preempted",
+            RunState::Halted => "halted",
+            RunState::Idle => "idle",
+        };
+        write!(f, "vcpu{} (cpu {}): {state}", self.vcpu, self.cpu)?;
+        match (self.state, self.pcpu) {
+            (_, None) => write!(f, ", never ran")?,
+            (RunState::Running, Some(pcpu)) => write!(f, " on pcpu{pcpu}")?,
+            (_, Some(pcpu)) => write!(f, ", last on pcpu{pcpu}")?,
+        }
+        write!(f, " for {:.3} ms, ", self.since_ns as f64 / 1e6)?;
+        match self.waiting_for {
+            Some(cpu) => write!(f, "waits for cpu {cpu}"),
+            None => write!(f, "waits for nobody that it names"),
+        }
+    }
+}

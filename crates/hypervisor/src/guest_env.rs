@@ -1,0 +1,223 @@
+//! The environment of guest code: how a lock and a workload see the embedded hypervisor.
+//!
+//! Everything here runs on a vCPU's stack and may be taken off, and put on another thread,
+//! between any two instructions. So: no thread-local storage, no allocation, no `errno`, no lock
+//! of the standard library. All it touches is the vCPU's own control block, the VM's memory, and
+//! the time-stamp counter.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use pvqspin::{Budget, CpuNodes, Env, Point};
+use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
+use pvqspin_workload::Guest;
+
+use crate::arena;
+use crate::clock;
+use crate::compute;
+use crate::vcb::{ExitReason, Vcb};
+
+/// Guest mode of the embedded hypervisor. Its functions end the process when they are called
+/// from anywhere but a vCPU's stack.
+#[derive(Debug)]
+pub(crate) enum GuestEnv {}
+
+/// Waits at least this long get a mark in the trace, even when they are not a vCPU's longest.
+const LONG_WAIT_NS: u64 = 100_000;
+
+/// How often a waiter looks at the lock before it looks at the clock.
+const LOOKS_PER_CLOCK: u32 = 4;
+
+#[inline(always)]
+fn vcb() -> &'static Vcb {
+    match arena::current() {
+        Some(vcb) => vcb,
+        None => not_a_guest(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn not_a_guest() -> ! {
+    eprintln!("pvqspin-hypervisor: guest code was called outside of a guest");
+    std::process::abort()
+}
+
+impl Env for GuestEnv {
+    #[inline(always)]
+    fn cpu() -> Cpu {
+        vcb().cpu
+    }
+
+    #[inline]
+    fn nodes(cpu: Cpu) -> &'static CpuNodes {
+        vcb().memory.nodes(cpu)
+    }
+
+    #[inline]
+    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        condition() || Spinner::new(vcb(), budget).spin(condition)
+    }
+
+    #[inline]
+    fn run_sample(cpu: Cpu) -> RunSample {
+        vcb().memory.page(cpu).run()
+    }
+
+    #[inline]
+    fn pressure() -> bool {
+        vcb().memory.vm_page().pressure()
+    }
+
+    #[inline]
+    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
+        let vcb = vcb();
+        let page = vcb.memory.page(vcb.cpu);
+        let former = page.waiting_for();
+        page.set_waiting_for(cpu);
+        former
+    }
+
+    #[inline]
+    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
+        vcb().memory.page(cpu).waiting_for()
+    }
+
+    #[inline]
+    fn withdraw_wait_of(cpu: Cpu) {
+        vcb().memory.page(cpu).set_waiting_for(None);
+    }
+
+    fn halt(hint: Option<Hint>) {
+        vcb().hypercall(Hypercall::Halt(hint));
+    }
+
+    fn kick(cpu: Cpu) {
+        vcb().hypercall(Hypercall::Kick(cpu));
+    }
+
+    fn yield_to(hint: Hint) -> Status {
+        vcb().hypercall(Hypercall::YieldTo(hint))
+    }
+
+    #[inline]
+    fn now_ns() -> u64 {
+        clock::now_ns()
+    }
+
+    #[inline]
+    fn checkpoint(point: Point) {
+        let vcb = vcb();
+        if point == Point::Joined {
+            vcb.joined_ns.store(clock::now_ns(), Relaxed);
+        }
+        if vcb.watches(point) {
+            passed(vcb, point);
+        }
+    }
+}
+
+/// The slow half of a checkpoint: tracing is on, or a fault is armed here.
+#[cold]
+fn passed(vcb: &Vcb, point: Point) {
+    if point == Point::Taken {
+        mark_wait(vcb);
+    }
+    let passings = &vcb.passings[point as usize];
+    let passing = passings.load(Relaxed).wrapping_add(1);
+    passings.store(passing, Relaxed);
+    if vcb.faults().hit(vcb.cpu, point, passing) {
+        vcb.faults_fired
+            .store(vcb.faults_fired.load(Relaxed) + 1, Relaxed);
+        vcb.lose_pcpu(ExitReason::Fault);
+    }
+}
+
+/// Leaves a mark if the wait that has just ended was long.
+fn mark_wait(vcb: &Vcb) {
+    let Some(marks) = vcb.marks() else { return };
+    let joined = vcb.joined_ns.load(Relaxed);
+    if vcb.marked_joined_ns.swap(joined, Relaxed) == joined {
+        return; // This acquisition did not wait: nobody has joined since the last mark.
+    }
+    let now = clock::now_ns();
+    let waited = now.saturating_sub(joined);
+    let longest = vcb.longest_wait_ns.load(Relaxed);
+    if waited >= LONG_WAIT_NS || waited > longest {
+        vcb.longest_wait_ns.store(longest.max(waited), Relaxed);
+        marks.push(now, waited);
+    }
+}
+
+/// A wait in progress: a budget of the vCPU's own time, and the account of what it wastes.
+struct Spinner {
+    vcb: &'static Vcb,
+    budget_ticks: u64,
+    started: u64,
+    /// Up to when wasted time has been accounted for.
+    accounted: u64,
+}
+
+impl Spinner {
+    fn new(vcb: &'static Vcb, budget: Budget) -> Self {
+        let started = vcb.own_ticks();
+        Self {
+            vcb,
+            budget_ticks: budget
+                .get()
+                .map_or(u64::MAX, |ns| clock::ns_to_ticks(ns.into())),
+            started,
+            accounted: started,
+        }
+    }
+
+    fn spin(mut self, mut condition: impl FnMut() -> bool) -> bool {
+        loop {
+            for _ in 0..LOOKS_PER_CLOCK {
+                core::hint::spin_loop();
+                if condition() {
+                    self.account();
+                    return true;
+                }
+            }
+            let now = self.account();
+            if now.wrapping_sub(self.started) >= self.budget_ticks {
+                return false;
+            }
+        }
+    }
+
+    /// Adds the time since the last call to what was wasted, if somebody had to wait for a pCPU.
+    fn account(&mut self) -> u64 {
+        let now = self.vcb.own_ticks();
+        if self.vcb.memory.vm_page().pressure() {
+            let wasted = self.vcb.wasted_ticks.load(Relaxed);
+            let spun = now.wrapping_sub(self.accounted);
+            self.vcb
+                .wasted_ticks
+                .store(wasted.wrapping_add(spun), Relaxed);
+        }
+        self.accounted = now;
+        now
+    }
+}
+
+impl Guest for GuestEnv {
+    #[inline]
+    fn compute(ns: u32) {
+        compute::for_ns(ns);
+    }
+
+    #[inline]
+    fn entered_at_ns() -> u64 {
+        clock::at_ns(vcb().entered_ticks.load(Relaxed))
+    }
+
+    #[inline]
+    fn joined_at_ns() -> u64 {
+        vcb().joined_ns.load(Relaxed)
+    }
+
+    fn wasted_ns() -> u64 {
+        clock::ticks_to_ns(vcb().wasted_ticks.load(Relaxed))
+    }
+}

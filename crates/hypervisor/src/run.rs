@@ -1,0 +1,322 @@
+//! One measured run: a lock under a workload, from warm-up to summary.
+//!
+//! ```text
+//!   warm up      measure                    drain: everybody finishes its section and returns
+//!  |------------|--------------------------|-------|
+//!               ^ counts before            ^ counts after                        summary
+//! ```
+//!
+//! Guests finish what they are doing before the run is stopped, so that the account of critical
+//! sections closes. What the hypervisor counts is read at both ends of the measured time.
+
+use core::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use pvqspin::Event;
+use pvqspin_abi::{Cpu, Status};
+use pvqspin_host::Scheduling;
+use pvqspin_peers::Lock;
+use pvqspin_peers::catalog::{Visitor, with_lock};
+use pvqspin_workload::{
+    Control, HotLock, Hypercalls, Neighbour, NeighbourRecord, Outcome, Record, YieldResults,
+};
+
+use crate::clock;
+use crate::config::RunConfig;
+use crate::error::{RunError, Stuck};
+use crate::faults::Faults;
+use crate::guest_env::GuestEnv;
+use crate::machine::Machine;
+use crate::session::{Live, Plan, VmPlan, execute};
+use crate::watchdog::{Bite, Watchdog, snapshot};
+use crate::{RunResult, StuckVcpu};
+
+/// How many events the watchdog shows.
+const LAST_WORDS: usize = 40;
+
+/// Runs one lock under one workload.
+///
+/// Takes the whole process for the time of the run: a second caller waits.
+///
+/// # Errors
+///
+/// If the configuration makes no sense, if the machine refuses threads, timers or memory, or if
+/// the guest makes no progress.
+pub fn run(machine: &Machine, config: &RunConfig) -> Result<RunResult, RunError> {
+    config.validate(machine)?;
+    with_lock::<GuestEnv, _>(config.lock, OneLock { machine, config })
+}
+
+/// Carries a run over to where the lock is a type.
+struct OneLock<'a> {
+    machine: &'a Machine,
+    config: &'a RunConfig,
+}
+
+impl Visitor<GuestEnv> for OneLock<'_> {
+    type Output = Result<RunResult, RunError>;
+
+    fn visit<L: Lock<GuestEnv>>(self) -> Self::Output {
+        let config = self.config;
+        let control = Control::new();
+        let records = records(config.vcpus, Record::new);
+        let hot_lock = HotLock::<GuestEnv, L>::new(config.workload, config.vcpus);
+        let measured = measure(
+            self.machine,
+            config,
+            &control,
+            &|cpu| hot_lock.run_vcpu(&control, &records[cpu.index()]),
+            &|| records.iter().map(Record::all_acquisitions).sum(),
+        )?;
+        Ok(measured.summarise(config, &records))
+    }
+}
+
+fn records<R>(vcpus: usize, new: fn() -> R) -> Vec<R> {
+    (0..vcpus).map(|_| new()).collect()
+}
+
+/// What the driver knows about a run.
+struct Measured {
+    duration_ns: u64,
+    /// What the hypervisor and the locks counted in that time.
+    counts: Counts,
+    neighbour: Option<f64>,
+    remains: crate::session::Remains,
+}
+
+/// Runs the VM whose vCPUs do `body`, beside its neighbour.
+fn measure(
+    machine: &Machine,
+    config: &RunConfig,
+    control: &Control,
+    body: &(dyn Fn(Cpu) + Sync),
+    progress: &dyn Fn() -> u64,
+) -> Result<Measured, RunError> {
+    let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
+    let neighbour_records = records(neighbours, NeighbourRecord::new);
+    let neighbour_body = |cpu: Cpu| {
+        let record = &neighbour_records[cpu.index()];
+        Neighbour::default().run_vcpu::<GuestEnv>(control, record);
+    };
+    let mut vms = vec![VmPlan {
+        vcpus: config.vcpus,
+        weight: config.weight,
+        body,
+        faults: config.faults.clone(),
+    }];
+    if let Some(neighbour) = config.neighbour {
+        vms.push(VmPlan {
+            vcpus: neighbour.vcpus,
+            weight: neighbour.weight,
+            body: &neighbour_body,
+            faults: Faults::default(),
+        });
+    }
+    let plan = Plan {
+        cpus: &machine.cpus[..config.pcpus],
+        host: config.host(),
+        vms,
+        hypercall_ns: config.hypercall_ns,
+        halt_timeout_ns: config.halt_timeout.as_nanos() as u64,
+        trace: config.trace,
+    };
+    let (conducted, remains) = execute(&plan, |live| {
+        conduct(live, config, control, progress).map_err(|Bite| snapshot(live))
+    })?;
+    let (duration_ns, counts) = match conducted {
+        Ok(conducted) => conducted,
+        Err(vcpus) => return Err(stuck(config, vcpus, &remains.trace)),
+    };
+    let neighbour = neighbour_share(config).and_then(|share| {
+        pvqspin_workload::neighbour::throughput_over_share(&neighbour_records, duration_ns, share)
+    });
+    Ok(Measured {
+        duration_ns,
+        counts,
+        neighbour,
+        remains,
+    })
+}
+
+fn stuck(config: &RunConfig, vcpus: Vec<StuckVcpu>, trace: &crate::Trace) -> RunError {
+    RunError::Stuck(Box::new(Stuck {
+        patience: config.watchdog,
+        vcpus,
+        trace: trace.last(LAST_WORDS),
+    }))
+}
+
+/// Leads a run through its phases, on the caller's thread. Returns how long was measured, and
+/// what was counted meanwhile.
+fn conduct(
+    live: &Live<'_>,
+    config: &RunConfig,
+    control: &Control,
+    progress: &dyn Fn() -> u64,
+) -> Result<(u64, Counts), Bite> {
+    let mut watchdog = Watchdog::new(config.watchdog, progress);
+    watchdog.sleep(config.warmup())?;
+
+    let before = Counts::read(live);
+    let began = clock::now_ns();
+    control.measure(began);
+    watchdog.sleep(config.duration)?;
+    control.stop();
+    let ended = clock::now_ns();
+    let counts = Counts::read(live).since(&before);
+
+    drain(live, config.watchdog)?;
+    Ok((ended - began, counts))
+}
+
+/// Waits until every vCPU has returned.
+fn drain(live: &Live<'_>, patience: Duration) -> Result<(), Bite> {
+    const LOOK_EVERY: Duration = Duration::from_millis(1);
+    let vcpus = live.shared.vcbs.len() as u64;
+    let ended = || live.shared.ended.load(Relaxed);
+    let mut watchdog = Watchdog::new(patience, &ended);
+    while ended() < vcpus {
+        watchdog.sleep(LOOK_EVERY)?;
+        thread::yield_now();
+    }
+    Ok(())
+}
+
+/// What is counted outside of the guests' own records.
+struct Counts {
+    halts: u64,
+    kicks: u64,
+    yields: [u64; 4],
+    wasted_ns: u64,
+    events: [u64; Event::ALL.len()],
+}
+
+impl Counts {
+    fn read(live: &Live<'_>) -> Self {
+        let vcbs = live.vcbs(0);
+        let sum = |of: &dyn Fn(&crate::vcb::Vcb) -> u64| vcbs.iter().map(|vcb| of(vcb)).sum();
+        let memory = live.memory(0);
+        let of_all_cpus = |event: Event| {
+            let each = vcbs.iter().map(|vcb| memory.nodes(vcb.cpu).events(event));
+            if event.is_sum() {
+                each.sum()
+            } else {
+                each.max().unwrap_or(0)
+            }
+        };
+        Self {
+            halts: sum(&|vcb| vcb.calls.halts.load(Relaxed)),
+            kicks: sum(&|vcb| vcb.calls.kicks.load(Relaxed)),
+            yields: [0, 1, 2, 3].map(|status| sum(&|vcb| vcb.calls.yields[status].load(Relaxed))),
+            wasted_ns: clock::ticks_to_ns(sum(&|vcb| vcb.wasted_ticks.load(Relaxed))),
+            events: Event::ALL.map(of_all_cpus),
+        }
+    }
+
+    /// What came to be since `before`. Maxima are those of the whole run.
+    fn since(mut self, before: &Self) -> Self {
+        self.halts -= before.halts;
+        self.kicks -= before.kicks;
+        self.wasted_ns -= before.wasted_ns;
+        for (now, before) in self.yields.iter_mut().zip(before.yields) {
+            *now -= before;
+        }
+        for ((now, before), event) in self.events.iter_mut().zip(before.events).zip(Event::ALL) {
+            if event.is_sum() {
+                *now -= before;
+            }
+        }
+        self
+    }
+
+    fn yields(&self, status: Status) -> u64 {
+        self.yields[status as usize]
+    }
+}
+
+impl Measured {
+    fn summarise(self, config: &RunConfig, records: &[Record]) -> RunResult {
+        let counts = &self.counts;
+        let events = Event::ALL
+            .iter()
+            .zip(counts.events)
+            .filter(|&(_, count)| count > 0)
+            .map(|(event, count)| (event.name(), count));
+        let outcome = Outcome {
+            hypercalls: Hypercalls {
+                halt: counts.halts,
+                kick: counts.kicks,
+                yield_to: counts.yields.iter().sum(),
+            },
+            yields: YieldResults {
+                ran: counts.yields(Status::Ran),
+                already_running: counts.yields(Status::AlreadyRunning),
+                stale: counts.yields(Status::Stale),
+                refused: counts.yields(Status::Refused),
+            },
+            events: events.collect(),
+            // The guests' own account ends when they return, which may be slices later.
+            wasted_ns: counts.wasted_ns,
+            neighbour: self.neighbour,
+            halt_timeouts: self.remains.halt_timeouts,
+            waits_over_slice: pvqspin_workload::waits_over(records, config.slice_ns),
+            ..pvqspin_workload::summarise(records, self.duration_ns)
+        };
+        RunResult {
+            outcome,
+            trace: self.remains.trace,
+            faults_fired: self.remains.faults_fired,
+            noise: self.remains.noise,
+        }
+    }
+}
+
+/// The pCPUs that a neighbour's weight entitles it to, in pCPUs. A VM cannot use more than it
+/// has vCPUs; what one leaves is the other's.
+fn neighbour_share(config: &RunConfig) -> Option<f64> {
+    let neighbour = config.neighbour?;
+    let weighs = |weight: u32| match config.scheduling {
+        // Round robin knows no weights, and gangs take turns whatever they weigh.
+        Scheduling::RoundRobin => 1.0,
+        _ => f64::from(weight),
+    };
+    let pcpus = config.pcpus as f64;
+    let (ours, theirs) = (config.vcpus as f64, neighbour.vcpus as f64);
+    let our_weight = ours * weighs(config.weight);
+    let their_weight = theirs * weighs(neighbour.weight);
+    let by_weight = pcpus * their_weight / (our_weight + their_weight);
+    let left_over = pcpus - ours;
+    Some(by_weight.max(left_over).min(theirs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn a_neighbours_share_follows_weights_and_what_can_be_used() {
+        let share = |pcpus, vcpus, neighbours, weight, scheduling| {
+            neighbour_share(&RunConfig {
+                pcpus,
+                vcpus,
+                scheduling,
+                weight: 100,
+                neighbour: Some(config::Neighbour {
+                    vcpus: neighbours,
+                    weight,
+                }),
+                ..RunConfig::default()
+            })
+        };
+        assert_eq!(share(2, 4, 4, 100, Scheduling::Fair), Some(1.0));
+        assert_eq!(share(2, 4, 4, 300, Scheduling::Fair), Some(1.5));
+        assert_eq!(share(2, 4, 4, 300, Scheduling::RoundRobin), Some(1.0));
+        assert_eq!(share(4, 1, 4, 100, Scheduling::Fair), Some(3.2));
+        assert_eq!(share(4, 1, 2, 100, Scheduling::Fair), Some(2.0));
+        assert_eq!(share(4, 1, 4, 1, Scheduling::Fair), Some(3.0));
+        assert_eq!(neighbour_share(&RunConfig::default()), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! Waiting for a run on the caller's thread, and noticing that it has stopped getting anywhere.
+
+use core::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pvqspin_abi::RunState;
+
+use crate::clock;
+use crate::error::StuckVcpu;
+use crate::session::Live;
+use crate::vcb::Vcb;
+
+/// How often the watchdog looks. Each look takes some microseconds from a pCPU, if all CPUs are
+/// pCPUs.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Watches a counter that has to change.
+pub(crate) struct Watchdog<'a> {
+    progress: &'a dyn Fn() -> u64,
+    patience: Duration,
+    seen: u64,
+    since: Instant,
+}
+
+/// The guest makes no progress.
+#[derive(Debug)]
+pub(crate) struct Bite;
+
+impl<'a> Watchdog<'a> {
+    pub(crate) fn new(patience: Duration, progress: &'a dyn Fn() -> u64) -> Self {
+        Self {
+            progress,
+            patience,
+            seen: progress(),
+            since: Instant::now(),
+        }
+    }
+
+    /// Lets so much time pass.
+    pub(crate) fn sleep(&mut self, length: Duration) -> Result<(), Bite> {
+        let end = Instant::now() + length;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(LOOK_EVERY));
+            self.look()?;
+        }
+    }
+
+    fn look(&mut self) -> Result<(), Bite> {
+        let progress = (self.progress)();
+        if progress != self.seen {
+            self.seen = progress;
+            self.since = Instant::now();
+        }
+        if self.since.elapsed() < self.patience {
+            Ok(())
+        } else {
+            Err(Bite)
+        }
+    }
+}
+
+/// What every vCPU is doing right now. A look from outside, at moving things.
+pub(crate) fn snapshot(live: &Live<'_>) -> Vec<StuckVcpu> {
+    live.shared.vcbs.iter().map(|vcb| describe(vcb)).collect()
+}
+
+fn describe(vcb: &Vcb) -> StuckVcpu {
+    let page = vcb.memory.page(vcb.cpu);
+    let state = page.run().state();
+    let since = match state {
+        RunState::Running => &vcb.entered_ticks,
+        _ => &vcb.left_ticks,
+    };
+    // SAFETY: null, or a pCPU of the run that `live` borrows.
+    let pcpu = unsafe { vcb.pcpu.load(Relaxed).as_ref() };
+    StuckVcpu {
+        vcpu: vcb.vcpu,
+        cpu: vcb.cpu,
+        state,
+        waiting_for: page.waiting_for(),
+        pcpu: pcpu.map(|pcpu| pcpu.index() as u32),
+        since_ns: clock::now_ns().saturating_sub(clock::at_ns(since.load(Relaxed))),
+    }
+}

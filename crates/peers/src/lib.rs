@@ -1,0 +1,46 @@
+//! The locks that pvqspin is compared with: one file each, behind one trait, [`Lock`].
+//!
+//! Every peer is written from the published description of its original, uses exactly the
+//! hypercalls that the original has, and waits through [`Env::spin_until`] alone, so that each
+//! runs wherever pvqspin runs. [`catalog`] lists them with what they stand for.
+
+#![no_std]
+extern crate alloc;
+
+pub mod catalog;
+pub mod linux_pv;
+mod mcs;
+pub mod native_queued;
+mod ours;
+mod per_cpu;
+pub mod pv_ticket;
+pub mod test_and_set;
+#[cfg(test)]
+mod test_env;
+pub mod ticket;
+pub mod unfair_hinted;
+pub mod unfair_queued;
+
+use pvqspin::Env;
+
+/// A lock under test.
+pub trait Lock<E: Env>: Sync + Sized + 'static {
+    /// What an acquisition must remember until its release.
+    type Token;
+
+    /// A free lock for CPUs `0..cpus`. May allocate; nothing after it does.
+    fn new(cpus: usize) -> Self;
+
+    /// Takes the lock.
+    ///
+    /// Calls `E::checkpoint(Point::Joined)` once the wait is on: for queues right after the step
+    /// that fixes the place in the queue, for unfair locks after the first failed attempt.
+    fn lock(&self) -> Self::Token;
+
+    /// Releases the lock.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock, and `token` is what its [`lock`](Self::lock) returned.
+    unsafe fn unlock(&self, token: Self::Token);
+}

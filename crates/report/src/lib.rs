@@ -1,0 +1,45 @@
+//! From measurements to tables, JSON, CSV and plain words.
+//!
+//! Every driver (embedded hypervisor, simulator, KVM, threads) hands its results over as
+//! [`Record`]s, and everything that a person reads is computed from them here. Nothing in this
+//! crate measures, and nothing knows in advance which lock will win.
+//!
+//! ```text
+//!   Outcome of a run ──> Record ──┬──> JSON, CSV            schema, rows, files
+//!                                 └──> Summary of repeats   aggregate
+//!                                        ├──> tables        table
+//!                                        ├──> sentences     sentences
+//!                                        ├──> check list    targets
+//!                                        └──> picture       chart
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`schema`] | the JSON object: names, units, version |
+//! | [`rows`] | the same as a flat CSV row |
+//! | [`machine`] | what is recorded about the machine |
+//! | [`aggregate`] | median and spread over the repeats of one lock at one point |
+//! | [`figures`] | how numbers are written for people |
+//! | [`table`] | one table for each point |
+//! | [`sentences`] | two sentences in plain words, computed |
+//! | [`targets`] | the project's targets, each with the figure that was reached |
+//! | [`chart`] | an SVG picture |
+//! | [`files`] | atomic writes, and the check that they will be possible |
+
+pub mod aggregate;
+pub mod chart;
+pub mod figures;
+pub mod files;
+pub mod machine;
+pub mod rows;
+pub mod schema;
+pub mod sentences;
+pub mod table;
+pub mod targets;
+
+#[cfg(test)]
+mod samples;
+
+pub use aggregate::{Spread, Summary, normalise, summarise};
+pub use machine::Machine;
+pub use schema::{LockFacts, Point, Record, Report, SCHEMA};

@@ -1,0 +1,204 @@
+//! One table for each point: the locks, the highest throughput over bound first.
+
+use std::fmt::Write as _;
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Row, Table, TableStyle};
+
+use crate::aggregate::{AtPoint, PointKey, Spread, Summary};
+use crate::figures::{count, exact_time, percent, share, time, times};
+
+/// The lock that every other is put beside.
+pub const REFERENCE: &str = "test-and-set";
+
+/// How wide a table may get where there is no terminal to ask.
+const WIDTH_WITHOUT_TERMINAL: u16 = 132;
+
+/// One line under the heading: rows need no rules between them, and a narrow screen no frame.
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
+
+/// What the columns mean, for under the last table.
+pub const LEGEND: &str = "\
+Medians over the repeats, in brackets the lowest and the highest. * one of ours.
+thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: median of all runs in the table
+vs tas      throughput over that of test-and-set; vs best: over that of the fastest lock of the table
+Jain        fairness over 100 ms windows: 1 is fair     wait: from joining the queue to holding; longest: of all repeats
+LHP, LWP    preemptions while holding; hand-overs to a vCPU that was not running
+calls/acq   hypercalls for each acquisition             wasted: pCPU time spent spinning while a runnable vCPU had to wait";
+
+/// The heading and the table of one point. Colours and width follow the terminal, if there is one.
+#[must_use]
+pub fn render(at: &AtPoint) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(STYLE)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header());
+    if !table.is_tty() {
+        table.set_width(WIDTH_WITHOUT_TERMINAL);
+    }
+    for lock in &at.locks {
+        table.add_row(row(at, lock));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!(
+        "{}\n{}\n{}",
+        heading(&at.point),
+        table.trim_fmt(),
+        warnings(at)
+    )
+}
+
+/// The point in words.
+#[must_use]
+pub fn heading(point: &PointKey) -> String {
+    format!(
+        "overcommit {} ({} vCPUs on {} pCPUs), inside {}, outside {} ({})",
+        count(point.overcommit()),
+        point.vcpus,
+        point.pcpus,
+        exact_time(point.inside_ns),
+        exact_time(point.outside_ns),
+        point.distribution,
+    )
+}
+
+fn header() -> Row {
+    Row::from([
+        "lock",
+        "thr/bound",
+        "per s",
+        "vs tas",
+        "vs best",
+        "Jain",
+        "wait p99",
+        "longest",
+        "LHP/s",
+        "LWP/s",
+        "calls/acq",
+        "wasted",
+    ])
+}
+
+fn row(at: &AtPoint, lock: &Summary) -> Row {
+    let name = match lock.is_ours() {
+        true => format!("{} *", lock.lock),
+        false => lock.lock.clone(),
+    };
+    Row::from([
+        Cell::new(name),
+        Cell::new(with_ends(&lock.over_bound)),
+        Cell::new(count(lock.throughput_per_s.median)),
+        Cell::new(relative(lock, at.lock(REFERENCE))),
+        Cell::new(relative(lock, at.fastest(|_| true))),
+        Cell::new(share(lock.jain.median)),
+        Cell::new(time(lock.wait_p99_ns.median)),
+        Cell::new(time(lock.wait_max_ns.max)),
+        Cell::new(count(lock.lhp_per_s.median)),
+        Cell::new(count(lock.lwp_per_s.median)),
+        Cell::new(share(lock.hypercalls_per_acquisition.median)),
+        Cell::new(percent(lock.wasted_share.median)),
+    ])
+}
+
+fn with_ends(spread: &Spread) -> String {
+    let middle = share(spread.median);
+    let (low, high) = (share(spread.min), share(spread.max));
+    if low == high {
+        middle
+    } else {
+        format!("{middle} ({low}-{high})")
+    }
+}
+
+fn relative(lock: &Summary, to: Option<&Summary>) -> String {
+    match to {
+        Some(to) if to.throughput_per_s.median > 0.0 => {
+            times(lock.throughput_per_s.median / to.throughput_per_s.median)
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+/// What must not be overlooked: figures that are bugs, in a lock or in the measurement.
+fn warnings(at: &AtPoint) -> String {
+    let mut text = String::new();
+    for lock in &at.locks {
+        let name = &lock.lock;
+        if lock.exclusion_violations > 0 {
+            let seen = lock.exclusion_violations;
+            let _ = writeln!(text, "BUG: {name} let two vCPUs in at once, {seen} times");
+        }
+        if lock.halt_timeouts > 0 {
+            let seen = lock.halt_timeouts;
+            let _ = writeln!(
+                text,
+                "BUG: {name} lost {seen} wake-ups (a timeout ended the halt)"
+            );
+        }
+        if lock.over_bound.median > 1.05 {
+            let over = share(lock.over_bound.median);
+            let _ = writeln!(
+                text,
+                "doubtful: {name} is at {over} of a bound that no lock can pass: measured C or N is off"
+            );
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::summarise;
+    use crate::samples;
+
+    fn rendered(records: &[crate::Record]) -> String {
+        render(&summarise(records)[0])
+    }
+
+    #[test]
+    fn rows_are_sorted_and_ratios_belong_to_their_lock() {
+        let text = rendered(&[
+            samples::record("test-and-set", 8, 100_000.0),
+            samples::record("fifo", 8, 400_000.0),
+            samples::record("native-queued", 8, 700.0),
+        ]);
+        let line = |name: &str| {
+            let at = text
+                .lines()
+                .position(|line| line.trim_start().starts_with(name));
+            at.unwrap_or_else(|| panic!("no row for {name} in\n{text}"))
+        };
+        assert!(line("fifo *") < line("test-and-set"));
+        assert!(line("test-and-set") < line("native-queued"));
+        let ours = text.lines().nth(line("fifo *")).expect("found above");
+        assert!(ours.contains("4.00x") && ours.contains("1.00x"), "{ours}");
+        assert!(text.starts_with("overcommit 4 (8 vCPUs on 2 pCPUs), inside 1 µs, outside 2 µs"));
+    }
+
+    #[test]
+    fn without_the_reference_there_is_no_ratio_to_it() {
+        let text = rendered(&[samples::record("fifo", 8, 400_000.0)]);
+        let row = text
+            .lines()
+            .find(|line| line.contains("fifo *"))
+            .expect("its row");
+        assert!(row.split_whitespace().any(|cell| cell == "-"), "{row}");
+    }
+
+    #[test]
+    fn bugs_are_shouted() {
+        let mut record = samples::record("fifo", 8, 400_000.0);
+        assert!(!rendered(std::slice::from_ref(&record)).contains("BUG"));
+        record.exclusion_violations = 2;
+        record.halt_timeouts = 1;
+        record.throughput_over_bound = 1.4;
+        let text = rendered(&[record]);
+        assert!(text.contains("let two vCPUs in at once, 2 times"));
+        assert!(text.contains("lost 1 wake-ups"));
+        assert!(text.contains("doubtful: fifo is at 1.40"));
+    }
+}

@@ -1,0 +1,67 @@
+//! What guests do, and what is measured about it.
+//!
+//! The same code runs in every driver: on the embedded hypervisor, in a simulator, in a KVM
+//! guest. It needs no standard library and allocates nothing while it runs. What it measures, it
+//! measures from inside the guest, so that every driver measures the same thing.
+//!
+//! ```text
+//!   driver                        one vCPU                          afterwards
+//!   Control: Warmup ─► Measure ─► Stop
+//!                    │
+//!                    └──────────► HotLock::run_vcpu ──► Record ──► summarise ──► Outcome
+//!                                 Neighbour::run_vcpu ► NeighbourRecord
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`control`] | the phase of a run: warm-up, measure, stop |
+//! | [`section`] | how long a section lasts: fixed, uniform, exponential |
+//! | [`hot_lock`] | everybody wants one lock |
+//! | [`neighbour`] | a VM beside it that takes no locks |
+//! | [`record`] | what one virtual CPU writes down |
+//! | [`histogram`] | counts of durations, to 2 % |
+//! | [`outcome`] | what all records say together |
+
+#![no_std]
+#![deny(unsafe_code)]
+#![doc(test(attr(deny(warnings))))]
+extern crate alloc;
+
+pub mod control;
+pub mod histogram;
+pub mod hot_lock;
+pub mod neighbour;
+pub mod outcome;
+pub mod record;
+pub mod section;
+
+use pvqspin::Env;
+
+pub use control::{Control, Phase};
+pub use hot_lock::{HotLock, HotLockConfig};
+pub use neighbour::{Neighbour, NeighbourRecord};
+pub use outcome::{
+    Hypercalls, Outcome, Quantiles, YieldResults, bound_per_s, summarise, waits_over,
+};
+pub use record::Record;
+pub use section::{Distribution, Section};
+
+/// What a workload needs of its environment beyond what a lock needs.
+pub trait Guest: Env {
+    /// Computes for about so many nanoseconds *of its own time*: a preemption in the middle
+    /// stretches it, as it stretches a critical section.
+    fn compute(ns: u32);
+
+    /// When this virtual CPU was last put on a pCPU, on the clock of [`Env::now_ns`].
+    fn entered_at_ns() -> u64;
+
+    /// When this virtual CPU last passed [`Point::Joined`](pvqspin::Point::Joined), on the clock
+    /// of [`Env::now_ns`]; 0 if it never did.
+    ///
+    /// The environment stamps it in [`Env::checkpoint`].
+    fn joined_at_ns() -> u64;
+
+    /// Its own time spent in [`Env::spin_until`] so far while other virtual CPUs had to wait for
+    /// a pCPU, in nanoseconds. Never includes time in which it was off its pCPU.
+    fn wasted_ns() -> u64;
+}

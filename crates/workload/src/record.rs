@@ -1,0 +1,164 @@
+//! What one virtual CPU writes down about its own sections.
+//!
+//! Written by its virtual CPU alone, with relaxed loads and stores; read by the driver, at the
+//! end or, to watch progress, at any time.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::histogram::Histogram;
+
+/// How long a window is, over which fairness is judged, in nanoseconds.
+pub const WINDOW_NS: u64 = 100_000_000;
+
+/// How many windows a record holds: 102 s. What comes later counts in no window.
+pub const WINDOWS: usize = 1_024;
+
+/// A count that one CPU writes.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    // Load and store instead of one atomic step: a single CPU writes.
+    #[inline]
+    pub(crate) fn add(&self, value: u64) {
+        self.set(self.get().wrapping_add(value));
+    }
+}
+
+/// Sections of one kind that were measured: those in which their CPU was never preempted.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) sum_ns: Count,
+    pub(crate) sections: Count,
+}
+
+impl Measured {
+    pub(crate) const fn new() -> Self {
+        Self {
+            sum_ns: Count::new(),
+            sections: Count::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, ns: u64) {
+        self.sum_ns.add(ns);
+        self.sections.add(1);
+    }
+}
+
+/// What one virtual CPU writes down. The driver has one for each.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Record {
+    /// Sections while measuring.
+    pub(crate) acquisitions: Count,
+    /// Sections in all phases.
+    pub(crate) all_acquisitions: Count,
+    /// What the workload's own counter said after this CPU's last section.
+    pub(crate) last_ticket: Count,
+    /// How often somebody else was found in a critical section.
+    pub(crate) violations: Count,
+    pub(crate) lhp: Count,
+    pub(crate) lwp: Count,
+    pub(crate) wasted_before_ns: Count,
+    pub(crate) wasted_after_ns: Count,
+    pub(crate) inside: Measured,
+    pub(crate) outside: Measured,
+    pub(crate) wait: Histogram,
+    pub(crate) call: Histogram,
+    windows: [AtomicU32; WINDOWS],
+}
+
+impl Record {
+    /// An empty record.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            acquisitions: Count::new(),
+            all_acquisitions: Count::new(),
+            last_ticket: Count::new(),
+            violations: Count::new(),
+            lhp: Count::new(),
+            lwp: Count::new(),
+            wasted_before_ns: Count::new(),
+            wasted_after_ns: Count::new(),
+            inside: Measured::new(),
+            outside: Measured::new(),
+            wait: Histogram::new(),
+            call: Histogram::new(),
+            windows: [const { AtomicU32::new(0) }; WINDOWS],
+        }
+    }
+
+    /// Sections so far while measuring. Drivers watch it to see that there is progress.
+    #[must_use]
+    pub fn acquisitions(&self) -> u64 {
+        self.acquisitions.get()
+    }
+
+    /// Sections so far in all phases, the warm-up too.
+    #[must_use]
+    pub fn all_acquisitions(&self) -> u64 {
+        self.all_acquisitions.get()
+    }
+
+    /// Own time wasted while measuring, in ns.
+    #[must_use]
+    pub fn wasted_ns(&self) -> u64 {
+        let after = self.wasted_after_ns.get();
+        after.saturating_sub(self.wasted_before_ns.get())
+    }
+
+    /// Acquisitions in each window of [`WINDOW_NS`] since measuring began.
+    pub fn windows(&self) -> impl Iterator<Item = u32> {
+        self.windows.iter().map(|count| count.load(Relaxed))
+    }
+
+    /// Counts one acquisition, so many nanoseconds after measuring began.
+    #[inline]
+    pub(crate) fn count_in_window(&self, since_ns: u64) {
+        if let Some(count) = self.windows.get((since_ns / WINDOW_NS) as usize) {
+            count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+
+    /// Forgets what was measured so far. Totals over all phases, and violations, stay.
+    pub(crate) fn restart(&self) {
+        let counts = [
+            &self.acquisitions,
+            &self.lhp,
+            &self.lwp,
+            &self.inside.sum_ns,
+            &self.inside.sections,
+            &self.outside.sum_ns,
+            &self.outside.sections,
+        ];
+        counts.iter().for_each(|count| count.set(0));
+        self.wait.reset();
+        self.call.reset();
+        self.windows
+            .iter()
+            .for_each(|count| count.store(0, Relaxed));
+    }
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self::new()
+    }
+}
