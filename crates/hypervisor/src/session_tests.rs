@@ -14,6 +14,7 @@ use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
 use crate::probe::machine_for_tests;
 use crate::session::{Live, Plan, Remains, VmPlan, execute};
+use crate::signal::Target;
 use crate::vcb::Body;
 
 /// A session to test, and how to run it.
@@ -250,6 +251,36 @@ fn an_armed_fault_takes_the_pcpu_at_its_point_only() {
     if let Some(remains) = test.run_to_the_end() {
         assert_eq!(remains.faults_fired, 1);
         assert_eq!(seen.map(|seen| seen.load(Relaxed)), [0, 1, 1]);
+    }
+}
+
+#[test]
+fn a_signal_at_a_bad_moment_waits_for_a_better_one() {
+    let taken_off_early = AtomicBool::new(false);
+    let taken_off_later = AtomicBool::new(false);
+    let body = |_: Cpu| {
+        let vcb = arena::current().expect("a guest");
+        let at_first = vcb.stolen_ticks.load(Relaxed);
+        let taken_off = || vcb.stolen_ticks.load(Relaxed) != at_first;
+        // As in the middle of a hypercall's stub.
+        vcb.in_hypervisor.store(true, Relaxed);
+        let me = Target::default();
+        me.set_to_caller();
+        me.interrupt();
+        taken_off_early.store(taken_off(), Relaxed);
+        vcb.in_hypervisor.store(false, Relaxed);
+        let start = GuestEnv::now_ns();
+        while !taken_off() && GuestEnv::now_ns() - start < 500_000_000 {}
+        taken_off_later.store(taken_off(), Relaxed);
+    };
+    let test = Test {
+        // Only the signal could take it off.
+        slice_ns: 10_000_000_000,
+        ..Test::new(1, 1, &body)
+    };
+    if test.run_to_the_end().is_some() {
+        assert!(!taken_off_early.load(Relaxed), "in the middle of a call");
+        assert!(taken_off_later.load(Relaxed), "the signal was lost");
     }
 }
 

@@ -8,8 +8,12 @@
 //! ```
 //!
 //! The clock is read three times for each section, and once more for one section in sixteen, in
-//! which the outside is measured too. A section is measured only if its CPU's generation is the
-//! same at both ends: then nobody preempted it.
+//! which the outside is measured too (in every one, while few have been).
+//!
+//! A section is measured only if its CPU's generation is the same at both ends: then the host did
+//! not preempt it. The machine below may still have taken the pCPU away, which no guest can see
+//! but by its length: what lasts far longer than it was asked to is left out as well. Otherwise a
+//! few such accidents would decide the mean, and the bound that is computed from it.
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,11 +25,20 @@ use rand_pcg::Pcg32;
 
 use crate::Guest;
 use crate::control::{Control, Phase};
-use crate::record::Record;
+use crate::record::{Measured, Record};
 use crate::section::{Lengths, Section};
 
 /// One section in so many is measured. A power of two.
 const SAMPLE_EVERY: u32 = 16;
+
+/// Until so many have been measured, every section is: some locks get through only a few.
+const SAMPLES_AT_LEAST: u64 = 64;
+
+/// The longest time, in ns, that a section which was asked to last `asked_ns` may take and still
+/// be believed. Generous, because a guest's idea of a nanosecond can be off by a factor of two.
+const fn believable_ns(asked_ns: u32) -> u64 {
+    8 * asked_ns as u64 + 20_000
+}
 
 /// What the hot lock looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,7 +142,7 @@ impl<E: Guest, L: Lock<E>> HotLock<E, L> {
 
         E::compute(outside_ns);
         let called = E::now_ns();
-        vcpu.outside_ends(called);
+        vcpu.outside_ends(called, outside_ns);
         let token = self.lock.0.lock();
         let holding = E::now_ns();
         let generation = vcpu.generation();
@@ -155,6 +168,7 @@ impl<E: Guest, L: Lock<E>> HotLock<E, L> {
             releasing,
             handed_over,
             preemptions,
+            inside_ns,
             since: control.measuring_since_ns(),
         });
         vcpu.write_down_exclusion(ticket, crowded_before || crowded_after);
@@ -171,6 +185,8 @@ struct Round {
     handed_over: u64,
     /// How often this CPU was off its pCPU while it held the lock.
     preemptions: u64,
+    /// How long the critical section was asked to last.
+    inside_ns: u32,
     /// When measuring began.
     since: u64,
 }
@@ -180,6 +196,12 @@ impl Round {
     /// only later: lock-waiter preemption.
     fn was_handed_to_absent(&self, joined: u64, entered: u64) -> bool {
         joined < self.handed_over && self.handed_over < entered
+    }
+}
+
+fn add_if_believable(measured: &Measured, ns: u64, asked_ns: u32) {
+    if ns <= believable_ns(asked_ns) {
+        measured.add(ns);
     }
 }
 
@@ -217,17 +239,22 @@ impl<E: Guest> Vcpu<'_, E> {
         self.phase = phase;
     }
 
-    fn outside_ends(&mut self, now: u64) {
+    #[inline]
+    fn is_sampled(&self, measured: &Measured) -> bool {
+        self.round.is_multiple_of(SAMPLE_EVERY) || measured.sections.get() < SAMPLES_AT_LEAST
+    }
+
+    fn outside_ends(&mut self, now: u64, asked_ns: u32) {
         if let Some((since, generation)) = self.outside_since.take()
             && self.generation() == generation
         {
-            self.record.outside.add(now.saturating_sub(since));
+            add_if_believable(&self.record.outside, now.saturating_sub(since), asked_ns);
         }
     }
 
     fn outside_begins(&mut self) {
         self.round = self.round.wrapping_add(1);
-        if self.phase == Phase::Measure && self.round.is_multiple_of(SAMPLE_EVERY) {
+        if self.phase == Phase::Measure && self.is_sampled(&self.record.outside) {
             // The generation first: a preemption between the two spoils the sample, not the sum.
             let generation = self.generation();
             self.outside_since = Some((E::now_ns(), generation));
@@ -277,9 +304,9 @@ impl<E: Guest> Vcpu<'_, E> {
     fn write_down_hold(&self, round: &Round) {
         if round.preemptions > 0 {
             self.record.lhp.add(round.preemptions);
-        } else if self.round.is_multiple_of(SAMPLE_EVERY) {
+        } else if self.is_sampled(&self.record.inside) {
             let held = round.releasing.saturating_sub(round.holding);
-            self.record.inside.add(held);
+            add_if_believable(&self.record.inside, held, round.inside_ns);
         }
     }
 
@@ -305,6 +332,7 @@ mod tests {
             releasing: 100,
             handed_over: 50,
             preemptions: 0,
+            inside_ns: 10,
             since: 1,
         };
         assert!(round.was_handed_to_absent(20, 80));

@@ -210,9 +210,10 @@ fn run_staged(on_compute: fn(u64)) -> Record {
 
 #[test]
 fn times_are_exact_where_time_is() {
-    // One test for all three: they share the staged lock.
+    // One test for all: they share the staged lock.
     fast_path_waits_for_nothing();
     preemptions_are_counted_and_not_measured();
+    what_the_machine_below_steals_is_not_measured();
     waits_count_from_joining();
 }
 
@@ -239,6 +240,19 @@ fn preemptions_are_counted_and_not_measured() {
     });
     let outcome = summarise(std::slice::from_ref(&record), 1);
     assert_eq!(outcome.lhp, 2 * outcome.acquisitions / 10);
+    assert_eq!(outcome.inside_measured_ns, 100.0);
+    assert_eq!(outcome.outside_measured_ns, 300.0);
+}
+
+fn what_the_machine_below_steals_is_not_measured() {
+    // No generation moves, and yet one section in five takes a millisecond, inside or outside.
+    let record = run_staged(|computation| {
+        if computation.is_multiple_of(5) {
+            NOW.set(NOW.get() + 1_000_000);
+        }
+    });
+    let outcome = summarise(std::slice::from_ref(&record), 1);
+    assert_eq!(outcome.lhp, 0);
     assert_eq!(outcome.inside_measured_ns, 100.0);
     assert_eq!(outcome.outside_measured_ns, 300.0);
 }
