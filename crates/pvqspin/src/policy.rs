@@ -44,7 +44,8 @@ pub struct Rules {
     pub spin_ns: u32,
     /// How long to leave the host alone, in ns, after a yield that did not run anybody.
     pub retry_ns: u32,
-    /// Whether every contended release kicks the head, asleep or not.
+    /// Whether every contended release kicks the head, asleep or not. Only under pressure: while
+    /// every vCPU has a pCPU, nobody sleeps.
     pub kicks_always: bool,
     /// For how long running waiters may pass over a preempted head, in µs; 0 for strict order.
     pub pass_over_us: u32,

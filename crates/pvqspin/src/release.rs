@@ -49,7 +49,7 @@ pub(crate) fn contended<E: Env, P: Policy>(word: &AtomicU32, token: &Token, seen
     // A queue always has a named head once its holder returned from `lock`.
     let Some(head) = head_of(free) else { return };
     let asleep = passed.is_none() && held & PENDING != 0;
-    if asleep || P::RULES.kicks_always {
+    if asleep || P::RULES.kicks_always && E::pressure() {
         E::nodes(E::cpu()).count(Event::Kick);
         E::kick(head);
         return;
@@ -60,15 +60,22 @@ pub(crate) fn contended<E: Env, P: Policy>(word: &AtomicU32, token: &Token, seen
 }
 
 /// Makes the lock free; returns the word before and after.
-fn clear(word: &AtomicU32, passed: Option<Cpu>, mut seen: u32) -> (u32, u32) {
+fn clear(word: &AtomicU32, passed: Option<Cpu>, seen: u32) -> (u32, u32) {
+    let Some(head) = passed else {
+        // One step that cannot fail: waiters join all the time. Release pairs with the acquire of
+        // whoever takes the lock next.
+        let held = word.fetch_and(!(LOCKED | PENDING), Ordering::Release);
+        return (held, held & !(LOCKED | PENDING));
+    };
+    put_head_back(word, head, seen)
+}
+
+/// Makes a lock free that was taken past its head: the holder stands in the head's field.
+fn put_head_back(word: &AtomicU32, head: Cpu, mut seen: u32) -> (u32, u32) {
     loop {
-        let free = match passed {
-            // Whoever passed over the head stood in its field: put the head back.
-            Some(head) => seen & !(LOCKED | PENDING | HEAD) | head_bits(head),
-            None => seen & !(LOCKED | PENDING),
-        };
+        let free = seen & !(LOCKED | PENDING | HEAD) | head_bits(head);
         // Release pairs with the acquire of whoever takes the lock next. Only the tail can change
-        // under a holder, and the pending bit from clear to set, so the loop ends.
+        // under a holder, so the loop ends.
         match word.compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed) {
             Ok(held) => return (held, free),
             Err(now) => seen = now,

@@ -229,14 +229,14 @@ mod tests {
     #[test]
     fn fairness_is_judged_in_each_window() {
         // Taking turns by whole windows is not fair, although it evens out.
-        let records = [record(&[10, 0, 5, 1]), record(&[0, 10, 5, 0])];
+        let records = [record(&[10, 0, 5, 3]), record(&[0, 10, 5, 1])];
         let outcome = summarise(&records, 3 * WINDOW_NS + WINDOW_NS / 2);
         assert!((outcome.jain - (0.5 + 0.5 + 1.0) / 3.0).abs() < EPSILON);
-        assert_eq!(outcome.per_vcpu, vec![16, 15]);
-        assert_eq!(outcome.acquisitions, 31);
+        assert_eq!(outcome.per_vcpu, vec![18, 16]);
+        assert_eq!(outcome.acquisitions, 34);
         // A run shorter than a window is judged as a whole.
         let whole = summarise(&records, WINDOW_NS - 1).jain;
-        assert!((whole - 31.0 * 31.0 / (2.0 * (256.0 + 225.0))).abs() < EPSILON);
+        assert!((whole - 34.0 * 34.0 / (2.0 * (324.0 + 256.0))).abs() < EPSILON);
     }
 
     #[test]

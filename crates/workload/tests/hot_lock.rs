@@ -184,7 +184,7 @@ thread_local! {
 
 /// One CPU, on this thread. Each section computes twice: ten sections of warm-up, then a thousand
 /// that count.
-fn run_staged(on_compute: fn(u64)) -> Record {
+fn run_staged_into(record: &Record, on_compute: fn(u64)) {
     let control: &'static Control = Box::leak(Box::new(Control::new()));
     CONTROL.set(Some(control));
     THEN.set(on_compute);
@@ -198,13 +198,17 @@ fn run_staged(on_compute: fn(u64)) -> Record {
         THEN.get()(computation);
     });
     COMPUTATIONS.set(0);
-    let record = Record::new();
     let config = HotLockConfig {
         outside: fixed(300),
         ..CONFIG
     };
-    HotLock::<Threads, Staged>::new(config, 1).run_vcpu(control, &record);
+    HotLock::<Threads, Staged>::new(config, 1).run_vcpu(control, record);
     assert_eq!(control.phase(), Phase::Stop);
+}
+
+fn run_staged(on_compute: fn(u64)) -> Record {
+    let record = Record::new();
+    run_staged_into(&record, on_compute);
     record
 }
 
@@ -225,17 +229,20 @@ fn fast_path_waits_for_nothing() {
     assert_eq!(outcome.inside_measured_ns, 100.0);
     assert_eq!(outcome.outside_measured_ns, 300.0);
     assert_eq!((outcome.lhp, outcome.lwp), (0, 0));
+    run_staged_into(&record, |_| ());
+    assert_eq!(record.acquisitions(), 1_000, "a new run starts anew");
     // A tenth of all time, by this guest's own account.
     assert!(outcome.wasted_ns.abs_diff(1_000 * 405 / 10) < 100);
 }
 
 fn preemptions_are_counted_and_not_measured() {
-    // Computations with even numbers are critical sections. Take the CPU away in one of ten, for
-    // a long time, twice.
+    // Computations with even numbers are critical sections. Take the CPU away twice in one of
+    // ten, and in one of ten outside, which is no holder preemption.
     let record = run_staged(|computation| {
-        if computation.is_multiple_of(20) {
+        if matches!(computation % 20, 0 | 7) {
             GENERATION.set(GENERATION.get() + 2);
-            NOW.set(NOW.get() + 1_000_000);
+            // Not long enough to be noticed by the length alone.
+            NOW.set(NOW.get() + 10_000);
         }
     });
     let outcome = summarise(std::slice::from_ref(&record), 1);
@@ -274,7 +281,11 @@ fn a_neighbour_counts_its_units() {
     std::thread::scope(|scope| {
         for record in &records {
             let control = &control;
-            scope.spawn(move || Neighbour::default().run_vcpu::<Threads>(control, record));
+            scope.spawn(move || {
+                Neighbour::default().run_vcpu::<Threads>(control, record);
+                // The last one ended after the measurement did.
+                assert!(record.units() < COMPUTATIONS.get());
+            });
         }
         control.measure(1);
         while !records.iter().all(|record| record.units() >= 100) {
