@@ -136,7 +136,7 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
 ) -> Option<Token> {
     let seen = waiter.word.load(Ordering::Relaxed);
     if seen & LOCKED == 0
-        && all_ahead_preempted(waiter)
+        && all_ahead_preempted(waiter, seen)
         && let Some(token) = overtake::<E, P, W>(waiter, seen)
     {
         unlink(waiter);
@@ -198,12 +198,20 @@ fn overtake<E: Env, P: Policy, W: Format>(
     Some(token)
 }
 
-/// Whether the waiters right before us are all off their pCPUs. Reads nodes that may change under
-/// it: the answer is only about who goes first among those who may.
-fn all_ahead_preempted<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>) -> bool {
+/// Whether the waiters between the head and us are all off their pCPUs. Reads nodes that may change
+/// under it: the answer is only about who goes first among those who may.
+fn all_ahead_preempted<E: Env, P: Policy, W: Format>(
+    waiter: &Waiter<'_, E, P, W>,
+    seen: u32,
+) -> bool {
+    let head = head_of(seen);
     let mut link = waiter.node.pred.load(Ordering::Relaxed);
     for _ in 0..LOOK_AHEAD {
         let Some(cpu) = cpu_of::<W>(link) else { break };
+        if Some(cpu) == head {
+            // The link of a head is from the time when it was none. `overtake` looks at the head.
+            break;
+        }
         if !is_preempted::<E>(cpu) {
             return false;
         }

@@ -206,7 +206,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         loop {
             let link = self.node.pred.load(Ordering::Relaxed);
             let before = cpu_of::<W>(link);
-            let stalled = || Self::YIELDS && before.is_some_and(is_preempted::<E>);
+            let stalled = || Self::YIELDS && before.is_some_and(|cpu| self.is_absent(cpu));
             E::spin_until(|| promoted() || stalled(), Budget::ns(P::RULES.spin_ns));
             if promoted() {
                 // The promoter is the node before us, and holds the lock now.
@@ -228,7 +228,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     fn yield_in_queue(&self, before: Option<Cpu>, promoted: &impl Fn() -> bool) -> Option<Token> {
         let before = before?;
         let sample = E::run_sample(before);
-        if !sample.is_preempted() {
+        if !self.is_absent(before) {
             // Nobody is preempted as far as we see: the spin budget ran out. Sleep only if holds
             // have been long lately; else the queue would turn into a convoy of sleepers.
             if self.nodes.holds_are_long() {
@@ -239,10 +239,21 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         if P::RULES.passes_over() {
             return pass_over::behind_preempted(self, before, promoted);
         }
+        // A halted one is not what the queue waits for: that is somebody further on.
         if should_back_off(self.yield_to_front(before, sample)) {
             E::spin_until(promoted, Budget::ns(P::RULES.retry_ns));
         }
         None
+    }
+
+    /// Whether the waiter before us cannot watch over those before it: it is preempted, or it has
+    /// halted and the holder is preempted. Whoever stands behind it has to watch instead.
+    fn is_absent(&self, before: Cpu) -> bool {
+        match E::run_sample(before).state() {
+            RunState::Preempted => true,
+            RunState::Halted => self.holder().is_some_and(is_preempted::<E>),
+            RunState::Running | RunState::Idle => false,
+        }
     }
 
     /// Lends this pCPU to whoever it is that the queue waits for. Behind a held lock, the host
