@@ -207,7 +207,16 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             let link = self.node.pred.load(Ordering::Relaxed);
             let before = cpu_of::<W>(link);
             let stalled = || Self::YIELDS && before.is_some_and(|cpu| self.is_absent(cpu));
-            E::spin_until(|| promoted() || stalled(), Budget::ns(P::RULES.spin_ns));
+            // Whoever overtakes leaves from before us: then there is somebody else to watch.
+            let relinked =
+                || P::RULES.passes_over() && self.node.pred.load(Ordering::Relaxed) != link;
+            E::spin_until(
+                || promoted() || relinked() || stalled(),
+                Budget::ns(P::RULES.spin_ns),
+            );
+            if relinked() && !promoted() {
+                continue;
+            }
             if promoted() {
                 // The promoter is the node before us, and holds the lock now.
                 return Queued::Promoted(cpu_of::<W>(self.node.pred.load(Ordering::Relaxed)));
