@@ -68,12 +68,11 @@ fn run_one(plan: &Plan, machine: &Machine, run: &PlannedRun) -> Result<Record, F
     let config = config_of(plan, run);
     let result = driver::run(machine, &config, &name_of(plan, run))?;
     let facts = plan::facts(plan.locks[run.lock_index]);
-    Ok(Record::new(
-        &facts,
-        &plan.point(run),
-        run.repeat,
-        &result.outcome,
-    ))
+    Ok(Record {
+        interruptions: Some(result.noise.interruptions),
+        interrupted_ns: Some(result.noise.lost_ns),
+        ..Record::new(&facts, &plan.point(run), run.repeat, &result.outcome)
+    })
 }
 
 fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
@@ -215,25 +214,32 @@ fn body(args: &CompareArgs, plan: &Plan, points: &[AtPoint], report: &Report) ->
     text
 }
 
-/// Whether other work kept the CPUs from the runs. A run that lasted much longer than asked did so
-/// because the thread that ends it did not get a CPU, and then the guests did not either.
+/// Whether other work kept the CPUs from the runs: it took more than a hundredth of their time, or
+/// a run lasted much longer than asked because the thread that ends it did not get a CPU.
 fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
+    let results = &report.results;
+    let time = |record: &Record| record.duration_ns as f64 * record.pcpus as f64;
+    let all: f64 = results.iter().map(time).sum();
+    let lost: u64 = results.iter().filter_map(|r| r.interrupted_ns).sum();
+    let share = lost as f64 / all.max(1.0);
+    let times: u64 = results.iter().filter_map(|r| r.interruptions).sum();
+
     let asked = plan.duration.as_nanos() as f64;
     let late = |record: &&Record| record.duration_ns as f64 > 1.25 * asked;
-    let (all, late) = (
-        report.results.len(),
-        report.results.iter().filter(late).count(),
-    );
-    let (load, cpus) = (report.machine.load_1min, report.machine.cpus_online);
-    // A comparison that ended a moment ago leaves a load of one for each CPU behind.
-    let busy = load > cpus as f64 + 0.5;
-    let seen = match (late, busy) {
-        (0, false) => return None,
-        (0, true) => format!("the load was {load:.1} on {cpus} CPUs at the start"),
-        _ => format!("{late} of {all} runs lasted more than a quarter longer than asked"),
-    };
+    let late = results.iter().filter(late).count();
+
+    if share <= 0.01 && late == 0 {
+        return None;
+    }
     Some(format!(
-        "DISTURBED: {seen}, so other work held the CPUs. Do not trust these figures."
+        "DISTURBED: other work took the CPUs {times} times, {:.1} % of the time{}. A pCPU that is \
+         taken away looks as if it ran, so whoever waits for it waits, and a lock in strict order \
+         loses most. Run this on an idle machine.",
+        share * 100.0,
+        match late {
+            0 => String::new(),
+            late => format!(", and {late} of {} runs ended late", results.len()),
+        }
     ))
 }
 

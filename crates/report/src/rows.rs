@@ -119,6 +119,8 @@ const WHAT_HAPPENED: &[Column] = &[
         r.exclusion_violations.to_string()
     }),
     ("halt_timeouts", |_, r| r.halt_timeouts.to_string()),
+    ("interruptions", |_, r| or_empty(&r.interruptions)),
+    ("interrupted_ns", |_, r| or_empty(&r.interrupted_ns)),
 ];
 
 fn columns() -> impl Iterator<Item = &'static Column> {

@@ -199,6 +199,12 @@ pub struct Record {
     pub exclusion_violations: u64,
     /// Halts that only a timeout ended: anything but 0 is a bug.
     pub halt_timeouts: u64,
+    /// How often something else on the machine took a CPU from a pCPU, or null where the driver
+    /// cannot tell.
+    pub interruptions: Option<u64>,
+    /// For how long, in ns, summed over pCPUs and with the warm-up. No scheduler in the test bed
+    /// can see or undo it: a wait of that length says nothing about a lock.
+    pub interrupted_ns: Option<u64>,
     /// Critical sections of each vCPU, by its number.
     pub per_vcpu: Vec<u64>,
     /// What the slow path did, by name; empty for locks that do not count.
@@ -264,6 +270,8 @@ impl Record {
             neighbour: outcome.neighbour.filter(|share| share.is_finite()),
             exclusion_violations: outcome.exclusion_violations,
             halt_timeouts: outcome.halt_timeouts,
+            interruptions: None,
+            interrupted_ns: None,
             per_vcpu: outcome.per_vcpu.clone(),
             events: outcome
                 .events

@@ -1,0 +1,242 @@
+//! What a simulation is asked to do, and whether it makes sense.
+
+use pvqspin_abi::MAX_CPUS;
+use pvqspin_host::{Config, Scheduling, YieldMode};
+use pvqspin_peers::catalog::LockId;
+use pvqspin_workload::{Distribution, HotLockConfig, Section};
+
+use crate::costs::Costs;
+use crate::error::ConfigProblem;
+use crate::faults::{Faults, Jitter};
+
+/// The longest warm-up, measured time, or patience: an hour of virtual time. It keeps every sum
+/// of times far from overflow.
+pub const MAX_TIME_NS: u64 = 3_600_000_000_000;
+
+/// The shortest warm-up that is chosen without being asked for.
+const MIN_WARMUP_NS: u64 = 10_000_000;
+
+/// A second VM beside the one that locks: it computes, and takes no locks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Neighbour {
+    /// How many vCPUs it has.
+    pub vcpus: usize,
+    /// The weight of each of them. Those of the locking VM weigh [`SimConfig::weight`].
+    pub weight: u32,
+}
+
+/// One simulation: a lock, what is done with it, on what machine. Times are in nanoseconds of
+/// virtual time.
+///
+/// ```
+/// use pvqspin_simulator::SimConfig;
+///
+/// let config = SimConfig { pcpus: 64, vcpus: 512, ..SimConfig::default() };
+/// assert_eq!(config.slice_ns, 3_000_000);
+/// ```
+#[derive(Clone, PartialEq, Debug)]
+pub struct SimConfig {
+    /// The lock.
+    pub lock: LockId,
+    /// What every vCPU does with it. Its seed is that of the section lengths.
+    pub workload: HotLockConfig,
+    /// How many pCPUs.
+    pub pcpus: usize,
+    /// How many vCPUs.
+    pub vcpus: usize,
+    /// The weight of each of them, beside a neighbour.
+    pub weight: u32,
+    /// Who runs next when nobody named anybody.
+    pub scheduling: Scheduling,
+    /// What a directed yield is worth.
+    pub yields: YieldMode,
+    /// How long a vCPU may run in one go. Default 3 ms, as Linux's base slice.
+    pub slice_ns: u64,
+    /// How long the target of a directed yield may run at least.
+    pub min_loan_ns: u64,
+    /// What everything costs.
+    pub costs: Costs,
+    /// How long to run before measuring; `None`: two rotations, at least 10 ms.
+    pub warmup_ns: Option<u64>,
+    /// How long to measure.
+    pub duration_ns: u64,
+    /// Seed of the faults and the jitter that are drawn by chance.
+    pub seed: u64,
+    /// Preemptions at chosen points.
+    pub faults: Faults,
+    /// Disturbances anywhere.
+    pub jitter: Jitter,
+    /// After how long without any acquisition the run is given up.
+    pub stall_after_ns: u64,
+    /// How long a halt may last before it is a lost wake-up.
+    pub halt_timeout_ns: u64,
+    /// Whether to keep every event, passings of checkpoints too, and not only the last few.
+    pub trace: bool,
+    /// A VM beside it.
+    pub neighbour: Option<Neighbour>,
+}
+
+impl Default for SimConfig {
+    /// The default lock, alone on one pCPU, 1 µs inside and 2 µs outside, for 100 ms.
+    fn default() -> Self {
+        let section = |mean_ns| Section {
+            mean_ns,
+            distribution: Distribution::Fixed,
+        };
+        Self {
+            lock: LockId::Fifo,
+            workload: HotLockConfig {
+                inside: section(1_000),
+                outside: section(2_000),
+                seed: 1,
+            },
+            pcpus: 1,
+            vcpus: 1,
+            weight: 1024,
+            scheduling: Scheduling::RoundRobin,
+            yields: YieldMode::Contract,
+            slice_ns: 3_000_000,
+            min_loan_ns: 100_000,
+            costs: Costs::default(),
+            warmup_ns: None,
+            duration_ns: 100_000_000,
+            seed: 1,
+            faults: Faults::default(),
+            jitter: Jitter::NONE,
+            stall_after_ns: 2_000_000_000,
+            halt_timeout_ns: 500_000_000,
+            trace: false,
+            neighbour: None,
+        }
+    }
+}
+
+impl SimConfig {
+    /// Whether it makes sense. [`run`](crate::run()) asks first of all.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that makes no sense.
+    pub fn validate(&self) -> Result<(), ConfigProblem> {
+        if self.pcpus == 0 {
+            return Err(ConfigProblem::NoPcpus);
+        }
+        let neighbours = self.neighbour.map(|neighbour| neighbour.vcpus);
+        for asked in [Some(self.vcpus), neighbours].into_iter().flatten() {
+            match asked {
+                0 => return Err(ConfigProblem::NoVcpus),
+                1..=MAX_CPUS => {}
+                _ => return Err(ConfigProblem::TooManyVcpus { asked }),
+            }
+        }
+        self.check_times()?;
+        let nobody = (self.faults.0.iter())
+            .filter_map(|fault| fault.vcpu)
+            .find(|cpu| cpu.index() >= self.vcpus);
+        match nobody {
+            Some(cpu) => Err(ConfigProblem::FaultForNobody {
+                cpu,
+                vcpus: self.vcpus,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_times(&self) -> Result<(), ConfigProblem> {
+        let warmup_ns = self.warmup_ns();
+        for (what, ns) in [
+            ("warm-up", warmup_ns),
+            ("measured time", self.duration_ns),
+            ("slice", self.slice_ns),
+            ("patience before a stall", self.stall_after_ns),
+            ("patience with a halt", self.halt_timeout_ns),
+        ] {
+            // A warm-up may be zero, the rest not.
+            if (ns == 0 && what != "warm-up") || ns > MAX_TIME_NS {
+                return Err(ConfigProblem::BadTime { what, ns });
+            }
+        }
+        let workload = &self.workload;
+        let round = u64::from(workload.inside.mean_ns)
+            + u64::from(workload.outside.mean_ns)
+            + u64::from(self.costs.lock_step_ns);
+        if round == 0 {
+            // Time would stand still.
+            return Err(ConfigProblem::BadTime {
+                what: "section",
+                ns: 0,
+            });
+        }
+        Ok(())
+    }
+
+    /// The warm-up, chosen if it was not given.
+    #[must_use]
+    pub fn warmup_ns(&self) -> u64 {
+        self.warmup_ns.unwrap_or_else(|| {
+            let neighbours = self.neighbour.map_or(0, |neighbour| neighbour.vcpus);
+            let slices = (self.vcpus.saturating_add(neighbours)).div_ceil(self.pcpus.max(1)) as u64;
+            let rotations = self.slice_ns.saturating_mul(slices).saturating_mul(2);
+            rotations.clamp(MIN_WARMUP_NS, MAX_TIME_NS)
+        })
+    }
+
+    /// What the host is asked for.
+    #[must_use]
+    pub fn host(&self) -> Config {
+        Config {
+            pcpus: self.pcpus,
+            scheduling: self.scheduling,
+            yields: self.yields,
+            slice_ns: self.slice_ns,
+            min_loan_ns: self.min_loan_ns,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_refused_with_the_reason() {
+        let good = SimConfig::default;
+        assert!(good().validate().is_ok());
+        let cases = [
+            (SimConfig { pcpus: 0, ..good() }, "at least one pCPU"),
+            (SimConfig { vcpus: 0, ..good() }, "at least one vCPU"),
+            (
+                SimConfig {
+                    vcpus: MAX_CPUS + 1,
+                    ..good()
+                },
+                "can name at most",
+            ),
+            (
+                SimConfig {
+                    duration_ns: 0,
+                    ..good()
+                },
+                "measured time of 0 ns",
+            ),
+            (
+                SimConfig {
+                    duration_ns: u64::MAX,
+                    ..good()
+                },
+                "measured time of",
+            ),
+            (
+                SimConfig {
+                    slice_ns: 0,
+                    ..good()
+                },
+                "slice of 0 ns",
+            ),
+        ];
+        for (config, reason) in cases {
+            let error = config.validate().expect_err(reason).to_string();
+            assert!(error.contains(reason), "{error} does not say {reason}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What can go wrong, with all that is needed to see why, and the seed to see it again.
+
+use core::fmt;
+
+use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
+
+use crate::config::MAX_TIME_NS;
+use crate::trace::TraceEvent;
+
+/// A simulation that was asked for and makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigProblem {
+    /// A VM without vCPUs.
+    #[error("a VM needs at least one vCPU")]
+    NoVcpus,
+    /// More vCPUs than a lock word can name.
+    #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
+    TooManyVcpus {
+        /// How many were asked for.
+        asked: usize,
+    },
+    /// No pCPUs.
+    #[error("a simulation needs at least one pCPU")]
+    NoPcpus,
+    /// A time that is zero, or beyond all reason.
+    #[error("a {what} of {ns} ns makes no sense: it lasts at least 1 ns, at most {MAX_TIME_NS}")]
+    BadTime {
+        /// Which time.
+        what: &'static str,
+        /// How long it was to be, in nanoseconds.
+        ns: u64,
+    },
+    /// A fault for a vCPU that does not exist.
+    #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
+    FaultForNobody {
+        /// For whom.
+        cpu: Cpu,
+        /// How many there are.
+        vcpus: usize,
+    },
+    /// The host would not have it.
+    #[error("{0}")]
+    Host(#[from] pvqspin_host::ConfigError),
+}
+
+/// Why a simulation gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// It made no sense.
+    #[error("{0}")]
+    Config(#[from] ConfigProblem),
+    /// The operating system has no memory for so many stacks.
+    #[error("no memory for the stacks of so many vCPUs: {0}")]
+    Stacks(std::io::Error),
+    /// Nobody took the lock for as long as patience lasts.
+    #[error("nobody took the lock for {0} ns\n{1}")]
+    Stalled(u64, Box<Dump>),
+    /// Every vCPU sleeps, and nothing is going to wake any.
+    #[error("every vCPU sleeps and nobody will wake any: a wake-up was lost\n{0}")]
+    AllAsleep(Box<Dump>),
+    /// One vCPU has been halted for far too long.
+    #[error("{0:?} has been halted for too long: a wake-up was lost\n{1}")]
+    LostWakeUp(Cpu, Box<Dump>),
+    /// Two vCPUs were in the critical section at once.
+    #[error("two vCPUs were in the critical section at once, {0} times\n{1}")]
+    Exclusion(u64, Box<Dump>),
+}
+
+/// One vCPU in a [`Dump`].
+#[derive(Clone, Debug)]
+pub struct VcpuDump {
+    /// Its VM, from 0.
+    pub vm: usize,
+    /// Its number there.
+    pub cpu: Cpu,
+    /// What the host says that it does.
+    pub state: RunState,
+    /// How often it was put on a pCPU.
+    pub generation: u32,
+    /// Whom it says that it waits for.
+    pub waits_for: Option<Cpu>,
+    /// When it joined a queue last.
+    pub joined_ns: u64,
+    /// What the simulator says that it does.
+    pub activity: String,
+}
+
+/// How everything stood when a simulation failed.
+#[derive(Clone, Debug)]
+pub struct Dump {
+    /// The lock.
+    pub lock: &'static str,
+    /// The seed of the run's faults and jitter.
+    pub seed: u64,
+    /// When it failed.
+    pub at_ns: u64,
+    /// Every vCPU.
+    pub vcpus: Vec<VcpuDump>,
+    /// The last events.
+    pub events: Vec<TraceEvent>,
+}
+
+impl fmt::Display for Dump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            lock, seed, at_ns, ..
+        } = self;
+        writeln!(f, "{lock}, seed {seed}, at {at_ns} ns")?;
+        for vcpu in &self.vcpus {
+            write!(
+                f,
+                "  vm {} {:?} {:?} run {}: {}",
+                vcpu.vm, vcpu.cpu, vcpu.state, vcpu.generation, vcpu.activity
+            )?;
+            if let Some(other) = vcpu.waits_for {
+                write!(f, ", waits for {other:?} (joined {} ns)", vcpu.joined_ns)?;
+            }
+            writeln!(f)?;
+        }
+        for event in &self.events {
+            writeln!(f, "  {event}")?;
+        }
+        Ok(())
+    }
+}

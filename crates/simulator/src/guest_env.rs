@@ -1,0 +1,135 @@
+//! The environment of guest code: how a lock and a workload see the simulated machine.
+//!
+//! A vCPU gives control back in what takes time (`compute`, `spin_until`, hypercalls, some
+//! checkpoints) and, under jitter, in everything else.
+
+use pvqspin::{Budget, CpuNodes, Env, Point};
+use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
+use pvqspin_workload::Guest;
+
+use crate::stage::{Condition, Request, stage};
+
+/// Guest mode of the simulator. Its functions panic when they are called from anywhere but a
+/// simulated vCPU.
+#[derive(Debug)]
+pub(crate) enum SimEnv {}
+
+/// After so many conditions that held at once, a little time passes: a guest that looks for ever
+/// without ever waiting would stop virtual time.
+const FREE_LOOKS: u32 = 32;
+
+impl Env for SimEnv {
+    fn cpu() -> Cpu {
+        let stage = stage();
+        stage.disturb();
+        stage.me().cpu
+    }
+
+    fn nodes(cpu: Cpu) -> &'static CpuNodes {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.nodes(cpu)
+    }
+
+    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        let stage = stage();
+        stage.disturb();
+        let me = stage.me();
+        if condition() {
+            me.free_looks.set(me.free_looks.get() + 1);
+            if me.free_looks.get() >= FREE_LOOKS {
+                let step = stage.costs.lock_step_ns.max(1);
+                me.suspend(Request::Compute(u64::from(step) * u64::from(FREE_LOOKS)));
+            }
+            return true;
+        }
+        let condition: *mut (dyn FnMut() -> bool + '_) = &raw mut condition;
+        // SAFETY: only the lifetime changes. The event loop calls it while this vCPU is
+        // suspended in the next line, so while this frame exists, and forgets it afterwards.
+        let condition: Condition = unsafe { core::mem::transmute(condition) };
+        me.suspend(Request::Spin(condition, budget.get())).held
+    }
+
+    fn run_sample(cpu: Cpu) -> RunSample {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.page(cpu).run()
+    }
+
+    fn pressure() -> bool {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.vm_page().pressure()
+    }
+
+    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
+        let stage = stage();
+        stage.disturb();
+        let me = stage.me();
+        let page = me.memory.page(me.cpu);
+        let former = page.waiting_for();
+        page.set_waiting_for(cpu);
+        former
+    }
+
+    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.page(cpu).waiting_for()
+    }
+
+    fn withdraw_wait_of(cpu: Cpu) {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.page(cpu).set_waiting_for(None);
+    }
+
+    fn halt(hint: Option<Hint>) {
+        call(Hypercall::Halt(hint));
+    }
+
+    fn kick(cpu: Cpu) {
+        call(Hypercall::Kick(cpu));
+    }
+
+    fn yield_to(hint: Hint) -> Status {
+        call(Hypercall::YieldTo(hint))
+    }
+
+    fn now_ns() -> u64 {
+        stage().now.get()
+    }
+
+    fn checkpoint(point: Point) {
+        stage().pass(point);
+    }
+}
+
+fn call(call: Hypercall) -> Status {
+    let stage = stage();
+    stage.disturb();
+    stage.me().suspend(Request::Call(call)).status
+}
+
+impl Guest for SimEnv {
+    fn compute(ns: u32) {
+        let stage = stage();
+        // The step that takes or releases the lock comes next.
+        let ns = u64::from(ns) + u64::from(stage.costs.lock_step_ns);
+        if ns > 0 {
+            stage.me().suspend(Request::Compute(ns));
+        }
+    }
+
+    fn entered_at_ns() -> u64 {
+        stage().me().entered_ns.get()
+    }
+
+    fn joined_at_ns() -> u64 {
+        stage().me().joined_ns.get()
+    }
+
+    fn wasted_ns() -> u64 {
+        stage().me().wasted_ns.get()
+    }
+}

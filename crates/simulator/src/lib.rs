@@ -1,0 +1,64 @@
+//! The same locks, workloads and host as in the embedded hypervisor, in virtual time.
+//!
+//! Any number of pCPUs and vCPUs on one OS thread, without a clock: the same configuration gives
+//! the same figures, to the last digit, on any machine. Each vCPU is a coroutine that gives
+//! control back where the lock's environment is called; nothing of the lock is written twice.
+//!
+//! ```text
+//!   vCPU stacks     [guest code]   [guest code]   [guest code]  ...      guest_env, vcpu
+//!                        | ^            ^
+//!          give back     | | resume     |                                stage
+//!                        v |            |
+//!   event loop      [ pcpu 0 ]     [ pcpu 1 ]    ...                     machine, pcpu, costs
+//!                        \             /
+//!                         [   host   ]                                   pvqspin-host
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `config` | what a simulation is asked to do |
+//! | `costs` | what things cost in virtual time |
+//! | `faults` | preemptions at chosen points, and disturbances anywhere |
+//! | `guest_env` | the environment of guest code |
+//! | `guest_memory` | pages and queue nodes of a VM |
+//! | `stage` | what guests and the event loop share |
+//! | `vcpu`, `pcpu`, `machine` | the simulated machine and its event loop |
+//! | `run` | a simulation from warm-up to summary |
+//! | `torture` | random schedules from a seed |
+//! | `trace`, `error` | what happened, and what went wrong |
+//!
+//! # Example
+//!
+//! ```
+//! use pvqspin_simulator::{SimConfig, run};
+//!
+//! let config = SimConfig { pcpus: 2, vcpus: 8, duration_ns: 1_000_000, ..SimConfig::default() };
+//! let result = run(&config)?;
+//! assert_eq!(result.outcome.acquisitions, run(&config)?.outcome.acquisitions);
+//! # Ok::<(), pvqspin_simulator::SimError>(())
+//! ```
+
+#![doc(test(attr(deny(warnings))))]
+
+mod config;
+mod costs;
+mod error;
+mod faults;
+mod guest_env;
+mod guest_memory;
+mod machine;
+mod pcpu;
+mod run;
+mod stage;
+mod torture;
+mod trace;
+mod vcpu;
+
+pub use config::{MAX_TIME_NS, Neighbour, SimConfig};
+pub use costs::Costs;
+pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
+pub use faults::{Fault, Faults, Jitter, Passing};
+pub use run::{SimResult, run};
+pub use stage::LongestWait;
+pub use torture::torture;
+pub use trace::{TraceEvent, What};

@@ -1,0 +1,430 @@
+//! The event loop: always the pCPU whose next event is the earliest, ties by number.
+//!
+//! Every step of a guest is taken at the instant at which it happens, one after the other, so
+//! memory is sequentially consistent and a run is the same every time. After each step and each
+//! event of the host the conditions of all that spin on a pCPU are looked at again.
+
+use pvqspin_abi::{Cpu, Hypercall, RunState};
+use pvqspin_host::{self as host, Host, Outcome, Run, VcpuId};
+
+use crate::error::{Dump, SimError, VcpuDump};
+use crate::guest_memory::GuestMemory;
+use crate::pcpu::{Pcpu, Phase};
+use crate::stage::{Request, Stage};
+use crate::trace::What;
+use crate::vcpu::{Activity, Spin, Vcpu};
+
+/// What makes a run hopeless.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) stall_after_ns: u64,
+    pub(crate) halt_timeout_ns: u64,
+}
+
+/// The simulated machine.
+pub(crate) struct Machine<'a> {
+    pub(crate) stage: &'a Stage,
+    pub(crate) vcpus: Vec<Vcpu<'a>>,
+    host: Host<&'static GuestMemory>,
+    pcpus: Vec<Pcpu>,
+    ended: usize,
+    pub(crate) events: u64,
+    lock: &'static str,
+    seed: u64,
+    patience: Patience,
+    next_check_ns: u64,
+    progress: &'a dyn Fn() -> u64,
+    progress_before: (u64, u64),
+}
+
+impl<'a> Machine<'a> {
+    pub(crate) fn new(
+        stage: &'a Stage,
+        vcpus: Vec<Vcpu<'a>>,
+        host: Host<&'static GuestMemory>,
+        (lock, seed): (&'static str, u64),
+        patience: Patience,
+        progress: &'a dyn Fn() -> u64,
+    ) -> Self {
+        let now = stage.now.get();
+        let pcpus = (0..host.config().pcpus).map(|_| Pcpu::new(now)).collect();
+        let mut machine = Self {
+            stage,
+            vcpus,
+            host,
+            pcpus,
+            ended: 0,
+            events: 0,
+            lock,
+            seed,
+            patience,
+            next_check_ns: now,
+            progress,
+            progress_before: (now, 0),
+        };
+        for index in 0..machine.vcpus.len() {
+            machine.host.start(now, VcpuId::new(index as u32));
+        }
+        // Every pCPU is poked at boot as it is.
+        while machine.host.next_poke().is_some() {}
+        machine
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.stage.now.get()
+    }
+
+    pub(crate) fn all_ended(&self) -> bool {
+        self.ended == self.vcpus.len()
+    }
+
+    /// Runs until that time, or until every vCPU has ended.
+    pub(crate) fn run_until(&mut self, deadline: u64) -> Result<(), SimError> {
+        while !self.all_ended() {
+            let Some((at, p)) = self.next_event() else {
+                return Err(SimError::AllAsleep(self.dump()));
+            };
+            if at >= deadline {
+                break;
+            }
+            self.stage.now.set(at);
+            self.events += 1;
+            self.handle(p);
+            if at >= self.next_check_ns {
+                self.check()?;
+            }
+        }
+        self.stage.now.set(deadline.max(self.now()));
+        self.settle_all();
+        Ok(())
+    }
+
+    fn next_event(&self) -> Option<(u64, usize)> {
+        let mut earliest = None;
+        for (p, pcpu) in self.pcpus.iter().enumerate() {
+            let step = |vcpu: VcpuId| pcpu.step_time(&self.vcpus[vcpu.index()].activity);
+            if let Some(at) = pcpu.next_event(step)
+                && earliest.is_none_or(|(first, _)| at < first)
+            {
+                earliest = Some((at, p));
+            }
+        }
+        earliest
+    }
+
+    fn handle(&mut self, p: usize) {
+        let now = self.now();
+        self.stage.pcpu.set(p);
+        match self.pcpus[p].phase {
+            Phase::Idle => self.interrupted(p),
+            Phase::Entering(_) => self.entered(p),
+            Phase::Calling(call, _) => self.call(p, call),
+            Phase::Guest => {
+                self.settle(p);
+                let due = |at: Option<u64>| at.is_some_and(|at| at <= now);
+                if due(self.pcpus[p].run.until) || due(self.pcpus[p].poked_at) {
+                    self.interrupted(p);
+                } else {
+                    self.step(p);
+                }
+            }
+        }
+    }
+
+    // --- time ----------------------------------------------------------------------------------
+
+    /// Accounts for the time that the guest of a pCPU has spent since the last time.
+    fn settle(&mut self, p: usize) {
+        let now = self.now();
+        let pcpu = &mut self.pcpus[p];
+        let passed = now.saturating_sub(pcpu.settled_ns);
+        pcpu.settled_ns = now;
+        let (Phase::Guest, Some(vcpu)) = (pcpu.phase, pcpu.run.vcpu) else {
+            return;
+        };
+        match &mut self.vcpus[vcpu.index()].activity {
+            Activity::Compute { left } => *left = left.saturating_sub(passed),
+            Activity::Spin(spin) => {
+                spin.left = spin.left.map(|left| left.saturating_sub(passed));
+                let guest = &self.stage.guests[vcpu.index()];
+                if guest.memory.vm_page().pressure() {
+                    guest.wasted_ns.set(guest.wasted_ns.get() + passed);
+                }
+            }
+            Activity::Ready | Activity::Away | Activity::Ended => {}
+        }
+    }
+
+    /// Whether time is wasted depends on what the host says: account before it says so.
+    fn settle_all(&mut self) {
+        (0..self.pcpus.len()).for_each(|p| self.settle(p));
+    }
+
+    // --- what the guest of a pCPU does ---------------------------------------------------------
+
+    fn step(&mut self, p: usize) {
+        let Some(id) = self.pcpus[p].run.vcpu else {
+            return;
+        };
+        let vcpu = id.index();
+        if matches!(self.vcpus[vcpu].activity, Activity::Spin(_)) && !self.spin_is_over(vcpu) {
+            return;
+        }
+        self.stage.current.set(vcpu);
+        let request = self.vcpus[vcpu].step();
+        let now = self.now();
+        match request {
+            Some(Request::Compute(ns)) => {
+                self.vcpus[vcpu].activity = Activity::Compute { left: ns };
+            }
+            Some(Request::Spin(condition, budget)) => {
+                self.vcpus[vcpu].activity = Activity::Spin(Spin {
+                    condition,
+                    left: budget.map(u64::from),
+                    sees_at: None,
+                });
+            }
+            Some(Request::Call(call)) => {
+                self.vcpus[vcpu].activity = Activity::Away;
+                let half = u64::from(self.stage.costs.hypercall_ns / 2);
+                self.pcpus[p].phase = Phase::Calling(call, now + half);
+            }
+            Some(Request::Lose) => {
+                self.vcpus[vcpu].activity = Activity::Away;
+                self.look_again();
+                let run = self.event(|host, now| host.preempt(now, pcpu(p)).run);
+                self.follow(p, run, 0);
+                return;
+            }
+            None => {
+                self.vcpus[vcpu].activity = Activity::Ended;
+                self.ended += 1;
+                self.stage.record(Some(vcpu), What::Done);
+                self.look_again();
+                let run = self.event(|host, now| host.exit(now, pcpu(p)).run);
+                self.follow(p, run, 0);
+                return;
+            }
+        }
+        self.look_again();
+    }
+
+    /// A waiter has looked, or its budget is gone: whether it goes on. The reply says which.
+    fn spin_is_over(&mut self, vcpu: usize) -> bool {
+        let now = self.now();
+        let Activity::Spin(spin) = &mut self.vcpus[vcpu].activity else {
+            return true;
+        };
+        let spent = spin.left == Some(0);
+        let sees = spin.sees_at.is_some_and(|at| at <= now);
+        let condition = spin.condition;
+        if sees {
+            spin.sees_at = None;
+        }
+        let held = (sees || spent) && self.holds(vcpu, condition);
+        self.vcpus[vcpu].reply.held = held;
+        held || spent
+    }
+
+    /// Looks at the condition of a vCPU that is suspended in it.
+    fn holds(&self, vcpu: usize, condition: crate::stage::Condition) -> bool {
+        self.stage.current.set(vcpu);
+        self.stage.looking.set(true);
+        // SAFETY: the vCPU is suspended in `spin_until`, whose frame owns the condition, and
+        // will not look at it itself before it is resumed.
+        let held = unsafe { (*condition)() };
+        self.stage.looking.set(false);
+        held
+    }
+
+    /// Memory may have changed: who spins on a pCPU sees it, a line transfer later.
+    fn look_again(&mut self) {
+        let sees_at = self.now() + u64::from(self.stage.costs.line_transfer_ns);
+        for p in 0..self.pcpus.len() {
+            self.look_again_on(p, sees_at);
+        }
+    }
+
+    fn look_again_on(&mut self, p: usize, sees_at: u64) {
+        let (Phase::Guest, Some(id)) = (self.pcpus[p].phase, self.pcpus[p].run.vcpu) else {
+            return;
+        };
+        let vcpu = id.index();
+        let Activity::Spin(Spin {
+            condition,
+            sees_at: None,
+            ..
+        }) = self.vcpus[vcpu].activity
+        else {
+            return;
+        };
+        if self.holds(vcpu, condition)
+            && let Activity::Spin(spin) = &mut self.vcpus[vcpu].activity
+        {
+            spin.sees_at = Some(sees_at);
+        }
+    }
+
+    // --- events of the host --------------------------------------------------------------------
+
+    /// Slice end or poke: the pCPU asks the host.
+    fn interrupted(&mut self, p: usize) {
+        let now = self.now();
+        let poked = self.pcpus[p].poked_at.is_some_and(|at| at <= now);
+        if poked {
+            self.pcpus[p].poked_at = None;
+        }
+        if matches!(self.pcpus[p].phase, Phase::Guest) {
+            let vcpu = self.pcpus[p].run.vcpu.map(VcpuId::index);
+            let why = if poked { What::Poked } else { What::SliceEnd };
+            self.stage.record(vcpu, why);
+        }
+        let run = self.event(|host, now| host.reschedule(now, pcpu(p)));
+        self.follow(p, run, 0);
+    }
+
+    fn call(&mut self, p: usize, call: Hypercall) {
+        let Some(caller) = self.pcpus[p].run.vcpu else {
+            return;
+        };
+        let outcome: Outcome = self.event(|host, now| host.hypercall(now, pcpu(p), call));
+        let vcpu = &mut self.vcpus[caller.index()];
+        vcpu.reply.status = outcome.status;
+        vcpu.calls.count(call, outcome.status);
+        if self.host.run_state(caller) == Some(RunState::Halted) {
+            vcpu.halted_since = Some(self.stage.now.get());
+        }
+        let what = match call {
+            Hypercall::Halt(hint) => What::Halt(hint.map(|hint| hint.cpu), outcome.status),
+            Hypercall::Kick(cpu) => What::Kick(cpu, outcome.status),
+            Hypercall::YieldTo(hint) => What::YieldTo(hint.cpu, outcome.status),
+        };
+        self.stage.record(Some(caller.index()), what);
+        let whole = u64::from(self.stage.costs.hypercall_ns);
+        self.follow(p, outcome.run, whole - whole / 2);
+    }
+
+    /// Tells the host what happened, pokes whom it wants poked, and lets spinners look at what
+    /// it wrote.
+    fn event<R>(
+        &mut self,
+        tell: impl FnOnce(&mut Host<&'static GuestMemory>, u64) -> R,
+    ) -> R {
+        self.settle_all();
+        let now = self.now();
+        let result = tell(&mut self.host, now);
+        let at = now + u64::from(self.stage.costs.poke_ns);
+        while let Some(poked) = self.host.next_poke() {
+            if let Some(pcpu) = self.pcpus.get_mut(poked.index()) {
+                pcpu.poked_at = crate::pcpu::earlier(pcpu.poked_at, Some(at));
+            }
+        }
+        result
+    }
+
+    /// Does on a pCPU what the host says, after what that costs.
+    fn follow(&mut self, p: usize, run: Run, cost_ns: u64) {
+        let now = self.now();
+        let pcpu = &mut self.pcpus[p];
+        pcpu.run = run;
+        pcpu.settled_ns = now;
+        if run.vcpu.is_none() {
+            pcpu.phase = Phase::Idle;
+            pcpu.last = None;
+            self.stage.record(None, What::Idle);
+        } else {
+            let switch = if pcpu.last == run.vcpu {
+                0
+            } else {
+                u64::from(self.stage.costs.switch_ns)
+            };
+            pcpu.last = run.vcpu;
+            pcpu.phase = Phase::Entering(now + cost_ns + switch);
+            if switch > 0 || cost_ns == 0 {
+                let vcpu = run.vcpu.map(VcpuId::index);
+                self.stage.record(vcpu, What::Enter);
+            }
+        }
+        self.look_again();
+    }
+
+    /// The guest of a pCPU goes on.
+    fn entered(&mut self, p: usize) {
+        let now = self.now();
+        let pcpu = &mut self.pcpus[p];
+        pcpu.phase = Phase::Guest;
+        pcpu.settled_ns = now;
+        let Some(id) = pcpu.run.vcpu else { return };
+        let vcpu = &mut self.vcpus[id.index()];
+        vcpu.halted_since = None;
+        if let Activity::Spin(spin) = &mut vcpu.activity {
+            spin.sees_at = None;
+        }
+        let guest = &self.stage.guests[id.index()];
+        let generation = guest.memory.page(guest.cpu).run().generation().get();
+        if core::mem::replace(&mut vcpu.generation, generation) != generation {
+            guest.entered_ns.set(now);
+        }
+        self.look_again_on(p, now + u64::from(self.stage.costs.line_transfer_ns));
+    }
+
+    // --- when it goes wrong --------------------------------------------------------------------
+
+    /// Looks for halts without end, and for the absence of any progress.
+    fn check(&mut self) -> Result<(), SimError> {
+        let now = self.now();
+        let Patience {
+            stall_after_ns,
+            halt_timeout_ns,
+        } = self.patience;
+        self.next_check_ns = now + stall_after_ns.min(halt_timeout_ns) / 4;
+        let too_long =
+            |since: Option<u64>| since.is_some_and(|since| now - since > halt_timeout_ns);
+        if let Some(asleep) = self.vcpus.iter().position(|v| too_long(v.halted_since)) {
+            let cpu = self.stage.guests[asleep].cpu;
+            return Err(SimError::LostWakeUp(cpu, self.dump()));
+        }
+        let (since, before) = self.progress_before;
+        let progress = (self.progress)();
+        if progress != before {
+            self.progress_before = (now, progress);
+        } else if now - since > stall_after_ns {
+            return Err(SimError::Stalled(now - since, self.dump()));
+        }
+        Ok(())
+    }
+
+    /// How everything stands.
+    pub(crate) fn dump(&self) -> Box<Dump> {
+        let vcpus = self.stage.guests.iter().zip(&self.vcpus).enumerate();
+        let of = |(index, (guest, vcpu)): (usize, (&crate::stage::GuestSide, &Vcpu<'_>))| {
+            let page = guest.memory.page(guest.cpu);
+            let id = VcpuId::new(index as u32);
+            VcpuDump {
+                vm: guest.vm,
+                cpu: guest.cpu,
+                state: self.host.run_state(id).unwrap_or(RunState::Idle),
+                generation: page.run().generation().get(),
+                waits_for: page.waiting_for(),
+                joined_ns: guest.joined_ns.get(),
+                activity: vcpu.activity.to_string(),
+            }
+        };
+        Box::new(Dump {
+            lock: self.lock,
+            seed: self.seed,
+            at_ns: self.now(),
+            vcpus: vcpus.map(of).collect(),
+            events: self.stage.trace.borrow().last(),
+        })
+    }
+}
+
+fn pcpu(index: usize) -> host::Pcpu {
+    host::Pcpu::new(index as u32)
+}
+
+/// The numbers of a VM's vCPUs.
+pub(crate) fn cpus(vcpus: usize) -> impl Iterator<Item = Cpu> {
+    (0..vcpus).filter_map(Cpu::new)
+}

@@ -1,0 +1,283 @@
+//! What guests and the event loop share while a simulation runs.
+//!
+//! One OS thread does everything: at any instant either the event loop runs, or one vCPU, on its
+//! own stack. So plain cells are enough. The functions of an environment are static and find the
+//! stage through a thread-local pointer.
+
+use core::cell::{Cell, RefCell};
+use core::marker::PhantomData;
+
+use corosensei::Yielder;
+use pvqspin::Point;
+use pvqspin_abi::{Cpu, Hypercall, Status};
+use rand_core::Rng;
+use rand_pcg::Pcg32;
+
+use crate::costs::Costs;
+use crate::faults::{Faults, Jitter};
+use crate::guest_memory::GuestMemory;
+use crate::trace::{Trace, TraceEvent, What};
+
+/// A condition on the stack of a vCPU that spins on it.
+pub(crate) type Condition = *mut dyn FnMut() -> bool;
+
+/// Why a vCPU gives control back.
+pub(crate) enum Request {
+    /// It computes for so long.
+    Compute(u64),
+    /// It spins until the condition holds or so much of its own time is gone.
+    Spin(Condition, Option<u32>),
+    /// It calls the hypervisor.
+    Call(Hypercall),
+    /// It loses its pCPU here.
+    Lose,
+}
+
+/// What a vCPU learns when it goes on.
+#[derive(Clone, Copy)]
+pub(crate) struct Reply {
+    /// Whether the condition that it spun on held.
+    pub(crate) held: bool,
+    /// What became of its hypercall.
+    pub(crate) status: Status,
+}
+
+/// The part of a vCPU that its guest code reads and writes.
+pub(crate) struct GuestSide {
+    pub(crate) vm: usize,
+    pub(crate) cpu: Cpu,
+    pub(crate) memory: &'static GuestMemory,
+    /// Where to give control back. Set by the vCPU itself when it starts.
+    pub(crate) yielder: Cell<*const Yielder<Reply, Request>>,
+    pub(crate) joined_ns: Cell<u64>,
+    pub(crate) entered_ns: Cell<u64>,
+    pub(crate) wasted_ns: Cell<u64>,
+    /// Conditions that held at once since it last gave control back.
+    pub(crate) free_looks: Cell<u32>,
+    /// The `joined_ns` of the wait that was looked at last.
+    pub(crate) judged_joined_ns: Cell<u64>,
+    watched_points: u32,
+    passings: [Cell<u32>; Point::ALL.len()],
+}
+
+impl GuestSide {
+    pub(crate) fn new(
+        vm: usize,
+        cpu: Cpu,
+        memory: &'static GuestMemory,
+        watched_points: u32,
+    ) -> Self {
+        Self {
+            vm,
+            cpu,
+            memory,
+            yielder: Cell::new(core::ptr::null()),
+            joined_ns: Cell::new(0),
+            entered_ns: Cell::new(0),
+            wasted_ns: Cell::new(0),
+            free_looks: Cell::new(0),
+            judged_joined_ns: Cell::new(0),
+            watched_points,
+            passings: [const { Cell::new(0) }; Point::ALL.len()],
+        }
+    }
+
+    /// Gives control back to the event loop.
+    pub(crate) fn suspend(&self, request: Request) -> Reply {
+        self.free_looks.set(0);
+        // SAFETY: guest code runs on the vCPU's own stack only, and that began with setting the
+        // pointer; what it points to lives as long as that stack is in use.
+        unsafe { &*self.yielder.get() }.suspend(request)
+    }
+}
+
+/// The longest wait of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LongestWait {
+    /// How long, from joining the queue.
+    pub ns: u64,
+    /// When it ended.
+    pub ended_ns: u64,
+    /// Whose it was.
+    pub vcpu: usize,
+}
+
+/// See the module.
+pub(crate) struct Stage {
+    pub(crate) now: Cell<u64>,
+    /// Whose code runs, or whose condition is looked at.
+    pub(crate) current: Cell<usize>,
+    /// And where.
+    pub(crate) pcpu: Cell<usize>,
+    /// A condition is being looked at: nobody may give control back.
+    pub(crate) looking: Cell<bool>,
+    pub(crate) guests: Box<[GuestSide]>,
+    pub(crate) costs: Costs,
+    pub(crate) trace: RefCell<Trace>,
+    pub(crate) longest_wait: Cell<LongestWait>,
+    pub(crate) faults_fired: Cell<u64>,
+    faults: Faults,
+    jitter: Jitter,
+    jitters: bool,
+    random: RefCell<Pcg32>,
+}
+
+/// When virtual time begins. Not 0, which means "never" in some stamps.
+pub(crate) const DAWN_NS: u64 = 1_000;
+
+impl Stage {
+    pub(crate) fn new(
+        guests: Box<[GuestSide]>,
+        costs: Costs,
+        faults: Faults,
+        jitter: Jitter,
+        seed: u64,
+        trace: bool,
+    ) -> Self {
+        Self {
+            now: Cell::new(DAWN_NS),
+            current: Cell::new(0),
+            pcpu: Cell::new(0),
+            looking: Cell::new(false),
+            guests,
+            costs,
+            trace: RefCell::new(Trace::new(trace)),
+            longest_wait: Cell::default(),
+            faults_fired: Cell::new(0),
+            faults,
+            jitters: !jitter.is_none(),
+            jitter,
+            // A stream that no vCPU's section lengths use.
+            random: RefCell::new(Pcg32::new(seed, u64::MAX)),
+        }
+    }
+
+    pub(crate) fn me(&self) -> &GuestSide {
+        &self.guests[self.current.get()]
+    }
+
+    /// Whether a thing that happens once in `many` times happens now. Never if `many` is 0.
+    fn one_in(&self, many: u32) -> bool {
+        many != 0 && self.random.borrow_mut().next_u32().is_multiple_of(many)
+    }
+
+    pub(crate) fn record(&self, vcpu: Option<usize>, what: What) {
+        self.trace.borrow_mut().push(TraceEvent {
+            at_ns: self.now.get(),
+            pcpu: self.pcpu.get(),
+            vcpu,
+            what,
+        });
+    }
+
+    fn record_mine(&self, what: What) {
+        self.record(Some(self.current.get()), what);
+    }
+
+    /// The running vCPU calls its environment: perhaps something comes between.
+    #[inline]
+    pub(crate) fn disturb(&self) {
+        if self.jitters && !self.looking.get() {
+            self.disturb_by_chance();
+        }
+    }
+
+    #[cold]
+    fn disturb_by_chance(&self) {
+        if self.one_in(self.jitter.preempt_one_in) {
+            self.record_mine(What::Jitter);
+            self.me().suspend(Request::Lose);
+        } else if self.one_in(self.jitter.delay_one_in) {
+            let ns = self.random.borrow_mut().next_u32() % self.jitter.longest_ns.max(1);
+            self.me().suspend(Request::Compute(ns.into()));
+        }
+    }
+
+    /// The running vCPU passes a point.
+    pub(crate) fn pass(&self, point: Point) {
+        let me = self.me();
+        if point == Point::Joined {
+            me.joined_ns.set(self.now.get());
+        }
+        if self.trace.borrow().is_detailed() {
+            self.record_mine(What::Passed(point));
+        }
+        if point == Point::Taken {
+            self.judge_wait(me);
+        }
+        let cost = self.costs.of(point);
+        if cost > 0 {
+            me.suspend(Request::Compute(cost.into()));
+        }
+        if me.watched_points & 1 << point as u32 != 0 {
+            self.perhaps_fail(me, point);
+        }
+    }
+
+    fn perhaps_fail(&self, me: &GuestSide, point: Point) {
+        let passings = &me.passings[point as usize];
+        passings.set(passings.get().wrapping_add(1));
+        let chance = |many| self.one_in(many);
+        if self.faults.hit(me.cpu, point, passings.get(), chance) {
+            self.faults_fired.set(self.faults_fired.get() + 1);
+            self.record_mine(What::Fault(point));
+            me.suspend(Request::Lose);
+        }
+    }
+
+    fn judge_wait(&self, me: &GuestSide) {
+        let joined = me.joined_ns.get();
+        if me.judged_joined_ns.replace(joined) == joined {
+            return; // Nobody has joined since: this acquisition did not wait.
+        }
+        let ended_ns = self.now.get();
+        let ns = ended_ns - joined;
+        if ns > self.longest_wait.get().ns {
+            self.longest_wait.set(LongestWait {
+                ns,
+                ended_ns,
+                vcpu: self.current.get(),
+            });
+            self.record_mine(What::LongestWait(ns));
+        }
+    }
+}
+
+thread_local! {
+    static STAGE: Cell<*const Stage> = const { Cell::new(core::ptr::null()) };
+}
+
+/// Makes a stage that of this thread, until it is dropped.
+pub(crate) struct OnStage<'a> {
+    before: *const Stage,
+    stage: PhantomData<&'a Stage>,
+}
+
+impl<'a> OnStage<'a> {
+    pub(crate) fn new(stage: &'a Stage) -> Self {
+        Self {
+            before: STAGE.replace(stage),
+            stage: PhantomData,
+        }
+    }
+}
+
+impl Drop for OnStage<'_> {
+    fn drop(&mut self) {
+        STAGE.set(self.before);
+    }
+}
+
+/// The stage of this thread.
+///
+/// # Panics
+///
+/// If no simulation runs on this thread: guest code was called outside of a guest.
+pub(crate) fn stage() -> &'static Stage {
+    let stage = STAGE.get();
+    assert!(!stage.is_null(), "guest code was called outside of a guest");
+    // SAFETY: set by `OnStage`, which borrows the stage and takes the pointer back when it is
+    // dropped. Guest code keeps the reference no longer than a call of its environment, which
+    // ends before the machine, and with it the stage, does.
+    unsafe { &*stage }
+}
