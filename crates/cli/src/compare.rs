@@ -10,7 +10,7 @@ use pvqspin_peers::catalog::BOUNDED_WAIT_US;
 use pvqspin_report::aggregate::{AtPoint, normalise, summarise};
 use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_report::sentences::sentences;
-use pvqspin_report::{Record, Report, SCHEMA, table, targets};
+use pvqspin_report::{Record, Report, SCHEMA, TOLERATED, table, targets};
 
 use crate::args::CompareArgs;
 use crate::driver::{self, Limits};
@@ -214,32 +214,30 @@ fn body(args: &CompareArgs, plan: &Plan, points: &[AtPoint], report: &Report) ->
     text
 }
 
-/// Whether other work kept the CPUs from the runs: it took more than a hundredth of their time, or
-/// a run lasted much longer than asked because the thread that ends it did not get a CPU.
+/// Whether other work kept the CPUs from runs: it took more than is tolerable of a run's time, or a run
+/// lasted much longer than asked because the thread that ends it did not get a CPU.
 fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
-    let results = &report.results;
-    let time = |record: &Record| record.duration_ns as f64 * record.pcpus as f64;
-    let all: f64 = results.iter().map(time).sum();
-    let lost: u64 = results.iter().filter_map(|r| r.interrupted_ns).sum();
-    let share = lost as f64 / all.max(1.0);
-    let times: u64 = results.iter().filter_map(|r| r.interruptions).sum();
-
     let asked = plan.duration.as_nanos() as f64;
-    let late = |record: &&Record| record.duration_ns as f64 > 1.25 * asked;
-    let late = results.iter().filter(late).count();
-
-    if share <= 0.01 && late == 0 {
-        return None;
-    }
+    let late = |record: &Record| record.duration_ns as f64 > 1.25 * asked;
+    let disturbed: Vec<&Record> = report
+        .results
+        .iter()
+        .filter(|record| record.is_disturbed() || late(record))
+        .collect();
+    let worst = disturbed
+        .iter()
+        .max_by(|a, b| a.interrupted_share().total_cmp(&b.interrupted_share()))?;
     Some(format!(
-        "DISTURBED: other work took the CPUs {times} times, {:.1} % of the time{}. A pCPU that is \
-         taken away looks as if it ran, so whoever waits for it waits, and a lock in strict order \
-         loses most. Run this on an idle machine.",
-        share * 100.0,
-        match late {
-            0 => String::new(),
-            late => format!(", and {late} of {} runs ended late", results.len()),
-        }
+        "DISTURBED: in {} of {} runs other work took more than {} % of the CPUs' time, most from {} at \
+         overcommit {} ({:.1} %).\nA pCPU that is taken away looks as if it ran, so whoever waits for \
+         it waits, and a lock in strict order loses most.\nIf that is many runs, repeat this on an \
+         idle machine.",
+        disturbed.len(),
+        report.results.len(),
+        TOLERATED * 100.0,
+        worst.lock,
+        count(worst.overcommit),
+        worst.interrupted_share() * 100.0,
     ))
 }
 

@@ -98,10 +98,11 @@ const SPIN_BEFORE_HALT_NS: u32 = 10_000;
 
 /// When a spinning waiter of [`Fifo`] takes a hold for a long one, in ns.
 ///
-/// A hand-over to a halted waiter costs two hypercalls and a switch, 2 to 5 µs where it was
-/// measured. At ten times that, halting costs the lock less than a tenth, and frees a pCPU for
-/// longer than the halt costs it.
-const LONG_HOLD_NS: u32 = 50_000;
+/// A hand-over to a halted waiter costs two hypercalls, a switch and the poke of a pCPU: about 10 µs
+/// where it was measured. At ten times that, halting costs the lock less than a tenth, and frees a
+/// pCPU for longer than the halt costs it. (With half of it, sections of 20 µs that met a timer
+/// interrupt passed for long ones.)
+const LONG_HOLD_NS: u32 = 100_000;
 
 /// How long to leave the host alone after a yield that failed, in ns. Re-asking every 15 µs kept
 /// 96 % of the bound in a model in which half of all yields failed; asking once kept 2 %.

@@ -120,6 +120,10 @@ pub struct Summary {
     pub wait_max_ns: Spread,
     /// Waits longer than the slice, of all repeats together.
     pub waits_over_slice: u64,
+    /// The same, without the repeats that other work disturbed.
+    pub undisturbed_waits_over_slice: u64,
+    /// How many repeats other work disturbed.
+    pub disturbed: usize,
     /// Preemptions while holding, for each second.
     pub lhp_per_s: Spread,
     /// Hand-overs to a vCPU that was not running, for each second.
@@ -166,6 +170,14 @@ impl Summary {
             wait_p9999_ns: spread(|r| r.wait_ns.p9999 as f64),
             wait_max_ns: spread(|r| r.wait_ns.max as f64),
             waits_over_slice: total(|r| r.waits_over_slice),
+            undisturbed_waits_over_slice: total(|r| {
+                if r.is_disturbed() {
+                    0
+                } else {
+                    r.waits_over_slice
+                }
+            }),
+            disturbed: records.iter().filter(|r| r.is_disturbed()).count(),
             lhp_per_s: spread(|r| per_second(r.lhp, r)),
             lwp_per_s: spread(|r| per_second(r.lwp, r)),
             hypercalls_per_acquisition: spread(|r| r.hypercalls_per_acquisition),

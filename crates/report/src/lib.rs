@@ -42,4 +42,4 @@ mod samples;
 
 pub use aggregate::{Spread, Summary, normalise, summarise};
 pub use machine::Machine;
-pub use schema::{LockFacts, Point, Record, Report, SCHEMA};
+pub use schema::{LockFacts, Point, Record, Report, SCHEMA, TOLERATED};

@@ -211,6 +211,9 @@ pub struct Record {
     pub events: BTreeMap<String, u64>,
 }
 
+/// How much of a run's CPU time other work may take before its figures are doubtful.
+pub const TOLERATED: f64 = 0.01;
+
 impl Record {
     /// The record of one run.
     #[must_use]
@@ -279,6 +282,19 @@ impl Record {
                 .map(|&(name, count)| (name.to_owned(), count))
                 .collect(),
         }
+    }
+
+    /// The share of its CPUs' time that other work took; 0 where nobody could tell.
+    #[must_use]
+    pub fn interrupted_share(&self) -> f64 {
+        let pcpu_ns = self.duration_ns as f64 * self.pcpus as f64;
+        ratio(self.interrupted_ns.unwrap_or(0) as f64, pcpu_ns)
+    }
+
+    /// Whether other work took so much that the figures are doubtful: more than [`TOLERATED`].
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        self.interrupted_share() > TOLERATED
     }
 
     /// Whether it is one of our policies, not a peer.
