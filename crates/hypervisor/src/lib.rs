@@ -103,3 +103,8 @@ pub fn run(_machine: &Machine, _config: &RunConfig) -> Result<RunResult, RunErro
 
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod session_tests;
+
+/// The examples of the README compile and hold.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
