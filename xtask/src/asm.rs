@@ -3,7 +3,7 @@
 //! `examples/fast_path.rs` of the lock crate compiles the fast paths into named symbols, over an
 //! environment whose hypercalls are named symbols too. This reads the assembly and fails
 //!
-//! - if any function that the native lock can reach mentions a hypercall or the run-state page,
+//! - if any function that the native lock can reach mentions a hypercall or a shared page,
 //! - if there is an indirect call or jump in it,
 //! - if the native fast path is anything but one locked instruction and a branch each way.
 //!
@@ -20,11 +20,12 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::run::{cargo, root, succeed, target_dir};
 
 const FAST_PATHS: [&str; 4] = ["native_lock", "native_unlock", "fifo_lock", "fifo_unlock"];
-const PARAVIRTUAL: [&str; 4] = [
+const PARAVIRTUAL: [&str; 5] = [
     "hypercall_halt",
     "hypercall_kick",
     "hypercall_yield_to",
     "page_run_sample",
+    "page_set_waiting_for",
 ];
 
 /// Checks, and with `write` also documents.

@@ -16,6 +16,7 @@ Examples:
   pvq compare --lock fifo,unfair-hinted --overcommit 4 --repeats 9
   pvq compare --inside 5us --outside 30us --yields hint
   pvq trace --lock linux-pv --overcommit 4
+  pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
   pvq uncontended                          what a lock costs that nobody else wants
   pvq doctor                               what this machine can and cannot do
   pvq list                                 every name that can be given
@@ -42,6 +43,18 @@ Examples:
   pvq trace                                fifo at overcommit 4: its longest wait
   pvq trace --lock test-and-set --overcommit 2 --duration 50ms
   pvq trace --lock fifo --all > events.txt everything that was recorded";
+
+const SIMULATE_EXAMPLES: &str = "\
+Examples:
+  pvq simulate                             every lock on 2 pCPUs, in seconds
+  pvq simulate --pcpus 64 --overcommit 1,4 --lock ours,unfair-hinted --outside 60us
+  pvq simulate --lock fifo --longest       and what happened around the longest wait
+  pvq simulate --lock ours --torture 100000
+  pvq simulate --lock fifo --replay 1229   one of those schedules again, event by event
+
+The same locks, workload and host in virtual time: no noise, no clock, and costs that are a model
+(a line transfer of 60 ns, a switch of 2us). A schedule of --torture has short slices, and
+preemptions and delays drawn from its seed.";
 
 const UNCONTENDED_EXAMPLES: &str = "\
 Examples:
@@ -79,6 +92,9 @@ pub(crate) enum Command {
     /// Run one lock once, and show what happened around its longest wait
     #[command(after_help = TRACE_EXAMPLES)]
     Trace(TraceArgs),
+    /// The same comparison in virtual time: any number of CPUs, the same figures every time
+    #[command(after_help = SIMULATE_EXAMPLES)]
+    Simulate(SimulateArgs),
     /// Measure lock plus unlock on one thread, beside the locks of other crates
     #[command(after_help = UNCONTENDED_EXAMPLES)]
     Uncontended(UncontendedArgs),
@@ -214,6 +230,52 @@ pub(crate) struct UncontendedArgs {
     #[arg(long, value_name = "N", default_value = "100000")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) pairs: u32,
+}
+
+/// What to simulate.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Locks by name, or `all`, `ours`, `peers` [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::lock)]
+    pub(crate) lock: Vec<LockChoice>,
+
+    /// vCPUs for each pCPU, a list
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "1,2,4,8"
+    )]
+    #[arg(value_parser = parse::overcommit, allow_negative_numbers = true)]
+    pub(crate) overcommit: Vec<f64>,
+
+    /// Mean time inside the lock
+    #[arg(long, value_name = "TIME", default_value = "1us", value_parser = parse::section)]
+    pub(crate) inside: u32,
+
+    /// Mean time outside the lock
+    #[arg(long, value_name = "TIME", default_value = "2us", value_parser = parse::section_or_zero)]
+    pub(crate) outside: u32,
+
+    /// Measured virtual time
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse::time)]
+    pub(crate) duration: u64,
+
+    /// The workload and the host.
+    #[command(flatten)]
+    pub(crate) setup: SetupArgs,
+
+    /// Also show what happened around each lock's longest wait
+    #[arg(long, conflicts_with_all = ["torture", "replay"])]
+    pub(crate) longest: bool,
+
+    /// Instead: run so many random schedules of each lock, from --seed on
+    #[arg(long, value_name = "N")]
+    pub(crate) torture: Option<u64>,
+
+    /// Instead: run the random schedule of this seed, and show all of it
+    #[arg(long, value_name = "SEED", conflicts_with = "torture")]
+    pub(crate) replay: Option<u64>,
 }
 
 /// One run.

@@ -11,6 +11,7 @@
 //! | [`progress`] | a bar with the time left, or plain lines |
 //! | [`interrupt`] | Ctrl-C |
 //! | [`trace`] | one run, and what happened around its longest wait |
+//! | [`simulate`] | the same comparison in virtual time, and random schedules |
 //! | [`doctor`] | what this machine can and cannot do |
 //! | [`uncontended`] | what a lock costs that nobody else wants |
 //! | [`list`] | what can be chosen |
@@ -27,6 +28,7 @@ mod outputs;
 mod parse;
 mod plan;
 mod progress;
+mod simulate;
 mod trace;
 mod uncontended;
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         None => compare::run(&cli.compare),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Trace(args)) => trace::run(&args),
+        Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Uncontended(args)) => uncontended::run(&args),
         Some(Command::Doctor) => doctor::run(),
         Some(Command::List) => list::run(),

@@ -83,8 +83,8 @@ impl Env for GuestEnv {
     }
 
     #[inline]
-    fn withdraw_wait_of(cpu: Cpu) {
-        vcb().memory.page(cpu).set_waiting_for(None);
+    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
+        vcb().memory.page(cpu).set_waiting_for(to);
     }
 
     fn halt(hint: Option<Hint>) {

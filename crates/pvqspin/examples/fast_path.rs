@@ -44,6 +44,12 @@ extern "C" fn page_run_sample(_cpu: u32) -> u32 {
     STATE.load(Relaxed)
 }
 
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn page_set_waiting_for(cpu: u32) -> u32 {
+    STATE.swap(cpu, Relaxed)
+}
+
 impl Env for Guest {
     #[inline]
     fn cpu() -> Cpu {
@@ -74,6 +80,10 @@ impl Env for Guest {
 
     fn pressure() -> bool {
         RunSample::new(RunState::Preempted, Generation::new(1)).raw() == STATE.load(Relaxed)
+    }
+
+    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
+        Cpu::from_plus_one(page_set_waiting_for(cpu.map_or(0, Cpu::plus_one)))
     }
 
     fn halt(hint: Option<Hint>) {

@@ -35,7 +35,7 @@ pub(crate) fn yield_to<E: Env>(why: Event, cpu: Cpu, sample: RunSample) -> Statu
 /// Its edge still names whoever held the lock last, who may be anywhere by now, even queued
 /// behind: a host that followed it would run the wrong one. So it goes first.
 pub(crate) fn yield_to_head<E: Env>(head: Cpu, sample: RunSample) -> Status {
-    E::withdraw_wait_of(head);
+    E::redirect_wait_of(head, None);
     yield_to::<E>(Event::YieldToHead, head, sample)
 }
 

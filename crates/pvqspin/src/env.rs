@@ -153,11 +153,13 @@ pub trait Env: Sized + 'static {
         None
     }
 
-    /// Withdraws the wait-for edge of *another* CPU, because it is known to be over: the lock that
-    /// it waits for is free, and it did not run since to see that itself.
+    /// Corrects the wait-for edge of *another* CPU that did not run since to do it itself: the lock
+    /// that it waits for is free (`to` is nobody), or whoever stood before it has left the queue.
+    ///
+    /// The other CPU may write the same edge at the same time. Both values are advice.
     #[inline]
-    fn withdraw_wait_of(cpu: Cpu) {
-        let _ = cpu;
+    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
+        let _ = (cpu, to);
     }
 
     /// Stops this CPU until it is kicked, and asks the host to run the hinted one.

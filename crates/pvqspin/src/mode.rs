@@ -231,9 +231,9 @@ impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
     }
 
     #[inline]
-    fn withdraw_wait_of(cpu: Cpu) {
+    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
         if S::switch().is_paravirtual() {
-            E::withdraw_wait_of(cpu);
+            E::redirect_wait_of(cpu, to);
         }
     }
 

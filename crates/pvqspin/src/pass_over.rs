@@ -135,18 +135,20 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
     promoted: &impl Fn() -> bool,
 ) -> Option<Token> {
     let seen = waiter.word.load(Ordering::Relaxed);
-    if seen & LOCKED == 0
-        && all_ahead_preempted(waiter, seen)
-        && let Some(token) = overtake::<E, P, W>(waiter, seen)
-    {
-        unlink(waiter);
-        return Some(token);
+    if seen & LOCKED == 0 && all_ahead_preempted(waiter, seen) {
+        // As at the head: a holder waits for nobody, from the step on that makes it one.
+        let edge = E::set_waiting_for(None);
+        if let Some(token) = overtake::<E, P, W>(waiter, seen) {
+            unlink(waiter);
+            return Some(token);
+        }
+        E::set_waiting_for(edge);
     }
     // What to run instead: a preempted holder, or the head for whom the lock is closed.
     let (why, target) = match (seen & LOCKED != 0, head_of(seen)) {
         (true, _) => (
             Event::YieldToHolder,
-            passing_holder(seen).or(waiter.holder()),
+            passing_holder(seen).or(waiter.holder()).or(Some(before)),
         ),
         (false, Some(head)) if is_closed::<E, P>(head) => (Event::YieldToHead, Some(head)),
         (false, _) => (Event::YieldToPredecessor, None),
@@ -241,6 +243,12 @@ fn unlink<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>) {
     let next = waiter.linked_successor();
     if let Some(after) = node_of::<E, W>(next) {
         after.pred.store(pred, Ordering::Relaxed);
+        // The host follows the edges, and a preempted waiter cannot correct its own. (An edge that
+        // does not name us belongs to a wait that interrupted this one.)
+        if let Some(cpu) = cpu_of::<W>(next).filter(|&cpu| E::waiting_for(cpu) == Some(waiter.cpu))
+        {
+            E::redirect_wait_of(cpu, cpu_of::<W>(pred));
+        }
     }
     // Release pairs with the acquire of whoever promotes through this link.
     before.next.store(next, Ordering::Release);

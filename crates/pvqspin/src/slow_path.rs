@@ -110,14 +110,24 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
     }
 
+    /// Publishes whom this CPU waits for; returns whom it waited for before. Native waiters keep
+    /// that to themselves.
+    pub(crate) fn set_edge(to: Option<Cpu>) -> Option<Cpu> {
+        if Self::PARAVIRTUAL {
+            E::set_waiting_for(to)
+        } else {
+            None
+        }
+    }
+
     fn acquire(&self) -> Token {
         match self.join() {
             Joined::Held(token) => token,
             Joined::First(holder) => {
                 // An interrupt handler that waits puts the interrupted wait back when done.
-                let interrupted = E::set_waiting_for(holder);
+                let interrupted = Self::set_edge(holder);
                 self.wait_for_word(holder);
-                E::set_waiting_for(interrupted);
+                Self::set_edge(interrupted);
                 Token::new(self.alone())
             }
             Joined::Behind(pred) => {
@@ -129,7 +139,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                         Token::new(self.alone())
                     }
                 };
-                E::set_waiting_for(interrupted);
+                Self::set_edge(interrupted);
                 token
             }
         }
@@ -190,7 +200,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         // Relaxed: who edits `pred` later found this node through the link below.
         self.node.pred.store(pred, Ordering::Relaxed);
         let before = cpu_of::<W>(pred);
-        let interrupted = E::set_waiting_for(before);
+        let interrupted = Self::set_edge(before);
         if let Some(node) = node_of::<E, W>(pred) {
             // Release pairs with the acquire of the holder that promotes us.
             node.next.store(self.tail, Ordering::Release);
@@ -290,7 +300,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let (head, _) = self
             .next_holder()
             .filter(|(_, sample)| sample.is_preempted())?;
-        E::withdraw_wait_of(head);
+        E::redirect_wait_of(head, None);
         Some(head)
     }
 
@@ -352,9 +362,13 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         loop {
             let seen = self.word.load(Ordering::Relaxed);
             if !Self::is_blocked(seen) {
+                // Withdrawn before the step that makes us the holder: one that is preempted with
+                // its old edge would send the host on to whoever held the lock before.
+                Self::set_edge(None);
                 if self.take(seen) {
                     break;
                 }
+                Self::set_edge(holder);
                 continue;
             }
             if P::RULES.passes_over() || seen & PENDING != 0 {
@@ -394,7 +408,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let named = head_of(seen).filter(|&cpu| seen & PENDING != 0 && cpu != self.cpu);
         let holder = named.or(promoter);
         if holder != known {
-            E::set_waiting_for(holder);
+            Self::set_edge(holder);
         }
         holder
     }
@@ -517,13 +531,30 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             let Some(last) = cpu_of::<W>(tail) else {
                 continue;
             };
-            let sample = E::run_sample(last);
-            let status = advice::yield_to::<E>(Event::YieldToUnlinked, last, sample);
+            let stuck = stuck_behind::<E>(self.cpu, last);
+            let sample = E::run_sample(stuck);
+            let status = advice::yield_to::<E>(Event::YieldToUnlinked, stuck, sample);
             if should_back_off(status) {
                 E::spin_until(linked, Budget::ns(P::RULES.retry_ns));
             }
         }
     }
+}
+
+/// How far to walk for a host that does not. Beyond it the next call starts from somewhere nearer.
+const LONGEST_WALK: usize = 64;
+
+/// From the tail, along the edges, to the one that waits for `me`, or for nobody yet. A host that
+/// keeps the contract would find it by itself; one that takes hints only would look at the tail.
+fn stuck_behind<E: Env>(me: Cpu, tail: Cpu) -> Cpu {
+    let mut at = tail;
+    for _ in 0..LONGEST_WALK {
+        match E::waiting_for(at) {
+            Some(next) if next != me => at = next,
+            _ => break,
+        }
+    }
+    at
 }
 
 /// Whether `cpu` was preempted a moment ago.

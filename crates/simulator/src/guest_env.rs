@@ -78,10 +78,10 @@ impl Env for SimEnv {
         stage.me().memory.page(cpu).waiting_for()
     }
 
-    fn withdraw_wait_of(cpu: Cpu) {
+    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
         let stage = stage();
         stage.disturb();
-        stage.me().memory.page(cpu).set_waiting_for(None);
+        stage.me().memory.page(cpu).set_waiting_for(to);
     }
 
     fn halt(hint: Option<Hint>) {

@@ -306,10 +306,7 @@ impl<'a> Machine<'a> {
 
     /// Tells the host what happened, pokes whom it wants poked, and lets spinners look at what
     /// it wrote.
-    fn event<R>(
-        &mut self,
-        tell: impl FnOnce(&mut Host<&'static GuestMemory>, u64) -> R,
-    ) -> R {
+    fn event<R>(&mut self, tell: impl FnOnce(&mut Host<&'static GuestMemory>, u64) -> R) -> R {
         self.settle_all();
         let now = self.now();
         let result = tell(&mut self.host, now);

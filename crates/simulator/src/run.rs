@@ -234,7 +234,12 @@ impl Counts {
 }
 
 impl Measured {
-    fn summarise(self, config: &SimConfig, records: &[Record], neighbour: Option<f64>) -> SimResult {
+    fn summarise(
+        self,
+        config: &SimConfig,
+        records: &[Record],
+        neighbour: Option<f64>,
+    ) -> SimResult {
         let counts = &self.counts;
         let events = Event::ALL
             .iter()

@@ -140,7 +140,10 @@ fn strict_order_costs_no_throughput_and_nobody_waits() {
         let (native, _) = of(LockId::NativeQueued);
         assert!(fifo >= 0.92, "overcommit {overcommit}: {fifo}");
         assert!(fifo_wait < 20_000, "overcommit {overcommit}: {fifo_wait}");
-        assert!(hinted_wait >= 1_000 * fifo_wait, "{hinted_wait} {fifo_wait}");
+        assert!(
+            hinted_wait >= 1_000 * fifo_wait,
+            "{hinted_wait} {fifo_wait}"
+        );
         assert!(native < 0.02, "overcommit {overcommit}: {native}");
     }
 }
@@ -186,7 +189,10 @@ fn a_preemption_at_any_point_loses_no_wake_up() {
     for lock in [LockId::FifoHalt, LockId::FifoHolder] {
         at_every_point(lock, |config, point, result| {
             let longest = result.outcome.wait.max;
-            assert!(longest < config.slice_ns, "{lock:?} at {point:?}: {longest}");
+            assert!(
+                longest < config.slice_ns,
+                "{lock:?} at {point:?}: {longest}"
+            );
         });
     }
 }
@@ -196,7 +202,10 @@ fn a_preemption_at_any_point_breaks_no_bound() {
     at_every_point(LockId::Bounded, |_, point, result| {
         let longest = result.outcome.wait.max;
         let bound = u64::from(BOUNDED_WAIT_US) * 1_000;
-        assert!(longest < bound * 5 / 4, "bounded at {point:?}: {longest} ns");
+        assert!(
+            longest < bound * 5 / 4,
+            "bounded at {point:?}: {longest} ns"
+        );
     });
 }
 
@@ -209,29 +218,30 @@ fn a_bound_holds_on_a_host_that_takes_hints_only() {
         };
         let longest = simulate(&config).outcome.wait.max;
         let bound = u64::from(BOUNDED_WAIT_US) * 1_000;
-        assert!(longest < bound * 5 / 4, "overcommit {overcommit}: {longest}");
+        assert!(
+            longest < bound * 5 / 4,
+            "overcommit {overcommit}: {longest}"
+        );
     }
 }
 
 #[test]
 fn hypercalls_do_not_grow_with_the_queue() {
-    // Hardly anything outside, so everybody queues; half of them have a pCPU.
-    let of = |vcpus: usize| {
+    // Hardly anything outside, so everybody queues; half of them have a pCPU. What asks for a call
+    // is the end of a slice, and eight times the pCPUs have eight times as many: count for each.
+    let of = |pcpus: usize| {
         let config = SimConfig {
             workload: workload(1_000, 100, Distribution::Uniform),
-            pcpus: vcpus / 2,
-            ..config(LockId::Fifo, 1, vcpus)
+            ..config(LockId::Fifo, pcpus, 2)
         };
         let outcome = simulate(&config).outcome;
-        (
-            calls(&outcome) as f64 / outcome.acquisitions as f64,
-            outcome.wait.p50,
-        )
+        let slices = config.duration_ns / config.slice_ns * pcpus as u64;
+        (calls(&outcome) as f64 / slices as f64, outcome.wait.p50)
     };
-    let ((few, short), (many, long)) = (of(8), of(64));
+    let ((few, short), (many, long)) = (of(4), of(32));
     assert!(long > 6 * short, "the queue is longer: {short} {long}");
-    assert!(many < 3.0 * few + 0.1, "{few} calls each became {many}");
-    assert!(many < 1.0, "{many}");
+    assert!(few < 3.0, "{few} calls for each slice");
+    assert!(many < 1.5 * few, "{few} calls for each slice became {many}");
 }
 
 #[test]
@@ -271,7 +281,10 @@ fn a_halt_without_a_kick_is_found_and_told() {
     let error = run(&config).expect_err("halts last longer than 1 ns");
     assert!(matches!(error, SimError::LostWakeUp(..)), "{error}");
     let text = error.to_string();
-    assert!(text.contains("fifo-halt, seed 1") && text.contains("halt, hint"), "{text}");
+    assert!(
+        text.contains("fifo-halt, seed 1") && text.contains("halt, hint"),
+        "{text}"
+    );
 }
 
 #[test]

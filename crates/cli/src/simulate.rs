@@ -1,0 +1,205 @@
+//! The same comparison in virtual time: any number of pCPUs, the same figures every time.
+
+use std::fmt::Write as _;
+
+use pvqspin_peers::catalog::Entry;
+use pvqspin_report::aggregate::{normalise, summarise};
+use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::{Record, table};
+use pvqspin_simulator::{LongestWait, SimConfig, SimError, SimResult, TraceEvent, torture};
+use pvqspin_workload::{HotLockConfig, Section};
+
+use crate::args::SimulateArgs;
+use crate::driver::{HostSettings, Limits};
+use crate::failure::{Done, Failure, print};
+use crate::interrupt;
+use crate::parse;
+use crate::plan;
+
+/// How many pCPUs are simulated if nobody says otherwise.
+const PCPUS: usize = 2;
+
+/// What is shown before the longest wait.
+const MARGIN_NS: u64 = 20_000;
+
+/// More lines than this are for a file.
+const MOST_LINES: usize = 400;
+
+/// Runs `pvq simulate`.
+pub(crate) fn run(args: &SimulateArgs) -> Done {
+    let locks = parse::chosen(&args.lock);
+    if let Some(seed) = args.replay {
+        return locks.iter().try_for_each(|lock| replay(lock, seed));
+    }
+    if let Some(schedules) = args.torture {
+        let _ = interrupt::listen();
+        let first = args.setup.seed;
+        return locks
+            .iter()
+            .try_for_each(|lock| explore(lock, first, schedules));
+    }
+    compare(args, &locks)
+}
+
+// --- the table -------------------------------------------------------------------------------
+
+fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
+    // Nothing here takes a CPU of this machine: only the lock word bounds what can be asked for.
+    let limits = Limits {
+        cpus: usize::MAX,
+        vcpus_in_word: pvqspin::MAX_CPUS,
+    };
+    let host = HostSettings::new(&args.setup, false, &limits).map_err(Failure::BadInput)?;
+    let host = HostSettings {
+        pcpus: args.setup.pcpus.unwrap_or(PCPUS),
+        ..host
+    };
+    let vcpus: Result<Vec<usize>, _> = (args.overcommit.iter())
+        .map(|&overcommit| plan::vcpus(overcommit, host.pcpus, &limits))
+        .collect();
+    let vcpus = vcpus.map_err(Failure::BadInput)?;
+
+    let mut records = Vec::new();
+    let mut longest = String::new();
+    for &vcpus in &vcpus {
+        for lock in locks {
+            let config = config(args, &host, lock, vcpus);
+            let result = simulate(&config)?;
+            let section = (args.inside, args.outside);
+            let point = plan::point(args.setup.workload, &host, vcpus, section);
+            records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
+            if args.longest {
+                longest += &around_longest(lock, vcpus, &result);
+            }
+        }
+    }
+    normalise(&mut records);
+    let mut text = String::new();
+    for at in summarise(&records) {
+        let _ = writeln!(text, "{}", table::render(&at));
+    }
+    let _ = writeln!(text, "{}", table::LEGEND);
+    let _ = writeln!(
+        text,
+        "Simulated: {} in virtual time, seed {}; the same on every machine.",
+        exact_time(args.duration),
+        host.seed
+    );
+    print(&(text + &longest))
+}
+
+fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) -> SimConfig {
+    let section = |mean_ns| Section {
+        mean_ns,
+        distribution: host.distribution,
+    };
+    let default = SimConfig::default();
+    let mut costs = default.costs;
+    costs.hypercall_ns = u32::try_from(host.hypercall_ns).unwrap_or(u32::MAX);
+    SimConfig {
+        lock: lock.id,
+        workload: HotLockConfig {
+            inside: section(args.inside),
+            outside: section(args.outside),
+            seed: host.seed,
+        },
+        pcpus: host.pcpus,
+        vcpus,
+        scheduling: host.scheduling,
+        yields: host.yields,
+        slice_ns: host.slice_ns,
+        min_loan_ns: host.min_loan_ns,
+        costs,
+        duration_ns: args.duration,
+        seed: host.seed,
+        trace: args.longest,
+        ..default
+    }
+}
+
+fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {
+    pvqspin_simulator::run(config).map_err(|error| match error {
+        SimError::Config(problem) => Failure::bad_input(problem),
+        other => Failure::failed(other),
+    })
+}
+
+/// What happened around the longest wait.
+fn around_longest(lock: &Entry, vcpus: usize, result: &SimResult) -> String {
+    let LongestWait { ns, ended_ns, vcpu } = result.longest_wait;
+    if ns == 0 {
+        return format!("\n{}, {vcpus} vCPUs: nobody waited.\n", lock.name);
+    }
+    let from = ended_ns.saturating_sub(ns + MARGIN_NS);
+    let near: Vec<&TraceEvent> = (result.trace.iter())
+        .filter(|event| (from..=ended_ns).contains(&event.at_ns))
+        .collect();
+    let mut text = format!(
+        "\n{}, {vcpus} vCPUs: the longest wait, warm-up and all, was vcpu{vcpu}'s, {}:\n",
+        lock.name,
+        time(ns as f64)
+    );
+    text += &shortened(&near);
+    text
+}
+
+/// The beginning and the end: how it came about, and what ended it.
+fn shortened(events: &[&TraceEvent]) -> String {
+    let half = MOST_LINES / 2;
+    let skipped = events.len().saturating_sub(2 * half);
+    let mut text = String::new();
+    for (index, event) in events.iter().enumerate() {
+        if index < half || index >= half + skipped {
+            let _ = writeln!(text, "{event}");
+        } else if index == half {
+            let _ = writeln!(text, "... {skipped} more events ...");
+        }
+    }
+    text
+}
+
+// --- torture ---------------------------------------------------------------------------------
+
+/// Runs random schedules until one fails.
+fn explore(lock: &Entry, first: u64, schedules: u64) -> Done {
+    let (mut events, mut acquisitions) = (0, 0);
+    for seed in first..first.saturating_add(schedules) {
+        if interrupt::asked() {
+            return Err(Failure::Interrupted);
+        }
+        let result = simulate_schedule(lock, seed, false)?;
+        events += result.events;
+        acquisitions += result.outcome.acquisitions;
+    }
+    print(&format!(
+        "{}: {schedules} schedules from seed {first} on, {} acquisitions, {} events; nothing \
+         went wrong\n",
+        lock.name,
+        count(acquisitions as f64),
+        count(events as f64),
+    ))
+}
+
+/// Runs one random schedule again, and shows all of it.
+fn replay(lock: &Entry, seed: u64) -> Done {
+    print(&format!("{:#?}\n", torture(lock.id, seed)))?;
+    let result = simulate_schedule(lock, seed, true)?;
+    let mut text = String::new();
+    for event in &result.trace {
+        let _ = writeln!(text, "{event}");
+    }
+    print(&text)
+}
+
+fn simulate_schedule(lock: &Entry, seed: u64, trace: bool) -> Result<SimResult, Failure> {
+    let schedule = SimConfig {
+        trace,
+        ..torture(lock.id, seed)
+    };
+    pvqspin_simulator::run(&schedule).map_err(|error| {
+        let name = lock.name;
+        Failure::failed(format!(
+            "{error}\n`pvq simulate --lock {name} --replay {seed}` shows it again"
+        ))
+    })
+}

@@ -1,0 +1,64 @@
+//! Exact figures, the same on every machine. `SIM_BLESS=1 cargo test -p pvqspin-simulator --test
+//! golden` writes them anew, for a change that is meant to change them.
+
+use core::fmt::Write as _;
+
+use pvqspin_host::Scheduling;
+use pvqspin_peers::catalog::LockId;
+use pvqspin_simulator::{SimConfig, run};
+use pvqspin_workload::{Distribution, HotLockConfig, Section};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
+
+fn figures(lock: LockId, scheduling: Scheduling) -> String {
+    let section = |mean_ns, distribution| Section {
+        mean_ns,
+        distribution,
+    };
+    let config = SimConfig {
+        lock,
+        scheduling,
+        pcpus: 2,
+        vcpus: 6,
+        workload: HotLockConfig {
+            inside: section(1_000, Distribution::Uniform),
+            outside: section(2_000, Distribution::Exponential),
+            seed: 7,
+        },
+        duration_ns: 20_000_000,
+        ..SimConfig::default()
+    };
+    let result = run(&config).expect("it runs");
+    let outcome = &result.outcome;
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} {scheduling}: {} acquisitions {:?}, {} events",
+        lock.entry().name,
+        outcome.acquisitions,
+        outcome.per_vcpu,
+        result.events
+    );
+    let _ = writeln!(text, "  wait {:?}", outcome.wait);
+    let _ = writeln!(
+        text,
+        "  lhp {} lwp {} wasted {} ns, {:?}, {:?}",
+        outcome.lhp, outcome.lwp, outcome.wasted_ns, outcome.hypercalls, outcome.yields
+    );
+    text
+}
+
+#[test]
+fn the_figures_are_what_they_were() {
+    let mut now = String::new();
+    for lock in [LockId::Fifo, LockId::LinuxPv, LockId::UnfairHinted] {
+        for scheduling in [Scheduling::RoundRobin, Scheduling::Fair] {
+            now += &figures(lock, scheduling);
+        }
+    }
+    if std::env::var_os("SIM_BLESS").is_some() {
+        std::fs::write(PATH, &now).expect("the golden file can be written");
+    }
+    let before = std::fs::read_to_string(PATH).expect("the golden file is there");
+    assert_eq!(before, now, "\nnow:\n{now}");
+}
