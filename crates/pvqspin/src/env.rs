@@ -78,10 +78,13 @@ impl Point {
 ///   kernel's scheduler must be off, as for every spinlock. Preemption by a hypervisor is what
 ///   the lock is for.
 /// - [`nodes`](Self::nodes) returns the same place for the same CPU, always, and different places
-///   for different CPUs. An implementation that breaks this breaks mutual exclusion; it cannot
-///   cause undefined behaviour in this crate, which touches nodes through atomics only.
+///   for different CPUs. A lock of an implementation that breaks this may hang for ever; it still
+///   excludes, because every acquisition is one exchange of the word from free to held.
 /// - [`halt`](Self::halt) may return at any time, for any reason; the lock looks again.
-/// - A [`kick`](Self::kick) of a CPU that has not halted yet must end its next halt.
+/// - A [`kick`](Self::kick) of a CPU that has not halted yet must end its next halt. What happened
+///   before a kick is visible after the halt that it ended.
+/// - [`spin_until`](Self::spin_until) must also see what the *host* writes, and its budget must run
+///   out: an implementation with Arm's `WFE` needs the event stream.
 ///
 /// # Examples
 ///
@@ -140,6 +143,10 @@ pub trait Env: Sized + 'static {
 
     /// Publishes whom this CPU waits for, and returns whom it waited for before (an interrupt
     /// handler that waits puts the interrupted wait back).
+    ///
+    /// An interrupt handler that takes locks *without* waiting still shows the edge of the wait
+    /// that it interrupted. Kernels whose handlers hold locks for long withdraw it at interrupt
+    /// entry, and put it back at exit.
     #[inline]
     fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
         let _ = cpu;

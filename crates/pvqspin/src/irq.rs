@@ -1,8 +1,13 @@
 //! Locks that interrupt handlers take too: interrupts stay masked while they are held.
 //!
 //! The kernel says how with [`Interrupts`]; [`IrqLock`] masks before it takes the lock and puts
-//! the saved state back after it released it. The saved state travels in the guard, so nested
-//! critical sections restore in any order of nesting, and nothing is kept per CPU.
+//! the saved state back after it released it. The saved state travels in the guard, and nothing is
+//! kept per CPU.
+//!
+//! Release nested locks in the reverse order, as scopes do. Released in the order in which they were
+//! taken, the first release enables interrupts while the second lock is still held, as with
+//! `spin_lock_irqsave` everywhere: a handler that takes the second lock then deadlocks. So do not
+//! let the soundness of other code rest on interrupts being masked while a guard lives.
 
 use core::fmt;
 
@@ -48,7 +53,7 @@ pub trait Interrupts: 'static {
     ///
     /// # Safety
     ///
-    /// `state` comes from the latest `mask` of this CPU that was not restored yet.
+    /// `state` comes from a `mask` of this CPU, and is restored once.
     unsafe fn restore(state: Self::State);
 }
 
@@ -123,13 +128,12 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
     ///
     /// # Safety
     ///
-    /// The running CPU holds the lock, `token` is what taking it returned, and inner critical
-    /// sections of this CPU that masked interrupts have ended.
+    /// The running CPU holds the lock, and `token` is what taking it returned.
     #[inline]
     pub unsafe fn unlock(&self, token: IrqToken<I>) {
         // SAFETY: the caller's promise.
         unsafe { self.lock.unlock(token.token) };
-        // SAFETY: the caller's promise: what this section masked is the latest.
+        // SAFETY: the state is from this acquisition's `mask`, and the token is used up.
         unsafe { I::restore(token.state) };
     }
 }

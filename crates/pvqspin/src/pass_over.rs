@@ -105,8 +105,11 @@ fn now_us<E: Env>() -> u32 {
 /// How long `head` has been waiting, in µs.
 fn age_us<E: Env>(head: Cpu) -> u32 {
     match E::nodes(head).waiting_since_us() {
-        Some(since) => now_us::<E>().wrapping_sub(since),
-        None => 0,
+        // The clocks of two CPUs may differ a little: what lies in the future is just beginning.
+        Some(since) => (now_us::<E>().wrapping_sub(since) as i32).max(0) as u32,
+        // A head waits, so it noted when; that we cannot see it yet must not make it young. (An
+        // interrupt that waits between the claim of the outer node and the note is seen so, too.)
+        None => u32::MAX,
     }
 }
 

@@ -10,7 +10,7 @@
 //! | [`Fifo`] | yields, stays runnable; halts under long holds | predecessor; the head: the holder | yields to a preempted head | FIFO |
 //! | [`FifoHalt`] | halts | predecessor; the head: the holder | kicks a halted head | FIFO |
 //! | [`FifoHolder`] | halts | the holder | kicks the head, always | FIFO |
-//! | [`Bounded`] | yields, or passes over preempted waiters | as `Fifo` | yields to a head that waited too long | FIFO among the running, bounded |
+//! | [`Bounded`] | yields, or passes over preempted waiters | the holder, or a head that is too old | yields to a head that waited too long | FIFO among the running, bounded |
 
 /// Whom a waiter in the queue names in its hypercall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,6 +131,8 @@ pub struct FifoHolder;
 /// For hosts that take hints only: order among those who run. A preempted head may be passed over
 /// until it has waited `WAIT_US` microseconds; then the lock is closed to all others. With
 /// `WAIT_US = 0` it is [`Fifo`] without halting.
+///
+/// It needs a clock ([`Env::now_ns`](crate::Env::now_ns)): without one the bound never comes.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounded<const WAIT_US: u32 = 1_000>;
 

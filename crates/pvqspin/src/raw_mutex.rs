@@ -75,8 +75,7 @@ unsafe impl<E: Env, I: Interrupts, P: Policy, W: Format> lock_api::RawMutex
 
     #[inline]
     unsafe fn unlock(&self, guard: IrqToken<I>) {
-        // SAFETY: the caller holds the lock with this guard; that inner sections have ended is
-        // what scoped guards are for (a leaked inner guard never ends).
+        // SAFETY: the caller's promise is the same.
         unsafe { IrqLock::unlock(self, guard) }
     }
 

@@ -14,9 +14,10 @@
 //!                                          └─► pass_over::overtake ────► held
 //! ```
 //!
-//! Who may change what: anybody swaps the tail; only the holder promotes a head, names it in the
-//! word, and edits links; only the head asks for a kick. In strict order only the head takes a
-//! lock that has a queue. Preemption is looked at to decide whom to yield to, and (in `Bounded`)
+//! Who may change what: anybody swaps the tail, and names itself as the head if nobody waits yet;
+//! otherwise only the holder promotes a head, names it in the word, and edits links; a head asks
+//! for a kick, or its promoter does for it. In strict order only the head takes a lock that has a
+//! queue, but for a CPU that has no node left. Preemption is looked at to decide whom to yield to, and (in `Bounded`)
 //! who may go first; it never decides who *is* the head, because a CPU that looked preempted may
 //! be running again.
 
@@ -100,6 +101,7 @@ enum Queued {
 impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     const PARAVIRTUAL: bool = P::RULES.paravirtual();
     const YIELDS: bool = matches!(P::RULES.stalls, Stalls::Yield);
+    const MAY_FIND_HOLDS_LONG: bool = P::RULES.spin_ns != u32::MAX;
 
     /// The word of a lock that this CPU holds and nobody else wants.
     pub(crate) fn alone(&self) -> u32 {
@@ -250,7 +252,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         if !self.is_absent(before) {
             // Nobody is preempted as far as we see: the spin budget ran out. Sleep only if holds
             // have been long lately; else the queue would turn into a convoy of sleepers.
-            if self.nodes.holds_are_long() {
+            if Self::MAY_FIND_HOLDS_LONG && self.nodes.holds_are_long() {
                 self.halt_in_queue(Some(before));
             }
             return None;
@@ -270,7 +272,11 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     fn is_absent(&self, before: Cpu) -> bool {
         match E::run_sample(before).state() {
             RunState::Preempted => true,
-            RunState::Halted => self.holder().is_some_and(is_preempted::<E>),
+            RunState::Halted => match self.next_holder() {
+                // Free, and nobody takes it: the kick of whoever released it is overdue.
+                Some((_, head)) => head.state() != RunState::Running,
+                None => self.holder().is_some_and(is_preempted::<E>),
+            },
             RunState::Running | RunState::Idle => false,
         }
     }
@@ -282,6 +288,12 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             None => advice::yield_to::<E>(Event::YieldToPredecessor, before, sample),
             Some((head, sample)) if sample.is_preempted() => {
                 advice::yield_to_head::<E>(head, sample)
+            }
+            Some((head, sample)) if sample.state() == RunState::Halted => {
+                // Whoever released the lock was preempted before its kick. One more does no harm.
+                self.nodes.count(Event::Kick);
+                E::kick(head);
+                Status::AlreadyRunning
             }
             // It runs, and takes the lock any moment. There is nothing to ask for.
             Some(_) => Status::AlreadyRunning,
@@ -304,9 +316,18 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         Some(head)
     }
 
+    /// Whether a halt helps anybody, and is sure to end.
+    ///
+    /// A host remembers one kick for each CPU. If an interrupted wait and the one that interrupted
+    /// it both halted, the inner halt could use up the kick that was meant for the outer: so only
+    /// the outermost wait of a CPU halts.
+    fn may_halt(&self) -> bool {
+        E::pressure() && self.nodes.in_use() == 1
+    }
+
     /// Halts until promoted and kicked, or woken for any other reason.
     fn halt_in_queue(&self, before: Option<Cpu>) {
-        if !E::pressure() {
+        if !self.may_halt() {
             return;
         }
         let node_state = &self.node.state;
@@ -426,7 +447,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
         // A whole spin budget under a holder that runs. Sleep only under such a one: halting
         // while it is preempted would leave its pCPU to chance.
-        if sample.state() == RunState::Running && P::RULES.spin_ns != u32::MAX {
+        if sample.state() == RunState::Running && Self::MAY_FIND_HOLDS_LONG {
             self.nodes.observe_hold(true);
             if self.nodes.holds_are_long() {
                 self.halt_at_head(seen, Some(holder));
@@ -436,7 +457,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
 
     /// Asks for a kick in the word, and halts until it comes.
     fn halt_at_head(&self, mut seen: u32, holder: Option<Cpu>) {
-        if !E::pressure() {
+        if !self.may_halt() {
             return;
         }
         // One location decides again: either the wish is in the word before the release, and the
@@ -469,7 +490,13 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     fn take(&self, seen: u32) -> bool {
         let last = seen & TAIL == self.tail;
         let next = self.node.next.load(Ordering::Acquire);
-        let named = cpu_of::<W>(next).map_or(0, head_bits);
+        let named = if P::RULES.passes_over() {
+            // The link may be older than the word: whoever it names may have overtaken us since,
+            // and the word must never name a stranger. `promote_next` looks again.
+            0
+        } else {
+            cpu_of::<W>(next).map_or(0, head_bits)
+        };
         let held = match (Self::PARAVIRTUAL, last) {
             (true, true) => self.alone(),
             (true, false) => seen & TAIL | named | LOCKED,
@@ -498,7 +525,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         if Self::PARAVIRTUAL && bits != named {
             // It had not linked itself when we took the lock, or left since. Two steps, both
             // ours: under a holder nobody else writes the head field.
-            self.word.fetch_and(!HEAD, Ordering::Relaxed);
+            if named != 0 {
+                self.word.fetch_and(!HEAD, Ordering::Relaxed);
+            }
             self.word.fetch_or(bits, Ordering::Relaxed);
         }
         let Some(node) = node_of::<E, W>(next) else {

@@ -116,6 +116,9 @@ pub trait Format: sealed::Sealed + Sized + 'static {
 pub struct Idx3;
 
 /// A bit of its own marks a sole holder: 8,190 CPUs, four contexts that queue.
+///
+/// The environment must have no CPU with a higher number: locks of this format would hang. Builds
+/// with debug assertions panic instead.
 #[derive(Clone, Copy, Debug)]
 pub struct SpareBit;
 
@@ -160,11 +163,19 @@ impl Format for SpareBit {
 
     #[inline]
     fn sole_holder(cpu: Cpu) -> u32 {
+        debug_assert!(
+            cpu.index() < Self::MAX_CPUS,
+            "no number in this word: {cpu:?}"
+        );
         cpu.plus_one() << 19 | SOLE_BIT
     }
 
     #[inline]
     fn waiter(cpu: Cpu, context: usize) -> u32 {
+        debug_assert!(
+            cpu.index() < Self::MAX_CPUS,
+            "no number in this word: {cpu:?}"
+        );
         cpu.plus_one() << 19 | (context as u32 & IDX_MASK) << IDX_SHIFT
     }
 

@@ -180,6 +180,6 @@ explore_all! {
     fifo_halt: Model<false>, FifoHalt, Idx3, 3, 2;
     fifo_halt_bit: Model<false>, FifoHalt, SpareBit, 3, 2;
     fifo_holder: Model<false>, FifoHolder, Idx3, 3, 2;
-    bounded: Model<true>, Bounded<1_000>, Idx3, 2, 1;
-    bounded_bit: Model<true>, Bounded<1_000>, SpareBit, 2, 1;
+    bounded: Model<true>, Bounded<1_000>, Idx3, 1, 1;
+    bounded_bit: Model<true>, Bounded<1_000>, SpareBit, 1, 1;
 }

@@ -337,6 +337,27 @@ fn an_interrupted_wait_is_put_back() {
     assert_eq!(waits_for(1), None);
 }
 
+#[test]
+fn only_the_outermost_wait_halts() {
+    let outer = lock::<FifoHalt, Idx3>();
+    let inner = lock::<FifoHalt, Idx3>();
+    let release_outer = held_by(0, outer);
+    let release_inner = held_by(2, inner);
+    then(move || {
+        // An interrupt on CPU 1 in the middle of its wait. A kick that is meant for the outer wait
+        // must not end here.
+        then(|| {}); // the spin budget of the inner wait passes
+        then(release_inner);
+        let token = on(1, || inner.lock());
+        assert_eq!(calls(), [], "it spun on");
+        on(1, || unlock(inner, token));
+        then(release_outer); // during the outer halt
+    });
+    let token = on(1, || outer.lock());
+    assert_eq!(calls(), [Call::Halt(Some(0)), Call::Kick(1)]);
+    on(1, || unlock(outer, token));
+}
+
 /// Waits for locks of CPU 0 in `levels` contexts of CPU 1, one interrupting the other. Returns
 /// how often the fallback was taken.
 fn nested<P: Policy, W: Format>(levels: usize) -> u64 {
