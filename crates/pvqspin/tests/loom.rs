@@ -174,9 +174,9 @@ fn extra_preemptions() -> usize {
 // take it once each: as many as a few seconds allow.
 explore_all! {
     native: Model<false>, Native, Idx3, 3, 1;
-    fifo: Model<true>, Fifo, Idx3, 3, 2;
-    fifo_bit: Model<true>, Fifo, SpareBit, 3, 2;
-    fifo_undisturbed: Model<false>, Fifo, Idx3, 3, 2;
+    fifo: Model<true>, Fifo, Idx3, 2, 1;
+    fifo_bit: Model<true>, Fifo, SpareBit, 2, 1;
+    fifo_undisturbed: Model<false>, Fifo, Idx3, 2, 1;
     fifo_halt: Model<false>, FifoHalt, Idx3, 3, 2;
     fifo_halt_bit: Model<false>, FifoHalt, SpareBit, 3, 2;
     fifo_holder: Model<false>, FifoHolder, Idx3, 3, 2;
