@@ -84,7 +84,7 @@ macro_rules! supported {
 }
 
 supported! {
-    affinity arena clock compute context guest_env guest_memory host_lock pcpu probe run session
+    affinity arena clock compute context guest_env host_lock pcpu probe run session
     signal timer vcb watchdog
 }
 

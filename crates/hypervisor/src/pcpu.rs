@@ -27,7 +27,7 @@ use pvqspin_host::{Host, Outcome, Run, VcpuId};
 
 use crate::clock;
 use crate::context;
-use crate::guest_memory::GuestMemory;
+use pvqspin_guest_memory::GuestMemory;
 use crate::host_lock::HostLock;
 use crate::signal::{self, Registration, Target};
 use crate::timer::Timer;

@@ -21,7 +21,7 @@ use crate::context;
 use crate::error::Unsupported;
 use crate::faults::Faults;
 use crate::guest_env::GuestEnv;
-use crate::guest_memory::Loan;
+use pvqspin_guest_memory::Loan;
 use crate::machine::Machine;
 use crate::pcpu::{Pcpu, account_for_entry};
 use crate::session::{Plan, VmPlan, as_unsupported, execute};

@@ -25,7 +25,7 @@ use crate::compute;
 use crate::context;
 use crate::error::{ConfigProblem, RunError, Unsupported};
 use crate::faults::Faults;
-use crate::guest_memory::{GuestMemory, Loan};
+use pvqspin_guest_memory::{GuestMemory, Loan};
 use crate::host_lock::HostLock;
 use crate::noise::{Listener, Noise};
 use crate::pcpu::{Driver, Hosted, Pcpu, Shared};

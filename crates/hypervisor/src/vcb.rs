@@ -15,7 +15,7 @@ use crate::arena;
 use crate::clock;
 use crate::context;
 use crate::faults::Faults;
-use crate::guest_memory::GuestMemory;
+use pvqspin_guest_memory::GuestMemory;
 use crate::pcpu::Pcpu;
 use crate::trace::GuestRing;
 

@@ -20,7 +20,6 @@
 //! | `costs` | what things cost in virtual time |
 //! | `faults` | preemptions at chosen points, and disturbances anywhere |
 //! | `guest_env` | the environment of guest code |
-//! | `guest_memory` | pages and queue nodes of a VM |
 //! | `stage` | what guests and the event loop share |
 //! | `vcpu`, `pcpu`, `machine` | the simulated machine and its event loop |
 //! | `run` | a simulation from warm-up to summary |
@@ -45,7 +44,6 @@ mod costs;
 mod error;
 mod faults;
 mod guest_env;
-mod guest_memory;
 mod machine;
 mod pcpu;
 mod run;

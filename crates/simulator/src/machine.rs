@@ -8,11 +8,11 @@ use pvqspin_abi::{Cpu, Hypercall, RunState};
 use pvqspin_host::{self as host, Host, Outcome, Run, VcpuId};
 
 use crate::error::{Dump, SimError, VcpuDump};
-use crate::guest_memory::GuestMemory;
 use crate::pcpu::{Pcpu, Phase};
 use crate::stage::{Request, Stage};
 use crate::trace::What;
 use crate::vcpu::{Activity, Spin, Vcpu};
+use pvqspin_guest_memory::GuestMemory;
 
 /// What makes a run hopeless.
 #[derive(Clone, Copy)]

@@ -19,11 +19,11 @@ use crate::config::{MAX_TIME_NS, SimConfig};
 use crate::error::{ConfigProblem, SimError};
 use crate::faults::Faults;
 use crate::guest_env::SimEnv;
-use crate::guest_memory::Loan;
 use crate::machine::{Machine, Patience, cpus};
 use crate::stage::{GuestSide, LongestWait, OnStage, Stage};
 use crate::trace::TraceEvent;
 use crate::vcpu::{Body, Vcpu};
+use pvqspin_guest_memory::Loan;
 
 /// What one simulation gave.
 #[derive(Clone, Debug)]

@@ -15,8 +15,8 @@ use rand_pcg::Pcg32;
 
 use crate::costs::Costs;
 use crate::faults::{Faults, Jitter};
-use crate::guest_memory::GuestMemory;
 use crate::trace::{Trace, TraceEvent, What};
+use pvqspin_guest_memory::GuestMemory;
 
 /// A condition on the stack of a vCPU that spins on it.
 pub(crate) type Condition = *mut dyn FnMut() -> bool;

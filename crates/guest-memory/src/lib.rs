@@ -1,5 +1,6 @@
 //! What a VM shares with its host and its CPUs among each other: pages and queue nodes.
 //!
+//! For drivers that keep guests in their own process: the embedded hypervisor and the simulator.
 //! Locks want `&'static` nodes, so this memory is never freed. It is kept and used again: a
 //! thousand runs leak as much as the largest one.
 
@@ -11,7 +12,7 @@ use pvqspin_host::GuestPages;
 
 /// The memory of one VM.
 #[derive(Debug)]
-pub(crate) struct GuestMemory {
+pub struct GuestMemory {
     /// Both have the same length, a power of two.
     pages: Box<[VcpuPage]>,
     nodes: Box<[CpuNodes]>,
@@ -31,19 +32,22 @@ impl GuestMemory {
     /// The page of a CPU. A number that does not exist shares somebody's: it comes from a
     /// damaged word, and must not become a panic in guest code.
     #[inline]
-    pub(crate) fn page(&self, cpu: Cpu) -> &VcpuPage {
+    #[must_use]
+    pub fn page(&self, cpu: Cpu) -> &VcpuPage {
         &self.pages[cpu.index() & (self.pages.len() - 1)]
     }
 
     /// The nodes of a CPU.
     #[inline]
-    pub(crate) fn nodes(&self, cpu: Cpu) -> &CpuNodes {
+    #[must_use]
+    pub fn nodes(&self, cpu: Cpu) -> &CpuNodes {
         &self.nodes[cpu.index() & (self.nodes.len() - 1)]
     }
 
     /// The page of the VM.
     #[inline]
-    pub(crate) fn vm_page(&self) -> &VmPage {
+    #[must_use]
+    pub fn vm_page(&self) -> &VmPage {
         &self.vm
     }
 
@@ -62,11 +66,21 @@ static SPARE: Mutex<Vec<&'static GuestMemory>> = Mutex::new(Vec::new());
 
 /// The memory of one VM, on loan for one run.
 #[derive(Debug)]
-pub(crate) struct Loan(&'static GuestMemory);
+pub struct Loan(&'static GuestMemory);
 
 impl Loan {
     /// Fresh memory for at least `cpus` CPUs.
-    pub(crate) fn new(cpus: usize) -> Self {
+    ///
+    /// ```
+    /// use pvqspin_abi::{Cpu, RunState};
+    /// use pvqspin_guest_memory::Loan;
+    ///
+    /// let loan = Loan::new(4);
+    /// let memory = loan.get();
+    /// assert_eq!(memory.page(Cpu::new(3).unwrap()).run().state(), RunState::Idle);
+    /// ```
+    #[must_use]
+    pub fn new(cpus: usize) -> Self {
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let fitting = spare.iter().position(|memory| memory.pages.len() >= cpus);
         let memory = match fitting {
@@ -77,7 +91,9 @@ impl Loan {
         Self(memory)
     }
 
-    pub(crate) fn get(&self) -> &'static GuestMemory {
+    /// The memory. Whoever keeps the reference longer than the loan shares it with the next run.
+    #[must_use]
+    pub fn get(&self) -> &'static GuestMemory {
         self.0
     }
 }
