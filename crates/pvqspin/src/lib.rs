@@ -63,8 +63,10 @@
 mod atomic;
 
 mod advice;
+mod at_head;
 pub mod env;
 pub mod events;
+mod in_queue;
 pub mod irq;
 mod lock;
 pub mod mode;

@@ -1,0 +1,192 @@
+//! In the queue: waiting on the own node until the holder before us makes us the head.
+//!
+//! ```text
+//!                 the one before us   the front is
+//!   spin on the   is absent           held: yield to the one before; the host follows the chain
+//!   own node ───────────────────────► free: yield to its head; kick one that has halted
+//!      │   ▲                          nobody is asked twice within the retry interval
+//!      │   └───────────────────────────┘
+//!      │ holds are long, or the policy halts: HALTED, HALT(hint), look again
+//!      ▼
+//!   promoted
+//! ```
+
+use crate::advice;
+use crate::advice::should_back_off;
+use crate::atomic::Ordering;
+use crate::env::{Budget, Env, Point};
+use crate::events::Event;
+use crate::lock::Token;
+use crate::nodes::state;
+use crate::pass_over;
+use crate::policy::Policy;
+use crate::policy::{Names, Stalls};
+use crate::slow_path::{Queued, Waiter, cpu_of, is_preempted};
+use crate::word::{Format, LOCKED, Tail, head_of};
+use pvqspin_abi::{Cpu, RunSample, RunState, Status};
+
+impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
+    /// Waits on the own node until the holder before us makes us the head.
+    pub(crate) fn wait_in_queue(&self) -> Queued {
+        // Acquire pairs with the promoter's release: what it did to our links is visible.
+        let promoted = || self.node.state.load(Ordering::Acquire) == state::HEAD;
+        loop {
+            let link = self.node.pred.load(Ordering::Relaxed);
+            let before = cpu_of::<W>(link);
+            let stalled = || Self::YIELDS && before.is_some_and(|cpu| self.is_absent(cpu));
+            // Whoever overtakes leaves from before us: then there is somebody else to watch.
+            let relinked =
+                || P::RULES.passes_over() && self.node.pred.load(Ordering::Relaxed) != link;
+            E::spin_until(
+                || promoted() || relinked() || stalled(),
+                Budget::ns(P::RULES.spin_ns),
+            );
+            if relinked() && !promoted() {
+                continue;
+            }
+            if promoted() {
+                // The promoter is the node before us, and holds the lock now.
+                return Queued::Promoted(cpu_of::<W>(self.node.pred.load(Ordering::Relaxed)));
+            }
+            match P::RULES.stalls {
+                Stalls::Spin => {}
+                Stalls::Halt => self.halt_in_queue(before),
+                Stalls::Yield => {
+                    if let Some(token) = self.yield_in_queue(before, &promoted) {
+                        return Queued::Overtook(token);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The one before us is preempted, or the hold is long. Returns a token if it could overtake.
+    fn yield_in_queue(&self, before: Option<Cpu>, promoted: &impl Fn() -> bool) -> Option<Token> {
+        let before = before?;
+        let sample = E::run_sample(before);
+        if !self.is_absent(before) {
+            // Nobody is preempted as far as we see: the spin budget ran out. Sleep only if holds
+            // have been long lately; else the queue would turn into a convoy of sleepers.
+            if Self::MAY_FIND_HOLDS_LONG && self.nodes.holds_are_long() {
+                self.halt_in_queue(Some(before));
+            }
+            return None;
+        }
+        if P::RULES.passes_over() {
+            return pass_over::behind_preempted(self, before, promoted);
+        }
+        // A halted one is not what the queue waits for: that is somebody further on.
+        if should_back_off(self.yield_to_front(before, sample)) {
+            E::spin_until(promoted, Budget::ns(P::RULES.retry_ns));
+        }
+        None
+    }
+
+    /// Whether the waiter before us cannot watch over those before it: it is preempted, or it has
+    /// halted and the holder is preempted. Whoever stands behind it has to watch instead.
+    fn is_absent(&self, before: Cpu) -> bool {
+        match E::run_sample(before).state() {
+            RunState::Preempted => true,
+            RunState::Halted => match self.next_holder() {
+                // Free, and nobody takes it: the kick of whoever released it is overdue.
+                Some((_, head)) => head.state() != RunState::Running,
+                None => self.holder().is_some_and(is_preempted::<E>),
+            },
+            RunState::Running | RunState::Idle => false,
+        }
+    }
+
+    /// Lends this pCPU to whoever it is that the queue waits for. Behind a held lock, the host
+    /// finds it at the end of the chain that starts before us. A free one waits for its head.
+    fn yield_to_front(&self, before: Cpu, sample: RunSample) -> Status {
+        match self.next_holder() {
+            None => advice::yield_to::<E>(Event::YieldToPredecessor, before, sample),
+            Some((head, sample)) if sample.is_preempted() => {
+                advice::yield_to_head::<E>(head, sample)
+            }
+            Some((head, sample)) if sample.state() == RunState::Halted => {
+                // Whoever released the lock was preempted before its kick. One more does no harm.
+                self.nodes.count(Event::Kick);
+                E::kick(head);
+                Status::AlreadyRunning
+            }
+            // It runs, and takes the lock any moment. There is nothing to ask for.
+            Some(_) => Status::AlreadyRunning,
+        }
+    }
+
+    /// Whom a free lock waits for, and what it does; `None` while somebody holds it.
+    fn next_holder(&self) -> Option<(Cpu, RunSample)> {
+        let seen = self.word.load(Ordering::Relaxed);
+        let head = head_of(seen).filter(|_| seen & LOCKED == 0)?;
+        Some((head, E::run_sample(head)))
+    }
+
+    /// The head, if the lock is free and it is preempted. Its old edge is withdrawn.
+    fn absent_head(&self) -> Option<Cpu> {
+        let (head, _) = self
+            .next_holder()
+            .filter(|(_, sample)| sample.is_preempted())?;
+        E::redirect_wait_of(head, None);
+        Some(head)
+    }
+
+    /// Whether a halt helps anybody, and is sure to end.
+    ///
+    /// A host remembers one kick for each CPU. If an interrupted wait and the one that interrupted
+    /// it both halted, the inner halt could use up the kick that was meant for the outer: so only
+    /// the outermost wait of a CPU halts.
+    pub(crate) fn may_halt(&self) -> bool {
+        E::pressure() && self.nodes.in_use() == 1
+    }
+
+    /// Halts until promoted and kicked, or woken for any other reason.
+    fn halt_in_queue(&self, before: Option<Cpu>) {
+        if !self.may_halt() {
+            return;
+        }
+        let node_state = &self.node.state;
+        // One location decides: either this exchange comes first, and the promoter finds HALTED
+        // and arranges for a kick; or the promotion came first, and we do not halt.
+        if node_state
+            .compare_exchange(
+                state::WAITING,
+                state::HALTED,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .is_err()
+        {
+            return;
+        }
+        self.nodes.count(Event::HaltInQueue);
+        E::checkpoint(Point::Halting);
+        let target = match P::RULES.names {
+            Names::Predecessor => self.absent_head().or(before),
+            Names::Holder => self.holder().or(before),
+        };
+        E::halt(target.map(advice::hint_for::<E>));
+        let woken_early = node_state
+            .compare_exchange(
+                state::HALTED,
+                state::WAITING,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .is_ok();
+        if woken_early {
+            self.nodes.count(Event::SpuriousWake);
+        }
+    }
+
+    /// Who holds the lock, as far as a waiter in the middle can tell: the word names a sole
+    /// holder or the head, and the head's wait-for edge names the holder.
+    pub(crate) fn holder(&self) -> Option<Cpu> {
+        let seen = self.word.load(Ordering::Relaxed);
+        match W::tail(seen) {
+            Tail::SoleHolder(holder) => Some(holder),
+            _ if seen & LOCKED == 0 => None,
+            _ => head_of(seen).map(|head| E::waiting_for(head).unwrap_or(head)),
+        }
+    }
+}
