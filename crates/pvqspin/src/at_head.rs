@@ -31,7 +31,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     pub(crate) fn wait_for_word(&self, promoter: Option<Cpu>) {
         // In strict order the holder is known and stays the same. Who passes over us says so.
         let mut holder = promoter;
-        let mut undisturbed = true;
+        // Whether this wait saw a hold that ended in time; a lock that is free at the first look
+        // says nothing about how long it was held.
+        let mut saw_short_hold = false;
         loop {
             let seen = self.word.load(Ordering::Relaxed);
             if !Self::is_blocked(seen) {
@@ -50,18 +52,19 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             // Newcomers change the tail, which is none of the head's business.
             let moved = || (self.word.load(Ordering::Relaxed) ^ seen) & !TAIL != 0;
             let stalled = || Self::YIELDS && holder.is_some_and(is_preempted::<E>);
-            E::spin_until(|| moved() || stalled(), Budget::ns(P::RULES.spin_ns));
+            let patience = self.patience();
+            E::spin_until(|| moved() || stalled(), patience);
             if moved() {
+                saw_short_hold = true;
                 continue;
             }
-            undisturbed = false;
             match P::RULES.stalls {
                 Stalls::Spin => {}
                 Stalls::Halt => self.halt_at_head(seen, holder),
-                Stalls::Yield => self.yield_at_head(seen, holder, &moved),
+                Stalls::Yield => self.yield_at_head(seen, holder, patience, &moved),
             }
         }
-        if Self::YIELDS && undisturbed {
+        if Self::YIELDS && saw_short_hold {
             self.nodes.observe_hold(false);
         }
     }
@@ -87,7 +90,13 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     }
 
     /// The holder is preempted, or holds for long.
-    fn yield_at_head(&self, seen: u32, holder: Option<Cpu>, moved: &impl Fn() -> bool) {
+    fn yield_at_head(
+        &self,
+        seen: u32,
+        holder: Option<Cpu>,
+        patience: Budget,
+        moved: &impl Fn() -> bool,
+    ) {
         let Some(holder) = holder else { return };
         let sample = E::run_sample(holder);
         if sample.is_preempted() {
@@ -97,13 +106,26 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             }
             return;
         }
-        // A whole spin budget under a holder that runs. Sleep only under such a one: halting
-        // while it is preempted would leave its pCPU to chance.
-        if sample.state() == RunState::Running && Self::MAY_FIND_HOLDS_LONG {
+        // A whole budget under a holder that runs. Sleep only under such a one: halting while it
+        // is preempted would leave its pCPU to chance.
+        if sample.state() != RunState::Running || !Self::MAY_FIND_HOLDS_LONG {
+            return;
+        }
+        if patience == Budget::ns(P::RULES.long_hold_ns) {
             self.nodes.observe_hold(true);
-            if self.nodes.holds_are_long() {
-                self.halt_at_head(seen, Some(holder));
-            }
+        }
+        if self.nodes.holds_are_long() {
+            self.sleep_through_hold(seen, holder);
+        }
+    }
+
+    /// Halts under a hold that is expected to be long, and looks whether it was.
+    fn sleep_through_hold(&self, seen: u32, holder: Cpu) {
+        let began = E::now_ns();
+        self.halt_at_head(seen, Some(holder));
+        // The wake-up takes about as long as was spun before: what was slept is what was held.
+        if E::now_ns().saturating_sub(began) >= P::RULES.long_hold_ns.into() {
+            self.nodes.observe_hold(true);
         }
     }
 
@@ -188,8 +210,22 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         // Release pairs with the acquire in `wait_in_queue`.
         let was = node.state.swap(state::HEAD, Ordering::Release);
         if was == state::HALTED {
-            // It sleeps on through our critical section. Whoever releases, we, wakes it then.
-            self.word.fetch_or(PENDING, Ordering::Relaxed);
+            self.wake_in_time(next);
+        }
+    }
+
+    /// The new head sleeps. While others want its pCPU it sleeps on through our critical section,
+    /// and is woken when we release. Where a pCPU is free it wakes up at once: then it stands
+    /// ready when we release, and its wake-up has cost the lock nothing.
+    fn wake_in_time(&self, next: u32) {
+        match cpu_of::<W>(next) {
+            Some(head) if Self::YIELDS && !E::pressure() => {
+                self.nodes.count(Event::Kick);
+                E::kick(head);
+            }
+            _ => {
+                self.word.fetch_or(PENDING, Ordering::Relaxed);
+            }
         }
     }
 

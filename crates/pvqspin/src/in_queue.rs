@@ -25,11 +25,37 @@ use crate::slow_path::{Queued, Waiter, cpu_of, is_preempted};
 use crate::word::{Format, LOCKED, Tail, head_of};
 use pvqspin_abi::{Cpu, RunSample, RunState, Status};
 
+/// How long a kick may take to have its effect, in ns, before another waiter repeats it: a
+/// hypercall, the poke of a pCPU and a switch, twice over.
+const KICK_PATIENCE_NS: u32 = 10_000;
+
+/// What a waiter in the middle can tell about the length of holds: whether the front of the queue
+/// moves between its looks, which are [`Rules::spin_ns`](crate::Rules::spin_ns) or more apart.
+#[derive(Default)]
+struct Front {
+    seen: Option<(Cpu, Cpu)>,
+    looks: u32,
+}
+
+impl Front {
+    /// After so many looks at the same holder and head their hold is a long one. A short queue that
+    /// turns fast may show the same two by chance, so twice is not enough.
+    const LOOKS: u32 = 4;
+
+    fn stands_still(&mut self, head: Cpu, holder: Cpu) -> bool {
+        let now = Some((head, holder));
+        self.looks = if self.seen == now { self.looks + 1 } else { 1 };
+        self.seen = now;
+        self.looks >= Self::LOOKS
+    }
+}
+
 impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     /// Waits on the own node until the holder before us makes us the head.
     pub(crate) fn wait_in_queue(&self) -> Queued {
         // Acquire pairs with the promoter's release: what it did to our links is visible.
         let promoted = || self.node.state.load(Ordering::Acquire) == state::HEAD;
+        let mut front = Front::default();
         loop {
             let link = self.node.pred.load(Ordering::Relaxed);
             let before = cpu_of::<W>(link);
@@ -37,10 +63,8 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             // Whoever overtakes leaves from before us: then there is somebody else to watch.
             let relinked =
                 || P::RULES.passes_over() && self.node.pred.load(Ordering::Relaxed) != link;
-            E::spin_until(
-                || promoted() || relinked() || stalled(),
-                Budget::ns(P::RULES.spin_ns),
-            );
+            let patience = self.patience();
+            E::spin_until(|| promoted() || relinked() || stalled(), patience);
             if relinked() && !promoted() {
                 continue;
             }
@@ -55,21 +79,20 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                     if let Some(token) = self.yield_in_queue(before, &promoted) {
                         return Queued::Overtook(token);
                     }
+                    if Self::MAY_FIND_HOLDS_LONG && self.should_sleep(&mut front) {
+                        self.halt_in_queue(before);
+                    }
                 }
             }
         }
     }
 
-    /// The one before us is preempted, or the hold is long. Returns a token if it could overtake.
+    /// The one before us is perhaps preempted. Returns a token if it could be overtaken.
     fn yield_in_queue(&self, before: Option<Cpu>, promoted: &impl Fn() -> bool) -> Option<Token> {
         let before = before?;
         let sample = E::run_sample(before);
         if !self.is_absent(before) {
-            // Nobody is preempted as far as we see: the spin budget ran out. Sleep only if holds
-            // have been long lately; else the queue would turn into a convoy of sleepers.
-            if Self::MAY_FIND_HOLDS_LONG && self.nodes.holds_are_long() {
-                self.halt_in_queue(Some(before));
-            }
+            // Nobody is preempted as far as we see: the spin budget ran out.
             return None;
         }
         if P::RULES.passes_over() {
@@ -80,6 +103,22 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             E::spin_until(promoted, Budget::ns(P::RULES.retry_ns));
         }
         None
+    }
+
+    /// Whether to sleep until promoted: holds have been long lately, and the present holder runs.
+    /// Without the first the queue would turn into a convoy of sleepers; without the second nobody
+    /// would be left to lend the holder a pCPU.
+    fn should_sleep(&self, front: &mut Front) -> bool {
+        let seen = self.word.load(Ordering::Relaxed);
+        let (Some(head), Some(holder)) = (head_of(seen), self.holder()) else {
+            return false;
+        };
+        if front.stands_still(head, holder) {
+            self.nodes.observe_hold(true);
+        }
+        // The head sees hold after hold; whoever came late may ask it.
+        (self.nodes.holds_are_long() || E::nodes(head).holds_are_long())
+            && E::run_sample(holder).state() == RunState::Running
     }
 
     /// Whether the waiter before us cannot watch over those before it: it is preempted, or it has
@@ -105,13 +144,21 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 advice::yield_to_head::<E>(head, sample)
             }
             Some((head, sample)) if sample.state() == RunState::Halted => {
-                // Whoever released the lock was preempted before its kick. One more does no harm.
-                self.nodes.count(Event::Kick);
-                E::kick(head);
+                self.kick_if_overdue(head, sample);
                 Status::AlreadyRunning
             }
             // It runs, and takes the lock any moment. There is nothing to ask for.
             Some(_) => Status::AlreadyRunning,
+        }
+    }
+
+    /// The lock is free and its head sleeps. Usually its kick is on the way; if it is not, whoever
+    /// released the lock was preempted before it kicked, and one more kick does no harm.
+    fn kick_if_overdue(&self, head: Cpu, asleep: RunSample) {
+        let awake = || E::run_sample(head) != asleep;
+        if !E::spin_until(awake, Budget::ns(KICK_PATIENCE_NS)) {
+            self.nodes.count(Event::Kick);
+            E::kick(head);
         }
     }
 

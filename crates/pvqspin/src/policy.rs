@@ -39,9 +39,12 @@ pub struct Rules {
     pub stalls: Stalls,
     /// Whom it names.
     pub names: Names,
-    /// How long a waiter spins, in ns, before it halts ([`Stalls::Halt`]), or before it takes
-    /// the present hold for a long one and considers halting ([`Stalls::Yield`]).
+    /// How long a waiter spins, in ns, before it halts: always ([`Stalls::Halt`]), or where holds
+    /// have been long lately ([`Stalls::Yield`]).
     pub spin_ns: u32,
+    /// How long a hold is, in ns, before a waiter that would rather spin takes it for a long one
+    /// ([`Stalls::Yield`]); `u32::MAX`: never, and so it never halts.
+    pub long_hold_ns: u32,
     /// How long to leave the host alone, in ns, after a yield that did not run anybody.
     pub retry_ns: u32,
     /// Whether every contended release kicks the head, asleep or not. Only under pressure: while
@@ -99,10 +102,9 @@ const SPIN_BEFORE_HALT_NS: u32 = 10_000;
 /// When a spinning waiter of [`Fifo`] takes a hold for a long one, in ns.
 ///
 /// A hand-over to a halted waiter costs two hypercalls, a switch and the poke of a pCPU: about 10 µs
-/// where it was measured. At ten times that, halting costs the lock less than a tenth, and frees a
-/// pCPU for longer than the halt costs it. (With half of it, sections of 20 µs that met a timer
-/// interrupt passed for long ones.)
-const LONG_HOLD_NS: u32 = 100_000;
+/// where it was measured. Up to four times that, spinning wins; from there on, the pCPU that a halt
+/// frees is worth more than the halt costs. In the simulator both are equal at holds of 40 µs.
+const LONG_HOLD_NS: u32 = 40_000;
 
 /// How long to leave the host alone after a yield that failed, in ns. Re-asking every 15 µs kept
 /// 96 % of the bound in a model in which half of all yields failed; asking once kept 2 %.
@@ -142,6 +144,7 @@ impl Policy for Native {
         stalls: Stalls::Spin,
         names: Names::Predecessor,
         spin_ns: u32::MAX,
+        long_hold_ns: u32::MAX,
         retry_ns: 0,
         kicks_always: false,
         pass_over_us: 0,
@@ -153,7 +156,8 @@ impl Policy for Fifo {
     const RULES: Rules = Rules {
         stalls: Stalls::Yield,
         names: Names::Predecessor,
-        spin_ns: LONG_HOLD_NS,
+        spin_ns: SPIN_BEFORE_HALT_NS,
+        long_hold_ns: LONG_HOLD_NS,
         retry_ns: RETRY_NS,
         kicks_always: false,
         pass_over_us: 0,
@@ -166,6 +170,7 @@ impl Policy for FifoHalt {
         stalls: Stalls::Halt,
         names: Names::Predecessor,
         spin_ns: SPIN_BEFORE_HALT_NS,
+        long_hold_ns: u32::MAX,
         retry_ns: RETRY_NS,
         kicks_always: false,
         pass_over_us: 0,
@@ -185,7 +190,7 @@ impl<const WAIT_US: u32> Policy for Bounded<WAIT_US> {
     const NAME: &'static str = "bounded";
     const RULES: Rules = Rules {
         // Never halts: a halted head could not be told from a passed-over one in the word.
-        spin_ns: u32::MAX,
+        long_hold_ns: u32::MAX,
         pass_over_us: WAIT_US,
         ..Fifo::RULES
     };

@@ -26,7 +26,7 @@
 use core::marker::PhantomData;
 
 use crate::atomic::{AtomicU32, Ordering};
-use crate::env::{Env, Point};
+use crate::env::{Budget, Env, Point};
 use crate::events::Event;
 use crate::lock::{Kind, Token};
 use crate::nodes::{CpuNodes, Node};
@@ -98,7 +98,18 @@ pub(crate) enum Queued {
 impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     pub(crate) const PARAVIRTUAL: bool = P::RULES.paravirtual();
     pub(crate) const YIELDS: bool = matches!(P::RULES.stalls, Stalls::Yield);
-    pub(crate) const MAY_FIND_HOLDS_LONG: bool = P::RULES.spin_ns != u32::MAX;
+    pub(crate) const MAY_FIND_HOLDS_LONG: bool = P::RULES.long_hold_ns != u32::MAX;
+
+    /// How long to spin before something else is considered.
+    pub(crate) fn patience(&self) -> Budget {
+        let expects_to_sleep =
+            || Self::MAY_FIND_HOLDS_LONG && self.nodes.holds_are_long() && self.may_halt();
+        if !Self::YIELDS || expects_to_sleep() {
+            Budget::ns(P::RULES.spin_ns)
+        } else {
+            Budget::ns(P::RULES.long_hold_ns)
+        }
+    }
 
     /// The word of a lock that this CPU holds and nobody else wants.
     pub(crate) fn alone(&self) -> u32 {

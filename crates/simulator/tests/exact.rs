@@ -148,6 +148,30 @@ fn strict_order_costs_no_throughput_and_nobody_waits() {
     }
 }
 
+#[test]
+fn long_sections_cost_strict_order_nothing_either() {
+    // Where a section lasts longer than a sleep costs, whoever spins through it wastes a pCPU: the
+    // locks that always halt are the ones to beat there.
+    for section in [100_000, 1_000_000] {
+        for overcommit in [2, 8] {
+            let of = |lock| {
+                let config = SimConfig {
+                    workload: workload(section, section, Distribution::Uniform),
+                    duration_ns: 1_000_000_000,
+                    ..config(lock, 2, overcommit)
+                };
+                simulate(&config).outcome.acquisitions as f64
+            };
+            let best = [LockId::FifoHalt, LockId::LinuxPv, LockId::UnfairHinted]
+                .map(of)
+                .into_iter()
+                .fold(0.0, f64::max);
+            let ratio = of(LockId::Fifo) / best;
+            assert!(ratio > 0.98, "{section} ns at {overcommit}: {ratio}");
+        }
+    }
+}
+
 /// Preempts everybody, every so many passings of each point.
 fn at_every_point(lock: LockId, check: impl Fn(&SimConfig, Point, SimResult)) {
     for scheduling in [Scheduling::RoundRobin, Scheduling::Fair] {
