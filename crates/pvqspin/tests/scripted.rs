@@ -281,6 +281,46 @@ fn the_head_halts_with_the_holders_name_and_is_kicked() {
 }
 
 #[test]
+fn a_head_that_sleeps_through_holds_does_not_forget_why() {
+    let lock = lock::<Fifo, Idx3>();
+    let release = held_by(0, lock);
+    // Two budgets under a holder that runs: holds are long, and the head sleeps.
+    then(|| {});
+    then(|| {});
+    then(release); // during the halt
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), [Call::Halt(Some(0)), Call::Kick(1)]);
+    on(1, || unlock(lock, token));
+    // From now on one budget is enough, however often it wakes up to a free lock. The clock stands
+    // still: without one nothing more is learned, and nothing forgotten.
+    for round in 0..8 {
+        let release = held_by(0, lock);
+        then(|| {});
+        then(release); // during the halt
+        let token = on(1, || lock.lock());
+        assert_eq!(
+            calls(),
+            [Call::Halt(Some(0)), Call::Kick(1)],
+            "round {round}"
+        );
+        on(1, || unlock(lock, token));
+    }
+    // Short holds that it sees from start to end do make it forget.
+    for _ in 0..4 {
+        let release = held_by(0, lock);
+        then(release); // within the budget
+        let token = on(1, || lock.lock());
+        on(1, || unlock(lock, token));
+    }
+    let release = held_by(0, lock);
+    then(|| {});
+    then(release); // instead of a halt
+    let token = on(1, || lock.lock());
+    assert_eq!(calls(), []);
+    on(1, || unlock(lock, token));
+}
+
+#[test]
 fn a_release_just_before_the_halt_prevents_it() {
     let lock = lock::<FifoHalt, Idx3>();
     let release = held_by(0, lock);
