@@ -172,6 +172,19 @@ fn long_sections_cost_strict_order_nothing_either() {
     }
 }
 
+#[test]
+fn hypercalls_do_not_grow_with_the_section() {
+    // A waiter behind a preempted one, under a holder that runs for long, must not keep asking.
+    let config = SimConfig {
+        workload: workload(1_000_000, 1_000_000, Distribution::Uniform),
+        duration_ns: 1_000_000_000,
+        ..config(LockId::Fifo, 8, 8)
+    };
+    let outcome = simulate(&config).outcome;
+    let each = calls(&outcome) as f64 / outcome.acquisitions as f64;
+    assert!(each < 3.0, "{each} calls for each acquisition");
+}
+
 /// Preempts everybody, every so many passings of each point.
 fn at_every_point(lock: LockId, check: impl Fn(&SimConfig, Point, SimResult)) {
     for scheduling in [Scheduling::RoundRobin, Scheduling::Fair] {
