@@ -114,7 +114,8 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         if patience == Budget::ns(P::RULES.long_hold_ns) {
             self.nodes.observe_hold(true);
         }
-        if self.nodes.holds_are_long() {
+        // Whoever woke us under a held lock wanted us to stand ready at the release.
+        if self.nodes.holds_are_long() && !self.slept.get() {
             self.sleep_through_hold(seen, holder);
         }
     }
@@ -155,6 +156,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         self.nodes.count(Event::HaltAtHead);
         E::checkpoint(Point::Halting);
         E::halt(holder.map(advice::hint_for::<E>));
+        self.slept.set(true);
         if Self::is_blocked(self.word.load(Ordering::Relaxed)) {
             self.nodes.count(Event::SpuriousWake);
         }

@@ -187,9 +187,24 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         E::pressure() && self.nodes.in_use() == 1
     }
 
+    /// Nobody wants a pCPU, but the head sleeps under a held lock: it fell asleep, or was promoted
+    /// asleep, when there were others. Awake it will stand ready at the release.
+    fn wake_head_in_time(&self) {
+        let seen = self.word.load(Ordering::Relaxed);
+        let asleep = |cpu: &Cpu| E::run_sample(*cpu).state() == RunState::Halted;
+        let head = head_of(seen).filter(|_| Self::YIELDS && seen & LOCKED != 0);
+        if let Some(head) = head.filter(asleep)
+            && !E::pressure()
+        {
+            self.nodes.count(Event::Kick);
+            E::kick(head);
+        }
+    }
+
     /// Halts until promoted and kicked, or woken for any other reason.
     fn halt_in_queue(&self, before: Option<Cpu>) {
         if !self.may_halt() {
+            self.wake_head_in_time();
             return;
         }
         let node_state = &self.node.state;
@@ -213,6 +228,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             Names::Holder => self.holder().or(before),
         };
         E::halt(target.map(advice::hint_for::<E>));
+        self.slept.set(true);
         let woken_early = node_state
             .compare_exchange(
                 state::HALTED,

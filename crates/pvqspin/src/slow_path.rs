@@ -23,6 +23,7 @@
 //! Preemption is looked at to decide whom to yield to, and (in `Bounded`) who may go first; it never
 //! decides who *is* the head, because a CPU that looked preempted may be running again.
 
+use core::cell::Cell;
 use core::marker::PhantomData;
 
 use crate::atomic::{AtomicU32, Ordering};
@@ -57,6 +58,7 @@ pub(crate) fn lock<E: Env, P: Policy, W: Format>(word: &AtomicU32) -> Token {
         nodes,
         node: nodes.node(context),
         tail: W::waiter(cpu, context),
+        slept: Cell::new(false),
         kind: PhantomData,
     };
     pass_over::note_wait_begins::<E, P>(nodes, context);
@@ -74,6 +76,8 @@ pub(crate) struct Waiter<'a, E, P, W> {
     pub(crate) node: &'static Node,
     /// This node as the tail field names it.
     pub(crate) tail: u32,
+    /// Whether it has halted in this wait.
+    pub(crate) slept: Cell<bool>,
     pub(crate) kind: Kind<E, P, W>,
 }
 
