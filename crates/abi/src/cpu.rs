@@ -1,6 +1,7 @@
 //! Virtual CPU numbers.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 /// How many virtual CPUs a lock word can name: 14 bits hold `cpu + 1`, and 0 means nobody.
 pub const MAX_CPUS: usize = (1 << 14) - 2;
@@ -20,6 +21,9 @@ pub const MAX_CPUS: usize = (1 << 14) - 2;
 pub struct Cpu(u16);
 
 impl Cpu {
+    /// The first CPU: the one that boots, in most kernels.
+    pub const ZERO: Self = Self(0);
+
     /// The virtual CPU with this number, or `None` if no lock word could name it.
     #[must_use]
     #[inline]
@@ -78,9 +82,66 @@ impl fmt::Debug for Cpu {
     }
 }
 
+/// A CPU number in memory, from which a CPU reads its own: checked once, when it is stored.
+///
+/// A kernel that keeps a plain integer in its per-CPU area has to check it at every look
+/// ([`Cpu::new`]), and pays four instructions for each lock that it takes. Nothing but a [`Cpu`]
+/// gets in here, so what comes out needs no check.
+///
+/// Loads and stores are relaxed: a number orders nothing.
+///
+/// ```
+/// use pvqspin_abi::{AtomicCpu, Cpu};
+///
+/// struct PerCpu {
+///     number: AtomicCpu,
+/// }
+///
+/// let boot = PerCpu { number: AtomicCpu::new(Cpu::ZERO) };
+/// assert_eq!(boot.number.load().index(), 0);
+/// boot.number.store(Cpu::new(7).unwrap());
+/// assert_eq!(boot.number.load().index(), 7);
+/// ```
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct AtomicCpu(AtomicU16);
+
+impl AtomicCpu {
+    /// Holds `cpu`.
+    #[must_use]
+    pub const fn new(cpu: Cpu) -> Self {
+        Self(AtomicU16::new(cpu.0))
+    }
+
+    /// The CPU that was stored last.
+    #[must_use]
+    #[inline]
+    pub fn load(&self) -> Cpu {
+        // In range: every value in here came out of a `Cpu`.
+        Cpu(self.0.load(Relaxed))
+    }
+
+    /// Holds `cpu` from now on.
+    #[inline]
+    pub fn store(&self, cpu: Cpu) {
+        self.0.store(cpu.0, Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_stored_is_loaded() {
+        let place = AtomicCpu::new(Cpu::ZERO);
+        for index in [0, 1, 255, 256, MAX_CPUS - 1] {
+            let cpu = Cpu::new(index).expect("in range");
+            place.store(cpu);
+            assert_eq!(place.load(), cpu);
+            assert_eq!(AtomicCpu::new(cpu).load(), cpu);
+        }
+    }
 
     #[test]
     fn every_number_survives_the_stored_form() {

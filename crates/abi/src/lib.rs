@@ -22,6 +22,6 @@ pub mod cpu;
 pub mod hypercall;
 pub mod page;
 
-pub use cpu::{Cpu, MAX_CPUS};
+pub use cpu::{AtomicCpu, Cpu, MAX_CPUS};
 pub use hypercall::{Hint, Hypercall, Status};
 pub use page::{Generation, RunSample, RunState, VcpuPage, VmPage};

@@ -50,7 +50,7 @@
 //! # Limits
 //!
 //! Rust's memory model has no racing accesses of different sizes, so a release is a
-//! read-modify-write where Linux stores a byte. A `lock_api` 0.4 mutex is 12 bytes instead of 4. There is no reader-writer lock yet.
+//! read-modify-write where Linux stores a byte. A `lock_api` 0.4 mutex is 8 bytes instead of 4. There is no reader-writer lock yet.
 //!
 //! # Features
 //!
@@ -89,7 +89,7 @@ pub use lock::{QSpinLock, Token};
 pub use mutex::{Mutex, MutexGuard};
 pub use nodes::CpuNodes;
 pub use policy::{Bounded, Fifo, FifoHalt, FifoHolder, Names, Native, Policy, Rules, Stalls};
-pub use pvqspin_abi::{Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
+pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
 #[cfg(all(feature = "lock_api_04", not(loom)))]
 pub use raw_mutex_04::RawMutex04;
 pub use word::{Format, Idx3, SpareBit, Tail};

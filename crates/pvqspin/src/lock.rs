@@ -11,10 +11,10 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use crate::atomic::{AtomicU32, Ordering};
+use crate::atomic::{AtomicU32, Ordering, compiler_fence};
 use crate::env::Env;
 use crate::policy::{Fifo, Policy};
-use crate::word::{Format, Idx3, LOCKED};
+use crate::word::{Format, Idx3, LOCKED, head_bits, head_of};
 use crate::{release, slow_path};
 use pvqspin_abi::Cpu;
 
@@ -27,10 +27,10 @@ pub(crate) type Kind<E, P, W> = PhantomData<fn() -> (E, P, W)>;
 #[must_use = "without its token a lock can never be released"]
 #[derive(Debug)]
 pub struct Token {
-    /// The word while this acquisition is the only thing in it.
-    pub(crate) alone: u32,
-    /// The head that was passed over (`cpu + 1`), or 0.
-    pub(crate) passed: u32,
+    /// The word while this acquisition is the only thing in it; in its head field, which is empty
+    /// then, the head that was passed over. One register, kept through the section and by value
+    /// to the end: behind a reference it would have to be written to memory on the fast path.
+    raw: u32,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -42,35 +42,33 @@ impl Token {
     #[inline]
     pub(crate) const fn new(alone: u32) -> Self {
         Self {
-            alone,
-            passed: 0,
+            raw: alone,
             not_send: PhantomData,
         }
     }
 
+    /// The token of an acquisition that passed over `head`. It equals no word: a lock that was
+    /// taken past its head has `PENDING` set until it is released.
     pub(crate) const fn passing(alone: u32, head: Cpu) -> Self {
-        Self {
-            alone,
-            passed: head.plus_one(),
-            not_send: PhantomData,
-        }
+        Self::new(alone | head_bits(head))
     }
 
-    /// The token as two words, for whoever has to keep it outside of Rust's sight.
+    /// The head that was passed over.
+    pub(crate) const fn passed(&self) -> Option<Cpu> {
+        head_of(self.raw)
+    }
+
+    /// The token as a number, for whoever has to keep it outside of Rust's sight.
     #[must_use]
     #[inline]
-    pub const fn into_raw(self) -> [u32; 2] {
-        [self.alone, self.passed]
+    pub const fn into_raw(self) -> u32 {
+        self.raw
     }
 
     /// The inverse of [`into_raw`](Self::into_raw).
     #[inline]
-    pub const fn from_raw(raw: [u32; 2]) -> Self {
-        Self {
-            alone: raw[0],
-            passed: raw[1],
-            not_send: PhantomData,
-        }
+    pub const fn from_raw(raw: u32) -> Self {
+        Self::new(raw)
     }
 }
 
@@ -158,7 +156,14 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
     #[inline]
     pub fn lock(&self) -> Token {
         match self.try_lock() {
-            Some(token) => token,
+            Some(token) => {
+                // No instruction, and no ordering that is not there already. It keeps the end of
+                // the fast path a place of its own; without it, LLVM shares a zero between this
+                // and the releasing compare-exchange, in a register that has to survive the slow
+                // path, and so makes small callers save and restore three registers.
+                compiler_fence(Ordering::Acquire);
+                token
+            }
             None => slow_path::lock::<E, P, W>(&self.word),
         }
     }
@@ -188,9 +193,9 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
         // Release pairs with the acquire of whoever takes the lock next.
         if let Err(seen) =
             self.word
-                .compare_exchange(token.alone, 0, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(token.raw, 0, Ordering::Release, Ordering::Relaxed)
         {
-            release::contended::<E, P>(&self.word, &token, seen);
+            release::contended::<E, P>(&self.word, token, seen);
         }
     }
 }
@@ -209,5 +214,33 @@ impl<E, P, W: Format> fmt::Debug for QSpinLock<E, P, W> {
             .field("tail", &W::tail(word))
             .field("head", &crate::word::head_of(word))
             .finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::word::{PENDING, SpareBit};
+    use pvqspin_abi::MAX_CPUS;
+
+    fn a_token_remembers<W: Format>() {
+        let cpu = |index| Cpu::new(index).expect("in range");
+        for holder in [0, 1, W::MAX_CPUS - 1] {
+            let alone = W::sole_holder(cpu(holder)) | LOCKED;
+            assert_eq!(Token::new(alone).passed(), None);
+            assert_eq!(Token::new(alone).into_raw(), alone);
+            for head in [0, 126, 127, 128, MAX_CPUS - 1] {
+                let raw = Token::passing(alone, cpu(head)).into_raw();
+                assert_eq!(Token::from_raw(raw).passed(), Some(cpu(head)));
+                // Else it could equal the word of a lock that was taken past its head.
+                assert_eq!(raw & PENDING, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_remembers_whom_it_passed() {
+        a_token_remembers::<Idx3>();
+        a_token_remembers::<SpareBit>();
     }
 }

@@ -1,7 +1,7 @@
 //! `lock_api` 0.4, for the many crates that still use it.
 //!
-//! Its guards carry nothing, so the token is kept beside the word: [`RawMutex04`] is 12 bytes
-//! where a [`QSpinLock`] is 4.
+//! Its guards carry nothing, so the token is kept beside the word: [`RawMutex04`] is 8 bytes where
+//! a [`QSpinLock`] is 4.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -32,7 +32,7 @@ use crate::word::{Format, Idx3};
 #[repr(C)]
 pub struct RawMutex04<E, P = Fifo, W = Idx3> {
     lock: QSpinLock<E, P, W>,
-    token: [AtomicU32; 2],
+    token: AtomicU32,
 }
 
 impl<E, P, W: Format> core::fmt::Debug for RawMutex04<E, P, W> {
@@ -44,9 +44,7 @@ impl<E, P, W: Format> core::fmt::Debug for RawMutex04<E, P, W> {
 impl<E: Env, P: Policy, W: Format> RawMutex04<E, P, W> {
     fn keep(&self, token: Token) {
         // Relaxed: only holders touch it, and the lock orders them.
-        let raw = token.into_raw();
-        self.token[0].store(raw[0], Relaxed);
-        self.token[1].store(raw[1], Relaxed);
+        self.token.store(token.into_raw(), Relaxed);
     }
 }
 
@@ -54,7 +52,7 @@ impl<E: Env, P: Policy, W: Format> RawMutex04<E, P, W> {
 unsafe impl<E: Env, P: Policy, W: Format> lock_api_04::RawMutex for RawMutex04<E, P, W> {
     const INIT: Self = Self {
         lock: QSpinLock::new(),
-        token: [const { AtomicU32::new(0) }; 2],
+        token: AtomicU32::new(0),
     };
 
     // The token names the CPU that took the lock.
@@ -78,7 +76,7 @@ unsafe impl<E: Env, P: Policy, W: Format> lock_api_04::RawMutex for RawMutex04<E
 
     #[inline]
     unsafe fn unlock(&self) {
-        let token = Token::from_raw([self.token[0].load(Relaxed), self.token[1].load(Relaxed)]);
+        let token = Token::from_raw(self.token.load(Relaxed));
         // SAFETY: the caller holds the lock; the token is what its acquisition kept.
         unsafe { self.lock.unlock(token) };
     }

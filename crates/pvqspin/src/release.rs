@@ -40,8 +40,8 @@ pub(crate) fn native(word: &AtomicU32) {
 /// Releases a paravirtual lock that has a queue, then looks after its head.
 #[cold]
 #[inline(never)]
-pub(crate) fn contended<E: Env, P: Policy>(word: &AtomicU32, token: &Token, seen: u32) {
-    let passed = Cpu::from_plus_one(token.passed);
+pub(crate) fn contended<E: Env, P: Policy>(word: &AtomicU32, token: Token, seen: u32) {
+    let passed = token.passed();
     let (held, free) = clear(word, passed, seen);
     // From here on the lock may be gone: somebody else can take it, and free its memory.
     E::checkpoint(Point::Released);
