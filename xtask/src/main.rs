@@ -1,7 +1,13 @@
 //! The checks of this repository that cargo has no word for.
 
 mod asm;
+mod assembly;
+mod baseline;
+mod callgrind;
+mod fast_path;
+mod instructions;
 mod licences;
+mod machine_code;
 mod run;
 
 use anyhow::Result;
@@ -17,9 +23,16 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Read the compiled fast paths: fails if anything paravirtual is left in the native lock.
+    /// Read the compiled fast paths: fails if anything paravirtual is left in the native lock,
+    /// or if docs/fast-path.md shows anything else.
     Asm {
-        /// Also write the fast paths to docs/fast-path.md.
+        /// Write docs/fast-path.md instead of comparing it.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Count the instructions of every uncontended lock: fails if they are not those recorded.
+    Instructions {
+        /// Record them instead, in crates/uncontended/instructions.toml.
         #[arg(long)]
         write: bool,
     },
@@ -34,6 +47,7 @@ enum Task {
 fn main() -> Result<()> {
     match Args::parse().task {
         Task::Asm { write } => asm::check(write),
+        Task::Instructions { write } => instructions::check(write),
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),

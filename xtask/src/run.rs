@@ -1,6 +1,7 @@
-//! Running cargo.
+//! Running cargo, and writing what comes out.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -32,6 +33,18 @@ pub(crate) fn target_dir(name: &str) -> PathBuf {
     let base =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     base.join("xtask").join(name)
+}
+
+/// Replaces a file as a whole, or not at all.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
+    let write = || {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path)?;
+        anyhow::Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The model check.

@@ -5,14 +5,21 @@
 
 #![expect(clippy::missing_safety_doc, reason = "only ever read as assembly")]
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use pvqspin::{
-    Budget, Cpu, CpuNodes, Env, Fifo, Generation, Hint, Native, QSpinLock, RunSample, RunState,
-    Status, Token,
+    AtomicCpu, Bounded, Budget, Cpu, CpuNodes, Env, Fifo, Generation, Hint, Idx3, Native,
+    QSpinLock, RunSample, RunState, SpareBit, Status,
 };
+use pvqspin_peers::Lock;
+use pvqspin_peers::catalog::BOUNDED_WAIT_US;
+use pvqspin_peers::linux_pv::LinuxPv;
+use pvqspin_peers::test_and_set::TestAndSet;
+use pvqspin_peers::ticket::Ticket;
+use pvqspin_peers::unfair_hinted::UnfairHinted;
 
-static CPU: AtomicUsize = AtomicUsize::new(0);
+static CPU: AtomicCpu = AtomicCpu::new(Cpu::ZERO);
 static STATE: AtomicU32 = AtomicU32::new(0);
 static NODES: [CpuNodes; 2] = [const { CpuNodes::new() }; 2];
 
@@ -53,7 +60,7 @@ extern "C" fn page_set_waiting_for(cpu: u32) -> u32 {
 impl Env for Guest {
     #[inline]
     fn cpu() -> Cpu {
-        Cpu::new(CPU.load(Relaxed)).unwrap_or(const { Cpu::new(0).expect("0 is a CPU number") })
+        CPU.load()
     }
 
     fn nodes(cpu: Cpu) -> &'static CpuNodes {
@@ -100,45 +107,53 @@ impl Env for Guest {
     }
 }
 
-/// Native lock: the fast path, and the way into the slow one.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub fn native_lock(lock: &QSpinLock<Guest, Native>) -> Token {
-    lock.lock()
+/// The lock and unlock of a type as symbols, and a function that uses both.
+macro_rules! fast_paths {
+    ($($lock_type:ty: $lock:ident, $unlock:ident;)*) => {
+        $(
+            /// Lock: the fast path, and the way into the slow one.
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            pub fn $lock(lock: &$lock_type) -> <$lock_type as Lock<Guest>>::Token {
+                Lock::lock(lock)
+            }
+
+            /// Unlock.
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            pub unsafe fn $unlock(
+                lock: &$lock_type,
+                token: <$lock_type as Lock<Guest>>::Token,
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { Lock::unlock(lock, token) }
+            }
+        )*
+
+        fn use_all() {
+            $(
+                let lock = <$lock_type as Lock<Guest>>::new(1);
+                let token = $lock(&lock);
+                // SAFETY: taken in the line before.
+                unsafe { $unlock(&lock, token) };
+            )*
+        }
+    };
 }
 
-/// Native unlock.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub unsafe fn native_unlock(lock: &QSpinLock<Guest, Native>, token: Token) {
-    // SAFETY: the caller's promise.
-    unsafe { lock.unlock(token) }
-}
-
-/// Paravirtual lock: the fast path, and the way into the slow one.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub fn fifo_lock(lock: &QSpinLock<Guest, Fifo>) -> Token {
-    lock.lock()
-}
-
-/// Paravirtual unlock.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub unsafe fn fifo_unlock(lock: &QSpinLock<Guest, Fifo>, token: Token) {
-    // SAFETY: the caller's promise.
-    unsafe { lock.unlock(token) }
+fast_paths! {
+    QSpinLock<Guest, Native, Idx3>: native_lock, native_unlock;
+    QSpinLock<Guest, Fifo, Idx3>: fifo_lock, fifo_unlock;
+    QSpinLock<Guest, Fifo, SpareBit>: fifo_bit_lock, fifo_bit_unlock;
+    QSpinLock<Guest, Bounded<BOUNDED_WAIT_US>, Idx3>: bounded_lock, bounded_unlock;
+    TestAndSet<Guest>: test_and_set_lock, test_and_set_unlock;
+    Ticket<Guest>: ticket_lock, ticket_unlock;
+    LinuxPv<Guest>: linux_pv_lock, linux_pv_unlock;
+    UnfairHinted<Guest>: unfair_hinted_lock, unfair_hinted_unlock;
 }
 
 fn main() {
     // Written once, so that the compiler has to load it.
-    CPU.store(std::env::args().count() - 1, Relaxed);
-    let native = QSpinLock::new();
-    let token = native_lock(&native);
-    // SAFETY: taken above.
-    unsafe { native_unlock(&native, token) };
-    let fifo = QSpinLock::new();
-    let token = fifo_lock(&fifo);
-    // SAFETY: taken above.
-    unsafe { fifo_unlock(&fifo, token) };
+    CPU.store(black_box(Cpu::ZERO));
+    use_all();
 }
