@@ -117,6 +117,9 @@ impl Point {
 /// ```
 pub trait Env: Sized + 'static {
     /// The virtual CPU that executes this.
+    ///
+    /// On every fast path. Kept as an [`AtomicCpu`](crate::AtomicCpu) in memory of that CPU, the
+    /// number needs no check.
     fn cpu() -> Cpu;
 
     /// The queue nodes of a CPU. It may belong to any CPU that ever took part.
