@@ -1,8 +1,11 @@
 //! Talking to the host: hints, and what became of them.
 
-use crate::env::Env;
+use crate::env::{Budget, Env};
 use crate::events::Event;
-use pvqspin_abi::{Cpu, Hint, RunSample, Status};
+use crate::nodes::CpuNodes;
+use crate::policy::Policy;
+use crate::{holds, slow_path};
+use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
 
 /// A hint that names `cpu` as it is now.
 pub(crate) fn hint_for<E: Env>(cpu: Cpu) -> Hint {
@@ -28,6 +31,28 @@ pub(crate) fn yield_to<E: Env>(why: Event, cpu: Cpu, sample: RunSample) -> Statu
         Status::Refused => Event::YieldRefused,
     });
     status
+}
+
+/// What a waiter at the front does about a holder that keeps it waiting: lends it this pCPU if it
+/// is stuck. True if it runs, or sleeps, and holds have been long lately: then one may halt.
+pub(crate) fn hurry<E: Env, P: Policy>(
+    nodes: &CpuNodes,
+    holder: Cpu,
+    patience: Budget,
+    moved: &impl Fn() -> bool,
+) -> bool {
+    let sample = E::run_sample(holder);
+    if slow_path::is_stuck::<E>(holder) {
+        let status = yield_to::<E>(Event::YieldToHolder, holder, sample);
+        if should_back_off(status) {
+            E::spin_until(moved, Budget::ns(P::RULES.retry_ns));
+        }
+        return false;
+    }
+    // Sleep only under a holder that runs, or one that sleeps itself: halting while it is preempted
+    // would leave its pCPU to chance.
+    let unhurried = matches!(sample.state(), RunState::Running | RunState::Halted);
+    unhurried && holds::ran_out::<P>(nodes, patience)
 }
 
 /// Lends this pCPU to the head of a *free* lock.

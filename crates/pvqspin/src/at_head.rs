@@ -12,12 +12,13 @@ use crate::advice::should_back_off;
 use crate::atomic::Ordering;
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
+use crate::holds;
 use crate::nodes::state;
 use crate::policy::Policy;
 use crate::policy::Stalls;
-use crate::slow_path::{Waiter, cpu_of, is_preempted, node_of};
+use crate::slow_path::{Waiter, cpu_of, is_stuck, node_of};
 use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
-use pvqspin_abi::{Cpu, RunState};
+use pvqspin_abi::Cpu;
 
 /// How long the holder waits for its successor to link itself before it asks the host, in ns. The
 /// link follows the tail exchange within a few instructions, unless a preemption falls between.
@@ -51,7 +52,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             }
             // Newcomers change the tail, which is none of the head's business.
             let moved = || (self.word.load(Ordering::Relaxed) ^ seen) & !TAIL != 0;
-            let stalled = || Self::YIELDS && holder.is_some_and(is_preempted::<E>);
+            let stalled = || Self::YIELDS && holder.is_some_and(is_stuck::<E>);
             let patience = self.patience();
             E::spin_until(|| moved() || stalled(), patience);
             if moved() {
@@ -98,35 +99,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         moved: &impl Fn() -> bool,
     ) {
         let Some(holder) = holder else { return };
-        let sample = E::run_sample(holder);
-        if sample.is_preempted() {
-            let status = advice::yield_to::<E>(Event::YieldToHolder, holder, sample);
-            if should_back_off(status) {
-                E::spin_until(moved, Budget::ns(P::RULES.retry_ns));
-            }
-            return;
-        }
-        // A whole budget under a holder that runs. Sleep only under such a one: halting while it
-        // is preempted would leave its pCPU to chance.
-        if sample.state() != RunState::Running || !Self::MAY_FIND_HOLDS_LONG {
-            return;
-        }
-        if patience == Budget::ns(P::RULES.long_hold_ns) {
-            self.nodes.observe_hold(true);
-        }
         // Whoever woke us under a held lock wanted us to stand ready at the release.
-        if self.nodes.holds_are_long() && !self.slept.get() {
-            self.sleep_through_hold(seen, holder);
-        }
-    }
-
-    /// Halts under a hold that is expected to be long, and looks whether it was.
-    fn sleep_through_hold(&self, seen: u32, holder: Cpu) {
-        let began = E::now_ns();
-        self.halt_at_head(seen, Some(holder));
-        // The wake-up takes about as long as was spun before: what was slept is what was held.
-        if E::now_ns().saturating_sub(began) >= P::RULES.long_hold_ns.into() {
-            self.nodes.observe_hold(true);
+        if advice::hurry::<E, P>(self.nodes, holder, patience, moved) && !self.slept.get() {
+            holds::sleep_through::<E, P>(self.nodes, || self.halt_at_head(seen, Some(holder)));
         }
     }
 

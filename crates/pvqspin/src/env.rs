@@ -172,6 +172,16 @@ pub trait Env: Sized + 'static {
         let _ = (cpu, to);
     }
 
+    /// How many CPUs there are: their numbers are below that, and [`nodes`](Self::nodes) exist for
+    /// each. 0 where nobody knows.
+    ///
+    /// Where it is known, a writer that waits for preempted readers finds them, and a
+    /// dump believes no CPU number beyond.
+    #[inline]
+    fn cpu_count() -> usize {
+        0
+    }
+
     /// Stops this CPU until it is kicked, and asks the host to run the hinted one.
     #[inline]
     fn halt(hint: Option<Hint>) {

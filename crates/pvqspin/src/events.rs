@@ -30,6 +30,8 @@ pub enum Event {
     YieldToHead,
     /// Yielded to whoever had not linked itself yet.
     YieldToUnlinked,
+    /// Yielded to a reader of a reader-writer lock.
+    YieldToReader,
     /// A yield put its target on a pCPU.
     YieldRan,
     /// A yield came too late: the target had run since.
@@ -50,7 +52,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, in the order of their declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::SlowPath,
         Self::Pending,
         Self::Queued,
@@ -62,6 +64,7 @@ impl Event {
         Self::YieldToHolder,
         Self::YieldToHead,
         Self::YieldToUnlinked,
+        Self::YieldToReader,
         Self::YieldRan,
         Self::YieldStale,
         Self::YieldAlreadyRunning,
@@ -87,6 +90,7 @@ impl Event {
             Self::YieldToHolder => "yield_to_holder",
             Self::YieldToHead => "yield_to_head",
             Self::YieldToUnlinked => "yield_to_unlinked",
+            Self::YieldToReader => "yield_to_reader",
             Self::YieldRan => "yield_ran",
             Self::YieldStale => "yield_stale",
             Self::YieldAlreadyRunning => "yield_already_running",

@@ -21,8 +21,8 @@ use crate::nodes::state;
 use crate::pass_over;
 use crate::policy::Policy;
 use crate::policy::{Names, Stalls};
-use crate::slow_path::{Queued, Waiter, cpu_of, is_preempted};
-use crate::word::{Format, LOCKED, Tail, head_of};
+use crate::slow_path::{self, Queued, Waiter, cpu_of, is_preempted};
+use crate::word::{Format, LOCKED, head_of};
 use pvqspin_abi::{Cpu, RunSample, RunState, Status};
 
 /// How long a kick may take to have its effect, in ns, before another waiter repeats it: a
@@ -242,14 +242,8 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
     }
 
-    /// Who holds the lock, as far as a waiter in the middle can tell: the word names a sole
-    /// holder or the head, and the head's wait-for edge names the holder.
+    /// Who holds the lock, as far as a waiter in the middle can tell.
     pub(crate) fn holder(&self) -> Option<Cpu> {
-        let seen = self.word.load(Ordering::Relaxed);
-        match W::tail(seen) {
-            Tail::SoleHolder(holder) => Some(holder),
-            _ if seen & LOCKED == 0 => None,
-            _ => head_of(seen).map(|head| E::waiting_for(head).unwrap_or(head)),
-        }
+        slow_path::holder_of::<E, W>(self.word.load(Ordering::Relaxed))
     }
 }

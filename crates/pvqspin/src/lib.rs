@@ -31,7 +31,7 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | the locks | [`QSpinLock`], [`Mutex`], [`irq::IrqLock`] |
+//! | the locks | [`QSpinLock`], [`Mutex`], [`irq::IrqLock`], [`QRwLock`], [`RwLock`] |
 //! | the world | [`Env`], [`CpuNodes`], [`mode`] |
 //! | waiting | [`Policy`], [`Rules`], [`Fifo`], [`FifoHalt`], [`FifoHolder`], [`Bounded`], [`Native`] |
 //! | the word | [`word`], [`Idx3`], [`SpareBit`] |
@@ -50,7 +50,9 @@
 //! # Limits
 //!
 //! Rust's memory model has no racing accesses of different sizes, so a release is a
-//! read-modify-write where Linux stores a byte. A `lock_api` 0.4 mutex is 8 bytes instead of 4. There is no reader-writer lock yet.
+//! read-modify-write where Linux stores a byte. A `lock_api` 0.4 mutex is 8 bytes instead of 4, and
+//! there is no `lock_api` 0.4 reader-writer lock: its guards carry nothing, and what several readers
+//! must remember has no place in the lock.
 //!
 //! # Features
 //!
@@ -66,6 +68,7 @@ mod advice;
 mod at_head;
 pub mod env;
 pub mod events;
+mod holds;
 mod in_queue;
 pub mod irq;
 mod lock;
@@ -79,7 +82,13 @@ pub mod policy;
 mod raw_mutex;
 #[cfg(all(feature = "lock_api_04", not(loom)))]
 mod raw_mutex_04;
+#[cfg(all(feature = "lock_api", not(loom)))]
+mod raw_rw_lock;
 mod release;
+mod rw_front;
+mod rw_lock;
+mod rw_word;
+mod rwlock;
 mod slow_path;
 pub mod word;
 
@@ -92,4 +101,6 @@ pub use policy::{Bounded, Fifo, FifoHalt, FifoHolder, Names, Native, Policy, Rul
 pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
 #[cfg(all(feature = "lock_api_04", not(loom)))]
 pub use raw_mutex_04::RawMutex04;
+pub use rw_lock::{QRwLock, ReadToken, WriteToken};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use word::{Format, Idx3, SpareBit, Tail};

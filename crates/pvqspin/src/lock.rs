@@ -14,8 +14,9 @@ use core::marker::PhantomData;
 use crate::atomic::{AtomicU32, Ordering, compiler_fence};
 use crate::env::Env;
 use crate::policy::{Fifo, Policy};
+use crate::release::{self, Lends};
+use crate::slow_path;
 use crate::word::{Format, Idx3, LOCKED, head_bits, head_of};
-use crate::{release, slow_path};
 use pvqspin_abi::Cpu;
 
 /// The type parameters of a lock, owned by nobody: whatever they are, the lock is `Send + Sync`.
@@ -186,6 +187,20 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
     /// The running CPU holds the lock, and `token` is what taking it returned.
     #[inline]
     pub unsafe fn unlock(&self, token: Token) {
+        self.release(token, Lends::Yes);
+    }
+
+    /// Releases the lock, but keeps the pCPU even if the next in line is preempted.
+    ///
+    /// # Safety
+    ///
+    /// As for [`unlock`](Self::unlock).
+    pub(crate) unsafe fn unlock_without_lending(&self, token: Token) {
+        self.release(token, Lends::No);
+    }
+
+    #[inline]
+    fn release(&self, token: Token, lends: Lends) {
         if !P::RULES.paravirtual() {
             release::native(&self.word);
             return;
@@ -195,7 +210,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
             self.word
                 .compare_exchange(token.raw, 0, Ordering::Release, Ordering::Relaxed)
         {
-            release::contended::<E, P>(&self.word, token, seen);
+            release::contended::<E, P>(&self.word, token, seen, lends);
         }
     }
 }

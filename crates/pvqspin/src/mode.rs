@@ -238,6 +238,11 @@ impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
     }
 
     #[inline]
+    fn cpu_count() -> usize {
+        E::cpu_count()
+    }
+
+    #[inline]
     fn halt(hint: Option<Hint>) {
         if S::switch().is_paravirtual() {
             E::halt(hint);

@@ -12,8 +12,10 @@
 //!                next          who queued behind (the tail bits of its word), or 0
 //!                pred          who queued before, kept exact by those who leave early
 //!   -- next line --
-//!   waiting_since_us           when the oldest wait began, in microseconds, or 0
+//!   waiting_since_us           when the oldest wait began, in microseconds, or 0; it counts for
+//!                              as long as a node is in use
 //!   long_holds                 a score: were locks held for long while this CPU was next?
+//!   reading                    marks of the reader-writer locks that this CPU reads under
 //!   counters                   with the feature of that name
 //! ```
 //!
@@ -94,6 +96,7 @@ pub struct CpuNodes {
 struct OwnLine {
     waiting_since_us: AtomicU32,
     long_holds: AtomicU32,
+    reading: AtomicU32,
     counters: Counters,
 }
 
@@ -108,6 +111,7 @@ impl CpuNodes {
                 own: OwnLine {
                     waiting_since_us: AtomicU32::new(0),
                     long_holds: AtomicU32::new(0),
+                    reading: AtomicU32::new(0),
                     counters: Counters::new(),
                 },
             }
@@ -129,6 +133,7 @@ impl CpuNodes {
         self.nodes.iter().for_each(Node::reset);
         self.own.waiting_since_us.store(0, Ordering::Relaxed);
         self.own.long_holds.store(0, Ordering::Relaxed);
+        self.own.reading.store(0, Ordering::Relaxed);
         self.own.counters.reset();
     }
 
@@ -188,6 +193,29 @@ impl CpuNodes {
     pub(crate) fn set_waiting_since_us(&self, since: Option<u32>) {
         let raw = since.map_or(0, |us| us.max(1));
         self.own.waiting_since_us.store(raw, Ordering::Relaxed);
+    }
+
+    /// Adds a mark to the reader-writer locks that this CPU reads under. Returns what
+    /// [`stop_reading`](Self::stop_reading) has to take away: nothing, if the mark was there.
+    #[inline]
+    pub(crate) fn start_reading(&self, mark: u32) -> u32 {
+        // Plain loads and stores, here and below: only this CPU writes, and an interrupt between
+        // the two puts back what it found. Relaxed: marks are advice.
+        let marks = self.own.reading.load(Ordering::Relaxed);
+        self.own.reading.store(marks | mark, Ordering::Relaxed);
+        mark & !marks
+    }
+
+    /// Takes a mark away.
+    #[inline]
+    pub(crate) fn stop_reading(&self, mark: u32) {
+        let marks = self.own.reading.load(Ordering::Relaxed);
+        self.own.reading.store(marks & !mark, Ordering::Relaxed);
+    }
+
+    /// Whether this CPU reads under a lock with this mark.
+    pub(crate) fn is_reading(&self, mark: u32) -> bool {
+        self.own.reading.load(Ordering::Relaxed) & mark != 0
     }
 
     /// Whether locks were lately held for long while this CPU was next in line.

@@ -85,37 +85,42 @@ fn seize<P: Policy, W: Format>(word: &AtomicU32, seen: u32, cpu: Cpu) -> Option<
 
 /// Notes when the oldest wait of this CPU began.
 pub(crate) fn note_wait_begins<E: Env, P: Policy>(nodes: &CpuNodes, context: usize) {
-    if P::RULES.passes_over() && context == 0 {
-        nodes.set_waiting_since_us(Some(now_us::<E>()));
+    if context != 0 {
+        return;
+    }
+    let now = E::now_ns();
+    // Who looks into a hanging kernel wants to know it, too. Without a clock (the constant 0) all
+    // of this compiles to nothing.
+    if P::RULES.passes_over() || now != 0 {
+        nodes.set_waiting_since_us(Some(in_us(now)));
     }
 }
 
-/// The oldest wait of this CPU is over.
+/// The oldest wait of this CPU is over. (Others than `Bounded` can do without: the stamp counts
+/// only while a node is in use.)
 pub(crate) fn note_wait_ends<P: Policy>(nodes: &CpuNodes, context: usize) {
     if P::RULES.passes_over() && context == 0 {
         nodes.set_waiting_since_us(None);
     }
 }
 
-fn now_us<E: Env>() -> u32 {
+fn in_us(ns: u64) -> u32 {
     // Wraps after 71 minutes; ages are differences.
-    (E::now_ns() / 1_000) as u32
+    (ns / 1_000) as u32
 }
 
-/// How long `head` has been waiting, in µs.
-fn age_us<E: Env>(head: Cpu) -> u32 {
-    match E::nodes(head).waiting_since_us() {
-        // The clocks of two CPUs may differ a little: what lies in the future is just beginning.
-        Some(since) => (now_us::<E>().wrapping_sub(since) as i32).max(0) as u32,
-        // A head waits, so it noted when; that we cannot see it yet must not make it young. (An
-        // interrupt that waits between the claim of the outer node and the note is seen so, too.)
-        None => u32::MAX,
-    }
+/// How long the oldest wait of `cpu` has lasted, in µs, if it noted when it began.
+pub(crate) fn age_us<E: Env>(cpu: Cpu) -> Option<u32> {
+    let since = E::nodes(cpu).waiting_since_us()?;
+    // The clocks of two CPUs may differ a little: what lies in the future is just beginning.
+    Some((in_us(E::now_ns()).wrapping_sub(since) as i32).max(0) as u32)
 }
 
 /// Whether `head` has waited so long that nobody may pass over it any more.
 pub(crate) fn is_closed<E: Env, P: Policy>(head: Cpu) -> bool {
-    age_us::<E>(head) >= P::RULES.pass_over_us
+    // A head waits, so it noted when; that we cannot see it yet must not make it young. (An
+    // interrupt that waits between the claim of the outer node and the note is seen so, too.)
+    age_us::<E>(head).is_none_or(|age| age >= P::RULES.pass_over_us)
 }
 
 /// A newcomer finds the lock free and the queue, from its head to its tail as far as O(1) looks
@@ -191,7 +196,7 @@ fn overtake<E: Env, P: Policy, W: Format>(
     if seen & (LOCKED | PENDING) != 0 || head == waiter.cpu || !is_preempted::<E>(head) {
         return None;
     }
-    let age = age_us::<E>(head);
+    let age = age_us::<E>(head).unwrap_or(u32::MAX);
     if age >= P::RULES.pass_over_us {
         waiter.nodes.count(Event::Closed);
         return None;

@@ -40,7 +40,12 @@ pub(crate) fn native(word: &AtomicU32) {
 /// Releases a paravirtual lock that has a queue, then looks after its head.
 #[cold]
 #[inline(never)]
-pub(crate) fn contended<E: Env, P: Policy>(word: &AtomicU32, token: Token, seen: u32) {
+pub(crate) fn contended<E: Env, P: Policy>(
+    word: &AtomicU32,
+    token: Token,
+    seen: u32,
+    lends: Lends,
+) {
     let passed = token.passed();
     let (held, free) = clear(word, passed, seen);
     // From here on the lock may be gone: somebody else can take it, and free its memory.
@@ -49,14 +54,44 @@ pub(crate) fn contended<E: Env, P: Policy>(word: &AtomicU32, token: Token, seen:
     // A queue always has a named head once its holder returned from `lock`.
     let Some(head) = head_of(free) else { return };
     let asleep = passed.is_none() && held & PENDING != 0;
-    if asleep || P::RULES.kicks_always && E::pressure() {
-        E::nodes(E::cpu()).count(Event::Kick);
-        E::kick(head);
+    if kick::<E, P>(head, asleep) || lends == Lends::No {
         return;
     }
-    if matches!(P::RULES.stalls, Stalls::Yield) {
-        yield_to_head::<E, P>(head);
+    // Others may pass over a preempted head for now.
+    if !P::RULES.passes_over() || pass_over::is_closed::<E, P>(head) {
+        lend_to::<E, P>(head);
     }
+}
+
+/// Whether a releaser may lend its pCPU to the next in line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lends {
+    /// It has nothing better to do.
+    Yes,
+    /// It goes on with something that others may have to wait for.
+    No,
+}
+
+/// Looks after `first`, who may take the lock that was just released, and nobody else may.
+#[cold]
+pub(crate) fn attend_to<E: Env, P: Policy>(first: Cpu, asleep: bool) {
+    E::checkpoint(Point::Released);
+    // Until it has run, its edge names us, who may be queued behind it soon: those between would
+    // follow it in a circle.
+    E::redirect_wait_of(first, None);
+    if !kick::<E, P>(first, asleep) {
+        lend_to::<E, P>(first);
+    }
+}
+
+/// Kicks the next in line if it sleeps, or if the policy always does.
+fn kick<E: Env, P: Policy>(first: Cpu, asleep: bool) -> bool {
+    let kicks = asleep || P::RULES.kicks_always && E::pressure();
+    if kicks {
+        E::nodes(E::cpu()).count(Event::Kick);
+        E::kick(first);
+    }
+    kicks
 }
 
 /// Makes the lock free; returns the word before and after.
@@ -83,15 +118,14 @@ fn put_head_back(word: &AtomicU32, head: Cpu, mut seen: u32) -> (u32, u32) {
     }
 }
 
-/// The lock is free and its head is not running: nobody can use it before the head runs. Lends
-/// the head this pCPU, unless others may pass over it for now.
-fn yield_to_head<E: Env, P: Policy>(head: Cpu) {
-    let sample = E::run_sample(head);
-    if !sample.is_preempted() {
+/// A lock is free, and whoever has to run next is not running: nobody can use it before that one
+/// runs. Lends it this pCPU.
+pub(crate) fn lend_to<E: Env, P: Policy>(next: Cpu) {
+    if !matches!(P::RULES.stalls, Stalls::Yield) {
         return;
     }
-    if P::RULES.passes_over() && !pass_over::is_closed::<E, P>(head) {
-        return;
+    let sample = E::run_sample(next);
+    if sample.is_preempted() {
+        let _ = advice::yield_to_head::<E>(next, sample);
     }
-    let _ = advice::yield_to_head::<E>(head, sample);
 }

@@ -29,13 +29,14 @@ use core::marker::PhantomData;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
+use crate::holds;
 use crate::lock::{Kind, Token};
 use crate::nodes::{CpuNodes, Node};
 use crate::pass_over;
 use crate::pending;
 use crate::policy::{Policy, Stalls};
-use crate::word::{Format, HEAD, LOCKED, TAIL, Tail, head_bits};
-use pvqspin_abi::Cpu;
+use crate::word::{Format, HEAD, LOCKED, TAIL, Tail, head_bits, head_of};
+use pvqspin_abi::{Cpu, RunState};
 
 /// Takes a lock that could not be had at once.
 #[cold]
@@ -102,17 +103,11 @@ pub(crate) enum Queued {
 impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     pub(crate) const PARAVIRTUAL: bool = P::RULES.paravirtual();
     pub(crate) const YIELDS: bool = matches!(P::RULES.stalls, Stalls::Yield);
-    pub(crate) const MAY_FIND_HOLDS_LONG: bool = P::RULES.long_hold_ns != u32::MAX;
+    pub(crate) const MAY_FIND_HOLDS_LONG: bool = holds::may_be_long::<P>();
 
     /// How long to spin before something else is considered.
     pub(crate) fn patience(&self) -> Budget {
-        let expects_to_sleep =
-            || Self::MAY_FIND_HOLDS_LONG && self.nodes.holds_are_long() && self.may_halt();
-        if !Self::YIELDS || expects_to_sleep() {
-            Budget::ns(P::RULES.spin_ns)
-        } else {
-            Budget::ns(P::RULES.long_hold_ns)
-        }
+        holds::patience::<P>(self.nodes, || self.may_halt())
     }
 
     /// The word of a lock that this CPU holds and nobody else wants.
@@ -227,6 +222,31 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
 /// Whether `cpu` was preempted a moment ago.
 pub(crate) fn is_preempted<E: Env>(cpu: Cpu) -> bool {
     E::run_sample(cpu).is_preempted()
+}
+
+/// Whether `holder` cannot go on by itself: it is preempted, or asleep while the one that it waits
+/// for is preempted. (Who holds a lock may wait for another one.)
+pub(crate) fn is_stuck<E: Env>(holder: Cpu) -> bool {
+    match E::run_sample(holder).state() {
+        RunState::Preempted => true,
+        RunState::Halted => E::waiting_for(holder).is_some_and(is_preempted::<E>),
+        RunState::Running | RunState::Idle => false,
+    }
+}
+
+/// Who holds a lock, as far as its word tells: it names a sole holder or the head, and the head's
+/// wait-for edge names the holder.
+pub(crate) fn holder_of<E: Env, W: Format>(word: u32) -> Option<Cpu> {
+    match W::tail(word) {
+        Tail::SoleHolder(holder) => Some(holder),
+        _ if word & LOCKED == 0 => None,
+        _ => head_of(word).map(|head| E::waiting_for(head).unwrap_or(head)),
+    }
+}
+
+/// Who has to run for a queue to move: the holder, or whoever takes it next.
+pub(crate) fn mover_of<E: Env, W: Format>(word: u32) -> Option<Cpu> {
+    holder_of::<E, W>(word).or_else(|| head_of(word))
 }
 
 /// The CPU of a waiter, as the tail field names it.

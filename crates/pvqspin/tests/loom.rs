@@ -18,7 +18,7 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use pvqspin::{
     Bounded, Budget, Cpu, CpuNodes, Env, Fifo, FifoHalt, FifoHolder, Format, Generation, Hint,
-    Idx3, Native, Policy, QSpinLock, RunSample, RunState, SpareBit, Status,
+    Idx3, Native, Policy, QRwLock, QSpinLock, RunSample, RunState, SpareBit, Status,
 };
 
 const CPUS: usize = 3;
@@ -76,6 +76,10 @@ impl<const PREEMPTED: bool> Env for Model<PREEMPTED> {
 
     fn pressure() -> bool {
         true
+    }
+
+    fn cpu_count() -> usize {
+        CPUS
     }
 
     fn halt(_hint: Option<Hint>) {
@@ -144,6 +148,102 @@ fn explore<E: Env, P: Policy, W: Format>(cpus: usize, times: usize, preemptions:
             assert_eq!(nodes.in_use(), 0, "a node was not given back");
         }
     });
+}
+
+struct SharedRw<E, P, W> {
+    lock: QRwLock<E, P, W>,
+    count: UnsafeCell<usize>,
+}
+
+impl<E: Env, P: Policy, W: Format> SharedRw<E, P, W> {
+    fn write(&self) {
+        let token = self.lock.write();
+        // SAFETY: the lock is held; loom checks that it orders the accesses.
+        self.count.with_mut(|count| unsafe { *count += 1 });
+        // SAFETY: the token is from above.
+        unsafe { self.lock.unlock_write(token) };
+    }
+
+    fn read(&self) {
+        let token = self.lock.read();
+        // SAFETY: nobody writes; loom checks it.
+        self.count.with(|count| assert!(unsafe { *count } <= CPUS));
+        // SAFETY: the token is from above.
+        unsafe { self.lock.unlock_read(token) };
+    }
+}
+
+/// What each CPU does, a letter for each turn: `w` writes, `r` reads.
+fn explore_rw<E: Env, P: Policy, W: Format>(turns: &[&'static str], preemptions: usize) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions + extra_preemptions());
+    model.max_branches = 100_000;
+    let turns = turns.to_vec();
+    model.check(move || {
+        let shared = Arc::new(SharedRw::<E, P, W> {
+            lock: QRwLock::new(),
+            count: UnsafeCell::new(0),
+        });
+        let act = |shared: &SharedRw<E, P, W>, cpu: usize, turns: &str| {
+            CPU.with(|cell| cell.set(cpu));
+            for turn in turns.chars() {
+                if turn == 'w' {
+                    shared.write();
+                } else {
+                    shared.read();
+                }
+            }
+        };
+        let others: Vec<_> = (1..turns.len())
+            .map(|cpu| {
+                let (shared, mine) = (Arc::clone(&shared), turns[cpu]);
+                thread::spawn(move || act(&shared, cpu, mine))
+            })
+            .collect();
+        act(&shared, 0, turns[0]);
+        for other in others {
+            other.join().expect("no panics");
+        }
+        assert!(!shared.lock.is_locked(), "{:?}", shared.lock);
+        let written = turns.concat().matches('w').count();
+        // SAFETY: everybody else has ended.
+        shared
+            .count
+            .with(|count| assert_eq!(unsafe { *count }, written));
+        for nodes in NODES.iter() {
+            assert_eq!(nodes.in_use(), 0, "a node was not given back");
+        }
+    });
+}
+
+macro_rules! explore_all_rw {
+    ($($name:ident: $env:ty, $policy:ty, $two:literal, $three:literal;)*) => { $(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn reader_and_writer() {
+                explore_rw::<$env, $policy, Idx3>(&["wr", "rw"], $two);
+            }
+
+            #[test]
+            fn two_writers_and_a_reader() {
+                explore_rw::<$env, $policy, Idx3>(&["w", "w", "r"], $three);
+            }
+
+            #[test]
+            fn two_readers_and_a_writer() {
+                explore_rw::<$env, $policy, Idx3>(&["r", "w", "r"], $three);
+            }
+        }
+    )* };
+}
+
+explore_all_rw! {
+    rw_native: Model<false>, Native, 2, 1;
+    rw_fifo: Model<true>, Fifo, 2, 1;
+    rw_fifo_halt: Model<false>, FifoHalt, 2, 1;
+    rw_bounded: Model<true>, Bounded<1_000>, 1, 1;
 }
 
 macro_rules! explore_all {

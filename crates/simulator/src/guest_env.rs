@@ -84,6 +84,12 @@ impl Env for SimEnv {
         stage.me().memory.page(cpu).set_waiting_for(to);
     }
 
+    fn cpu_count() -> usize {
+        let stage = stage();
+        let vm = stage.me().vm;
+        stage.guests.iter().filter(|guest| guest.vm == vm).count()
+    }
+
     fn halt(hint: Option<Hint>) {
         call(Hypercall::Halt(hint));
     }

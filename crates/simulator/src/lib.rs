@@ -19,6 +19,7 @@
 //! | `config` | what a simulation is asked to do |
 //! | `costs` | what things cost in virtual time |
 //! | `faults` | preemptions at chosen points, and disturbances anywhere |
+//! | `guest_code` | guests that are no workload of the catalogue |
 //! | `guest_env` | the environment of guest code |
 //! | `stage` | what guests and the event loop share |
 //! | `vcpu`, `pcpu`, `machine` | the simulated machine and its event loop |
@@ -43,6 +44,7 @@ mod config;
 mod costs;
 mod error;
 mod faults;
+mod guest_code;
 mod guest_env;
 mod machine;
 mod pcpu;
@@ -56,6 +58,7 @@ pub use config::{MAX_TIME_NS, Neighbour, SimConfig};
 pub use costs::Costs;
 pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
 pub use faults::{Fault, Faults, Jitter, Passing};
+pub use guest_code::{GuestCode, run_code};
 pub use run::{SimResult, run};
 pub use stage::LongestWait;
 pub use torture::torture;

@@ -86,15 +86,15 @@ fn records<R>(vcpus: usize, new: fn() -> R) -> Vec<R> {
 }
 
 /// What the machine knows about a run.
-struct Measured {
+pub(crate) struct Measured {
     counts: Counts,
     trace: Vec<TraceEvent>,
-    faults_fired: u64,
+    pub(crate) faults_fired: u64,
     longest_wait: LongestWait,
     events: u64,
 }
 
-fn simulate(
+pub(crate) fn simulate(
     config: &SimConfig,
     control: &Control,
     bodies: [&Body<'_>; 2],
