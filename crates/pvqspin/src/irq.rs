@@ -93,6 +93,10 @@ impl<E, I, P, W> IrqLock<E, I, P, W> {
 }
 
 impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
+    pub(crate) fn raw(&self) -> &QSpinLock<E, P, W> {
+        &self.lock
+    }
+
     /// Masks interrupts, then takes the lock.
     #[inline]
     pub fn lock(&self) -> IrqToken<I> {

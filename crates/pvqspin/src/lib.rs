@@ -35,7 +35,7 @@
 //! | the world | [`Env`], [`CpuNodes`], [`mode`] |
 //! | waiting | [`Policy`], [`Rules`], [`Fifo`], [`FifoHalt`], [`FifoHolder`], [`Bounded`], [`Native`] |
 //! | the word | [`word`], [`Idx3`], [`SpareBit`] |
-//! | looking inside | [`Event`], [`events`] |
+//! | looking inside | [`Event`], [`events`], [`dump`] |
 //!
 //! # Contexts
 //!
@@ -66,6 +66,7 @@ mod atomic;
 
 mod advice;
 mod at_head;
+pub mod dump;
 pub mod env;
 pub mod events;
 mod holds;

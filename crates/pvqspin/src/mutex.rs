@@ -83,6 +83,12 @@ impl<T: ?Sized, E: Env, P: Policy, W: Format> Mutex<T, E, P, W> {
         self.lock.is_locked()
     }
 
+    /// The lock itself, for a [`dump`](crate::dump).
+    #[must_use]
+    pub fn raw(&self) -> &QSpinLock<E, P, W> {
+        &self.lock
+    }
+
     /// The data, without locking: the borrow shows that nobody else has it.
     pub fn get_mut(&mut self) -> &mut T {
         self.data.get_mut()

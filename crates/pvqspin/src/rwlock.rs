@@ -102,7 +102,7 @@ impl<T: ?Sized, E: Env, P: Policy, W: Format> RwLock<T, E, P, W> {
         self.data.get_mut()
     }
 
-    /// The lock itself, for a dump.
+    /// The lock itself, for a [`dump`](crate::dump).
     #[must_use]
     pub fn raw(&self) -> &QRwLock<E, P, W> {
         &self.lock

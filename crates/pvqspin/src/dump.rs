@@ -1,0 +1,445 @@
+//! Who holds a lock, who waits for whom, and since when: for a kernel that hangs.
+//!
+//! ```text
+//!   word ──► holder ──► its wait-for edge ──► ...      the chain: ends at whoever blocks everybody
+//!     └────► tail ──► pred ──► pred ──► head           the queue, walked backwards
+//! ```
+//!
+//! A report is taken from the outside: from an NMI handler, a panic handler or a debugger's hook on
+//! any CPU, also on one that holds or awaits the lock. It takes no lock, allocates nothing, changes
+//! nothing, reads a bounded number of words and believes none of them: whatever it finds, it ends
+//! and does not panic. What it saw may have changed while it looked, and it says so.
+//!
+//! A damaged word may name a CPU that does not exist. With [`Env::cpu_count`] such numbers are
+//! recognised; without it, [`Env::nodes`] has to bear them.
+//!
+//! `docs/debugging.md` tells how to print it when a kernel hangs.
+
+use core::fmt;
+
+use crate::atomic::Ordering;
+use crate::env::Env;
+use crate::irq::{Interrupts, IrqLock};
+use crate::lock::QSpinLock;
+use crate::nodes::state;
+use crate::pass_over;
+use crate::policy::Policy;
+use crate::rw_lock::QRwLock;
+use crate::rw_word::{ASLEEP, WRITER, first_of, readers_of, writer_of};
+use crate::slow_path::{cpu_of, holder_of, node_of};
+use crate::word::{Format, LOCKED, PENDING, Tail, head_of};
+use pvqspin_abi::{Cpu, RunState};
+
+/// How many waiters a report holds: those next to the head.
+pub const SHOWN: usize = 12;
+/// How far the queue is walked.
+const LONGEST_WALK: usize = 256;
+/// How many edges of the chain are followed.
+const LONGEST_CHAIN: usize = 8;
+
+/// A CPU, and what its host said of it. `None`: there is no CPU of that number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CpuReport {
+    /// Which one.
+    pub cpu: Cpu,
+    /// What it was doing.
+    pub run: Option<RunState>,
+}
+
+impl CpuReport {
+    fn of<E: Env>(cpu: Cpu) -> Self {
+        Self {
+            cpu,
+            run: exists::<E>(cpu).then(|| E::run_sample(cpu).state()),
+        }
+    }
+}
+
+fn exists<E: Env>(cpu: Cpu) -> bool {
+    let count = E::cpu_count();
+    count == 0 || cpu.index() < count
+}
+
+impl fmt::Display for CpuReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let run = match self.run {
+            Some(RunState::Running) => "running",
+            Some(RunState::Preempted) => "preempted",
+            Some(RunState::Halted) => "halted",
+            Some(RunState::Idle) => "idle",
+            None => "no such CPU",
+        };
+        write!(f, "cpu{} ({run})", self.cpu.index())
+    }
+}
+
+/// Who has a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// Nobody, and nobody waits.
+    Nobody,
+    /// It is free, and only this CPU may take it.
+    HandedTo(CpuReport),
+    /// This CPU holds it.
+    Named(CpuReport),
+    /// Somebody holds it: a native lock, or a word that changed meanwhile, does not say who.
+    Unnamed,
+}
+
+/// What a waiter was about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// First in line: it waits for the word.
+    First,
+    /// In the queue.
+    Queued,
+    /// In the queue, and it has halted.
+    Asleep,
+    /// Its place is taken, but it has not said yet behind whom. (In a native lock it may as well be
+    /// the first in line.)
+    Unlinked,
+}
+
+/// A waiter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WaiterReport {
+    /// Which CPU.
+    pub cpu: CpuReport,
+    /// In which of its contexts: 0, or more where it interrupted another wait.
+    pub context: usize,
+    /// Where it stood.
+    pub place: Place,
+    /// For how long it waited, in µs. Known of a CPU's outermost wait, where there is a clock.
+    pub age_us: Option<u32>,
+}
+
+/// Whom the holder waits for itself, and so on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chain {
+    links: [Option<CpuReport>; LONGEST_CHAIN],
+    circular: bool,
+}
+
+impl Chain {
+    fn from<E: Env>(start: Cpu) -> Self {
+        let mut chain = Self {
+            links: [None; LONGEST_CHAIN],
+            circular: false,
+        };
+        let mut at = start;
+        for index in 0..LONGEST_CHAIN {
+            let next = exists::<E>(at).then(|| E::waiting_for(at)).flatten();
+            let Some(next) = next else { break };
+            let met = |link: &Option<CpuReport>| link.is_some_and(|link| link.cpu == next);
+            chain.circular = next == start || chain.links.iter().any(met);
+            chain.links[index] = Some(CpuReport::of::<E>(next));
+            if chain.circular {
+                break;
+            }
+            at = next;
+        }
+        chain
+    }
+
+    /// The CPUs of the chain, after the one that it starts from.
+    pub fn links(&self) -> impl Iterator<Item = &CpuReport> {
+        self.links.iter().flatten()
+    }
+
+    /// Whether it comes back to a CPU that it met before: a deadlock, or old edges.
+    #[must_use]
+    pub const fn is_circular(&self) -> bool {
+        self.circular
+    }
+}
+
+/// A look at a [`QSpinLock`]. Its `Display` is several lines for a kernel's log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// The word.
+    pub word: u32,
+    /// Who has the lock.
+    pub holder: Holder,
+    /// Whom the holder waits for.
+    pub chain: Option<Chain>,
+    /// A native lock's waiter without a node.
+    pub pending: bool,
+    /// Waiters that there was no room for, behind those that are shown.
+    pub not_shown: usize,
+    /// The walk came to an end before it came to the head: the queue is longer than 256, changed
+    /// meanwhile, or is damaged.
+    pub incomplete: bool,
+    waiters: [Option<WaiterReport>; SHOWN],
+    shown: usize,
+}
+
+impl Report {
+    fn of<E: Env, P: Policy, W: Format>(word: u32) -> Self {
+        let named = |cpu| Holder::Named(CpuReport::of::<E>(cpu));
+        let holder = match (word & LOCKED != 0, head_of(word)) {
+            (false, None) if word == 0 => Holder::Nobody,
+            (false, Some(head)) => Holder::HandedTo(CpuReport::of::<E>(head)),
+            // The holder is asked of a CPU that must exist first.
+            (true, Some(head)) if !exists::<E>(head) => Holder::Unnamed,
+            _ => match holder_of::<E, W>(word) {
+                // Without an edge the head is all that is known.
+                Some(cpu) if head_of(word) != Some(cpu) || word & PENDING != 0 => named(cpu),
+                _ => Holder::Unnamed,
+            },
+        };
+        let mut report = Self {
+            word,
+            holder,
+            chain: None,
+            pending: !P::RULES.paravirtual() && word & PENDING != 0,
+            not_shown: 0,
+            incomplete: false,
+            waiters: [None; SHOWN],
+            shown: 0,
+        };
+        if let Holder::Named(holder) | Holder::HandedTo(holder) = holder {
+            report.chain = Some(Chain::from::<E>(holder.cpu));
+        }
+        report.walk::<E, W>();
+        report
+    }
+
+    /// From the tail to the head. Later finds are nearer to the head and push out earlier ones.
+    fn walk<E: Env, W: Format>(&mut self) {
+        let tail = self.word;
+        let Tail::Waiter(..) = W::tail(tail) else {
+            return;
+        };
+        let mut at = tail;
+        for steps in 0..LONGEST_WALK {
+            let Tail::Waiter(cpu, context) = W::tail(at) else {
+                break;
+            };
+            let existing = Some(at).filter(|_| exists::<E>(cpu));
+            let node = existing.and_then(node_of::<E, W>);
+            let pred = node.map_or(0, |node| node.pred.load(Ordering::Relaxed));
+            let node_state = node.map_or(state::WAITING, |node| node.state.load(Ordering::Relaxed));
+            let place = if head_of(self.word) == Some(cpu) || node_state == state::HEAD {
+                Place::First
+            } else if cpu_of::<W>(pred).is_none() {
+                Place::Unlinked
+            } else if node_state == state::HALTED {
+                Place::Asleep
+            } else {
+                Place::Queued
+            };
+            if self.shown == SHOWN {
+                self.waiters.copy_within(1.., 0);
+                self.not_shown += 1;
+            } else {
+                self.shown += 1;
+            }
+            let timed = existing.is_some() && context == 0;
+            self.waiters[self.shown - 1] = Some(WaiterReport {
+                cpu: CpuReport::of::<E>(cpu),
+                context,
+                place,
+                age_us: timed.then(|| pass_over::age_us::<E>(cpu)).flatten(),
+            });
+            match place {
+                Place::First => return,
+                Place::Unlinked => break,
+                _ if W::tail(pred) == W::tail(tail) || steps + 1 == LONGEST_WALK => break,
+                _ => at = pred,
+            }
+        }
+        self.incomplete = true;
+    }
+
+    /// The waiters next to the head, from the head backwards.
+    pub fn waiters(&self) -> impl Iterator<Item = &WaiterReport> {
+        self.waiters.iter().flatten().rev()
+    }
+}
+
+impl fmt::Display for WaiterReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self.place {
+            Place::First => "first in line",
+            Place::Queued => "queued",
+            Place::Asleep => "queued, asleep",
+            Place::Unlinked => "not linked yet",
+        };
+        write!(f, "{} {place}", self.cpu)?;
+        if self.context > 0 {
+            write!(f, ", in context {}", self.context)?;
+        }
+        match self.age_us {
+            Some(us) => write!(f, ", for {} us", us),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, link) in self.links().enumerate() {
+            let then = if at == 0 { "" } else { ", who waits for " };
+            write!(f, "{then}{link}")?;
+        }
+        if self.circular {
+            f.write_str(": a circle")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "word {:#010x}: ", self.word)?;
+        match self.holder {
+            Holder::Nobody => f.write_str("free"),
+            Holder::HandedTo(cpu) => write!(f, "free, and {cpu} may take it"),
+            Holder::Named(cpu) => write!(f, "held by {cpu}"),
+            Holder::Unnamed => f.write_str("held"),
+        }?;
+        if let Some(chain) = self.chain.filter(|chain| chain.links().next().is_some()) {
+            write!(f, ", who waits for {chain}")?;
+        }
+        if self.pending {
+            f.write_str("\n  one pending")?;
+        }
+        for waiter in self.waiters() {
+            write!(f, "\n  {waiter}")?;
+        }
+        if self.not_shown > 0 {
+            write!(f, "\n  and {} behind", self.not_shown)?;
+        }
+        if self.incomplete {
+            f.write_str("\n  and perhaps others: the queue's head was not found")?;
+        }
+        f.write_str("\n  (seen while others went on: may be stale)")
+    }
+}
+
+/// How many readers a report names.
+pub const READERS_SHOWN: usize = 8;
+
+/// A look at a [`QRwLock`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RwReport {
+    /// The word.
+    pub word: u32,
+    /// Who writes, if it has a name.
+    pub writer: Option<CpuReport>,
+    /// Whom the writer waits for itself.
+    pub chain: Option<Chain>,
+    /// How many read.
+    pub readers: u32,
+    /// Who is first in line for the word.
+    pub first: Option<CpuReport>,
+    /// For how long that CPU has been waiting, in µs.
+    pub first_age_us: Option<u32>,
+    /// Whether it has halted.
+    pub asleep: bool,
+    /// The queue. Its holder is who is first in line, or writes.
+    pub queue: Report,
+    known_readers: [Option<CpuReport>; READERS_SHOWN],
+}
+
+impl RwReport {
+    /// CPUs that have marked themselves as readers, of this lock or of one that shares its mark.
+    pub fn known_readers(&self) -> impl Iterator<Item = &CpuReport> {
+        self.known_readers.iter().flatten()
+    }
+}
+
+impl fmt::Display for RwReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "word {:#010x}: ", self.word)?;
+        match (self.writer, self.readers) {
+            (Some(writer), _) => write!(f, "written by {writer}")?,
+            (None, _) if self.word & WRITER != 0 => f.write_str("written")?,
+            (None, 0) => f.write_str("free")?,
+            (None, readers) => write!(f, "{readers} read")?,
+        }
+        for (at, reader) in self.known_readers().enumerate() {
+            write!(f, "{}{reader}", if at == 0 { ", perhaps " } else { ", " })?;
+        }
+        if let Some(chain) = self.chain.filter(|chain| chain.links().next().is_some()) {
+            write!(f, ", who waits for {chain}")?;
+        }
+        if let Some(first) = self.first {
+            let asleep = if self.asleep { ", wants a kick" } else { "" };
+            write!(f, "\n  {first} first in line{asleep}")?;
+            if let Some(us) = self.first_age_us {
+                write!(f, ", for {us} us")?;
+            }
+        }
+        write!(f, "\n  queue: {}", self.queue)
+    }
+}
+
+impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
+    /// Looks at the lock from outside: see [`dump`](crate::dump).
+    ///
+    /// ```
+    /// # use pvqspin::{Budget, Cpu, CpuNodes, Env};
+    /// # struct Kernel;
+    /// # static NODES: CpuNodes = CpuNodes::new();
+    /// # impl Env for Kernel {
+    /// #     fn cpu() -> Cpu { Cpu::new(0).unwrap() }
+    /// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
+    /// #     fn spin_until(mut c: impl FnMut() -> bool, _: Budget) -> bool { while !c() {} true }
+    /// # }
+    /// use pvqspin::QSpinLock;
+    ///
+    /// static LOCK: QSpinLock<Kernel> = QSpinLock::new();
+    /// let token = LOCK.lock();
+    /// assert_eq!(
+    ///     LOCK.report().to_string(),
+    ///     "word 0x00070001: held by cpu0 (running)\n  (seen while others went on: may be stale)"
+    /// );
+    /// # unsafe { LOCK.unlock(token) };
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report::of::<E, P, W>(self.raw_word())
+    }
+}
+
+impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
+    /// Looks at the lock from outside: see [`dump`](crate::dump).
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.raw().report()
+    }
+}
+
+impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
+    /// Looks at the lock from outside: see [`dump`](crate::dump).
+    #[must_use]
+    pub fn report(&self) -> RwReport {
+        let word = self.raw_word();
+        let writer = writer_of(word);
+        let first = first_of(word);
+        let mut report = RwReport {
+            word,
+            writer: writer.map(CpuReport::of::<E>),
+            chain: writer.map(Chain::from::<E>),
+            readers: readers_of(word),
+            first: first.map(CpuReport::of::<E>),
+            first_age_us: first
+                .filter(|&cpu| exists::<E>(cpu))
+                .and_then(pass_over::age_us::<E>),
+            asleep: word & ASLEEP != 0,
+            queue: self.queue.report(),
+            known_readers: [None; READERS_SHOWN],
+        };
+        if report.readers > 0 {
+            let mark = self.reading_mark();
+            let marked = (0..E::cpu_count())
+                .filter_map(Cpu::new)
+                .filter(|&cpu| E::nodes(cpu).is_reading(mark));
+            for (slot, cpu) in report.known_readers.iter_mut().zip(marked) {
+                *slot = Some(CpuReport::of::<E>(cpu));
+            }
+        }
+        report
+    }
+}
