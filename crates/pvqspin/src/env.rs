@@ -207,6 +207,24 @@ pub trait Env: Sized + 'static {
         0
     }
 
+    /// Whether the running CPU could be interrupted, for the order checker. It cannot find what it
+    /// is not told: the default is that nobody knows.
+    #[cfg(feature = "lockdep")]
+    #[inline]
+    fn interrupt_state() -> crate::lockdep::InterruptState {
+        crate::lockdep::InterruptState::Unknown
+    }
+
+    /// The order checker found something: print it, or panic. It comes once for each finding, on
+    /// the CPU that takes (or releases) the lock, in the middle of that. Nothing happens by default.
+    ///
+    /// It may take locks, but for those that the CPU holds already.
+    #[cfg(feature = "lockdep")]
+    #[inline]
+    fn order_violation(violation: &crate::lockdep::Violation) {
+        let _ = violation;
+    }
+
     /// Tells the environment where in the slow path this CPU stands.
     ///
     /// Kernels leave it empty, and it costs nothing. Simulators and tests preempt here.

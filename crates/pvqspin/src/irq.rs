@@ -13,6 +13,7 @@ use core::fmt;
 
 use crate::env::Env;
 use crate::lock::{QSpinLock, Token};
+use crate::lockdep::Class;
 use crate::policy::{Fifo, Policy};
 use crate::word::{Format, Idx3};
 
@@ -83,9 +84,16 @@ impl<E, I, P, W> IrqLock<E, I, P, W> {
     const_unless_loom! {
         /// A free lock.
         #[must_use]
+        #[cfg_attr(feature = "lockdep", track_caller)]
         pub fn new() -> Self {
+            Self::of_class(Class::here())
+        }
+    }
+
+    const_unless_loom! {
+        pub(crate) fn of_class(class: Class) -> Self {
             Self {
-                lock: QSpinLock::new(),
+                lock: QSpinLock::of_class(class),
                 interrupts: core::marker::PhantomData,
             }
         }
@@ -144,7 +152,7 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
 
 impl<E, I, P, W> Default for IrqLock<E, I, P, W> {
     fn default() -> Self {
-        Self::new()
+        Self::of_class(Class::Address)
     }
 }
 

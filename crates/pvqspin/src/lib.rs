@@ -56,7 +56,8 @@
 //!
 //! # Features
 //!
-//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`.
+//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`, `lockdep` (order checking:
+//! it makes locks larger and slower, and is for debug builds of a kernel).
 
 #![no_std]
 #![doc(test(attr(deny(warnings))))]
@@ -73,6 +74,15 @@ mod holds;
 mod in_queue;
 pub mod irq;
 mod lock;
+#[cfg(feature = "lockdep")]
+pub mod lockdep;
+#[cfg(not(feature = "lockdep"))]
+#[path = "lockdep_off.rs"]
+mod lockdep;
+#[cfg(feature = "lockdep")]
+mod lockdep_graph;
+#[cfg(feature = "lockdep")]
+mod lockdep_held;
 pub mod mode;
 mod mutex;
 mod nodes;

@@ -13,6 +13,7 @@ use core::marker::PhantomData;
 
 use crate::atomic::{AtomicU32, Ordering, compiler_fence};
 use crate::env::Env;
+use crate::lockdep::{Class, How};
 use crate::policy::{Fifo, Policy};
 use crate::release::{self, Lends};
 use crate::slow_path;
@@ -102,6 +103,7 @@ impl Token {
 /// use pvqspin::{Fifo, Idx3, QSpinLock};
 ///
 /// static LOCK: QSpinLock<Kernel, Fifo, Idx3> = QSpinLock::new();
+/// # #[cfg(not(feature = "lockdep"))]
 /// assert_eq!(size_of_val(&LOCK), 4);
 ///
 /// let token = LOCK.lock();
@@ -110,9 +112,13 @@ impl Token {
 /// // SAFETY: the token is from the line above, and this CPU holds the lock.
 /// unsafe { LOCK.unlock(token) };
 /// ```
-#[repr(transparent)]
+///
+/// With the feature `lockdep` a lock is larger than four bytes: it carries its class.
+#[cfg_attr(not(feature = "lockdep"), repr(transparent))]
+#[cfg_attr(feature = "lockdep", repr(C))]
 pub struct QSpinLock<E, P = Fifo, W = Idx3> {
     word: AtomicU32,
+    class: Class,
     kind: Kind<E, P, W>,
 }
 
@@ -120,12 +126,26 @@ impl<E, P, W> QSpinLock<E, P, W> {
     const_unless_loom! {
         /// A free lock.
         #[must_use]
+        #[cfg_attr(feature = "lockdep", track_caller)]
         pub fn new() -> Self {
+            Self::of_class(Class::here())
+        }
+    }
+
+    const_unless_loom! {
+        /// A free lock of this class.
+        pub(crate) fn of_class(class: Class) -> Self {
             Self {
                 word: AtomicU32::new(0),
+                class,
                 kind: PhantomData,
             }
         }
+    }
+
+    #[inline]
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
     }
 
     /// The raw word, for debuggers and traces. [`crate::word`] tells how to read it.
@@ -156,7 +176,8 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
     /// Takes the lock, waiting for as long as it takes.
     #[inline]
     pub fn lock(&self) -> Token {
-        match self.try_lock() {
+        self.class.taking::<E>(self.address(), How::Exclusive);
+        let token = match self.take_free() {
             Some(token) => {
                 // No instruction, and no ordering that is not there already. It keeps the end of
                 // the fast path a place of its own; without it, LLVM shares a zero between this
@@ -166,12 +187,21 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
                 token
             }
             None => slow_path::lock::<E, P, W>(&self.word),
-        }
+        };
+        self.class.taken::<E>(self.address());
+        token
     }
 
     /// Takes the lock if nobody holds or awaits it.
     #[inline]
     pub fn try_lock(&self) -> Option<Token> {
+        let token = self.take_free()?;
+        self.class.taken::<E>(self.address());
+        Some(token)
+    }
+
+    #[inline]
+    fn take_free(&self) -> Option<Token> {
         let alone = Self::alone();
         // Acquire pairs with the release in `unlock` of whoever held the lock before.
         self.word
@@ -201,6 +231,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
 
     #[inline]
     fn release(&self, token: Token, lends: Lends) {
+        self.class.released::<E>(self.address());
         if !P::RULES.paravirtual() {
             release::native(&self.word);
             return;
@@ -217,7 +248,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
 
 impl<E, P, W> Default for QSpinLock<E, P, W> {
     fn default() -> Self {
-        Self::new()
+        Self::of_class(Class::Address)
     }
 }
 

@@ -237,6 +237,16 @@ impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
         }
     }
 
+    #[cfg(feature = "lockdep")]
+    fn interrupt_state() -> crate::lockdep::InterruptState {
+        E::interrupt_state()
+    }
+
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &crate::lockdep::Violation) {
+        E::order_violation(violation);
+    }
+
     #[inline]
     fn cpu_count() -> usize {
         E::cpu_count()

@@ -30,6 +30,8 @@
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::events::{Counters, Event};
+#[cfg(feature = "lockdep")]
+use crate::lockdep_held::HeldLocks;
 
 /// The states of a node.
 pub(crate) mod state {
@@ -98,6 +100,8 @@ struct OwnLine {
     long_holds: AtomicU32,
     reading: AtomicU32,
     counters: Counters,
+    #[cfg(feature = "lockdep")]
+    held: HeldLocks,
 }
 
 impl CpuNodes {
@@ -113,6 +117,8 @@ impl CpuNodes {
                     long_holds: AtomicU32::new(0),
                     reading: AtomicU32::new(0),
                     counters: Counters::new(),
+                    #[cfg(feature = "lockdep")]
+                    held: HeldLocks::new(),
                 },
             }
         }
@@ -135,6 +141,14 @@ impl CpuNodes {
         self.own.long_holds.store(0, Ordering::Relaxed);
         self.own.reading.store(0, Ordering::Relaxed);
         self.own.counters.reset();
+        #[cfg(feature = "lockdep")]
+        self.own.held.reset();
+    }
+
+    /// What this CPU holds.
+    #[cfg(feature = "lockdep")]
+    pub(crate) fn held(&self) -> &HeldLocks {
+        &self.own.held
     }
 
     /// How often an event happened on this CPU. Always 0 without the feature `counters`.

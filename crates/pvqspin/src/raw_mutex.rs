@@ -3,6 +3,7 @@
 use crate::env::Env;
 use crate::irq::{Interrupts, IrqLock, IrqToken};
 use crate::lock::{QSpinLock, Token};
+use crate::lockdep::Class;
 use crate::policy::Policy;
 use crate::word::Format;
 
@@ -28,7 +29,7 @@ use crate::word::Format;
 // SAFETY: `QSpinLock` excludes: a successful `lock` or `try_lock` has exchanged the word from free
 // to held, and nobody else does so before the matching `unlock`.
 unsafe impl<E: Env, P: Policy, W: Format> lock_api::RawMutex for QSpinLock<E, P, W> {
-    const INIT: Self = Self::new();
+    const INIT: Self = Self::of_class(Class::Address);
 
     type Guard = Token;
 
@@ -59,7 +60,7 @@ unsafe impl<E: Env, P: Policy, W: Format> lock_api::RawMutex for QSpinLock<E, P,
 unsafe impl<E: Env, I: Interrupts, P: Policy, W: Format> lock_api::RawMutex
     for IrqLock<E, I, P, W>
 {
-    const INIT: Self = Self::new();
+    const INIT: Self = Self::of_class(Class::Address);
 
     type Guard = IrqToken<I>;
 

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::env::Env;
 use crate::lock::{QSpinLock, Token};
+use crate::lockdep::Class;
 use crate::policy::{Fifo, Policy};
 use crate::word::{Format, Idx3};
 
@@ -51,7 +52,7 @@ impl<E: Env, P: Policy, W: Format> RawMutex04<E, P, W> {
 // SAFETY: `QSpinLock` excludes.
 unsafe impl<E: Env, P: Policy, W: Format> lock_api_04::RawMutex for RawMutex04<E, P, W> {
     const INIT: Self = Self {
-        lock: QSpinLock::new(),
+        lock: QSpinLock::of_class(Class::Address),
         token: AtomicU32::new(0),
     };
 

@@ -1,6 +1,7 @@
 //! `lock_api` 0.5: the raw reader-writer lock, whose guards carry the tokens.
 
 use crate::env::Env;
+use crate::lockdep::Class;
 use crate::policy::Policy;
 use crate::rw_lock::{QRwLock, ReadToken, WriteToken};
 use crate::word::Format;
@@ -29,7 +30,7 @@ use crate::word::Format;
 // SAFETY: `QRwLock` excludes: a writer has exchanged a word without readers and writer for one that
 // names a writer, and readers are counted only in words without a writer.
 unsafe impl<E: Env, P: Policy, W: Format> lock_api::RawRwLock for QRwLock<E, P, W> {
-    const INIT: Self = Self::new();
+    const INIT: Self = Self::of_class(Class::Address);
 
     type SharedGuard = ReadToken;
     type ExclusiveGuard = WriteToken;

@@ -29,6 +29,7 @@ use core::marker::PhantomData;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::env::Env;
 use crate::lock::{QSpinLock, Token};
+use crate::lockdep::{Class, How};
 use crate::policy::{Fifo, Policy, Stalls};
 use crate::rw_word::{ASLEEP, READERS, WRITER, first_of, readers_of, writer_of, written_by};
 use crate::word::{Format, Idx3};
@@ -115,6 +116,7 @@ impl WriteToken {
 #[repr(C)]
 pub struct QRwLock<E, P = Fifo, W = Idx3> {
     pub(crate) word: AtomicU32,
+    class: Class,
     pub(crate) queue: QSpinLock<E, P, W>,
 }
 
@@ -122,12 +124,26 @@ impl<E, P, W> QRwLock<E, P, W> {
     const_unless_loom! {
         /// A free lock.
         #[must_use]
+        #[cfg_attr(feature = "lockdep", track_caller)]
         pub fn new() -> Self {
+            Self::of_class(Class::here())
+        }
+    }
+
+    const_unless_loom! {
+        /// A free lock of this class. Its queue is no lock of its own.
+        pub(crate) fn of_class(class: Class) -> Self {
             Self {
                 word: AtomicU32::new(0),
-                queue: QSpinLock::new(),
+                class,
+                queue: QSpinLock::of_class(Class::Untracked),
             }
         }
+    }
+
+    #[inline]
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
     }
 
     /// The raw word, for debuggers. The source of this crate draws it in `rw_word.rs`.
@@ -171,15 +187,25 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     /// Takes the lock to read, waiting for as long as it takes.
     #[inline]
     pub fn read(&self) -> ReadToken {
-        match self.try_read() {
+        self.class.taking::<E>(self.address(), How::Shared);
+        let token = match self.read_open() {
             Some(token) => token,
             None => rw_front::read(self),
-        }
+        };
+        self.class.taken::<E>(self.address());
+        token
     }
 
     /// Takes the lock to read if nobody writes, or waits.
     #[inline]
     pub fn try_read(&self) -> Option<ReadToken> {
+        let token = self.read_open()?;
+        self.class.taken::<E>(self.address());
+        Some(token)
+    }
+
+    #[inline]
+    fn read_open(&self) -> Option<ReadToken> {
         // Nobody is first in line, nobody writes, and there is room for one more: one comparison.
         // The queue is looked at for its order only: see "Order".
         let open = |word: u32| word < READERS && !self.queue.is_locked();
@@ -196,10 +222,12 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     ///
     /// Writers have no bound against it. Keep it to handlers.
     pub fn read_nested(&self) -> ReadToken {
+        self.class.taking::<E>(self.address(), How::Nested);
         loop {
             // Whoever is first in line stays so.
             let open = |word| word & WRITER == 0 && readers_of(word) < READERS;
             if let Some(token) = self.enter(open, |word| word + 1) {
+                self.class.taken::<E>(self.address());
                 return token;
             }
             rw_front::wait_unqueued(self);
@@ -242,15 +270,25 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     /// Takes the lock to write, waiting for as long as it takes.
     #[inline]
     pub fn write(&self) -> WriteToken {
-        match self.try_write() {
+        self.class.taking::<E>(self.address(), How::Exclusive);
+        let token = match self.write_free() {
             Some(token) => token,
             None => rw_front::write(self),
-        }
+        };
+        self.class.taken::<E>(self.address());
+        token
     }
 
     /// Takes the lock to write if nobody has it or waits for it.
     #[inline]
     pub fn try_write(&self) -> Option<WriteToken> {
+        let token = self.write_free()?;
+        self.class.taken::<E>(self.address());
+        Some(token)
+    }
+
+    #[inline]
+    fn write_free(&self) -> Option<WriteToken> {
         if self.queue.is_locked() {
             return None;
         }
@@ -269,6 +307,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     /// The running CPU reads under this lock, and `token` is what taking it returned.
     #[inline]
     pub unsafe fn unlock_read(&self, token: ReadToken) {
+        self.class.released::<E>(self.address());
         // What is needed of the lock is read before the release: afterwards it may be gone.
         let queue = if Self::PARAVIRTUAL {
             self.queue.raw_word()
@@ -294,6 +333,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     /// The running CPU writes under this lock, and `token` is what taking it returned.
     #[inline]
     pub unsafe fn unlock_write(&self, token: WriteToken) {
+        self.class.released::<E>(self.address());
         // Release pairs with the acquire of whoever takes the lock next.
         let released =
             self.word
@@ -361,7 +401,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
 
 impl<E, P, W> Default for QRwLock<E, P, W> {
     fn default() -> Self {
-        Self::new()
+        Self::of_class(Class::Address)
     }
 }
 

@@ -46,6 +46,7 @@ impl<T, E, P, W> RwLock<T, E, P, W> {
     const_unless_loom! {
         /// Free, with this data.
         #[must_use]
+        #[cfg_attr(feature = "lockdep", track_caller)]
         pub fn new(data: T) -> Self {
             Self {
                 lock: QRwLock::new(),

@@ -5,8 +5,8 @@
 mod world;
 
 use pvqspin::{
-    Bounded, Event, Fifo, FifoHalt, Format, Idx3, Native, Policy, QRwLock, ReadToken, RunState,
-    RwLock, SpareBit, WriteToken,
+    Bounded, Event, Fifo, FifoHalt, Format, Idx3, Native, Point, Policy, QRwLock, ReadToken,
+    RunState, RwLock, SpareBit, WriteToken,
 };
 use world::{Call, Scripted, WORLD, calls, events, host_says, on, then, waits_for};
 
@@ -25,6 +25,11 @@ fn end_read<P: Policy, W: Format>(lock: &Lock<P, W>, token: ReadToken) {
 fn end_write<P: Policy, W: Format>(lock: &Lock<P, W>, token: WriteToken) {
     // SAFETY: as above.
     unsafe { lock.unlock_write(token) }
+}
+
+/// Something happens when a lock next passes this point.
+fn at(point: Point, step: impl FnOnce() + 'static) {
+    WORLD.with(|world| *world.at_checkpoint.borrow_mut() = Some((point, Box::new(step))));
 }
 
 /// `reader` reads until the script gets there.
@@ -155,9 +160,7 @@ fn who_is_preempted_before_it_is_first_in_line_is_run_as_well() {
         two();
         five();
     };
-    WORLD.with(|world| {
-        *world.at_checkpoint.borrow_mut() = Some((pvqspin::Point::Joined, Box::new(at_turn)));
-    });
+    at(Point::Joined, at_turn);
     let token = on(1, || lock.write());
     assert_eq!(calls(), [Call::YieldTo(1, 4)]);
     on(1, || end_write(lock, token));
@@ -173,8 +176,11 @@ fn a_sleeping_writer_is_kicked_by_the_last_reader_only() {
         assert_eq!(calls(), [Call::Halt(None)]);
         two();
         assert_eq!(calls(), []);
+        at(Point::Released, || {
+            assert_eq!(waits_for(1), Some(5), "who owes the kick is named");
+        });
         five();
-        assert_eq!(waits_for(1), Some(5), "who owes the kick is named");
+        assert_eq!(waits_for(1), None, "and no longer");
     });
     let token = on(1, || lock.write());
     assert_eq!(calls(), [Call::Kick(1)]);

@@ -33,6 +33,10 @@ pub(crate) struct World {
     pub(crate) calls: RefCell<Vec<Call>>,
     pub(crate) script: RefCell<VecDeque<Step>>,
     pub(crate) status: Cell<Status>,
+    #[cfg(feature = "lockdep")]
+    pub(crate) interrupts: Cell<pvqspin::lockdep::InterruptState>,
+    #[cfg(feature = "lockdep")]
+    pub(crate) violations: RefCell<Vec<pvqspin::lockdep::Violation>>,
     /// Happens when a lock next passes this point.
     pub(crate) at_checkpoint: RefCell<Option<(Point, Step)>>,
 }
@@ -48,6 +52,10 @@ thread_local! {
         calls: RefCell::new(Vec::new()),
         script: RefCell::new(VecDeque::new()),
         status: Cell::new(Status::Ran),
+        #[cfg(feature = "lockdep")]
+        interrupts: Cell::new(pvqspin::lockdep::InterruptState::Unknown),
+        #[cfg(feature = "lockdep")]
+        violations: RefCell::new(Vec::new()),
         at_checkpoint: RefCell::new(None),
     };
 }
@@ -162,6 +170,16 @@ impl Env for Scripted {
 
     fn now_ns() -> u64 {
         WORLD.with(|world| world.now_us.get() * 1_000)
+    }
+
+    #[cfg(feature = "lockdep")]
+    fn interrupt_state() -> pvqspin::lockdep::InterruptState {
+        WORLD.with(|world| world.interrupts.get())
+    }
+
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &pvqspin::lockdep::Violation) {
+        WORLD.with(|world| world.violations.borrow_mut().push(*violation));
     }
 
     fn checkpoint(point: Point) {
