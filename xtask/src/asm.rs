@@ -6,6 +6,7 @@
 //! - if any function that the native lock can reach mentions a hypercall or a shared page,
 //! - if there is an indirect call or jump in it,
 //! - if the native fast path is anything but one locked instruction and a branch each way,
+//! - if a fast path of the reader-writer lock has more than one locked instruction,
 //! - if `docs/fast-path.md` shows anything else.
 //!
 //! It also fails if the *paravirtual* lock does not reach the hypercalls: then it reads the wrong
@@ -20,6 +21,8 @@ use crate::fast_path::{SHOWN, document};
 use crate::instructions::recorded;
 use crate::run::{replace, root};
 
+/// Of the reader-writer lock it is only checked that each is one locked instruction.
+const READER_WRITER: [&str; 4] = ["rw_read", "rw_unlock_read", "rw_write", "rw_unlock_write"];
 const PARAVIRTUAL: [&str; 5] = [
     "hypercall_halt",
     "hypercall_kick",
@@ -50,6 +53,7 @@ pub(crate) fn check(write: bool) -> Result<()> {
             shown.name
         );
     }
+    check_reader_writer(&functions)?;
     let text = document(&functions, &compile("pvqspin/byte_release")?, &recorded()?)?;
     let path = root().join("docs/fast-path.md");
     if write {
@@ -100,6 +104,21 @@ fn check_native(functions: &Functions) -> Result<()> {
         ensure!(
             locked <= 1,
             "{locked} locked instructions in {start}, one is enough"
+        );
+    }
+    Ok(())
+}
+
+fn check_reader_writer(functions: &Functions) -> Result<()> {
+    for name in READER_WRITER {
+        let code = functions
+            .get(name)
+            .with_context(|| format!("no symbol {name} in the assembly"))?;
+        let locked = count_locked(code);
+        println!("asm: {name}: {locked} locked instruction(s)");
+        ensure!(
+            locked <= 1,
+            "{locked} locked instructions in {name}, one is enough"
         );
     }
     Ok(())

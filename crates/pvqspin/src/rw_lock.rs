@@ -101,6 +101,9 @@ impl WriteToken {
 ///
 /// static LOCK: QRwLock<Kernel> = QRwLock::new();
 ///
+/// # #[cfg(not(feature = "lockdep"))]
+/// assert_eq!(size_of_val(&LOCK), 8);
+///
 /// let (one, two) = (LOCK.read(), LOCK.read());
 /// assert!(LOCK.try_write().is_none());
 /// // SAFETY: this CPU reads, twice, and these are the tokens.
@@ -334,20 +337,29 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     #[inline]
     pub unsafe fn unlock_write(&self, token: WriteToken) {
         self.class.released::<E>(self.address());
-        // Release pairs with the acquire of whoever takes the lock next.
-        let released =
-            self.word
-                .compare_exchange(token.alone, 0, Ordering::Release, Ordering::Relaxed);
-        match (released, token.turn) {
-            (Ok(_), None) => {}
-            // Who keeps its turn keeps everybody else from being first in line.
-            (_, Some(turn)) => {
-                // SAFETY: this CPU holds the queue since it queued, and the token is from then. The
-                // queue, and so the lock, is not gone before it is released.
-                unsafe { self.queue.unlock(turn) };
-            }
-            (Err(seen), None) => self.pass_on(seen),
+        if let Some(turn) = token.turn {
+            self.pass_turn_on(turn);
+            return;
         }
+        // Release pairs with the acquire of whoever takes the lock next.
+        if let Err(seen) =
+            self.word
+                .compare_exchange(token.alone, 0, Ordering::Release, Ordering::Relaxed)
+        {
+            self.pass_on(seen);
+        }
+    }
+
+    /// Ends the write section of a writer that queued.
+    #[cold]
+    #[inline(never)]
+    fn pass_turn_on(&self, turn: Token) {
+        // Nobody else has been first in line, so nobody else has touched the word. Release pairs
+        // with the acquire of whoever takes the lock next.
+        self.word.store(0, Ordering::Release);
+        // SAFETY: this CPU holds the queue since it queued, and the token is from then. The queue,
+        // and so the lock, is not gone before it is released.
+        unsafe { self.queue.unlock(turn) };
     }
 
     /// Ends a write section while somebody is first in line.

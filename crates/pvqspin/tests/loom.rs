@@ -240,9 +240,9 @@ macro_rules! explore_all_rw {
 }
 
 explore_all_rw! {
-    rw_native: Model<false>, Native, 2, 1;
+    rw_native: Model<false>, Native, 2, 2;
     rw_fifo: Model<true>, Fifo, 2, 1;
-    rw_fifo_halt: Model<false>, FifoHalt, 2, 1;
+    rw_fifo_halt: Model<false>, FifoHalt, 2, 2;
     rw_bounded: Model<true>, Bounded<1_000>, 1, 1;
 }
 

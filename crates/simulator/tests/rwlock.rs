@@ -140,17 +140,17 @@ fn survives<P: Policy>(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn fifo_survives_random_schedules() {
-    survives::<Fifo>(0..1_500);
+    survives::<Fifo>(0..800);
 }
 
 #[test]
 fn fifo_halt_survives_random_schedules() {
-    survives::<FifoHalt>(0..1_500);
+    survives::<FifoHalt>(0..600);
 }
 
 #[test]
 fn bounded_survives_random_schedules() {
-    survives::<Bounded>(0..1_000);
+    survives::<Bounded>(0..400);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use pvqspin::{
-    AtomicCpu, Bounded, Budget, Cpu, CpuNodes, Env, Fifo, Generation, Hint, Idx3, Native,
-    QSpinLock, RunSample, RunState, SpareBit, Status,
+    AtomicCpu, Bounded, Budget, Cpu, CpuNodes, Env, Fifo, Generation, Hint, Idx3, Native, QRwLock,
+    QSpinLock, ReadToken, RunSample, RunState, SpareBit, Status, WriteToken,
 };
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::BOUNDED_WAIT_US;
@@ -152,8 +152,45 @@ fast_paths! {
     UnfairHinted<Guest>: unfair_hinted_lock, unfair_hinted_unlock;
 }
 
+/// Paravirtual reader-writer lock: the way in, and the way into the slow path.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn rw_read(lock: &QRwLock<Guest, Fifo>) -> ReadToken {
+    lock.read()
+}
+
+/// The end of a read section.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe fn rw_unlock_read(lock: &QRwLock<Guest, Fifo>, token: ReadToken) {
+    // SAFETY: the caller's promise.
+    unsafe { lock.unlock_read(token) }
+}
+
+/// As above, to write.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn rw_write(lock: &QRwLock<Guest, Fifo>) -> WriteToken {
+    lock.write()
+}
+
+/// The end of a write section.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe fn rw_unlock_write(lock: &QRwLock<Guest, Fifo>, token: WriteToken) {
+    // SAFETY: the caller's promise.
+    unsafe { lock.unlock_write(token) }
+}
+
 fn main() {
     // Written once, so that the compiler has to load it.
     CPU.store(black_box(Cpu::ZERO));
     use_all();
+    let shared = QRwLock::new();
+    let token = rw_read(&shared);
+    // SAFETY: taken above.
+    unsafe { rw_unlock_read(&shared, token) };
+    let token = rw_write(&shared);
+    // SAFETY: taken above.
+    unsafe { rw_unlock_write(&shared, token) };
 }
