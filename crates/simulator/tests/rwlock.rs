@@ -26,6 +26,7 @@ struct ReadersAndWriters<P> {
     most_readers: Cell<u32>,
     done: Cell<u64>,
     longest_ns: Cell<u64>,
+    ended_ns: Cell<u64>,
 }
 
 /// The lock of a run is an environment's, and the environment comes with the call: so it is made by
@@ -66,6 +67,7 @@ impl<P: Policy> ReadersAndWriters<P> {
             most_readers: Cell::default(),
             done: Cell::default(),
             longest_ns: Cell::default(),
+            ended_ns: Cell::default(),
         }
     }
 
@@ -117,6 +119,7 @@ impl<P: Policy> GuestCode for ReadersAndWriters<P> {
                 unsafe { lock.unlock_read(token) };
             }
             self.done.set(self.done.get() + 1);
+            self.ended_ns.set(E::now_ns());
         }
     }
 
@@ -181,6 +184,35 @@ fn readers_read_together() {
         "{}",
         guest.most_readers.get()
     );
+}
+
+/// The time of 3,000 rounds of each vCPU and the longest wait, in µs.
+fn time_and_longest_wait<P: Policy>() -> (u64, u64) {
+    let guest = ReadersAndWriters::<P> {
+        rounds: 3_000,
+        ..ReadersAndWriters::new(1)
+    };
+    guest.run(&overcommitted());
+    let times = (guest.ended_ns.get() / 1_000, guest.longest_ns.get() / 1_000);
+    println!("{}: {times:?} us", P::NAME);
+    times
+}
+
+#[test]
+fn naming_whom_one_waits_for_is_worth_slices() {
+    let (native, fifo) = (
+        time_and_longest_wait::<Native>(),
+        time_and_longest_wait::<Fifo>(),
+    );
+    assert!(native.0 > 500 * fifo.0, "{native:?} {fifo:?}");
+    assert!(native.1 > 100 * fifo.1, "{native:?} {fifo:?}");
+    for (time, longest) in [
+        time_and_longest_wait::<FifoHalt>(),
+        time_and_longest_wait::<Bounded>(),
+    ] {
+        assert!(native.0 > 500 * time, "{native:?} {time}");
+        assert!(longest < 500, "{longest}");
+    }
 }
 
 #[test]
