@@ -263,6 +263,9 @@ impl<E, P, W: Format> fmt::Debug for QSpinLock<E, P, W> {
     }
 }
 
+#[cfg(not(any(loom, feature = "lockdep")))]
+const _: () = assert!(size_of::<QSpinLock<(), (), ()>>() == 4);
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

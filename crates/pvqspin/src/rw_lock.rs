@@ -429,3 +429,6 @@ impl<E, P, W: Format> fmt::Debug for QRwLock<E, P, W> {
             .finish()
     }
 }
+
+#[cfg(not(any(loom, feature = "lockdep")))]
+const _: () = assert!(size_of::<QRwLock<(), (), ()>>() == 8);
