@@ -80,6 +80,7 @@ fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
         &plan.host,
         &driver::Run {
             lock: plan.locks[run.lock_index].id,
+            workload: plan.workload.id,
             vcpus: run.vcpus,
             section: run.section,
             repeat: run.repeat,
@@ -138,7 +139,7 @@ fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
     let locks: Vec<&str> = plan.locks.iter().map(|entry| entry.name).collect();
     for (name, value) in [
         ("locks", locks.into()),
-        ("workload", plan.workload.into()),
+        ("workload", plan.workload.name.into()),
         ("vcpus", plan.vcpus.clone().into()),
         (
             "sections_ns",

@@ -8,7 +8,7 @@ use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor as hypervisor;
 use pvqspin_peers::catalog::LockId;
 use pvqspin_report::Machine;
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 
 use crate::args::SetupArgs;
 use crate::failure::Failure;
@@ -107,6 +107,7 @@ impl HostSettings {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) lock: LockId,
+    pub(crate) workload: WorkloadId,
     pub(crate) vcpus: usize,
     pub(crate) section: plan::Section,
     /// Which repeat: each has section lengths of its own, the same for every lock.
@@ -124,7 +125,8 @@ pub(crate) fn config(host: &HostSettings, run: &Run) -> hypervisor::RunConfig {
     };
     hypervisor::RunConfig {
         lock: run.lock,
-        workload: HotLockConfig {
+        workload: WorkloadConfig {
+            id: run.workload,
             inside: section(run.section.0),
             outside: section(run.section.1),
             seed: host.seed.wrapping_add(u64::from(run.repeat)),
@@ -153,6 +155,7 @@ impl HostSettings {
     pub(crate) fn warmup(&self, vcpus: usize) -> Duration {
         let run = Run {
             lock: LockId::Fifo,
+            workload: WorkloadId::HotLock,
             vcpus,
             section: (1, 1),
             repeat: 0,

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{CATALOG, Entry};
 
+use pvqspin_report::figures::exact_time;
+use pvqspin_workload::catalog as workloads;
+
 use crate::failure::{Done, print};
 use crate::parse::{DISTRIBUTIONS, LOCK_GROUPS};
 
@@ -32,11 +35,9 @@ fn text() -> String {
         line(&mut text, yields.name(), about_yields(yields));
     }
     heading(&mut text, "Workloads (--workload)");
-    line(
-        &mut text,
-        "hot-lock",
-        "every vCPU takes the same lock, works inside it, then outside (--inside, --outside)",
-    );
+    for entry in workloads::CATALOG {
+        line(&mut text, entry.name, &about_workload(entry));
+    }
     heading(&mut text, "Spread of the section lengths (--distribution)");
     for ((name, _), about) in DISTRIBUTIONS.iter().zip([
         "always the mean",
@@ -66,6 +67,17 @@ fn locks(text: &mut String, which: impl Fn(&Entry) -> bool) {
         };
         line(text, entry.name, &format!("[{kind}] {}", entry.about));
     }
+}
+
+/// With the defaults of --inside and --outside, and what it counts.
+fn about_workload(entry: &workloads::Entry) -> String {
+    format!(
+        "[{}; {} inside, {} outside] {}",
+        entry.unit,
+        exact_time(entry.inside_ns.into()),
+        exact_time(entry.outside_ns.into()),
+        entry.about
+    )
 }
 
 fn about_scheduling(scheduling: Scheduling) -> &'static str {

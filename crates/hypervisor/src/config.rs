@@ -5,7 +5,7 @@ use std::time::Duration;
 use pvqspin_abi::MAX_CPUS;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 
 use crate::error::ConfigProblem;
 use crate::faults::Faults;
@@ -42,7 +42,7 @@ pub struct RunConfig {
     /// The lock.
     pub lock: LockId,
     /// What every vCPU does with it.
-    pub workload: HotLockConfig,
+    pub workload: WorkloadConfig,
     /// How many pCPUs, each a thread pinned to a CPU of its own.
     pub pcpus: usize,
     /// How many vCPUs.
@@ -89,7 +89,8 @@ impl Default for RunConfig {
         };
         Self {
             lock: LockId::Fifo,
-            workload: HotLockConfig {
+            workload: WorkloadConfig {
+                id: WorkloadId::HotLock,
                 inside: section(1_000),
                 outside: section(2_000),
                 seed: 1,

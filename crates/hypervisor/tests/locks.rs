@@ -12,7 +12,7 @@ use pvqspin_hypervisor::{
     Unsupported, run,
 };
 use pvqspin_peers::catalog::{CATALOG, LockId};
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 
 fn machine() -> Option<&'static Machine> {
     static MACHINE: OnceLock<Option<Machine>> = OnceLock::new();
@@ -195,7 +195,8 @@ fn the_watchdog_names_who_waits_for_whom() {
     let stuck = run(
         machine,
         &RunConfig {
-            workload: HotLockConfig {
+            workload: WorkloadConfig {
+                id: WorkloadId::HotLock,
                 inside: endless,
                 outside: short,
                 seed: 1,

@@ -4,7 +4,7 @@
 //! repeats, with the lowest and the highest beside it. The longest wait is the exception: a
 //! promise about it is broken by one wait in one repeat, so it is the longest of all.
 
-use pvqspin_workload::bound_per_s;
+use pvqspin_workload::{LockLoad, bound_per_s};
 
 use crate::schema::Record;
 
@@ -237,7 +237,14 @@ fn common_bound(point: &PointKey, records: &[Record]) -> f64 {
     };
     let inside = median(|record| record.inside_measured_ns, point.inside_ns);
     let outside = median(|record| record.outside_measured_ns, point.outside_ns);
-    bound_per_s(inside, outside, point.pcpus, point.vcpus)
+    let load = LockLoad {
+        busiest_ns: match median(|record| record.busiest_lock_ns, 0) {
+            0.0 => f64::NAN,
+            busiest_ns => busiest_ns,
+        },
+        per_round: median(|record| record.acquisitions_per_round, 1),
+    };
+    bound_per_s(load, inside, outside, point.pcpus, point.vcpus)
 }
 
 fn per_second(count: u64, record: &Record) -> f64 {

@@ -3,7 +3,7 @@
 use pvqspin_abi::MAX_CPUS;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 
 use crate::costs::Costs;
 use crate::error::ConfigProblem;
@@ -39,7 +39,7 @@ pub struct SimConfig {
     /// The lock.
     pub lock: LockId,
     /// What every vCPU does with it. Its seed is that of the section lengths.
-    pub workload: HotLockConfig,
+    pub workload: WorkloadConfig,
     /// How many pCPUs.
     pub pcpus: usize,
     /// How many vCPUs.
@@ -85,7 +85,8 @@ impl Default for SimConfig {
         };
         Self {
             lock: LockId::Fifo,
-            workload: HotLockConfig {
+            workload: WorkloadConfig {
+                id: WorkloadId::HotLock,
                 inside: section(1_000),
                 outside: section(2_000),
                 seed: 1,

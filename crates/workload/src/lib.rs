@@ -8,7 +8,8 @@
 //!   driver                        one vCPU                          afterwards
 //!   Control: Warmup ─► Measure ─► Stop
 //!                    │
-//!                    └──────────► HotLock::run_vcpu ──► Record ──► summarise ──► Outcome
+//!                    └──────────► Workload::run_vcpu ─► Record ──► summarise ──► Outcome
+//!                                   made of Worker's steps
 //!                                 Neighbour::run_vcpu ► NeighbourRecord
 //! ```
 //!
@@ -16,6 +17,10 @@
 //! | --- | --- |
 //! | [`control`] | the phase of a run: warm-up, measure, stop |
 //! | [`section`] | how long a section lasts: fixed, uniform, exponential |
+//! | [`catalog`] | every workload, by name, with its defaults and its unit |
+//! | [`workload`] | what every workload is |
+//! | [`worker`] | one virtual CPU at work, and what it measures: the steps of every workload |
+//! | [`guarded`] | a lock with the proof that it excludes |
 //! | [`hot_lock`] | everybody wants one lock |
 //! | [`neighbour`] | a VM beside it that takes no locks |
 //! | [`record`] | what one virtual CPU writes down |
@@ -27,24 +32,30 @@
 #![doc(test(attr(deny(warnings))))]
 extern crate alloc;
 
+pub mod catalog;
 pub mod control;
+pub mod guarded;
 pub mod histogram;
 pub mod hot_lock;
 pub mod neighbour;
 pub mod outcome;
 pub mod record;
 pub mod section;
+pub mod worker;
+pub mod workload;
 
 use pvqspin::Env;
 
+pub use catalog::{WorkloadConfig, WorkloadId};
 pub use control::{Control, Phase};
-pub use hot_lock::{HotLock, HotLockConfig};
 pub use neighbour::{Neighbour, NeighbourRecord};
 pub use outcome::{
-    Hypercalls, Outcome, Quantiles, YieldResults, bound_per_s, summarise, waits_over,
+    Hypercalls, LockLoad, Outcome, Quantiles, YieldResults, bound_per_s, summarise, waits_over,
 };
 pub use record::Record;
 pub use section::{Distribution, Section};
+pub use worker::Worker;
+pub use workload::{Account, Workload};
 
 /// What a workload needs of its environment beyond what a lock needs.
 pub trait Guest: Env {
