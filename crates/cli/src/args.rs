@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::Entry;
-use pvqspin_workload::Distribution;
 use pvqspin_workload::catalog::Entry as Workload;
+use pvqspin_workload::{Distribution, NeighbourKind};
 
 use crate::parse::{self, LockChoice};
 
@@ -148,10 +148,6 @@ pub(crate) struct CompareArgs {
     #[command(flatten)]
     pub(crate) setup: SetupArgs,
 
-    /// Also run a lock-free VM beside the locks, and measure what is left for it
-    #[arg(long)]
-    pub(crate) neighbour: bool,
-
     /// Also print the project's targets, each with the figure that was reached
     #[arg(long)]
     pub(crate) targets: bool,
@@ -175,6 +171,12 @@ pub(crate) struct SetupArgs {
     /// What the guests do: one of `pvq list`
     #[arg(long, value_name = "NAME", default_value = "hot-lock", value_parser = parse::workload)]
     pub(crate) workload: &'static Workload,
+
+    /// Also run a lock-free VM beside it, as many vCPUs as pCPUs: busy (computes, and what is left
+    /// for it is measured) or halted (sleeps for good) [without a name: busy]
+    #[arg(long, value_name = "KIND", num_args = 0..=1, default_missing_value = "busy")]
+    #[arg(value_parser = parse::neighbour)]
+    pub(crate) neighbour: Option<NeighbourKind>,
 
     /// Spread of the section lengths: fixed, uniform (50 % up and down), exponential
     #[arg(long, value_name = "NAME", default_value = "uniform", value_parser = parse::distribution)]

@@ -157,11 +157,9 @@ fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
 /// What is printed before anything runs: machine, host, plan.
 fn head(plan: &Plan, report: &Report) -> String {
     let (host, machine) = (&plan.host, &report.machine);
-    let neighbour = if host.neighbour {
-        ", a lock-free VM beside it"
-    } else {
-        ""
-    };
+    let neighbour = host.neighbour.map_or_else(String::new, |kind| {
+        format!(", a lock-free VM beside it ({})", kind.name())
+    });
     format!(
         "pvq {}: {}\n\
          machine  {}\n\

@@ -2,8 +2,8 @@
 
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{self, Entry};
-use pvqspin_workload::Distribution;
 use pvqspin_workload::catalog::{self as workloads, Entry as Workload};
+use pvqspin_workload::{Distribution, NeighbourKind};
 
 /// Reads a time: a number with `ns`, `us`, `ms`, `s`, `m` or nothing (ns). More than nothing.
 pub(crate) fn time(text: &str) -> Result<u64, String> {
@@ -137,6 +137,15 @@ pub(crate) fn workload(text: &str) -> Result<&'static Workload, String> {
         let names = workloads::CATALOG.iter().map(|entry| entry.name);
         unknown("workload", text, names)
     })
+}
+
+/// Reads what a neighbour does.
+pub(crate) fn neighbour(text: &str) -> Result<NeighbourKind, String> {
+    named(
+        "kind of neighbour",
+        text,
+        NeighbourKind::ALL.map(|one| (one.name(), one)),
+    )
 }
 
 /// Reads a scheduling policy of the host.

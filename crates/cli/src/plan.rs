@@ -113,7 +113,7 @@ impl Plan {
             (_, true) => &FULL,
             _ => &NORMAL,
         };
-        let host = HostSettings::new(&args.setup, args.neighbour, limits)?;
+        let host = HostSettings::new(&args.setup, limits)?;
         let overcommits = match args.overcommit.as_slice() {
             [] => preset
                 .overcommits

@@ -6,7 +6,9 @@ use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
 use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_report::{Record, table};
-use pvqspin_simulator::{LongestWait, SimConfig, SimError, SimResult, TraceEvent, torture};
+use pvqspin_simulator::{
+    LongestWait, Neighbour, SimConfig, SimError, SimResult, TraceEvent, torture,
+};
 use pvqspin_workload::{Section, WorkloadConfig};
 
 use crate::args::SimulateArgs;
@@ -49,7 +51,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         cpus: usize::MAX,
         vcpus_in_word: pvqspin::MAX_CPUS,
     };
-    let host = HostSettings::new(&args.setup, false, &limits).map_err(Failure::BadInput)?;
+    let host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
     let host = HostSettings {
         pcpus: args.setup.pcpus.unwrap_or(PCPUS),
         ..host
@@ -115,6 +117,11 @@ fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) 
         duration_ns: args.duration,
         seed: host.seed,
         trace: args.longest,
+        neighbour: host.neighbour.map(|kind| Neighbour {
+            kind,
+            vcpus: host.pcpus,
+            weight: default.weight,
+        }),
         ..default
     }
 }

@@ -21,7 +21,7 @@ const MOST_LINES: usize = 200;
 /// Runs `pvq trace`.
 pub(crate) fn run(args: &TraceArgs) -> Done {
     let limits = Limits::here();
-    let host = HostSettings::new(&args.setup, false, &limits).map_err(Failure::BadInput)?;
+    let host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
     let vcpus = plan::vcpus(args.overcommit, host.pcpus, &limits).map_err(Failure::BadInput)?;
     let section = args.setup.section(args.inside, args.outside);
     let machine = Machine::probe().map_err(driver::unsupported)?;

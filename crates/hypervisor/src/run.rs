@@ -19,7 +19,7 @@ use pvqspin_host::Scheduling;
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::{Visitor, with_lock};
 use pvqspin_workload::{
-    Account, Control, Hypercalls, Neighbour, NeighbourRecord, Outcome, Record, YieldResults,
+    Account, Control, Hypercalls, NeighbourKind, NeighbourRecord, Outcome, Record, YieldResults,
     catalog,
 };
 
@@ -98,8 +98,8 @@ fn measure(
     let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
     let neighbour_records = records(neighbours, NeighbourRecord::new);
     let neighbour_body = |cpu: Cpu| {
-        let record = &neighbour_records[cpu.index()];
-        Neighbour::default().run_vcpu::<GuestEnv>(control, record);
+        let kind = config.neighbour.map_or_else(NeighbourKind::default, |n| n.kind);
+        kind.run_vcpu::<GuestEnv>(control, &neighbour_records[cpu.index()]);
     };
     let mut vms = vec![VmPlan {
         vcpus: config.vcpus,
@@ -306,6 +306,7 @@ mod tests {
                 scheduling,
                 weight: 100,
                 neighbour: Some(config::Neighbour {
+                    kind: NeighbourKind::Busy,
                     vcpus: neighbours,
                     weight,
                 }),

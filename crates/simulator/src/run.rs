@@ -12,7 +12,7 @@ use pvqspin_host::{Host, Scheduling, VmConfig};
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::{Visitor, with_lock};
 use pvqspin_workload::{
-    Account, Control, Hypercalls, Neighbour, NeighbourRecord, Outcome, Record, Workload,
+    Account, Control, Hypercalls, NeighbourKind, NeighbourRecord, Outcome, Record, Workload,
     YieldResults, catalog,
 };
 
@@ -69,8 +69,10 @@ impl Visitor<SimEnv> for OneLock<'_> {
         let bodies: [&Body<'_>; 2] = [
             &|cpu: Cpu| workload.run_vcpu(&control, &records[cpu.index()]),
             &|cpu: Cpu| {
-                let record = &neighbour_records[cpu.index()];
-                Neighbour::default().run_vcpu::<SimEnv>(&control, record);
+                let kind = config
+                    .neighbour
+                    .map_or_else(NeighbourKind::default, |n| n.kind);
+                kind.run_vcpu::<SimEnv>(&control, &neighbour_records[cpu.index()]);
             },
         ];
         let progress = || records.iter().map(Record::all_acquisitions).sum();

@@ -7,7 +7,8 @@ use pvqspin_simulator::{
     Costs, Fault, Faults, Neighbour, Passing, SimConfig, SimError, SimResult, run,
 };
 use pvqspin_workload::{
-    Distribution, LockLoad, Outcome, Section, WorkloadConfig, WorkloadId, bound_per_s,
+    Distribution, LockLoad, NeighbourKind, Outcome, Section, WorkloadConfig, WorkloadId,
+    bound_per_s,
 };
 
 fn workload(inside_ns: u32, outside_ns: u32, distribution: Distribution) -> WorkloadConfig {
@@ -269,6 +270,7 @@ fn who_has_a_pcpu_makes_no_hypercall() {
 fn a_neighbour_loses_nothing() {
     let config = SimConfig {
         neighbour: Some(Neighbour {
+            kind: NeighbourKind::Busy,
             vcpus: 2,
             weight: 1024,
         }),

@@ -141,6 +141,12 @@ impl Record {
         self.acquisitions.get()
     }
 
+    /// What the workload has counted by itself so far while measuring: its natural unit.
+    #[must_use]
+    pub fn units(&self) -> u64 {
+        self.units.get()
+    }
+
     /// Sections so far in all phases, the warm-up too.
     #[must_use]
     pub fn all_acquisitions(&self) -> u64 {
