@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::Entry;
-use pvqspin_workload::Distribution;
+use pvqspin_workload::catalog::Entry as Workload;
+use pvqspin_workload::{Distribution, NeighbourKind};
 
 use crate::parse::{self, LockChoice};
 
@@ -15,6 +16,7 @@ Examples:
   pvq compare --quick                      the same in 10 seconds, with more noise
   pvq compare --lock fifo,unfair-hinted --overcommit 4 --repeats 9
   pvq compare --inside 5us --outside 30us --yields hint
+  pvq compare --workload hash-table        something else than one hot lock
   pvq trace --lock linux-pv --overcommit 4
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
   pvq uncontended                          what a lock costs that nobody else wants
@@ -124,11 +126,13 @@ pub(crate) struct CompareArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) overcommit: Vec<f64>,
 
-    /// Mean time inside the lock, a list that pairs up with --outside [default: 1us,20us]
+    /// Mean time inside the lock, a list that pairs up with --outside [default: the workload's;
+    /// for hot-lock 1us,20us]
     #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = parse::section)]
     pub(crate) inside: Vec<u32>,
 
-    /// Mean time outside the lock, a list that pairs up with --inside [default: 2us,20us]
+    /// Mean time outside the lock, a list that pairs up with --inside [default: the workload's;
+    /// for hot-lock 2us,20us]
     #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = parse::section_or_zero)]
     pub(crate) outside: Vec<u32>,
 
@@ -143,10 +147,6 @@ pub(crate) struct CompareArgs {
     /// The workload and the host.
     #[command(flatten)]
     pub(crate) setup: SetupArgs,
-
-    /// Also run a lock-free VM beside the locks, and measure what is left for it
-    #[arg(long)]
-    pub(crate) neighbour: bool,
 
     /// Also print the project's targets, each with the figure that was reached
     #[arg(long)]
@@ -168,9 +168,15 @@ pub(crate) struct CompareArgs {
 /// What is the same for `compare` and `trace`.
 #[derive(Debug, Args)]
 pub(crate) struct SetupArgs {
-    /// What the guests do
+    /// What the guests do: one of `pvq list`
     #[arg(long, value_name = "NAME", default_value = "hot-lock", value_parser = parse::workload)]
-    pub(crate) workload: &'static str,
+    pub(crate) workload: &'static Workload,
+
+    /// Also run a lock-free VM beside it, as many vCPUs as pCPUs: busy (computes, and what is left
+    /// for it is measured) or halted (sleeps for good) [without a name: busy]
+    #[arg(long, value_name = "KIND", num_args = 0..=1, default_missing_value = "busy")]
+    #[arg(value_parser = parse::neighbour)]
+    pub(crate) neighbour: Option<NeighbourKind>,
 
     /// Spread of the section lengths: fixed, uniform (50 % up and down), exponential
     #[arg(long, value_name = "NAME", default_value = "uniform", value_parser = parse::distribution)]
@@ -208,6 +214,16 @@ pub(crate) struct SetupArgs {
     /// Give a run up that makes no progress for so long
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(crate) watchdog: Option<u64>,
+}
+
+impl SetupArgs {
+    /// The section lengths that were asked for, or else those of the workload.
+    pub(crate) fn section(&self, inside: Option<u32>, outside: Option<u32>) -> (u32, u32) {
+        (
+            inside.unwrap_or(self.workload.inside_ns),
+            outside.unwrap_or(self.workload.outside_ns),
+        )
+    }
 }
 
 /// How to measure a lock that nobody else wants.
@@ -249,13 +265,13 @@ pub(crate) struct SimulateArgs {
     #[arg(value_parser = parse::overcommit, allow_negative_numbers = true)]
     pub(crate) overcommit: Vec<f64>,
 
-    /// Mean time inside the lock
-    #[arg(long, value_name = "TIME", default_value = "1us", value_parser = parse::section)]
-    pub(crate) inside: u32,
+    /// Mean time inside the lock [default: the workload's; for hot-lock 1us]
+    #[arg(long, value_name = "TIME", value_parser = parse::section)]
+    pub(crate) inside: Option<u32>,
 
-    /// Mean time outside the lock
-    #[arg(long, value_name = "TIME", default_value = "2us", value_parser = parse::section_or_zero)]
-    pub(crate) outside: u32,
+    /// Mean time outside the lock [default: the workload's; for hot-lock 2us]
+    #[arg(long, value_name = "TIME", value_parser = parse::section_or_zero)]
+    pub(crate) outside: Option<u32>,
 
     /// Measured virtual time
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse::time)]
@@ -290,13 +306,13 @@ pub(crate) struct TraceArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) overcommit: f64,
 
-    /// Mean time inside the lock
-    #[arg(long, value_name = "TIME", default_value = "1us", value_parser = parse::section)]
-    pub(crate) inside: u32,
+    /// Mean time inside the lock [default: the workload's; for hot-lock 1us]
+    #[arg(long, value_name = "TIME", value_parser = parse::section)]
+    pub(crate) inside: Option<u32>,
 
-    /// Mean time outside the lock
-    #[arg(long, value_name = "TIME", default_value = "2us", value_parser = parse::section_or_zero)]
-    pub(crate) outside: u32,
+    /// Mean time outside the lock [default: the workload's; for hot-lock 2us]
+    #[arg(long, value_name = "TIME", value_parser = parse::section_or_zero)]
+    pub(crate) outside: Option<u32>,
 
     /// Measured time
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse::time)]

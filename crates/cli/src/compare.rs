@@ -80,6 +80,7 @@ fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
         &plan.host,
         &driver::Run {
             lock: plan.locks[run.lock_index].id,
+            workload: plan.workload.id,
             vcpus: run.vcpus,
             section: run.section,
             repeat: run.repeat,
@@ -138,7 +139,7 @@ fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
     let locks: Vec<&str> = plan.locks.iter().map(|entry| entry.name).collect();
     for (name, value) in [
         ("locks", locks.into()),
-        ("workload", plan.workload.into()),
+        ("workload", plan.workload.name.into()),
         ("vcpus", plan.vcpus.clone().into()),
         (
             "sections_ns",
@@ -156,11 +157,9 @@ fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
 /// What is printed before anything runs: machine, host, plan.
 fn head(plan: &Plan, report: &Report) -> String {
     let (host, machine) = (&plan.host, &report.machine);
-    let neighbour = if host.neighbour {
-        ", a lock-free VM beside it"
-    } else {
-        ""
-    };
+    let neighbour = host.neighbour.map_or_else(String::new, |kind| {
+        format!(", a lock-free VM beside it ({})", kind.name())
+    });
     format!(
         "pvq {}: {}\n\
          machine  {}\n\

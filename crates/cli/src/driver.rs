@@ -8,7 +8,7 @@ use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor as hypervisor;
 use pvqspin_peers::catalog::LockId;
 use pvqspin_report::Machine;
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
 
 use crate::args::SetupArgs;
 use crate::failure::Failure;
@@ -51,7 +51,7 @@ pub(crate) struct HostSettings {
     pub(crate) min_loan_ns: u64,
     pub(crate) hypercall_ns: u64,
     pub(crate) watchdog: Duration,
-    pub(crate) neighbour: bool,
+    pub(crate) neighbour: Option<NeighbourKind>,
     pub(crate) distribution: Distribution,
     pub(crate) seed: u64,
 }
@@ -62,7 +62,7 @@ impl HostSettings {
     /// # Errors
     ///
     /// If there are not so many CPUs.
-    pub(crate) fn new(setup: &SetupArgs, neighbour: bool, limits: &Limits) -> Result<Self> {
+    pub(crate) fn new(setup: &SetupArgs, limits: &Limits) -> Result<Self> {
         let default = hypervisor::RunConfig::default();
         Ok(Self {
             pcpus: plan::pcpus(setup, limits)?,
@@ -74,7 +74,7 @@ impl HostSettings {
             watchdog: setup
                 .watchdog
                 .map_or(default.watchdog, Duration::from_nanos),
-            neighbour,
+            neighbour: setup.neighbour,
             distribution: setup.distribution,
             seed: setup.seed,
         })
@@ -92,7 +92,11 @@ impl HostSettings {
                 ("min_loan_ns", self.min_loan_ns.into()),
                 ("hypercall_cost_ns", self.hypercall_ns.into()),
                 ("watchdog_ns", watchdog_ns.into()),
-                ("neighbour", self.neighbour.into()),
+                ("neighbour", self.neighbour.is_some().into()),
+                (
+                    "neighbour_kind",
+                    self.neighbour.map(NeighbourKind::name).into(),
+                ),
                 (
                     "distribution",
                     crate::parse::distribution_name(self.distribution).into(),
@@ -107,6 +111,7 @@ impl HostSettings {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) lock: LockId,
+    pub(crate) workload: WorkloadId,
     pub(crate) vcpus: usize,
     pub(crate) section: plan::Section,
     /// Which repeat: each has section lengths of its own, the same for every lock.
@@ -124,7 +129,8 @@ pub(crate) fn config(host: &HostSettings, run: &Run) -> hypervisor::RunConfig {
     };
     hypervisor::RunConfig {
         lock: run.lock,
-        workload: HotLockConfig {
+        workload: WorkloadConfig {
+            id: run.workload,
             inside: section(run.section.0),
             outside: section(run.section.1),
             seed: host.seed.wrapping_add(u64::from(run.repeat)),
@@ -139,7 +145,8 @@ pub(crate) fn config(host: &HostSettings, run: &Run) -> hypervisor::RunConfig {
         duration: run.duration,
         watchdog: host.watchdog,
         trace: run.trace,
-        neighbour: host.neighbour.then(|| hypervisor::Neighbour {
+        neighbour: host.neighbour.map(|kind| hypervisor::Neighbour {
+            kind,
             // As many as there are pCPUs, each as heavy as one of the others: a plain guest.
             vcpus: host.pcpus,
             weight: hypervisor::RunConfig::default().weight,
@@ -153,6 +160,7 @@ impl HostSettings {
     pub(crate) fn warmup(&self, vcpus: usize) -> Duration {
         let run = Run {
             lock: LockId::Fifo,
+            workload: WorkloadId::HotLock,
             vcpus,
             section: (1, 1),
             repeat: 0,

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{CATALOG, Entry};
 
+use pvqspin_report::figures::exact_time;
+use pvqspin_workload::{NeighbourKind, catalog as workloads};
+
 use crate::failure::{Done, print};
 use crate::parse::{DISTRIBUTIONS, LOCK_GROUPS};
 
@@ -32,11 +35,13 @@ fn text() -> String {
         line(&mut text, yields.name(), about_yields(yields));
     }
     heading(&mut text, "Workloads (--workload)");
-    line(
-        &mut text,
-        "hot-lock",
-        "every vCPU takes the same lock, works inside it, then outside (--inside, --outside)",
-    );
+    for entry in workloads::CATALOG {
+        line(&mut text, entry.name, &about_workload(entry));
+    }
+    heading(&mut text, "A VM beside it (--neighbour)");
+    for kind in NeighbourKind::ALL {
+        line(&mut text, kind.name(), about_neighbour(kind));
+    }
     heading(&mut text, "Spread of the section lengths (--distribution)");
     for ((name, _), about) in DISTRIBUTIONS.iter().zip([
         "always the mean",
@@ -68,6 +73,24 @@ fn locks(text: &mut String, which: impl Fn(&Entry) -> bool) {
     }
 }
 
+/// With the defaults of --inside and --outside, and what it counts.
+fn about_workload(entry: &workloads::Entry) -> String {
+    format!(
+        "[{}; {} inside, {} outside] {}",
+        entry.unit,
+        exact_time(entry.inside_ns.into()),
+        exact_time(entry.outside_ns.into()),
+        entry.about
+    )
+}
+
+fn about_neighbour(kind: NeighbourKind) -> &'static str {
+    match kind {
+        NeighbourKind::Busy => "computes all the time, and tells what is left for it",
+        NeighbourKind::Halted => "sleeps for good, and should cost nothing",
+    }
+}
+
 fn about_scheduling(scheduling: Scheduling) -> &'static str {
     match scheduling {
         Scheduling::RoundRobin => "one slice each, in turn",
@@ -95,6 +118,14 @@ mod tests {
         let text = text();
         for entry in CATALOG {
             let start = format!("  {:<16} [", entry.name);
+            assert_eq!(text.matches(&start).count(), 1, "{}", entry.name);
+        }
+    }
+    #[test]
+    fn every_workload_is_listed_with_its_unit_and_its_lengths() {
+        let text = text();
+        for entry in workloads::CATALOG {
+            let start = format!("  {:<16} [{};", entry.name, entry.unit);
             assert_eq!(text.matches(&start).count(), 1, "{}", entry.name);
         }
     }

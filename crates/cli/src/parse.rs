@@ -2,7 +2,8 @@
 
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{self, Entry};
-use pvqspin_workload::Distribution;
+use pvqspin_workload::catalog::{self as workloads, Entry as Workload};
+use pvqspin_workload::{Distribution, NeighbourKind};
 
 /// Reads a time: a number with `ns`, `us`, `ms`, `s`, `m` or nothing (ns). More than nothing.
 pub(crate) fn time(text: &str) -> Result<u64, String> {
@@ -93,9 +94,6 @@ pub(crate) enum LockChoice {
 /// The names of the groups.
 pub(crate) const LOCK_GROUPS: [&str; 3] = ["all", "ours", "peers"];
 
-/// The only workload so far.
-pub(crate) const WORKLOADS: [&str; 1] = ["hot-lock"];
-
 /// Reads a lock or a group of locks.
 pub(crate) fn lock(text: &str) -> Result<LockChoice, String> {
     match text.trim() {
@@ -134,8 +132,20 @@ pub(crate) fn chosen(choices: &[LockChoice]) -> Vec<&'static Entry> {
 }
 
 /// Reads the name of a workload.
-pub(crate) fn workload(text: &str) -> Result<&'static str, String> {
-    named("workload", text, WORKLOADS.map(|name| (name, name)))
+pub(crate) fn workload(text: &str) -> Result<&'static Workload, String> {
+    workloads::find(text.trim()).ok_or_else(|| {
+        let names = workloads::CATALOG.iter().map(|entry| entry.name);
+        unknown("workload", text, names)
+    })
+}
+
+/// Reads what a neighbour does.
+pub(crate) fn neighbour(text: &str) -> Result<NeighbourKind, String> {
+    named(
+        "kind of neighbour",
+        text,
+        NeighbourKind::ALL.map(|one| (one.name(), one)),
+    )
 }
 
 /// Reads a scheduling policy of the host.

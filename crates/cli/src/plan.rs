@@ -13,6 +13,8 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use pvqspin_peers::catalog::Entry;
 use pvqspin_report::schema::{LockFacts, Point};
+use pvqspin_workload::WorkloadId;
+use pvqspin_workload::catalog::Entry as Workload;
 
 use crate::args::{CompareArgs, SetupArgs};
 use crate::driver::{HostSettings, Limits};
@@ -90,7 +92,7 @@ pub(crate) struct PlannedRun {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) locks: Vec<&'static Entry>,
-    pub(crate) workload: &'static str,
+    pub(crate) workload: &'static Workload,
     pub(crate) sections: Vec<Section>,
     pub(crate) vcpus: Vec<usize>,
     pub(crate) repeats: usize,
@@ -111,7 +113,7 @@ impl Plan {
             (_, true) => &FULL,
             _ => &NORMAL,
         };
-        let host = HostSettings::new(&args.setup, args.neighbour, limits)?;
+        let host = HostSettings::new(&args.setup, limits)?;
         let overcommits = match args.overcommit.as_slice() {
             [] => preset
                 .overcommits
@@ -127,11 +129,19 @@ impl Plan {
             .map(|overcommit| vcpus(*overcommit, host.pcpus, limits))
             .collect::<Result<_>>()?;
         dedup_in_order(&mut vcpus);
-        let mut sections = sections(&args.inside, &args.outside, preset.sections)?;
+        let workload = args.setup.workload;
+        let own = [(workload.inside_ns, workload.outside_ns)];
+        // The one whose section lengths are its parameter; the others have their own.
+        let usual = if workload.id == WorkloadId::HotLock {
+            preset.sections
+        } else {
+            own.as_slice()
+        };
+        let mut sections = sections(&args.inside, &args.outside, usual)?;
         dedup_in_order(&mut sections);
         let mut plan = Self {
             locks: parse::chosen(&args.lock),
-            workload: args.setup.workload,
+            workload,
             sections,
             vcpus,
             repeats: args.repeats.unwrap_or(preset.repeats),
@@ -235,7 +245,7 @@ impl Plan {
 
     /// Where a run of the plan takes place.
     pub(crate) fn point(&self, run: &PlannedRun) -> Point {
-        point(self.workload, &self.host, run.vcpus, run.section)
+        point(self.workload.name, &self.host, run.vcpus, run.section)
     }
 }
 

@@ -6,8 +6,10 @@ use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
 use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_report::{Record, table};
-use pvqspin_simulator::{LongestWait, SimConfig, SimError, SimResult, TraceEvent, torture};
-use pvqspin_workload::{HotLockConfig, Section};
+use pvqspin_simulator::{
+    LongestWait, Neighbour, SimConfig, SimError, SimResult, TraceEvent, torture,
+};
+use pvqspin_workload::{Section, WorkloadConfig};
 
 use crate::args::SimulateArgs;
 use crate::driver::{HostSettings, Limits};
@@ -49,7 +51,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         cpus: usize::MAX,
         vcpus_in_word: pvqspin::MAX_CPUS,
     };
-    let host = HostSettings::new(&args.setup, false, &limits).map_err(Failure::BadInput)?;
+    let host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
     let host = HostSettings {
         pcpus: args.setup.pcpus.unwrap_or(PCPUS),
         ..host
@@ -65,8 +67,8 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         for lock in locks {
             let config = config(args, &host, lock, vcpus);
             let result = simulate(&config)?;
-            let section = (args.inside, args.outside);
-            let point = plan::point(args.setup.workload, &host, vcpus, section);
+            let section = args.setup.section(args.inside, args.outside);
+            let point = plan::point(args.setup.workload.name, &host, vcpus, section);
             records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
             if args.longest {
                 longest += &around_longest(lock, vcpus, &result);
@@ -93,14 +95,16 @@ fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) 
         mean_ns,
         distribution: host.distribution,
     };
+    let (inside_ns, outside_ns) = args.setup.section(args.inside, args.outside);
     let default = SimConfig::default();
     let mut costs = default.costs;
     costs.hypercall_ns = u32::try_from(host.hypercall_ns).unwrap_or(u32::MAX);
     SimConfig {
         lock: lock.id,
-        workload: HotLockConfig {
-            inside: section(args.inside),
-            outside: section(args.outside),
+        workload: WorkloadConfig {
+            id: args.setup.workload.id,
+            inside: section(inside_ns),
+            outside: section(outside_ns),
             seed: host.seed,
         },
         pcpus: host.pcpus,
@@ -113,6 +117,11 @@ fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) 
         duration_ns: args.duration,
         seed: host.seed,
         trace: args.longest,
+        neighbour: host.neighbour.map(|kind| Neighbour {
+            kind,
+            vcpus: host.pcpus,
+            weight: default.weight,
+        }),
         ..default
     }
 }

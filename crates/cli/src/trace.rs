@@ -21,14 +21,15 @@ const MOST_LINES: usize = 200;
 /// Runs `pvq trace`.
 pub(crate) fn run(args: &TraceArgs) -> Done {
     let limits = Limits::here();
-    let host = HostSettings::new(&args.setup, false, &limits).map_err(Failure::BadInput)?;
+    let host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
     let vcpus = plan::vcpus(args.overcommit, host.pcpus, &limits).map_err(Failure::BadInput)?;
-    let section = (args.inside, args.outside);
+    let section = args.setup.section(args.inside, args.outside);
     let machine = Machine::probe().map_err(driver::unsupported)?;
     let config = driver::config(
         &host,
         &driver::Run {
             lock: args.lock.id,
+            workload: args.setup.workload.id,
             vcpus,
             section,
             repeat: 0,
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &TraceArgs) -> Done {
     );
     config.validate(&machine).map_err(Failure::bad_input)?;
     let result = driver::run(&machine, &config, args.lock.name)?;
-    let point = plan::point(args.setup.workload, &host, vcpus, section);
+    let point = plan::point(args.setup.workload.name, &host, vcpus, section);
     let record = Record::new(&plan::facts(args.lock), &point, 0, &result.outcome);
     print(&head(&record))?;
     print(&events(args.all, &result))

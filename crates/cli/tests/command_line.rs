@@ -119,6 +119,14 @@ fn unknown_names_get_a_suggestion_and_the_list() {
     );
     refused(&["--workload", "hotlock"], &["did you mean 'hot-lock'?"]);
     refused(
+        &["simulate", "--workload", "hash-tabel"],
+        &["did you mean 'hash-table'?", "kernel-build"],
+    );
+    refused(
+        &["simulate", "--neighbour", "bussy"],
+        &["did you mean 'busy'?", "halted"],
+    );
+    refused(
         &["--scheduling", "robin"],
         &["There are: round-robin, fair, credit, co-scheduled"],
     );
@@ -129,6 +137,32 @@ fn unknown_names_get_a_suggestion_and_the_list() {
     );
     refused(&["trace", "--lock", "fofo"], &["did you mean 'fifo'?"]);
     refused(&["comparre"], &["compare"]);
+}
+
+#[test]
+fn a_workload_brings_its_lengths_and_its_unit() {
+    let output = pvq(&[
+        "simulate",
+        "--workload",
+        "leveldb",
+        "--lock",
+        "fifo",
+        "--overcommit",
+        "2",
+        "--duration",
+        "5ms",
+        "--neighbour",
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    for part in [
+        "leveldb, overcommit 2",
+        "inside 80 ns",
+        "gets/s",
+        "neighbour",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
 }
 
 #[test]

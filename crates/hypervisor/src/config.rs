@@ -5,7 +5,7 @@ use std::time::Duration;
 use pvqspin_abi::MAX_CPUS;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
 
 use crate::error::ConfigProblem;
 use crate::faults::Faults;
@@ -20,9 +20,11 @@ const MIN_WARMUP: Duration = Duration::from_millis(30);
 /// The longest.
 const MAX_WARMUP: Duration = Duration::from_secs(1);
 
-/// A second VM beside the one that locks: it computes, and takes no locks.
+/// A second VM beside the one that locks: it takes no locks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Neighbour {
+    /// What it does.
+    pub kind: NeighbourKind,
     /// How many vCPUs it has.
     pub vcpus: usize,
     /// The weight of each of them. Those of the locking VM weigh [`RunConfig::weight`].
@@ -42,7 +44,7 @@ pub struct RunConfig {
     /// The lock.
     pub lock: LockId,
     /// What every vCPU does with it.
-    pub workload: HotLockConfig,
+    pub workload: WorkloadConfig,
     /// How many pCPUs, each a thread pinned to a CPU of its own.
     pub pcpus: usize,
     /// How many vCPUs.
@@ -89,7 +91,8 @@ impl Default for RunConfig {
         };
         Self {
             lock: LockId::Fifo,
-            workload: HotLockConfig {
+            workload: WorkloadConfig {
+                id: WorkloadId::HotLock,
                 inside: section(1_000),
                 outside: section(2_000),
                 seed: 1,
@@ -232,6 +235,7 @@ mod tests {
             passing: Passing::Nth(1),
         };
         let neighbour = Some(Neighbour {
+            kind: NeighbourKind::Busy,
             vcpus: 0,
             weight: 1,
         });

@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use pvqspin::{Budget, CpuNodes, Env, Point};
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
 use pvqspin_workload::Guest;
+use pvqspin_workload::timer::Timer;
 
 use crate::arena;
 use crate::clock;
@@ -113,6 +114,21 @@ impl Env for GuestEnv {
         if vcb.watches(point) {
             passed(vcb, point);
         }
+        if Timer::may_come_at(point) {
+            interrupt_if_due(vcb);
+        }
+    }
+}
+
+/// Takes the timer interrupt, if it is due. One load while no timer is set.
+#[inline]
+fn interrupt_if_due(vcb: &Vcb) {
+    if vcb.timer.is_set() {
+        let joined_ns = vcb.joined_ns.load(Relaxed);
+        // SAFETY: guest code of this vCPU runs, on its own stack, and nobody else sets its timer.
+        unsafe { vcb.timer.fire_if_due::<GuestEnv>() };
+        // The handler may have waited too; this wait is older.
+        vcb.joined_ns.store(joined_ns, Relaxed);
     }
 }
 
@@ -179,10 +195,23 @@ impl Spinner {
                     return true;
                 }
             }
+            self.take_interrupt();
             let now = self.account();
             if now.wrapping_sub(self.started) >= self.budget_ticks {
                 return false;
             }
+        }
+    }
+
+    /// What a handler does in the middle of a spin is neither spinning nor part of the budget.
+    #[inline]
+    fn take_interrupt(&mut self) {
+        if self.vcb.timer.is_set() {
+            let before = self.account();
+            interrupt_if_due(self.vcb);
+            let handled = self.vcb.own_ticks().wrapping_sub(before);
+            self.accounted = self.accounted.wrapping_add(handled);
+            self.started = self.started.wrapping_add(handled);
         }
     }
 
@@ -219,5 +248,10 @@ impl Guest for GuestEnv {
 
     fn wasted_ns() -> u64 {
         clock::ticks_to_ns(vcb().wasted_ticks.load(Relaxed))
+    }
+
+    #[inline]
+    fn with_timer<R>(due_ns: u64, handler: &dyn Fn(), body: impl FnOnce() -> R) -> R {
+        vcb().timer.during(due_ns, handler, body)
     }
 }

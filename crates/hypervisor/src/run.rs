@@ -19,7 +19,8 @@ use pvqspin_host::Scheduling;
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::{Visitor, with_lock};
 use pvqspin_workload::{
-    Control, HotLock, Hypercalls, Neighbour, NeighbourRecord, Outcome, Record, YieldResults,
+    Account, Control, Hypercalls, NeighbourKind, NeighbourRecord, Outcome, Record, YieldResults,
+    catalog,
 };
 
 use crate::clock;
@@ -61,15 +62,15 @@ impl Visitor<GuestEnv> for OneLock<'_> {
         let config = self.config;
         let control = Control::new();
         let records = records(config.vcpus, Record::new);
-        let hot_lock = HotLock::<GuestEnv, L>::new(config.workload, config.vcpus);
+        let workload = catalog::build::<GuestEnv, L>(&config.workload, config.vcpus);
         let measured = measure(
             self.machine,
             config,
             &control,
-            &|cpu| hot_lock.run_vcpu(&control, &records[cpu.index()]),
+            &|cpu| workload.run_vcpu(&control, &records[cpu.index()]),
             &|| records.iter().map(Record::all_acquisitions).sum(),
         )?;
-        Ok(measured.summarise(config, &records))
+        Ok(measured.summarise(config, &records, &workload.account()))
     }
 }
 
@@ -97,8 +98,8 @@ fn measure(
     let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
     let neighbour_records = records(neighbours, NeighbourRecord::new);
     let neighbour_body = |cpu: Cpu| {
-        let record = &neighbour_records[cpu.index()];
-        Neighbour::default().run_vcpu::<GuestEnv>(control, record);
+        let kind = config.neighbour.map_or_else(NeighbourKind::default, |n| n.kind);
+        kind.run_vcpu::<GuestEnv>(control, &neighbour_records[cpu.index()]);
     };
     let mut vms = vec![VmPlan {
         vcpus: config.vcpus,
@@ -237,7 +238,7 @@ impl Counts {
 }
 
 impl Measured {
-    fn summarise(self, config: &RunConfig, records: &[Record]) -> RunResult {
+    fn summarise(self, config: &RunConfig, records: &[Record], account: &Account) -> RunResult {
         let counts = &self.counts;
         let events = Event::ALL
             .iter()
@@ -262,7 +263,7 @@ impl Measured {
             neighbour: self.neighbour,
             halt_timeouts: self.remains.halt_timeouts,
             waits_over_slice: pvqspin_workload::waits_over(records, config.slice_ns),
-            ..pvqspin_workload::summarise(records, self.duration_ns)
+            ..pvqspin_workload::summarise(records, account, self.duration_ns)
         };
         RunResult {
             outcome,
@@ -305,6 +306,7 @@ mod tests {
                 scheduling,
                 weight: 100,
                 neighbour: Some(config::Neighbour {
+                    kind: NeighbourKind::Busy,
                     vcpus: neighbours,
                     weight,
                 }),

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::context;
 use crate::faults::Faults;
 use pvqspin_guest_memory::GuestMemory;
+use pvqspin_workload::timer::Timer;
 use crate::pcpu::Pcpu;
 use crate::trace::GuestRing;
 
@@ -92,6 +93,8 @@ pub(crate) struct Vcb {
 
     /// Its own time spent spinning while somebody had to wait for a pCPU.
     pub(crate) wasted_ticks: AtomicU64,
+    /// Interrupts it while it waits. Used on its own stack only.
+    pub(crate) timer: Timer,
     /// When it joined the queue that it is in, or was in last.
     pub(crate) joined_ns: AtomicU64,
     /// The `joined_ns` of the wait that was looked at last, for marks.
@@ -165,6 +168,7 @@ impl Vcb {
             left_ticks: AtomicU64::new(0),
             stolen_ticks: AtomicU64::new(0),
             wasted_ticks: AtomicU64::new(0),
+            timer: Timer::new(),
             joined_ns: AtomicU64::new(0),
             marked_joined_ns: AtomicU64::new(0),
             longest_wait_ns: AtomicU64::new(0),

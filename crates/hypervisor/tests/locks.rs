@@ -12,7 +12,8 @@ use pvqspin_hypervisor::{
     Unsupported, run,
 };
 use pvqspin_peers::catalog::{CATALOG, LockId};
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::catalog::CATALOG as WORKLOADS;
+use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
 
 fn machine() -> Option<&'static Machine> {
     static MACHINE: OnceLock<Option<Machine>> = OnceLock::new();
@@ -107,6 +108,61 @@ fn one_vcpu_alone_makes_no_hypercalls() {
     assert!((0.9..1.1).contains(&outcome.jain), "{outcome:?}");
 }
 
+/// A workload with its own section lengths.
+fn workload(id: WorkloadId) -> WorkloadConfig {
+    let section = |mean_ns| Section {
+        mean_ns,
+        distribution: Distribution::Uniform,
+    };
+    WorkloadConfig {
+        id,
+        inside: section(id.entry().inside_ns),
+        outside: section(id.entry().outside_ns),
+        seed: 1,
+    }
+}
+
+#[test]
+fn every_workload_runs_here_too() {
+    let Some(machine) = machine() else { return };
+    for entry in WORKLOADS {
+        for lock in [LockId::Fifo, LockId::LinuxPv, LockId::UnfairHinted] {
+            let result = check(
+                machine,
+                &RunConfig {
+                    workload: workload(entry.id),
+                    duration: Duration::from_millis(30),
+                    ..config(lock, pcpus(machine), 3)
+                },
+            );
+            let outcome = &result.outcome;
+            let works = entry.id != WorkloadId::Halted;
+            assert_eq!(outcome.acquisitions > 0, works, "{}", entry.name);
+            // How many interrupts come over a slow path is up to what else the machine does.
+            if works && entry.id != WorkloadId::NestedContexts {
+                assert!(outcome.units > 0, "{} on {lock:?}", entry.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn interrupts_come_over_slow_paths_here_too() {
+    let Some(machine) = machine() else { return };
+    if machine.cpus.len() < 2 {
+        eprintln!("skipped: on one CPU nobody need ever wait for a lock");
+        return;
+    }
+    let came = [LockId::Fifo, LockId::TestAndSet].map(|lock| {
+        let nested = RunConfig {
+            workload: workload(WorkloadId::NestedContexts),
+            ..config(lock, 2, 2)
+        };
+        check(machine, &nested).outcome.units
+    });
+    assert!(came.iter().sum::<u64>() > 0, "{came:?}");
+}
+
 #[test]
 fn every_point_of_the_slow_path_can_lose_its_pcpu() {
     let Some(machine) = machine() else { return };
@@ -171,6 +227,7 @@ fn a_neighbour_is_measured() {
         &RunConfig {
             scheduling: Scheduling::Fair,
             neighbour: Some(Neighbour {
+                kind: NeighbourKind::Busy,
                 vcpus: 2,
                 weight: 1024,
             }),
@@ -195,7 +252,8 @@ fn the_watchdog_names_who_waits_for_whom() {
     let stuck = run(
         machine,
         &RunConfig {
-            workload: HotLockConfig {
+            workload: WorkloadConfig {
+                id: WorkloadId::HotLock,
                 inside: endless,
                 outside: short,
                 seed: 1,

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod catalog;
+pub mod erased;
 pub mod linux_pv;
 mod mcs;
 pub mod native_queued;

@@ -81,6 +81,13 @@ const WHAT_RAN: &[Column] = &[
     ("repeat", |_, r| r.repeat.to_string()),
     ("duration_ns", |_, r| r.duration_ns.to_string()),
     ("acquisitions", |_, r| r.acquisitions.to_string()),
+    ("unit", |_, r| r.unit.clone()),
+    ("units", |_, r| r.units.to_string()),
+    ("units_per_s", |_, r| r.units_per_s.to_string()),
+    ("busiest_lock_ns", |_, r| r.busiest_lock_ns.to_string()),
+    ("acquisitions_per_round", |_, r| {
+        r.acquisitions_per_round.to_string()
+    }),
     ("throughput_per_s", |_, r| r.throughput_per_s.to_string()),
     ("throughput_over_bound", |_, r| {
         r.throughput_over_bound.to_string()

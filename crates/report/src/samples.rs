@@ -39,6 +39,8 @@ pub(crate) fn outcome(vcpus: usize, acquisitions: u64) -> Outcome {
     Outcome {
         duration_ns: 1_000_000_000,
         acquisitions,
+        unit: "sections",
+        units: acquisitions,
         per_vcpu: vec![acquisitions / vcpus as u64; vcpus],
         jain: 0.99,
         wait: Quantiles {

@@ -166,10 +166,26 @@ pub struct Record {
     pub duration_ns: u64,
     /// Critical sections in that time, of all vCPUs.
     pub acquisitions: u64,
+    /// What the workload is counted in, in the plural.
+    #[serde(default)]
+    pub unit: String,
+    /// How many units were done in that time.
+    #[serde(default)]
+    pub units: u64,
+    /// Units for each second.
+    #[serde(default)]
+    pub units_per_s: f64,
+    /// How long the busiest lock is held for each acquisition of any lock, in ns; 0 if unknown.
+    #[serde(default)]
+    pub busiest_lock_ns: f64,
+    /// Acquisitions for each outermost section.
+    #[serde(default = "one")]
+    pub acquisitions_per_round: f64,
     /// Critical sections for each second.
     pub throughput_per_s: f64,
-    /// `throughput_per_s` over `min(1/C, P/(C+N), V/(C+N))`, the most that any lock could do. C and
-    /// N are this run's own until [`normalise`](crate::aggregate::normalise) has seen all runs.
+    /// `throughput_per_s` over `min(1/L, rP/(C+N), rV/(C+N))`, the most that any lock could do, with
+    /// L `busiest_lock_ns` and r `acquisitions_per_round`. With one lock L is C and r is 1. L, C and N
+    /// are this run's own until [`normalise`](crate::aggregate::normalise) has seen all runs.
     pub throughput_over_bound: f64,
     /// Jain's index over 100 ms windows, per vCPU: 1 is fair, 1/V is one vCPU for all.
     pub jain: f64,
@@ -221,6 +237,7 @@ impl Record {
         let seconds = outcome.duration_ns as f64 / 1e9;
         let throughput = ratio(outcome.acquisitions as f64, seconds);
         let bound = bound_per_s(
+            outcome.load,
             finite(outcome.inside_measured_ns),
             finite(outcome.outside_measured_ns),
             point.pcpus,
@@ -248,6 +265,11 @@ impl Record {
             repeat,
             duration_ns: outcome.duration_ns,
             acquisitions: outcome.acquisitions,
+            unit: outcome.unit.to_owned(),
+            units: outcome.units,
+            units_per_s: ratio(outcome.units as f64, seconds),
+            busiest_lock_ns: finite(outcome.load.busiest_ns),
+            acquisitions_per_round: outcome.load.per_round,
             throughput_per_s: throughput,
             throughput_over_bound: ratio(throughput, bound),
             jain: finite(outcome.jain),
@@ -320,6 +342,11 @@ impl From<pvqspin_workload::Quantiles> for Latency {
 /// place: what could not be measured is 0.
 fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
+}
+
+/// What a file without `acquisitions_per_round` means.
+fn one() -> f64 {
+    1.0
 }
 
 fn ratio(value: f64, of: f64) -> f64 {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Row, Table, TableStyle};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Row, Table, TableStyle};
 
 use crate::aggregate::{AtPoint, PointKey, Spread, Summary};
 use crate::figures::{count, exact_time, percent, share, time, times};
@@ -13,6 +13,9 @@ pub const REFERENCE: &str = "test-and-set";
 /// How wide a table may get where there is no terminal to ask.
 const WIDTH_WITHOUT_TERMINAL: u16 = 132;
 
+/// How much wider it gets by a column that not every table has.
+const WIDTH_OF_A_COLUMN: u16 = 16;
+
 /// One line under the heading: rows need no rules between them, and a narrow screen no frame.
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
@@ -21,10 +24,12 @@ const STYLE: TableStyle =
 pub const LEGEND: &str = "\
 Medians over the repeats, in brackets the lowest and the highest. * one of ours.
 thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: median of all runs in the table
+            (several locks: 1/C is that of the busiest one, and a round may hold several sections; see docs/workloads.md)
 vs tas      throughput over that of test-and-set; vs best: over that of the fastest lock of the table
 Jain        fairness over 100 ms windows: 1 is fair     wait: from joining the queue to holding; longest: of all repeats
 LHP, LWP    preemptions while holding; hand-overs to a vCPU that was not running
-calls/acq   hypercalls for each acquisition             wasted: pCPU time spent spinning while a runnable vCPU had to wait";
+calls/acq   hypercalls for each acquisition             wasted: pCPU time spent spinning while a runnable vCPU had to wait
+neighbour   work of the lock-free VM over what its share of the pCPUs would give";
 
 /// The heading and the table of one point. Colours and width follow the terminal, if there is one.
 #[must_use]
@@ -33,9 +38,10 @@ pub fn render(at: &AtPoint) -> String {
     table
         .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header());
+        .set_header(header(at));
     if !table.is_tty() {
-        table.set_width(WIDTH_WITHOUT_TERMINAL);
+        let extra = usize::from(own_unit(at).is_some()) + usize::from(has_neighbour(at));
+        table.set_width(WIDTH_WITHOUT_TERMINAL + WIDTH_OF_A_COLUMN * extra as u16);
     }
     for lock in &at.locks {
         table.add_row(row(at, lock));
@@ -54,8 +60,12 @@ pub fn render(at: &AtPoint) -> String {
 /// The point in words.
 #[must_use]
 pub fn heading(point: &PointKey) -> String {
+    let workload = match point.workload.as_str() {
+        PLAIN => String::new(),
+        other => format!("{other}, "),
+    };
     format!(
-        "overcommit {} ({} vCPUs on {} pCPUs), inside {}, outside {} ({})",
+        "{workload}overcommit {} ({} vCPUs on {} pCPUs), inside {}, outside {} ({})",
         count(point.overcommit()),
         point.vcpus,
         point.pcpus,
@@ -65,21 +75,40 @@ pub fn heading(point: &PointKey) -> String {
     )
 }
 
-fn header() -> Row {
-    Row::from([
-        "lock",
-        "thr/bound",
-        "per s",
-        "vs tas",
-        "vs best",
-        "Jain",
-        "wait p99",
-        "longest",
-        "LHP/s",
-        "LWP/s",
-        "calls/acq",
-        "wasted",
-    ])
+/// What every table has.
+const COLUMNS: [&str; 12] = [
+    "lock",
+    "thr/bound",
+    "per s",
+    "vs tas",
+    "vs best",
+    "Jain",
+    "wait p99",
+    "longest",
+    "LHP/s",
+    "LWP/s",
+    "calls/acq",
+    "wasted",
+];
+
+/// The workload whose unit is the critical section, which every table has anyway.
+const PLAIN: &str = "hot-lock";
+
+/// What the workload is counted in, where that is something of its own.
+fn own_unit(at: &AtPoint) -> Option<&str> {
+    let unit = at.locks.first().map(|lock| lock.unit.as_str())?;
+    (at.point.workload != PLAIN && !unit.is_empty()).then_some(unit)
+}
+
+fn has_neighbour(at: &AtPoint) -> bool {
+    at.locks.iter().any(|lock| lock.neighbour.is_some())
+}
+
+fn header(at: &AtPoint) -> Row {
+    let unit = own_unit(at).map(|unit| format!("{unit}/s"));
+    let neighbour = has_neighbour(at).then(|| "neighbour".to_owned());
+    let columns = COLUMNS.map(str::to_owned).into_iter();
+    Row::from(columns.chain(unit).chain(neighbour).collect::<Vec<_>>())
 }
 
 fn row(at: &AtPoint, lock: &Summary) -> Row {
@@ -87,20 +116,28 @@ fn row(at: &AtPoint, lock: &Summary) -> Row {
         true => format!("{} *", lock.lock),
         false => lock.lock.clone(),
     };
-    Row::from([
-        Cell::new(name),
-        Cell::new(with_ends(&lock.over_bound)),
-        Cell::new(count(lock.throughput_per_s.median)),
-        Cell::new(relative(lock, at.lock(REFERENCE))),
-        Cell::new(relative(lock, at.fastest(|_| true))),
-        Cell::new(share(lock.jain.median)),
-        Cell::new(time(lock.wait_p99_ns.median)),
-        Cell::new(time(lock.wait_max_ns.max)),
-        Cell::new(count(lock.lhp_per_s.median)),
-        Cell::new(count(lock.lwp_per_s.median)),
-        Cell::new(share(lock.hypercalls_per_acquisition.median)),
-        Cell::new(percent(lock.wasted_share.median)),
-    ])
+    let mut cells = vec![
+        name,
+        with_ends(&lock.over_bound),
+        count(lock.throughput_per_s.median),
+        relative(lock, at.lock(REFERENCE)),
+        relative(lock, at.fastest(|_| true)),
+        share(lock.jain.median),
+        time(lock.wait_p99_ns.median),
+        time(lock.wait_max_ns.max),
+        count(lock.lhp_per_s.median),
+        count(lock.lwp_per_s.median),
+        share(lock.hypercalls_per_acquisition.median),
+        percent(lock.wasted_share.median),
+    ];
+    if own_unit(at).is_some() {
+        cells.push(count(lock.units_per_s.median));
+    }
+    if has_neighbour(at) {
+        let neighbour = lock.neighbour.as_ref();
+        cells.push(neighbour.map_or_else(|| "-".to_owned(), |spread| share(spread.median)));
+    }
+    Row::from(cells)
 }
 
 fn with_ends(spread: &Spread) -> String {
@@ -187,6 +224,25 @@ mod tests {
             .find(|line| line.contains("fifo *"))
             .expect("its row");
         assert!(row.split_whitespace().any(|cell| cell == "-"), "{row}");
+    }
+
+    #[test]
+    fn a_unit_of_its_own_and_a_neighbour_have_columns() {
+        let plain = samples::record("fifo", 8, 400_000.0);
+        let text = rendered(std::slice::from_ref(&plain));
+        assert!(!text.contains("sections/s") && !text.contains("neighbour"));
+        let gets = crate::Record {
+            workload: "leveldb".into(),
+            unit: "gets".into(),
+            units_per_s: 123_000.0,
+            neighbour: Some(0.97),
+            ..plain
+        };
+        let text = rendered(&[gets]);
+        assert!(text.starts_with("leveldb, overcommit 4"), "{text}");
+        for part in ["gets/s", "neighbour", "123", "0.97"] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use pvqspin_abi::MAX_CPUS;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
 
 use crate::costs::Costs;
 use crate::error::ConfigProblem;
@@ -16,9 +16,11 @@ pub const MAX_TIME_NS: u64 = 3_600_000_000_000;
 /// The shortest warm-up that is chosen without being asked for.
 const MIN_WARMUP_NS: u64 = 10_000_000;
 
-/// A second VM beside the one that locks: it computes, and takes no locks.
+/// A second VM beside the one that locks: it takes no locks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Neighbour {
+    /// What it does.
+    pub kind: NeighbourKind,
     /// How many vCPUs it has.
     pub vcpus: usize,
     /// The weight of each of them. Those of the locking VM weigh [`SimConfig::weight`].
@@ -39,7 +41,7 @@ pub struct SimConfig {
     /// The lock.
     pub lock: LockId,
     /// What every vCPU does with it. Its seed is that of the section lengths.
-    pub workload: HotLockConfig,
+    pub workload: WorkloadConfig,
     /// How many pCPUs.
     pub pcpus: usize,
     /// How many vCPUs.
@@ -85,7 +87,8 @@ impl Default for SimConfig {
         };
         Self {
             lock: LockId::Fifo,
-            workload: HotLockConfig {
+            workload: WorkloadConfig {
+                id: WorkloadId::HotLock,
                 inside: section(1_000),
                 outside: section(2_000),
                 seed: 1,

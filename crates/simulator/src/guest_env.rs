@@ -6,8 +6,9 @@
 use pvqspin::{Budget, CpuNodes, Env, Point};
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
 use pvqspin_workload::Guest;
+use pvqspin_workload::timer::Timer;
 
-use crate::stage::{Condition, Request, stage};
+use crate::stage::{Condition, GuestSide, Request, stage};
 
 /// Guest mode of the simulator. Its functions panic when they are called from anywhere but a
 /// simulated vCPU.
@@ -43,11 +44,27 @@ impl Env for SimEnv {
             }
             return true;
         }
-        let condition: *mut (dyn FnMut() -> bool + '_) = &raw mut condition;
-        // SAFETY: only the lifetime changes. The event loop calls it while this vCPU is
-        // suspended in the next line, so while this frame exists, and forgets it afterwards.
-        let condition: Condition = unsafe { core::mem::transmute(condition) };
-        me.suspend(Request::Spin(condition, budget.get())).held
+        let mut left = budget.get();
+        loop {
+            // Of its own time: one that comes due while the vCPU is off is a little late.
+            let until_timer = me.timer.left_ns(stage.now.get());
+            let until_timer = until_timer.map(|ns| u32::try_from(ns).unwrap_or(u32::MAX - 1));
+            let piece = match (left, until_timer) {
+                (Some(left), Some(timer)) => Some(left.min(timer)),
+                (left, timer) => left.or(timer),
+            };
+            if spin(me, &mut condition, piece) {
+                return true;
+            }
+            interrupt_if_due();
+            left = left.map(|left| left - piece.unwrap_or(left));
+            if left == Some(0) {
+                return false;
+            }
+            if condition() {
+                return true;
+            }
+        }
     }
 
     fn run_sample(cpu: Cpu) -> RunSample {
@@ -108,6 +125,30 @@ impl Env for SimEnv {
 
     fn checkpoint(point: Point) {
         stage().pass(point);
+        if Timer::may_come_at(point) {
+            interrupt_if_due();
+        }
+    }
+}
+
+/// Waits for a store, and for `budget` at most; says whether the condition held in the end.
+fn spin(me: &GuestSide, condition: &mut dyn FnMut() -> bool, budget: Option<u32>) -> bool {
+    let condition: *mut (dyn FnMut() -> bool + '_) = &raw mut *condition;
+    // SAFETY: only the lifetime changes. The event loop calls it while this vCPU is suspended in
+    // the next line, so while the caller's frame exists, and forgets it afterwards.
+    let condition: Condition = unsafe { core::mem::transmute(condition) };
+    me.suspend(Request::Spin(condition, budget)).held
+}
+
+/// The running vCPU takes its timer interrupt, if that is due.
+fn interrupt_if_due() {
+    let me = stage().me();
+    if me.timer.left_ns(stage().now.get()) == Some(0) {
+        let joined_ns = me.joined_ns.get();
+        // SAFETY: guest code of this vCPU runs, on its own stack, and nobody else sets its timer.
+        unsafe { me.timer.fire_if_due::<SimEnv>() };
+        // The handler may have waited too; this wait is older.
+        me.joined_ns.set(joined_ns);
     }
 }
 
@@ -137,5 +178,17 @@ impl Guest for SimEnv {
 
     fn wasted_ns() -> u64 {
         stage().me().wasted_ns.get()
+    }
+
+    fn with_timer<R>(due_ns: u64, handler: &dyn Fn(), body: impl FnOnce() -> R) -> R {
+        stage().me().timer.during(due_ns, handler, body)
+    }
+
+    fn fetch_line(_writer: Cpu) {
+        let stage = stage();
+        let ns = u64::from(stage.costs.line_transfer_ns);
+        if ns > 0 {
+            stage.me().suspend(Request::Compute(ns));
+        }
     }
 }

@@ -12,7 +12,8 @@ use pvqspin_host::{Host, Scheduling, VmConfig};
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::{Visitor, with_lock};
 use pvqspin_workload::{
-    Control, HotLock, Hypercalls, Neighbour, NeighbourRecord, Outcome, Record, YieldResults,
+    Account, Control, Hypercalls, NeighbourKind, NeighbourRecord, Outcome, Record, Workload,
+    YieldResults, catalog,
 };
 
 use crate::config::{MAX_TIME_NS, SimConfig};
@@ -63,21 +64,24 @@ impl Visitor<SimEnv> for OneLock<'_> {
         let records = records(config.vcpus, Record::new);
         let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
         let neighbour_records = self::records(neighbours, NeighbourRecord::new);
-        let hot_lock = HotLock::<SimEnv, L>::new(config.workload, config.vcpus);
+        let workload = catalog::build::<SimEnv, L>(&config.workload, config.vcpus);
+        let workload = &*workload;
         let bodies: [&Body<'_>; 2] = [
-            &|cpu: Cpu| hot_lock.run_vcpu(&control, &records[cpu.index()]),
+            &|cpu: Cpu| workload.run_vcpu(&control, &records[cpu.index()]),
             &|cpu: Cpu| {
-                let record = &neighbour_records[cpu.index()];
-                Neighbour::default().run_vcpu::<SimEnv>(&control, record);
+                let kind = config
+                    .neighbour
+                    .map_or_else(NeighbourKind::default, |n| n.kind);
+                kind.run_vcpu::<SimEnv>(&control, &neighbour_records[cpu.index()]);
             },
         ];
         let progress = || records.iter().map(Record::all_acquisitions).sum();
-        let measured = simulate(config, &control, bodies, &progress, &records)?;
+        let measured = simulate(config, &control, bodies, &progress, (workload, &records))?;
         let neighbour = neighbour_share(config).and_then(|share| {
             let records = &neighbour_records;
             pvqspin_workload::neighbour::throughput_over_share(records, config.duration_ns, share)
         });
-        Ok(measured.summarise(config, &records, neighbour))
+        Ok(measured.summarise(config, &records, &workload.account(), neighbour))
     }
 }
 
@@ -99,7 +103,7 @@ pub(crate) fn simulate(
     control: &Control,
     bodies: [&Body<'_>; 2],
     progress: &dyn Fn() -> u64,
-    records: &[Record],
+    (workload, records): (&dyn Workload, &[Record]),
 ) -> Result<Measured, SimError> {
     let mut host = Host::new(config.host()).map_err(ConfigProblem::Host)?;
     let neighbour = config.neighbour.map(|n| (n.vcpus, n.weight));
@@ -138,7 +142,9 @@ pub(crate) fn simulate(
     let names = (config.lock.entry().name, config.seed);
     let mut machine = Machine::new(&stage, vcpus, host, names, patience, progress);
     let counts = conduct(&mut machine, config, control)?;
-    let violations = pvqspin_workload::summarise(records, config.duration_ns).exclusion_violations;
+    let account = workload.account();
+    let violations =
+        pvqspin_workload::summarise(records, &account, config.duration_ns).exclusion_violations;
     if violations > 0 {
         return Err(SimError::Exclusion(violations, machine.dump()));
     }
@@ -238,6 +244,7 @@ impl Measured {
         self,
         config: &SimConfig,
         records: &[Record],
+        account: &Account,
         neighbour: Option<f64>,
     ) -> SimResult {
         let counts = &self.counts;
@@ -264,7 +271,7 @@ impl Measured {
             // A halt that lasts too long is an error, not a count.
             halt_timeouts: 0,
             waits_over_slice: pvqspin_workload::waits_over(records, config.slice_ns),
-            ..pvqspin_workload::summarise(records, config.duration_ns)
+            ..pvqspin_workload::summarise(records, account, config.duration_ns)
         };
         SimResult {
             outcome,

@@ -17,6 +17,7 @@ use crate::costs::Costs;
 use crate::faults::{Faults, Jitter};
 use crate::trace::{Trace, TraceEvent, What};
 use pvqspin_guest_memory::GuestMemory;
+use pvqspin_workload::timer::Timer;
 
 /// A condition on the stack of a vCPU that spins on it.
 pub(crate) type Condition = *mut dyn FnMut() -> bool;
@@ -52,6 +53,8 @@ pub(crate) struct GuestSide {
     pub(crate) joined_ns: Cell<u64>,
     pub(crate) entered_ns: Cell<u64>,
     pub(crate) wasted_ns: Cell<u64>,
+    /// Interrupts it while it waits.
+    pub(crate) timer: Timer,
     /// Conditions that held at once since it last gave control back.
     pub(crate) free_looks: Cell<u32>,
     /// The `joined_ns` of the wait that was looked at last.
@@ -75,6 +78,7 @@ impl GuestSide {
             joined_ns: Cell::new(0),
             entered_ns: Cell::new(0),
             wasted_ns: Cell::new(0),
+            timer: Timer::new(),
             free_looks: Cell::new(0),
             judged_joined_ns: Cell::new(0),
             watched_points,

@@ -6,7 +6,7 @@
 use pvqspin::Point;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 
@@ -63,7 +63,8 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
     };
     SimConfig {
         lock,
-        workload: HotLockConfig {
+        workload: WorkloadConfig {
+            id: WorkloadId::HotLock,
             inside: section(inside),
             outside: section(outside),
             seed,

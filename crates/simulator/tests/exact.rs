@@ -6,14 +6,18 @@ use pvqspin_peers::catalog::{BOUNDED_WAIT_US, CATALOG, LockId};
 use pvqspin_simulator::{
     Costs, Fault, Faults, Neighbour, Passing, SimConfig, SimError, SimResult, run,
 };
-use pvqspin_workload::{Distribution, HotLockConfig, Outcome, Section, bound_per_s};
+use pvqspin_workload::{
+    Distribution, LockLoad, NeighbourKind, Outcome, Section, WorkloadConfig, WorkloadId,
+    bound_per_s,
+};
 
-fn workload(inside_ns: u32, outside_ns: u32, distribution: Distribution) -> HotLockConfig {
+fn workload(inside_ns: u32, outside_ns: u32, distribution: Distribution) -> WorkloadConfig {
     let section = |mean_ns| Section {
         mean_ns,
         distribution,
     };
-    HotLockConfig {
+    WorkloadConfig {
+        id: WorkloadId::HotLock,
         inside: section(inside_ns),
         outside: section(outside_ns),
         seed: 1,
@@ -39,7 +43,12 @@ fn simulate(config: &SimConfig) -> SimResult {
 
 fn over_bound(config: &SimConfig, outcome: &Outcome) -> f64 {
     let (inside, outside) = (config.workload.inside, config.workload.outside);
+    let load = LockLoad {
+        busiest_ns: inside.mean_ns.into(),
+        per_round: 1.0,
+    };
     let bound = bound_per_s(
+        load,
         inside.mean_ns.into(),
         outside.mean_ns.into(),
         config.pcpus,
@@ -298,6 +307,7 @@ fn who_has_a_pcpu_makes_no_hypercall() {
 fn a_neighbour_loses_nothing() {
     let config = SimConfig {
         neighbour: Some(Neighbour {
+            kind: NeighbourKind::Busy,
             vcpus: 2,
             weight: 1024,
         }),

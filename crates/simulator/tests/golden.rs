@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use pvqspin_host::Scheduling;
 use pvqspin_peers::catalog::LockId;
 use pvqspin_simulator::{SimConfig, run};
-use pvqspin_workload::{Distribution, HotLockConfig, Section};
+use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
 
@@ -20,7 +20,8 @@ fn figures(lock: LockId, scheduling: Scheduling) -> String {
         scheduling,
         pcpus: 2,
         vcpus: 6,
-        workload: HotLockConfig {
+        workload: WorkloadConfig {
+            id: WorkloadId::HotLock,
             inside: section(1_000, Distribution::Uniform),
             outside: section(2_000, Distribution::Exponential),
             seed: 7,

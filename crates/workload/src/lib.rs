@@ -8,7 +8,8 @@
 //!   driver                        one vCPU                          afterwards
 //!   Control: Warmup ─► Measure ─► Stop
 //!                    │
-//!                    └──────────► HotLock::run_vcpu ──► Record ──► summarise ──► Outcome
+//!                    └──────────► Workload::run_vcpu ─► Record ──► summarise ──► Outcome
+//!                                   made of Worker's steps
 //!                                 Neighbour::run_vcpu ► NeighbourRecord
 //! ```
 //!
@@ -16,7 +17,15 @@
 //! | --- | --- |
 //! | [`control`] | the phase of a run: warm-up, measure, stop |
 //! | [`section`] | how long a section lasts: fixed, uniform, exponential |
+//! | [`catalog`] | every workload, by name, with its defaults and its unit |
+//! | [`workload`] | what every workload is |
+//! | [`worker`] | one virtual CPU at work, and what it measures: the steps of every workload |
+//! | [`guarded`] | a lock with the proof that it excludes |
+//! | [`timer`] | an interrupt that comes while a virtual CPU waits |
+//! | [`line`](mod@line) | a cache line of data behind a lock |
+//! | [`zipf`] | few things are wanted often, most seldom |
 //! | [`hot_lock`] | everybody wants one lock |
+//! | [`two_lines`], [`hash_table`], [`lock2`], [`locktorture`], [`leveldb`], [`kernel_build`], [`nested_contexts`], [`two_locks`], [`halted`] | the other workloads, one each |
 //! | [`neighbour`] | a VM beside it that takes no locks |
 //! | [`record`] | what one virtual CPU writes down |
 //! | [`histogram`] | counts of durations, to 2 % |
@@ -27,24 +36,45 @@
 #![doc(test(attr(deny(warnings))))]
 extern crate alloc;
 
+pub mod catalog;
 pub mod control;
+pub mod guarded;
+pub mod halted;
+pub mod hash_table;
 pub mod histogram;
 pub mod hot_lock;
+pub mod kernel_build;
+pub mod leveldb;
+pub mod line;
+pub mod lock2;
+pub mod locktorture;
 pub mod neighbour;
+pub mod nested_contexts;
 pub mod outcome;
 pub mod record;
 pub mod section;
+#[cfg(test)]
+mod test_env;
+pub mod timer;
+pub mod two_lines;
+pub mod two_locks;
+pub mod worker;
+pub mod workload;
+pub mod zipf;
 
 use pvqspin::Env;
+use pvqspin_abi::Cpu;
 
+pub use catalog::{WorkloadConfig, WorkloadId};
 pub use control::{Control, Phase};
-pub use hot_lock::{HotLock, HotLockConfig};
-pub use neighbour::{Neighbour, NeighbourRecord};
+pub use neighbour::{Neighbour, NeighbourKind, NeighbourRecord};
 pub use outcome::{
-    Hypercalls, Outcome, Quantiles, YieldResults, bound_per_s, summarise, waits_over,
+    Hypercalls, LockLoad, Outcome, Quantiles, YieldResults, bound_per_s, summarise, waits_over,
 };
 pub use record::Record;
 pub use section::{Distribution, Section};
+pub use worker::Worker;
+pub use workload::{Account, Workload};
 
 /// What a workload needs of its environment beyond what a lock needs.
 pub trait Guest: Env {
@@ -64,4 +94,23 @@ pub trait Guest: Env {
     /// Its own time spent in [`Env::spin_until`] so far while other virtual CPUs had to wait for
     /// a pCPU, in nanoseconds. Never includes time in which it was off its pCPU.
     fn wasted_ns() -> u64;
+
+    /// Does `body` with a timer set: if this virtual CPU waits for a lock at `due_ns` or later,
+    /// `handler` runs on top of the wait, once, as an interrupt would. See [`timer`].
+    ///
+    /// Environments without interrupts just do `body`.
+    #[inline]
+    fn with_timer<R>(due_ns: u64, handler: &dyn Fn(), body: impl FnOnce() -> R) -> R {
+        let _ = (due_ns, handler);
+        body()
+    }
+
+    /// This virtual CPU is about to use a cache line that `writer` wrote last.
+    ///
+    /// Environments on real memory do nothing: the memory itself does. A simulator lets the time
+    /// pass that the line takes.
+    #[inline]
+    fn fetch_line(writer: Cpu) {
+        let _ = writer;
+    }
 }

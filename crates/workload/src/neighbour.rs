@@ -32,6 +32,38 @@ impl NeighbourRecord {
     }
 }
 
+/// What a neighbour does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NeighbourKind {
+    /// It computes all the time.
+    #[default]
+    Busy,
+    /// It sleeps for good: its virtual CPUs are done as soon as they run.
+    Halted,
+}
+
+impl NeighbourKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Busy, Self::Halted];
+
+    /// Its name on command lines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Halted => "halted",
+        }
+    }
+
+    /// What one virtual CPU of the neighbour does, until [`Phase::Stop`] at the latest.
+    pub fn run_vcpu<E: Guest>(self, control: &Control, record: &NeighbourRecord) {
+        match self {
+            Self::Busy => Neighbour::default().run_vcpu::<E>(control, record),
+            Self::Halted => {}
+        }
+    }
+}
+
 /// A workload that computes and nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct Neighbour {

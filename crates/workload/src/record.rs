@@ -61,16 +61,44 @@ impl Measured {
     }
 }
 
+/// How many kinds of locks a workload may have.
+pub const CLASSES: usize = 4;
+
+/// What one CPU did with the locks of one kind, while measuring.
+#[derive(Debug, Default)]
+pub(crate) struct Use {
+    pub(crate) acquisitions: Count,
+    pub(crate) held: Measured,
+}
+
+impl Use {
+    const fn new() -> Self {
+        Self {
+            acquisitions: Count::new(),
+            held: Measured::new(),
+        }
+    }
+
+    fn reset(&self) {
+        self.acquisitions.set(0);
+        self.held.sum_ns.set(0);
+        self.held.sections.set(0);
+    }
+}
+
 /// What one virtual CPU writes down. The driver has one for each.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Record {
     /// Sections while measuring.
     pub(crate) acquisitions: Count,
+    /// Of those, the ones inside another, or in an interrupt.
+    pub(crate) nested: Count,
+    /// What the workload counts by itself, while measuring.
+    pub(crate) units: Count,
+    uses: [Use; CLASSES],
     /// Sections in all phases.
     pub(crate) all_acquisitions: Count,
-    /// What the workload's own counter said after this CPU's last section.
-    pub(crate) last_ticket: Count,
     /// How often somebody else was found in a critical section.
     pub(crate) violations: Count,
     pub(crate) lhp: Count,
@@ -90,8 +118,10 @@ impl Record {
     pub const fn new() -> Self {
         Self {
             acquisitions: Count::new(),
+            nested: Count::new(),
+            units: Count::new(),
+            uses: [const { Use::new() }; CLASSES],
             all_acquisitions: Count::new(),
-            last_ticket: Count::new(),
             violations: Count::new(),
             lhp: Count::new(),
             lwp: Count::new(),
@@ -111,10 +141,23 @@ impl Record {
         self.acquisitions.get()
     }
 
+    /// What the workload has counted by itself so far while measuring: its natural unit.
+    #[must_use]
+    pub fn units(&self) -> u64 {
+        self.units.get()
+    }
+
     /// Sections so far in all phases, the warm-up too.
     #[must_use]
     pub fn all_acquisitions(&self) -> u64 {
         self.all_acquisitions.get()
+    }
+
+    /// What it did with the locks of one kind.
+    #[inline]
+    pub(crate) fn use_of(&self, class: usize) -> &Use {
+        // In range in every workload, which a test checks; guest code must not hold a panic.
+        &self.uses[class % CLASSES]
     }
 
     /// Own time wasted while measuring, in ns.
@@ -141,6 +184,8 @@ impl Record {
     pub(crate) fn restart(&self) {
         let counts = [
             &self.acquisitions,
+            &self.nested,
+            &self.units,
             &self.lhp,
             &self.lwp,
             &self.inside.sum_ns,
@@ -149,6 +194,7 @@ impl Record {
             &self.outside.sections,
         ];
         counts.iter().for_each(|count| count.set(0));
+        self.uses.iter().for_each(Use::reset);
         self.wait.reset();
         self.call.reset();
         self.windows

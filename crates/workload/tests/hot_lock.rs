@@ -10,8 +10,8 @@ use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Point, RunSample, RunState
 use pvqspin_peers::Lock;
 use pvqspin_peers::ticket::Ticket;
 use pvqspin_workload::{
-    Control, Distribution, Guest, HotLock, HotLockConfig, Neighbour, NeighbourRecord, Phase,
-    Record, Section, neighbour, summarise,
+    Account, Control, Distribution, Guest, Neighbour, NeighbourRecord, Outcome, Phase, Record,
+    Section, Workload, WorkloadConfig, WorkloadId, hot_lock::HotLock, neighbour,
 };
 
 struct Threads;
@@ -88,7 +88,8 @@ fn fixed(mean_ns: u32) -> Section {
     }
 }
 
-const CONFIG: HotLockConfig = HotLockConfig {
+const CONFIG: WorkloadConfig = WorkloadConfig {
+    id: WorkloadId::HotLock,
     inside: Section {
         mean_ns: 100,
         distribution: Distribution::Fixed,
@@ -101,8 +102,8 @@ const CONFIG: HotLockConfig = HotLockConfig {
 };
 
 /// Runs CPUs on threads until each has done so many sections while measuring.
-fn run<L: Lock<Threads> + Send>(cpus: usize, sections: u64) -> Vec<Record> {
-    let hot = HotLock::<Threads, L>::new(CONFIG, cpus);
+fn run<L: Lock<Threads> + Send>(cpus: usize, sections: u64) -> (Vec<Record>, Outcome) {
+    let hot = HotLock::<Threads, L>::new(&CONFIG, cpus);
     let control = Control::new();
     let records: Vec<Record> = (0..cpus).map(|_| Record::new()).collect();
     std::thread::scope(|scope| {
@@ -123,13 +124,13 @@ fn run<L: Lock<Threads> + Send>(cpus: usize, sections: u64) -> Vec<Record> {
         wait_until(&|record| record.acquisitions() >= sections);
         control.stop();
     });
-    records
+    let outcome = pvqspin_workload::summarise(&records, &hot.account(), 1_000_000);
+    (records, outcome)
 }
 
 #[test]
 fn a_lock_that_works_shows_no_violation() {
-    let records = run::<Ticket<Threads>>(3, 2_000);
-    let outcome = summarise(&records, 1_000_000);
+    let (records, outcome) = run::<Ticket<Threads>>(3, 2_000);
     assert_eq!(outcome.exclusion_violations, 0);
     assert!(outcome.per_vcpu.iter().all(|&sections| sections >= 2_000));
     // The warm-up is in one count only.
@@ -152,7 +153,7 @@ impl Lock<Threads> for Broken {
 
 #[test]
 fn a_lock_that_does_not_work_shows_violations() {
-    let outcome = summarise(&run::<Broken>(3, 2_000), 1_000_000);
+    let (_, outcome) = run::<Broken>(3, 2_000);
     assert!(outcome.exclusion_violations > 0);
 }
 
@@ -198,12 +199,23 @@ fn run_staged_into(record: &Record, on_compute: fn(u64)) {
         THEN.get()(computation);
     });
     COMPUTATIONS.set(0);
-    let config = HotLockConfig {
+    let config = WorkloadConfig {
+        id: WorkloadId::HotLock,
         outside: fixed(300),
         ..CONFIG
     };
-    HotLock::<Threads, Staged>::new(config, 1).run_vcpu(control, record);
+    HotLock::<Threads, Staged>::new(&config, 1).run_vcpu(control, record);
     assert_eq!(control.phase(), Phase::Stop);
+}
+
+/// What one record says about a run of which the locks' own account is not looked at.
+fn summarise(record: &Record, duration_ns: u64) -> Outcome {
+    let account = Account {
+        id: WorkloadId::HotLock,
+        entered: record.all_acquisitions(),
+        class_sizes: vec![1],
+    };
+    pvqspin_workload::summarise(std::slice::from_ref(record), &account, duration_ns)
 }
 
 fn run_staged(on_compute: fn(u64)) -> Record {
@@ -223,8 +235,9 @@ fn times_are_exact_where_time_is() {
 
 fn fast_path_waits_for_nothing() {
     let record = run_staged(|_| ());
-    let outcome = summarise(std::slice::from_ref(&record), 400_000);
-    assert_eq!(outcome.acquisitions, 1_000);
+    let outcome = summarise(&record, 400_000);
+    assert_eq!((outcome.acquisitions, outcome.units), (1_000, 1_000));
+    assert_eq!(outcome.load.busiest_ns, outcome.inside_measured_ns);
     assert_eq!((outcome.wait.max, outcome.call.max), (0, 5));
     assert_eq!(outcome.inside_measured_ns, 100.0);
     assert_eq!(outcome.outside_measured_ns, 300.0);
@@ -245,7 +258,7 @@ fn preemptions_are_counted_and_not_measured() {
             NOW.set(NOW.get() + 10_000);
         }
     });
-    let outcome = summarise(std::slice::from_ref(&record), 1);
+    let outcome = summarise(&record, 1);
     assert_eq!(outcome.lhp, 2 * outcome.acquisitions / 10);
     assert_eq!(outcome.inside_measured_ns, 100.0);
     assert_eq!(outcome.outside_measured_ns, 300.0);
@@ -258,7 +271,7 @@ fn what_the_machine_below_steals_is_not_measured() {
             NOW.set(NOW.get() + 1_000_000);
         }
     });
-    let outcome = summarise(std::slice::from_ref(&record), 1);
+    let outcome = summarise(&record, 1);
     assert_eq!(outcome.lhp, 0);
     assert_eq!(outcome.inside_measured_ns, 100.0);
     assert_eq!(outcome.outside_measured_ns, 300.0);
@@ -267,7 +280,7 @@ fn what_the_machine_below_steals_is_not_measured() {
 fn waits_count_from_joining() {
     WAIT_NS.store(64, Relaxed);
     let record = run_staged(|_| ());
-    let outcome = summarise(std::slice::from_ref(&record), 1);
+    let outcome = summarise(&record, 1);
     assert_eq!((outcome.wait.p50, outcome.wait.max), (64, 64));
     assert_eq!(outcome.call.max, 69);
     assert_eq!(outcome.lwp, 0, "nobody else released it");
