@@ -81,15 +81,17 @@ impl<E: Oracle> Ideal<E> {
     }
 
     /// Who has a better use for a waiter's pCPU: the holder, or anybody who does not wait.
-    fn better_use(&self) -> Option<Cpu> {
+    fn better_use(&self, me: Cpu) -> Option<Cpu> {
         let owner = self.owner()?;
         if is_preempted::<E>(owner) {
             return Some(owner);
         }
-        let at_work = |(cpu, since): (Option<Cpu>, &AtomicU64)| {
-            cpu.filter(|&cpu| since.load(Relaxed) == 0 && is_preempted::<E>(cpu))
-        };
-        self.since.iter().find_map(at_work)
+        let does_not_wait = |cpu: Cpu| self.since.of(cpu).load(Relaxed) == 0;
+        // In turn, or the same few would have all pCPUs.
+        let cpus = self.since.len();
+        (1..cpus)
+            .filter_map(|distance| Cpu::new((me.index() + distance) % cpus))
+            .find(|&cpu| does_not_wait(cpu) && is_preempted::<E>(cpu))
     }
 
     /// Runs a preempted one on this pCPU. False if the host would not.
@@ -105,13 +107,13 @@ impl<E: Oracle> Ideal<E> {
         self.since.of(me).store(ticket, Relaxed);
         self.waiting.fetch_add(1, Relaxed);
         while !(self.is_my_turn(me) && self.try_lock(me)) {
-            let heard = self.better_use().is_none_or(Self::run_instead);
+            let heard = self.better_use(me).is_none_or(Self::run_instead);
             let patience = if heard {
                 Budget::FOREVER
             } else {
                 Budget::ns(RETRY_NS)
             };
-            let news = || self.is_my_turn(me) || (heard && self.better_use().is_some());
+            let news = || self.is_my_turn(me) || (heard && self.better_use(me).is_some());
             E::spin_until(news, patience);
         }
         self.since.of(me).store(0, Relaxed);

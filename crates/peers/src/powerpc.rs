@@ -7,7 +7,7 @@
 //!      ▼                          free    │    ┌─► head ──────────┤ patience gone: must-queue
 //!   middle ──hand-over──► head ───────────┘    │                  │
 //!      │                                       └──────────────────┘ tells the next one the owner
-//!      ├─ told of an owner, and it is preempted: tells the next one, YIELD_TO(owner)
+//!      ├─ told of an owner, which is still preempted: tells the next one, YIELD_TO(owner)
 //!      └─ else the one before it is preempted:   YIELD_TO(the one before)
 //!
 //!    31     17      16       15       14    1      0
@@ -20,11 +20,14 @@
 //! December 2022), with its defaults: `pv_yield_owner`, `pv_yield_prev`, `pv_yield_propagate_owner`
 //! and `pv_sleepy_lock` on; `pv_yield_allow_steal`, `pv_spin_on_preempted_owner` and `pv_prod_head`
 //! off. `H_CONFER` names a target and the count of its runs that the caller saw, as our `YIELD_TO`
-//! does. Nobody halts. Middle waiters never read the word: whom the lock waits for is passed down
-//! the queue from node to node, and only while it is preempted.
+//! does. Nobody halts. Middle waiters do not poll the word: whom the lock waits for is passed down
+//! the queue from node to node, and only while it is preempted. Before a waiter yields to an owner
+//! that it was told of, it makes sure that it still is one, as the original does since its fix for
+//! stale news (2023): without that, two waiters that each take the other for in the way lend each
+//! other one pCPU without end.
 //!
 //! *Must-queue* closes the lock to newcomers; a head sets it that has waited for long. *Sleepy*
-//! says that the owner was seen preempted: it makes all patience [`SLEEPY_FACTOR`] times longer,
+//! says that the owner or a waiter was seen preempted: it makes all patience [`SLEEPY_FACTOR`] times longer,
 //! because queueing behind a preempted waiter is worse than unfairness.
 //!
 //! Against the original:
@@ -204,16 +207,16 @@ impl<E: Env> Powerpc<E> {
         if !moved() && is_preempted::<E>(owner) {
             patience.sleepy = true;
             patience.spend(ROUND_NS);
-            self.mark_sleepy(owner);
+            self.mark_sleepy();
             tell();
             lend_to::<E>(owner, moved);
         }
     }
 
-    /// Tells everybody that the owner was seen preempted. The release takes it back.
-    fn mark_sleepy(&self, owner: Cpu) {
+    /// Tells everybody that the owner or a waiter was seen preempted. The release takes it back.
+    fn mark_sleepy(&self) {
         let seen = self.word.load(Relaxed);
-        if owner_of(seen) == Some(owner) && seen & SLEEPY == 0 {
+        if seen & LOCKED != 0 && seen & SLEEPY == 0 {
             // Somebody else may be faster, or the lock has moved on: no matter.
             let _ = (self.word).compare_exchange(seen, seen | SLEEPY, Relaxed, Relaxed);
         }
@@ -248,10 +251,14 @@ impl<E: Env> Powerpc<E> {
     }
 
     /// Whom a middle waiter lends its pCPU to: the owner that it was told of, else the one before.
-    fn whom_to_lend_to(told: u32, before: Cpu) -> Option<Cpu> {
-        let candidates = [Cpu::from_plus_one(told), Some(before)];
-        let mut candidates = candidates.into_iter().flatten();
-        candidates.find(|&cpu| is_preempted::<E>(cpu))
+    ///
+    /// What it was told may be old, if one that should have passed on the news was preempted: so
+    /// it looks at the word, which nobody in the middle does otherwise.
+    fn whom_to_lend_to(&self, told: u32, before: Cpu) -> Option<Cpu> {
+        let preempted = |cpu: &Cpu| is_preempted::<E>(*cpu);
+        Cpu::from_plus_one(told)
+            .filter(|owner| preempted(owner) && self.is_owned_by(*owner))
+            .or_else(|| Some(before).filter(preempted))
     }
 
     fn wait_in_queue(&self, me: Cpu, before: Cpu) {
@@ -260,9 +267,10 @@ impl<E: Env> Powerpc<E> {
             let told = Self::told(node);
             self.tell_next(me, told);
             let news = || node.is_at_front() || Self::told(node) != told;
-            let target = || Self::whom_to_lend_to(told, before);
+            let target = || self.whom_to_lend_to(told, before);
             match target() {
                 Some(cpu) => {
+                    self.mark_sleepy();
                     lend_to::<E>(cpu, news);
                 }
                 None => {

@@ -10,7 +10,7 @@ use pvqspin::Event;
 use pvqspin_abi::{Cpu, Status};
 use pvqspin_host::{Host, Scheduling, VmConfig};
 use pvqspin_peers::Lock;
-use pvqspin_peers::catalog::{Visitor, with_lock};
+use pvqspin_peers::catalog::{Visitor, with_lock_or_ideal};
 use pvqspin_workload::{
     Control, HotLock, Hypercalls, Neighbour, NeighbourRecord, Outcome, Record, YieldResults,
 };
@@ -20,6 +20,7 @@ use crate::error::{ConfigProblem, SimError};
 use crate::faults::Faults;
 use crate::guest_env::SimEnv;
 use crate::machine::{Machine, Patience, cpus};
+use crate::oracle;
 use crate::stage::{GuestSide, LongestWait, OnStage, Stage};
 use crate::trace::TraceEvent;
 use crate::vcpu::{Body, Vcpu};
@@ -47,8 +48,9 @@ pub struct SimResult {
 /// If the configuration makes no sense, if there is no memory for so many stacks, or if the lock
 /// does what no lock may: nobody gets it, a wake-up is lost, or two vCPUs hold it at once.
 pub fn run(config: &SimConfig) -> Result<SimResult, SimError> {
+    let config = oracle::granted(config);
     config.validate()?;
-    with_lock::<SimEnv, _>(config.lock, OneLock(config))
+    with_lock_or_ideal::<SimEnv, _>(config.lock, OneLock(&config))
 }
 
 /// Carries a run over to where the lock is a type.
