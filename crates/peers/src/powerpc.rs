@@ -209,8 +209,16 @@ impl<E: Env> Powerpc<E> {
             patience.spend(ROUND_NS);
             self.mark_sleepy();
             tell();
-            lend_to::<E>(owner, moved);
+            Self::lend_for_a_round(owner, moved);
         }
+    }
+
+    /// Lends its pCPU once. Each call takes a round of its own time, or waiters that lend each other
+    /// one pCPU in a circle, on a host that hears none of them, would do so without end where
+    /// calls are free.
+    fn lend_for_a_round(cpu: Cpu, moved: impl Fn() -> bool) {
+        lend_to::<E>(cpu, &moved);
+        E::spin_until(moved, Budget::ns(ROUND_NS));
     }
 
     /// Tells everybody that the owner or a waiter was seen preempted. The release takes it back.
@@ -271,7 +279,7 @@ impl<E: Env> Powerpc<E> {
             match target() {
                 Some(cpu) => {
                     self.mark_sleepy();
-                    lend_to::<E>(cpu, news);
+                    Self::lend_for_a_round(cpu, news);
                 }
                 None => {
                     let to_tell = || self.next_to_tell(me, told).is_some();
