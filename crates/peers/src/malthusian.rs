@@ -19,7 +19,8 @@
 //!
 //! Against the original:
 //! - The eldest comes back at every [`PROMOTE_EVERY`]th release instead of at random with that
-//!   probability.
+//!   probability, and also when none has for [`PROMOTE_AFTER_NS`]: under long sections a thousand
+//!   releases are seconds, in which nobody may sleep.
 //! - Waiters spin for [`SPIN_NS`] before they park, the original about as long as a switch there
 //!   and back takes.
 //!
@@ -35,7 +36,7 @@
 
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::{AtomicU32, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 use pvqspin::{Budget, Cpu, Env, Point};
 
@@ -49,6 +50,9 @@ pub const SPIN_NS: u32 = 10_000;
 /// Every so many releases the eldest passive waiter comes back.
 pub const PROMOTE_EVERY: u32 = 1_000;
 
+/// After so long without that, it comes back all the same, in ns.
+pub const PROMOTE_AFTER_NS: u64 = 10_000_000;
+
 /// The state of a node whose owner is parked, or about to.
 const PARKED: u32 = 1;
 
@@ -59,6 +63,8 @@ pub struct Malthusian<E> {
     passive: Passive,
     /// How often it was released. Only the holder counts.
     releases: AtomicU32,
+    /// When an eldest came back last. Only the holder writes it.
+    promoted_ns: AtomicU64,
     environment: PhantomData<fn() -> E>,
 }
 
@@ -151,10 +157,13 @@ impl<E: Env> Malthusian<E> {
     fn promoted_eldest(&self, me: Cpu) -> Option<Cpu> {
         let releases = self.releases.load(Relaxed).wrapping_add(1);
         self.releases.store(releases, Relaxed);
-        if !releases.is_multiple_of(PROMOTE_EVERY) {
+        let eldest = self.passive.eldest()?;
+        let now = E::now_ns();
+        let since = now.saturating_sub(self.promoted_ns.load(Relaxed));
+        if !releases.is_multiple_of(PROMOTE_EVERY) && since < PROMOTE_AFTER_NS {
             return None;
         }
-        let eldest = self.passive.eldest()?;
+        self.promoted_ns.store(now, Relaxed);
         self.passive.remove(eldest);
         self.queue.set_next(eldest, None);
         if self.queue.next(me).is_some() || !self.queue.swap_tail(me, Some(eldest)) {
@@ -199,6 +208,7 @@ impl<E: Env> Lock<E> for Malthusian<E> {
             queue: Queue::new(cpus),
             passive: Passive::new(cpus),
             releases: AtomicU32::new(0),
+            promoted_ns: AtomicU64::new(0),
             environment: PhantomData,
         }
     }

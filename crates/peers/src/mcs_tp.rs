@@ -135,3 +135,46 @@ impl<E: Env> Lock<E> for McsTp<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_env::{Asleep, set_clock};
+
+    fn cpu(index: usize) -> Cpu {
+        Cpu::new(index).expect("in range")
+    }
+
+    /// CPU 0 releases to three waiters, of which these published lately. Returns who was skipped,
+    /// and who has the lock.
+    fn release(alive: &[usize]) -> ([bool; 3], Option<usize>) {
+        let lock = McsTp::<Asleep>::new(4);
+        for index in 0..4 {
+            lock.queue.join::<Asleep>(cpu(index));
+        }
+        set_clock(10_000);
+        for &index in alive {
+            lock.publish_time(cpu(index));
+        }
+        set_clock(10_000 + STALE_NS);
+        // SAFETY: CPU 0 is at the front: the holder.
+        unsafe { lock.unlock(cpu(0)) };
+        let node = |index| lock.queue.node(cpu(index));
+        let skipped = [1, 2, 3].map(|index| node(index).state.load(Relaxed) == SKIPPED);
+        let front = (1..4).find(|&index| node(index).is_at_front());
+        assert_eq!(lock.queue.is_empty(), front.is_none());
+        (skipped, front)
+    }
+
+    #[test]
+    fn the_first_that_published_lately_has_the_lock_and_those_before_it_are_skipped() {
+        assert_eq!(release(&[1, 2, 3]), ([false; 3], Some(1)));
+        assert_eq!(release(&[2]), ([true, false, false], Some(2)));
+        assert_eq!(release(&[3]), ([true, true, false], Some(3)));
+    }
+
+    #[test]
+    fn if_all_are_stale_the_lock_is_free() {
+        assert_eq!(release(&[]), ([true; 3], None));
+    }
+}

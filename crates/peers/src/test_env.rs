@@ -28,6 +28,12 @@ pub(crate) struct Asleep;
 
 std::thread_local! {
     static ASLEEP: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
+    static NOW_NS: core::cell::Cell<u64> = const { core::cell::Cell::new(1) };
+}
+
+/// Sets the clock of [`Asleep`].
+pub(crate) fn set_clock(ns: u64) {
+    NOW_NS.set(ns);
 }
 
 /// These CPUs, and no others, are preempted from now on.
@@ -56,5 +62,9 @@ impl Env for Asleep {
             RunState::Running
         };
         RunSample::new(state, Generation::new(1))
+    }
+
+    fn now_ns() -> u64 {
+        NOW_NS.get()
     }
 }
