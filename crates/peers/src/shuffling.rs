@@ -20,7 +20,7 @@
 //! Against the original:
 //! - The head is always the shuffler; there the part is passed on among waiters, to shuffle in
 //!   batches.
-//! - Newcomers try for [`STEAL_NS`](crate::unfair_queued::STEAL_NS) and not once, as in
+//! - Newcomers try for [`STEAL_NS`] and not once, as in
 //!   `unfair-queued`, whose word and queue these are: a head can still lose its pCPU.
 //! - It looks once more when the head is handed on, which there is left to the next shuffler.
 //! - At most [`MOST_LOOKS`] waiters are looked at.
