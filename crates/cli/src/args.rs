@@ -117,7 +117,7 @@ pub(crate) struct CompareArgs {
     #[arg(long)]
     pub(crate) full: bool,
 
-    /// Locks by name, or `all`, `ours`, `peers` [default: all]
+    /// Locks by name, or `default` (12 of them), `all`, `ours`, `peers` [default: default]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::lock)]
     pub(crate) lock: Vec<LockChoice>,
 
@@ -251,8 +251,9 @@ pub(crate) struct UncontendedArgs {
 /// What to simulate.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
-    /// Locks by name, or `all`, `ours`, `peers` [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::lock)]
+    /// Locks by name, `ideal` among them, or `default` (12), `all`, `ours`, `peers` [default:
+    /// default]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::simulated_lock)]
     pub(crate) lock: Vec<LockChoice>,
 
     /// vCPUs for each pCPU, a list

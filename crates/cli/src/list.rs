@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pvqspin_host::{Scheduling, YieldMode};
-use pvqspin_peers::catalog::{CATALOG, Entry};
+use pvqspin_peers::catalog::{CATALOG, Entry, IDEAL};
 
 use pvqspin_report::figures::exact_time;
 use pvqspin_workload::{NeighbourKind, catalog as workloads};
@@ -25,7 +25,10 @@ fn text() -> String {
     locks(&mut text, |entry| entry.policy.is_some());
     heading(&mut text, "Locks (--lock): peers");
     locks(&mut text, |entry| entry.policy.is_none());
-    let _ = writeln!(text, "  {:<16} several at once", LOCK_GROUPS.join(", "));
+    heading(&mut text, "Locks (--lock): simulator only");
+    line(&mut text, IDEAL.name, IDEAL.about);
+    heading(&mut text, "Locks (--lock): several at once");
+    let _ = writeln!(text, "  {}", LOCK_GROUPS.join(", "));
     heading(&mut text, "Host: how it shares its CPUs (--scheduling)");
     for scheduling in Scheduling::ALL {
         line(&mut text, scheduling.name(), about_scheduling(scheduling));
@@ -59,7 +62,7 @@ fn heading(text: &mut String, title: &str) {
 }
 
 fn line(text: &mut String, name: &str, about: &str) {
-    let _ = writeln!(text, "  {name:<16} {about}");
+    let _ = writeln!(text, "  {name:<18} {about}");
 }
 
 fn locks(text: &mut String, which: impl Fn(&Entry) -> bool) {
@@ -117,7 +120,7 @@ mod tests {
     fn every_lock_is_listed_once() {
         let text = text();
         for entry in CATALOG {
-            let start = format!("  {:<16} [", entry.name);
+            let start = format!("  {:<18} [", entry.name);
             assert_eq!(text.matches(&start).count(), 1, "{}", entry.name);
         }
     }

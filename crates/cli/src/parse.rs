@@ -83,6 +83,8 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 pub(crate) enum LockChoice {
     /// One lock.
     One(&'static Entry),
+    /// Those that are compared if nobody says otherwise.
+    Default,
     /// Everything.
     All,
     /// Every policy and word format of our lock.
@@ -92,43 +94,69 @@ pub(crate) enum LockChoice {
 }
 
 /// The names of the groups.
-pub(crate) const LOCK_GROUPS: [&str; 3] = ["all", "ours", "peers"];
+pub(crate) const LOCK_GROUPS: [&str; 4] = ["default", "all", "ours", "peers"];
 
-/// Reads a lock or a group of locks.
+/// Reads a lock or a group of locks, of those that a real machine can run.
 pub(crate) fn lock(text: &str) -> Result<LockChoice, String> {
-    match text.trim() {
-        "all" => Ok(LockChoice::All),
-        "ours" => Ok(LockChoice::Ours),
-        "peers" => Ok(LockChoice::Peers),
-        name => catalog::find(name).map(LockChoice::One).ok_or_else(|| {
-            let names = catalog::CATALOG.iter().map(|entry| entry.name);
-            unknown("lock", name, names.chain(LOCK_GROUPS))
-        }),
+    group(text).map_or_else(|| real_lock(text, &LOCK_GROUPS).map(LockChoice::One), Ok)
+}
+
+/// Reads a lock or a group of locks for the simulator, which can also have the ideal one.
+pub(crate) fn simulated_lock(text: &str) -> Result<LockChoice, String> {
+    match catalog::find_or_ideal(text.trim()) {
+        Some(entry) => Ok(LockChoice::One(entry)),
+        None => lock(text),
     }
 }
 
-/// Reads exactly one lock.
+fn group(text: &str) -> Option<LockChoice> {
+    match text.trim() {
+        "default" => Some(LockChoice::Default),
+        "all" => Some(LockChoice::All),
+        "ours" => Some(LockChoice::Ours),
+        "peers" => Some(LockChoice::Peers),
+        _ => None,
+    }
+}
+
+/// Reads exactly one lock, of those that a real machine can run.
 pub(crate) fn one_lock(text: &str) -> Result<&'static Entry, String> {
-    catalog::find(text.trim()).ok_or_else(|| {
+    real_lock(text, &[])
+}
+
+fn real_lock(text: &str, groups: &[&'static str]) -> Result<&'static Entry, String> {
+    let name = text.trim();
+    if name == catalog::IDEAL.name {
+        return Err(format!(
+            "no real machine can run it: it knows everything and pays nothing; \
+             `pvq simulate --lock {name}` does"
+        ));
+    }
+    catalog::find(name).ok_or_else(|| {
         let names = catalog::CATALOG.iter().map(|entry| entry.name);
-        unknown("lock", text, names)
+        unknown("lock", name, names.chain(groups.iter().copied()))
     })
 }
 
-/// The locks that a list of choices means, in the catalogue's order, each once.
+/// The locks that a list of choices means, in the catalogue's order, each once. The ideal comes
+/// last, and only if it was asked for by name.
 pub(crate) fn chosen(choices: &[LockChoice]) -> Vec<&'static Entry> {
+    let choices = if choices.is_empty() {
+        &[LockChoice::Default]
+    } else {
+        choices
+    };
     let wanted = |entry: &Entry| {
         choices.iter().any(|choice| match choice {
             LockChoice::One(one) => one.name == entry.name,
-            LockChoice::All => true,
+            LockChoice::Default => catalog::DEFAULT.contains(&entry.id),
+            LockChoice::All => entry.id != catalog::IDEAL.id,
             LockChoice::Ours => entry.policy.is_some(),
-            LockChoice::Peers => entry.policy.is_none(),
+            LockChoice::Peers => entry.policy.is_none() && entry.id != catalog::IDEAL.id,
         })
     };
-    catalog::CATALOG
-        .iter()
-        .filter(|entry| choices.is_empty() || wanted(entry))
-        .collect()
+    let all = catalog::CATALOG.iter().chain([&catalog::IDEAL]);
+    all.filter(|entry| wanted(entry)).collect()
 }
 
 /// Reads the name of a workload.
@@ -302,7 +330,9 @@ mod tests {
                 text.iter().map(|one| lock(one).expect("known")).collect();
             chosen(&choices).iter().map(|entry| entry.name).collect()
         };
-        assert_eq!(names(&[]).len(), catalog::CATALOG.len());
+        assert_eq!(names(&["all"]).len(), catalog::CATALOG.len());
+        assert_eq!(names(&[]), names(&["default"]));
+        assert_eq!(names(&[]).len(), catalog::DEFAULT.len());
         assert_eq!(
             names(&["ours"]).len() + names(&["peers"]).len(),
             names(&["all"]).len()
@@ -311,6 +341,19 @@ mod tests {
             names(&["test-and-set", "fifo", "fifo"]),
             ["fifo", "test-and-set"]
         );
+    }
+
+    #[test]
+    fn the_ideal_is_for_the_simulator_and_for_who_asks_for_it() {
+        for parsed in [lock("ideal").err(), one_lock("ideal").err()] {
+            let error = parsed.expect("no real machine has it");
+            assert!(error.contains("`pvq simulate --lock ideal`"), "{error}");
+        }
+        let choices = ["ideal", "all"].map(|one| simulated_lock(one).expect("it can have it"));
+        let names: Vec<&str> = chosen(&choices).iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), catalog::CATALOG.len() + 1);
+        assert_eq!(names.last(), Some(&"ideal"));
+        assert!(simulated_lock("fofo").is_err());
     }
 
     #[test]

@@ -2,14 +2,27 @@
 //!
 //! A lock is a type, so that each workload is compiled for it and no call goes through a table.
 //! [`with_lock`] turns a [`LockId`], which a command line can name, into that type.
+//!
+//! One lock is not in the catalogue, because no machine can have it: [`IDEAL`] needs an [`Oracle`].
+//! An environment that is one gets it from [`with_lock_or_ideal`].
 
 use pvqspin::{Bounded, Env, Fifo, FifoHalt, FifoHolder, Idx3, QSpinLock, SpareBit};
 
 use crate::Lock;
+use crate::clh::Clh;
+use crate::ideal::{Ideal, Oracle};
 use crate::linux_pv::LinuxPv;
+use crate::malthusian::Malthusian;
+use crate::mcs::Mcs;
+use crate::mcs_tp::McsTp;
 use crate::native_queued::NativeQueued;
+use crate::powerpc::Powerpc;
+use crate::preemptable_ticket::PreemptableTicket;
 use crate::pv_ticket::PvTicket;
+use crate::s390_queued::S390Queued;
+use crate::shuffling::Shuffling;
 use crate::test_and_set::TestAndSet;
+use crate::test_and_set_backoff::TestAndSetBackoff;
 use crate::ticket::Ticket;
 use crate::unfair_hinted::UnfairHinted;
 use crate::unfair_queued::UnfairQueued;
@@ -44,10 +57,30 @@ pub enum LockId {
     LinuxPv,
     /// [`UnfairHinted`].
     UnfairHinted,
+    /// [`TestAndSetBackoff`].
+    TestAndSetBackoff,
+    /// [`Mcs`].
+    Mcs,
+    /// [`Clh`].
+    Clh,
+    /// [`McsTp`].
+    McsTp,
+    /// [`PreemptableTicket`].
+    PreemptableTicket,
+    /// [`Malthusian`].
+    Malthusian,
+    /// [`Shuffling`].
+    Shuffling,
+    /// [`S390Queued`].
+    S390Queued,
+    /// [`Powerpc`].
+    Powerpc,
+    /// [`Ideal`]: for an [`Oracle`] only, and not in the [`CATALOG`].
+    Ideal,
 }
 
 impl LockId {
-    /// Every lock, in the order of [`CATALOG`].
+    /// Every lock of the [`CATALOG`], in its order.
     pub const ALL: [Self; CATALOG.len()] = {
         let mut all = [Self::Fifo; CATALOG.len()];
         let mut at = 0;
@@ -61,8 +94,9 @@ impl LockId {
     /// Its entry in the catalogue.
     #[must_use]
     pub fn entry(self) -> &'static Entry {
-        // The catalogue is in the order of the declaration, which a test checks.
-        &CATALOG[self as usize]
+        // The catalogue is in the order of the declaration, which a test checks; what follows it
+        // is the ideal.
+        CATALOG.get(self as usize).unwrap_or(&IDEAL)
     }
 }
 
@@ -83,7 +117,32 @@ pub struct Entry {
     pub about: &'static str,
 }
 
-/// Every lock: ours first, then the peers from the simplest to the strongest.
+/// The locks that are compared if nobody says otherwise: ours, and those that guests have had.
+pub const DEFAULT: [LockId; 12] = [
+    LockId::Fifo,
+    LockId::FifoHalt,
+    LockId::FifoHolder,
+    LockId::Bounded,
+    LockId::FifoBit,
+    LockId::TestAndSet,
+    LockId::Ticket,
+    LockId::NativeQueued,
+    LockId::UnfairQueued,
+    LockId::PvTicket,
+    LockId::LinuxPv,
+    LockId::UnfairHinted,
+];
+
+/// The ideal lock: simulator only.
+pub const IDEAL: Entry = peer(
+    LockId::Ideal,
+    "ideal",
+    false,
+    "an oracle that knows everything and pays nothing: the most that any lock can do",
+);
+
+/// Every lock that every environment can have: ours first, then those that guests have had, from
+/// the simplest to the strongest, then those of other systems and of papers.
 pub const CATALOG: &[Entry] = &[
     ours(
         LockId::Fifo,
@@ -165,6 +224,60 @@ pub const CATALOG: &[Entry] = &[
         false,
         "unfair, waiters yield to a preempted owner: s390 on shared CPUs; the strongest rival",
     ),
+    peer(
+        LockId::TestAndSetBackoff,
+        "tas-backoff",
+        false,
+        "test-and-set; who loses a race stays away for a while: Anderson, 1990",
+    ),
+    peer(
+        LockId::Mcs,
+        "mcs",
+        true,
+        "strict order, each on a line of its own: Mellor-Crummey and Scott, 1991",
+    ),
+    peer(
+        LockId::Clh,
+        "clh",
+        true,
+        "strict order, each on the line of the one before: Craig, 1993",
+    ),
+    peer(
+        LockId::McsTp,
+        "mcs-tp",
+        false,
+        "MCS whose waiters publish the time; stale ones are passed over: He and others, 2005",
+    ),
+    peer(
+        LockId::PreemptableTicket,
+        "preemptable-ticket",
+        false,
+        "tickets, until the queue stands still for too long: Ouyang and Lange, 2013",
+    ),
+    peer(
+        LockId::Malthusian,
+        "malthusian",
+        false,
+        "MCS that puts surplus waiters to sleep: Dice, 2017",
+    ),
+    peer(
+        LockId::Shuffling,
+        "shuffling",
+        false,
+        "a queue whose head brings those forward who run: after Kashyap and others, 2019",
+    ),
+    peer(
+        LockId::S390Queued,
+        "s390-queued",
+        false,
+        "a queue passed three times at most; waiters yield to the owner or the head: s390",
+    ),
+    peer(
+        LockId::Powerpc,
+        "powerpc",
+        false,
+        "a queue with stealing; all yield to the owner, which is passed down: Power since 6.2",
+    ),
 ];
 
 const fn ours(
@@ -208,6 +321,12 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.name == name)
 }
 
+/// As [`find`], for an [`Oracle`]: it can also have the [`IDEAL`].
+#[must_use]
+pub fn find_or_ideal(name: &str) -> Option<&'static Entry> {
+    find(name).or_else(|| (name == IDEAL.name).then_some(&IDEAL))
+}
+
 /// Something to do with a lock type that is known only at run time.
 pub trait Visitor<E: Env> {
     /// What comes out of it.
@@ -247,6 +366,10 @@ pub trait Visitor<E: Env> {
 ///     with_lock::<Alone, _>(entry.id, TakeOnce);
 /// }
 /// ```
+///
+/// # Panics
+///
+/// If it is [`LockId::Ideal`], which is not in the catalogue: see [`with_lock_or_ideal`].
 pub fn with_lock<E: Env, V: Visitor<E>>(id: LockId, visitor: V) -> V::Output {
     match id {
         LockId::Fifo => visitor.visit::<QSpinLock<E, Fifo, Idx3>>(),
@@ -261,6 +384,24 @@ pub fn with_lock<E: Env, V: Visitor<E>>(id: LockId, visitor: V) -> V::Output {
         LockId::PvTicket => visitor.visit::<PvTicket<E>>(),
         LockId::LinuxPv => visitor.visit::<LinuxPv<E>>(),
         LockId::UnfairHinted => visitor.visit::<UnfairHinted<E>>(),
+        LockId::TestAndSetBackoff => visitor.visit::<TestAndSetBackoff<E>>(),
+        LockId::Mcs => visitor.visit::<Mcs<E>>(),
+        LockId::Clh => visitor.visit::<Clh<E>>(),
+        LockId::McsTp => visitor.visit::<McsTp<E>>(),
+        LockId::PreemptableTicket => visitor.visit::<PreemptableTicket<E>>(),
+        LockId::Malthusian => visitor.visit::<Malthusian<E>>(),
+        LockId::Shuffling => visitor.visit::<Shuffling<E>>(),
+        LockId::S390Queued => visitor.visit::<S390Queued<E>>(),
+        LockId::Powerpc => visitor.visit::<Powerpc<E>>(),
+        LockId::Ideal => panic!("the ideal lock needs an oracle, and this environment is none"),
+    }
+}
+
+/// As [`with_lock`], for an [`Oracle`]: it can also have the [`IDEAL`].
+pub fn with_lock_or_ideal<E: Oracle, V: Visitor<E>>(id: LockId, visitor: V) -> V::Output {
+    match id {
+        LockId::Ideal => visitor.visit::<Ideal<E>>(),
+        other => with_lock::<E, V>(other, visitor),
     }
 }
 
@@ -277,5 +418,13 @@ mod tests {
             assert_eq!(find(entry.name), Some(entry));
             assert_eq!(entry.policy.is_some(), entry.word.is_some());
         }
+    }
+
+    #[test]
+    fn the_ideal_is_known_to_oracles_only() {
+        assert_eq!(find("ideal"), None);
+        assert_eq!(find_or_ideal("ideal"), Some(&IDEAL));
+        assert_eq!(LockId::Ideal.entry(), &IDEAL);
+        assert!(!LockId::ALL.contains(&LockId::Ideal));
     }
 }

@@ -8,14 +8,25 @@
 extern crate alloc;
 
 pub mod catalog;
+pub mod clh;
 pub mod erased;
+pub mod ideal;
+mod lend;
 pub mod linux_pv;
-mod mcs;
+pub mod malthusian;
+pub mod mcs;
+pub mod mcs_tp;
 pub mod native_queued;
 mod ours;
 mod per_cpu;
+pub mod powerpc;
+pub mod preemptable_ticket;
 pub mod pv_ticket;
+mod queue;
+pub mod s390_queued;
+pub mod shuffling;
 pub mod test_and_set;
+pub mod test_and_set_backoff;
 #[cfg(test)]
 mod test_env;
 pub mod ticket;

@@ -53,7 +53,7 @@ use core::sync::atomic::{AtomicU32, fence};
 use pvqspin::{Budget, Cpu, Env, Point};
 
 use crate::Lock;
-use crate::mcs::{Node, Queue};
+use crate::queue::{Node, Queue};
 
 /// How long a waiter spins before it halts, in ns.
 pub const SPIN_NS: u32 = 10_000;

@@ -26,7 +26,18 @@ impl<T: Default> PerCpu<T> {
     /// [`Lock::new`](crate::Lock::new).
     #[inline]
     pub(crate) fn of(&self, cpu: Cpu) -> &T {
-        &self.0[cpu.index()].0
+        self.at(cpu.index())
+    }
+
+    /// The value of this number. Panics as [`of`](Self::of) does.
+    #[inline]
+    pub(crate) fn at(&self, index: usize) -> &T {
+        &self.0[index].0
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// All values, with the number of their CPU.

@@ -30,8 +30,14 @@ pub struct TestAndSet<E> {
 }
 
 impl<E: Env> TestAndSet<E> {
+    /// Whether it can be taken. Stale when it returns.
     #[inline]
-    fn try_lock(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
+        self.word.load(Relaxed) == FREE
+    }
+
+    #[inline]
+    pub(crate) fn try_lock(&self) -> bool {
         // Acquire pairs with the release in `unlock`.
         self.word
             .compare_exchange(FREE, HELD, Acquire, Relaxed)
@@ -44,9 +50,8 @@ impl<E: Env> TestAndSet<E> {
         // For unfair locks a wait counts from the first failed attempt.
         E::checkpoint(Point::Joined);
         // Only reads while it is held, so that the holder keeps its cache line.
-        let free = || self.word.load(Relaxed) == FREE;
         loop {
-            E::spin_until(free, Budget::FOREVER);
+            E::spin_until(|| self.is_free(), Budget::FOREVER);
             if self.try_lock() {
                 break;
             }

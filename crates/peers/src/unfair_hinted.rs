@@ -27,14 +27,11 @@ use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use pvqspin::{Budget, Cpu, Env, Hint, Point, RunSample, Status};
+use pvqspin::{Budget, Cpu, Env, Point};
 
 use crate::Lock;
-
-/// How long to wait, in ns, before asking again after a call that did not run anybody.
-///
-/// The same as in our own policies; news of the owner or of the word ends it earlier.
-pub const RETRY_NS: u32 = 15_000;
+pub use crate::lend::RETRY_NS;
+use crate::lend::{is_preempted, lend_to};
 
 const FREE: u32 = 0;
 
@@ -73,31 +70,9 @@ impl<E: Env> UnfairHinted<E> {
     /// Waits until the lock has another owner, or none, and helps the present one to run.
     fn wait_for(&self, owner: Cpu) {
         let moved = || self.word.load(Relaxed) != owner.plus_one();
-        let stalled = || E::run_sample(owner).is_preempted();
-        E::spin_until(|| moved() || stalled(), Budget::FOREVER);
-        // The sample first, the word after it: if the word still names the owner, the sample is
-        // of an owner, and a call is worth its price.
-        let sample = E::run_sample(owner);
-        if !sample.is_preempted() || moved() {
-            return;
-        }
-        if !ran_or_is_old_news(yield_to::<E>(owner, sample)) {
-            let news = || moved() || E::run_sample(owner) != sample;
-            E::spin_until(news, Budget::ns(RETRY_NS));
-        }
+        E::spin_until(|| moved() || is_preempted::<E>(owner), Budget::FOREVER);
+        lend_to::<E>(owner, moved);
     }
-}
-
-fn yield_to<E: Env>(owner: Cpu, sample: RunSample) -> Status {
-    E::yield_to(Hint {
-        cpu: owner,
-        generation: sample.generation(),
-    })
-}
-
-/// Whether to look again at once: the owner ran, or has run since we looked.
-const fn ran_or_is_old_news(status: Status) -> bool {
-    matches!(status, Status::Ran | Status::Stale)
 }
 
 impl<E: Env> Lock<E> for UnfairHinted<E> {

@@ -24,7 +24,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use pvqspin::{Budget, Env, Point};
 
 use crate::Lock;
-use crate::mcs::Queue;
+use crate::queue::Queue;
 
 /// How long a newcomer tries before it queues, in ns: several short sections, and a small part of
 /// a slice.
@@ -37,13 +37,19 @@ const HELD: u32 = 1;
 #[derive(Debug)]
 pub struct UnfairQueued<E> {
     word: AtomicU32,
-    queue: Queue,
+    pub(crate) queue: Queue,
     environment: PhantomData<fn() -> E>,
 }
 
 impl<E: Env> UnfairQueued<E> {
+    /// Whether it can be taken. Stale when it returns.
     #[inline]
-    fn try_lock(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
+        self.word.load(Relaxed) == FREE
+    }
+
+    #[inline]
+    pub(crate) fn try_lock(&self) -> bool {
         // Acquire pairs with the release in `unlock`.
         self.word
             .compare_exchange(FREE, HELD, Acquire, Relaxed)
@@ -52,8 +58,8 @@ impl<E: Env> UnfairQueued<E> {
 
     /// Tries until the budget is gone. Another one may be faster, so the budget starts anew with
     /// each free lock: whoever sees it change hands is in a race that it may win.
-    fn try_for(&self, budget: Budget) -> bool {
-        while E::spin_until(|| self.word.load(Relaxed) == FREE, budget) {
+    pub(crate) fn try_for(&self, budget: Budget) -> bool {
+        while E::spin_until(|| self.is_free(), budget) {
             if self.try_lock() {
                 return true;
             }

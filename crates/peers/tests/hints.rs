@@ -8,7 +8,10 @@ use std::cell::{Cell, RefCell};
 use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, RunSample, RunState, Status};
 use pvqspin_peers::Lock;
 use pvqspin_peers::linux_pv::LinuxPv;
+use pvqspin_peers::malthusian::Malthusian;
+use pvqspin_peers::powerpc::Powerpc;
 use pvqspin_peers::pv_ticket::PvTicket;
+use pvqspin_peers::s390_queued::S390Queued;
 use pvqspin_peers::unfair_hinted::UnfairHinted;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,15 +135,45 @@ fn hint(index: usize, generation: u32) -> Hint {
     }
 }
 
-#[test]
-fn hinted_names_the_preempted_owner_and_its_generation() {
+/// What a lock does under a preempted owner, which releases as soon as it is run.
+fn calls_under_a_preempted_owner<L: Lock<Scripted>>() -> Vec<Call> {
     set_sample(0, RunState::Preempted, 7);
-    let calls = contend::<UnfairHinted<Scripted>>(|_call, release| {
+    contend::<L>(|_call, release| {
         set_sample(0, RunState::Running, 8);
         release();
         Status::Ran
+    })
+}
+
+#[test]
+fn those_who_know_the_owner_name_it_and_its_generation() {
+    let expected = [Call::YieldTo(hint(0, 7))];
+    assert_eq!(
+        calls_under_a_preempted_owner::<UnfairHinted<Scripted>>(),
+        expected
+    );
+    assert_eq!(
+        calls_under_a_preempted_owner::<Powerpc<Scripted>>(),
+        expected
+    );
+    assert_eq!(
+        calls_under_a_preempted_owner::<S390Queued<Scripted>>(),
+        expected
+    );
+}
+
+#[test]
+fn a_power_newcomer_is_patient_for_32_rounds_and_then_a_head_for_256() {
+    let mut waits = 0;
+    let calls = contend::<Powerpc<Scripted>>(move |_call, release| {
+        waits += 1;
+        if waits == 2 {
+            release();
+        }
+        Status::Ran
     });
-    assert_eq!(calls, [Call::YieldTo(hint(0, 7))]);
+    use pvqspin_peers::powerpc::{HEAD_NS, STEAL_NS};
+    assert_eq!(calls, [Call::Waited(STEAL_NS), Call::Waited(HEAD_NS)]);
 }
 
 #[test]
@@ -219,6 +252,13 @@ fn linux_pv_hashes_a_halted_front_and_its_unlock_kicks() {
 }
 
 #[test]
+fn a_malthusian_waiter_parks_and_the_grant_kicks_it() {
+    let calls = contend::<Malthusian<Scripted>>(release_in_halt);
+    let spun = Call::Waited(pvqspin_peers::malthusian::SPIN_NS);
+    assert_eq!(calls, [spun, Call::Halt(None), Call::Kick(cpu(1))]);
+}
+
+#[test]
 fn a_release_before_the_halt_makes_the_halt_unnecessary() {
     // Released at the very end of the budget of CPU 1, which sees it in time, or does not.
     let released_in_time = |call: Call, release: &mut dyn FnMut()| {
@@ -230,6 +270,7 @@ fn a_release_before_the_halt_makes_the_halt_unnecessary() {
         BUDGET_WAS_GONE.set(too_late);
         assert_eq!(contend::<PvTicket<Scripted>>(released_in_time).len(), 1);
         assert_eq!(contend::<LinuxPv<Scripted>>(released_in_time).len(), 1);
+        assert_eq!(contend::<Malthusian<Scripted>>(released_in_time).len(), 1);
     }
 }
 

@@ -62,6 +62,6 @@ pub fn run_code<C: GuestCode>(config: &SimConfig, code: &C) -> Result<u64, SimEr
     config.validate()?;
     let body: &Body<'_> = &|cpu| code.run_vcpu::<SimEnv>(cpu);
     let progress = || code.progress();
-    let measured = simulate(&config, &Control::new(), [body; 2], &progress, &[])?;
+    let measured = simulate(&config, &Control::new(), [body; 2], &progress, None)?;
     Ok(measured.faults_fired)
 }

@@ -23,6 +23,7 @@
 //! | `guest_env` | the environment of guest code |
 //! | `stage` | what guests and the event loop share |
 //! | `vcpu`, `pcpu`, `machine` | the simulated machine and its event loop |
+//! | `oracle` | what the ideal lock is granted |
 //! | `run` | a simulation from warm-up to summary |
 //! | `torture` | random schedules from a seed |
 //! | `trace`, `error` | what happened, and what went wrong |
@@ -47,6 +48,7 @@ mod faults;
 mod guest_code;
 mod guest_env;
 mod machine;
+mod oracle;
 mod pcpu;
 mod run;
 mod stage;

@@ -10,7 +10,7 @@ use pvqspin::Event;
 use pvqspin_abi::{Cpu, Status};
 use pvqspin_host::{Host, Scheduling, VmConfig};
 use pvqspin_peers::Lock;
-use pvqspin_peers::catalog::{Visitor, with_lock};
+use pvqspin_peers::catalog::{Visitor, with_lock_or_ideal};
 use pvqspin_workload::{
     Account, Control, Hypercalls, NeighbourKind, NeighbourRecord, Outcome, Record, Workload,
     YieldResults, catalog,
@@ -21,6 +21,7 @@ use crate::error::{ConfigProblem, SimError};
 use crate::faults::Faults;
 use crate::guest_env::SimEnv;
 use crate::machine::{Machine, Patience, cpus};
+use crate::oracle;
 use crate::stage::{GuestSide, LongestWait, OnStage, Stage};
 use crate::trace::TraceEvent;
 use crate::vcpu::{Body, Vcpu};
@@ -48,8 +49,9 @@ pub struct SimResult {
 /// If the configuration makes no sense, if there is no memory for so many stacks, or if the lock
 /// does what no lock may: nobody gets it, a wake-up is lost, or two vCPUs hold it at once.
 pub fn run(config: &SimConfig) -> Result<SimResult, SimError> {
+    let config = oracle::granted(config);
     config.validate()?;
-    with_lock::<SimEnv, _>(config.lock, OneLock(config))
+    with_lock_or_ideal::<SimEnv, _>(config.lock, OneLock(&config))
 }
 
 /// Carries a run over to where the lock is a type.
@@ -76,7 +78,13 @@ impl Visitor<SimEnv> for OneLock<'_> {
             },
         ];
         let progress = || records.iter().map(Record::all_acquisitions).sum();
-        let measured = simulate(config, &control, bodies, &progress, (workload, &records))?;
+        let measured = simulate(
+            config,
+            &control,
+            bodies,
+            &progress,
+            Some((workload, &records)),
+        )?;
         let neighbour = neighbour_share(config).and_then(|share| {
             let records = &neighbour_records;
             pvqspin_workload::neighbour::throughput_over_share(records, config.duration_ns, share)
@@ -103,7 +111,7 @@ pub(crate) fn simulate(
     control: &Control,
     bodies: [&Body<'_>; 2],
     progress: &dyn Fn() -> u64,
-    (workload, records): (&dyn Workload, &[Record]),
+    locking: Option<(&dyn Workload, &[Record])>,
 ) -> Result<Measured, SimError> {
     let mut host = Host::new(config.host()).map_err(ConfigProblem::Host)?;
     let neighbour = config.neighbour.map(|n| (n.vcpus, n.weight));
@@ -142,9 +150,10 @@ pub(crate) fn simulate(
     let names = (config.lock.entry().name, config.seed);
     let mut machine = Machine::new(&stage, vcpus, host, names, patience, progress);
     let counts = conduct(&mut machine, config, control)?;
-    let account = workload.account();
-    let violations =
-        pvqspin_workload::summarise(records, &account, config.duration_ns).exclusion_violations;
+    let violations = locking.map_or(0, |(workload, records)| {
+        let account = workload.account();
+        pvqspin_workload::summarise(records, &account, config.duration_ns).exclusion_violations
+    });
     if violations > 0 {
         return Err(SimError::Exclusion(violations, machine.dump()));
     }
