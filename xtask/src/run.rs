@@ -46,7 +46,7 @@ pub(crate) fn loom() -> Result<()> {
 
 /// Every combination of the lock crate's features builds without warnings.
 pub(crate) fn features() -> Result<()> {
-    const FEATURES: [&str; 4] = ["lock_api", "lock_api_04", "counters", "byte_release"];
+    const FEATURES: [&str; 5] = ["lock_api", "lock_api_04", "counters", "byte_release", "std"];
     for combination in 0..1_u32 << FEATURES.len() {
         let features: Vec<_> = FEATURES
             .iter()

@@ -35,6 +35,7 @@
 //! | the world | [`Env`], [`CpuNodes`], [`mode`] |
 //! | waiting | [`Policy`], [`Rules`], [`Fifo`], [`FifoHalt`], [`FifoHolder`], [`Bounded`], [`Native`] |
 //! | the word | [`word`], [`Idx3`], [`SpareBit`] |
+//! | ordinary threads | `threads`, with the feature `std` |
 //! | looking inside | [`Event`], [`events`] |
 //!
 //! # Contexts
@@ -54,10 +55,14 @@
 //!
 //! # Features
 //!
-//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`.
+//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`, and `std` for the
+//! lock in ordinary threads (`threads`).
 
 #![no_std]
 #![doc(test(attr(deny(warnings))))]
+
+#[cfg(feature = "std")]
+extern crate std;
 
 #[macro_use]
 mod atomic;
@@ -81,6 +86,8 @@ mod raw_mutex;
 mod raw_mutex_04;
 mod release;
 mod slow_path;
+#[cfg(all(feature = "std", not(loom)))]
+pub mod threads;
 pub mod word;
 
 pub use env::{Budget, Env, Point};
