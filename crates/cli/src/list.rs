@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{CATALOG, Entry};
+use pvqspin_threads::catalog::Waits;
 
 use pvqspin_report::figures::exact_time;
 use pvqspin_workload::catalog as workloads;
@@ -26,6 +27,17 @@ fn text() -> String {
     heading(&mut text, "Locks (--lock): peers");
     locks(&mut text, |entry| entry.policy.is_none());
     let _ = writeln!(text, "  {:<16} several at once", LOCK_GROUPS.join(", "));
+    heading(&mut text, "Locks on ordinary threads (pvq threads --lock)");
+    for entry in pvqspin_threads::CATALOG {
+        let order = if entry.fair { "in order" } else { "unfair" };
+        let waits = match entry.waits {
+            Waits::Spinning => "spins",
+            Waits::Yielding => "yields",
+            Waits::Asleep => "sleeps",
+        };
+        let about = format!("({order}, {waits}) {}", entry.about);
+        line(&mut text, entry.name, &about);
+    }
     heading(&mut text, "Host: how it shares its CPUs (--scheduling)");
     for scheduling in Scheduling::ALL {
         line(&mut text, scheduling.name(), about_scheduling(scheduling));

@@ -63,7 +63,9 @@ fn in_section(ns: u64) -> Result<u32, String> {
 /// How many vCPUs there are for each pCPU.
 pub(crate) fn overcommit(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
-        Ok(0.0) => Err("that would be zero vCPUs; 1 gives every vCPU a CPU of its own".to_owned()),
+        Ok(0.0) => Err(
+            "that would be zero vCPUs, or threads; 1 gives every one a CPU of its own".to_owned(),
+        ),
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err("an overcommit is a number above 0: 1, 2, 4, 8, also 1.5".to_owned()),
     }
@@ -80,9 +82,9 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// One entry of `--lock`: a lock, or a group of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum LockChoice {
+pub(crate) enum Choice<T: 'static> {
     /// One lock.
-    One(&'static Entry),
+    One(&'static T),
     /// Everything.
     All,
     /// Every policy and word format of our lock.
@@ -91,19 +93,66 @@ pub(crate) enum LockChoice {
     Peers,
 }
 
+/// A choice among the locks of guests.
+pub(crate) type LockChoice = Choice<Entry>;
+
+/// A choice among the locks of ordinary threads.
+pub(crate) type ThreadLockChoice = Choice<pvqspin_threads::Entry>;
+
+/// What both catalogues say about a lock.
+pub(crate) trait Listed: 'static {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// Whether it is one of ours.
+    fn is_ours(&self) -> bool;
+}
+
+impl Listed for Entry {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn is_ours(&self) -> bool {
+        self.policy.is_some()
+    }
+}
+
+impl Listed for pvqspin_threads::Entry {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn is_ours(&self) -> bool {
+        self.policy.is_some()
+    }
+}
+
 /// The names of the groups.
 pub(crate) const LOCK_GROUPS: [&str; 3] = ["all", "ours", "peers"];
 
 /// Reads a lock or a group of locks.
 pub(crate) fn lock(text: &str) -> Result<LockChoice, String> {
+    choice(text, catalog::CATALOG)
+}
+
+/// Reads a lock of ordinary threads, or a group of them.
+pub(crate) fn thread_lock(text: &str) -> Result<ThreadLockChoice, String> {
+    choice(text, pvqspin_threads::CATALOG)
+}
+
+fn choice<T: Listed>(text: &str, catalog: &'static [T]) -> Result<Choice<T>, String> {
     match text.trim() {
-        "all" => Ok(LockChoice::All),
-        "ours" => Ok(LockChoice::Ours),
-        "peers" => Ok(LockChoice::Peers),
-        name => catalog::find(name).map(LockChoice::One).ok_or_else(|| {
-            let names = catalog::CATALOG.iter().map(|entry| entry.name);
-            unknown("lock", name, names.chain(LOCK_GROUPS))
-        }),
+        "all" => Ok(Choice::All),
+        "ours" => Ok(Choice::Ours),
+        "peers" => Ok(Choice::Peers),
+        name => catalog
+            .iter()
+            .find(|entry| entry.name() == name)
+            .map(Choice::One)
+            .ok_or_else(|| {
+                let names = catalog.iter().map(Listed::name);
+                unknown("lock", name, names.chain(LOCK_GROUPS))
+            }),
     }
 }
 
@@ -117,15 +166,26 @@ pub(crate) fn one_lock(text: &str) -> Result<&'static Entry, String> {
 
 /// The locks that a list of choices means, in the catalogue's order, each once.
 pub(crate) fn chosen(choices: &[LockChoice]) -> Vec<&'static Entry> {
-    let wanted = |entry: &Entry| {
+    chosen_from(catalog::CATALOG, choices)
+}
+
+/// The same among the locks of ordinary threads.
+pub(crate) fn chosen_for_threads(
+    choices: &[ThreadLockChoice],
+) -> Vec<&'static pvqspin_threads::Entry> {
+    chosen_from(pvqspin_threads::CATALOG, choices)
+}
+
+fn chosen_from<T: Listed>(catalog: &'static [T], choices: &[Choice<T>]) -> Vec<&'static T> {
+    let wanted = |entry: &T| {
         choices.iter().any(|choice| match choice {
-            LockChoice::One(one) => one.name == entry.name,
-            LockChoice::All => true,
-            LockChoice::Ours => entry.policy.is_some(),
-            LockChoice::Peers => entry.policy.is_none(),
+            Choice::One(one) => one.name() == entry.name(),
+            Choice::All => true,
+            Choice::Ours => entry.is_ours(),
+            Choice::Peers => !entry.is_ours(),
         })
     };
-    catalog::CATALOG
+    catalog
         .iter()
         .filter(|entry| choices.is_empty() || wanted(entry))
         .collect()
