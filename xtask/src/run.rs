@@ -59,12 +59,13 @@ pub(crate) fn loom() -> Result<()> {
 
 /// Every combination of the lock crate's features builds without warnings.
 pub(crate) fn features() -> Result<()> {
-    const FEATURES: [&str; 5] = [
+    const FEATURES: [&str; 6] = [
         "lock_api",
         "lock_api_04",
         "counters",
         "byte_release",
         "lockdep",
+        "std",
     ];
     for combination in 0..1_u32 << FEATURES.len() {
         let features: Vec<_> = FEATURES

@@ -8,7 +8,9 @@ use pvqspin_peers::catalog::Entry;
 use pvqspin_workload::catalog::Entry as Workload;
 use pvqspin_workload::{Distribution, NeighbourKind};
 
+use crate::outputs::Wanted;
 use crate::parse::{self, LockChoice};
+use crate::thread_args::{self, ThreadsArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +22,7 @@ Examples:
   pvq trace --lock linux-pv --overcommit 4
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
   pvq uncontended                          what a lock costs that nobody else wants
+  pvq threads                              ordinary threads, beside other crates' mutexes
   pvq doctor                               what this machine can and cannot do
   pvq list                                 every name that can be given
 
@@ -100,6 +103,9 @@ pub(crate) enum Command {
     /// Measure lock plus unlock on one thread, beside the locks of other crates
     #[command(after_help = UNCONTENDED_EXAMPLES)]
     Uncontended(UncontendedArgs),
+    /// Compare the lock with user-space mutexes on ordinary threads, without any hypervisor
+    #[command(after_help = thread_args::EXAMPLES)]
+    Threads(ThreadsArgs),
     /// Tell what this machine can and cannot do, and what to do about it
     Doctor,
     /// List the locks, policies, word formats, host policies and workloads
@@ -214,6 +220,19 @@ pub(crate) struct SetupArgs {
     /// Give a run up that makes no progress for so long
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(crate) watchdog: Option<u64>,
+}
+
+impl CompareArgs {
+    /// Where its results are wanted.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            json: self.json.as_deref(),
+            csv: self.csv.as_deref(),
+            no_files: self.no_files,
+            default_json: "results/compare.json",
+            picture: true,
+        }
+    }
 }
 
 impl SetupArgs {

@@ -23,7 +23,7 @@ use crate::progress::Progress;
 /// Runs `pvq compare`.
 pub(crate) fn run(args: &CompareArgs) -> Done {
     let plan = Plan::new(args, &Limits::here()).map_err(Failure::BadInput)?;
-    let outputs = Outputs::checked(args).map_err(Failure::BadInput)?;
+    let outputs = Outputs::checked(args.wanted()).map_err(Failure::BadInput)?;
     // Without this Ctrl-C ends the program at once, which is no reason not to measure.
     let listening = interrupt::listen();
     let machine = Machine::probe().map_err(driver::unsupported)?;
@@ -119,13 +119,18 @@ fn empty_report(plan: &Plan, machine: &Machine) -> Report {
         seed: plan.host.seed,
         driver: driver::NAME.to_owned(),
         options: options(plan),
-        started_unix_s: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs()),
+        started_unix_s: unix_s(),
         complete: false,
         planned: plan.run_count() as u64,
         results: Vec::with_capacity(plan.run_count()),
     }
+}
+
+/// The time of day, in seconds since 1970.
+pub(crate) fn unix_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
@@ -203,14 +208,16 @@ fn body(args: &CompareArgs, plan: &Plan, points: &[AtPoint], report: &Report) ->
     if let Some(warning) = disturbance(plan, report) {
         let _ = writeln!(text, "\n{warning}");
     }
-    if !report.complete {
-        let (done, planned) = (report.results.len(), report.planned);
-        let _ = writeln!(
-            text,
-            "\nINCOMPLETE: {done} of {planned} runs were finished."
-        );
+    text + &incomplete(report)
+}
+
+/// Says if not all runs were finished.
+pub(crate) fn incomplete(report: &Report) -> String {
+    if report.complete {
+        return String::new();
     }
-    text
+    let (done, planned) = (report.results.len(), report.planned);
+    format!("\nINCOMPLETE: {done} of {planned} runs were finished.\n")
 }
 
 /// Whether other work kept the CPUs from runs: it took more than is tolerable of a run's time, or a run
@@ -240,7 +247,8 @@ fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
     ))
 }
 
-fn written(outputs: &Outputs) -> String {
+/// The files that were written, in a line.
+pub(crate) fn written(outputs: &Outputs) -> String {
     let paths: Vec<String> = outputs
         .paths()
         .map(|path| path.display().to_string())
@@ -252,7 +260,7 @@ fn written(outputs: &Outputs) -> String {
 }
 
 /// A lock that lets two in is worse than a slow one: that is an error of the run.
-fn mutual_exclusion_held(report: &Report) -> Done {
+pub(crate) fn mutual_exclusion_held(report: &Report) -> Done {
     let broken = report
         .results
         .iter()
@@ -260,7 +268,7 @@ fn mutual_exclusion_held(report: &Report) -> Done {
     match broken {
         None => Ok(()),
         Some(record) => Err(Failure::failed(format!(
-            "{} let two vCPUs into its critical section; this is a bug, please report it with \
+            "{} let two into its critical section at once; this is a bug, please report it with \
              the JSON file",
             record.lock
         ))),

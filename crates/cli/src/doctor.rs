@@ -7,6 +7,7 @@ use std::thread;
 
 use pvqspin_hypervisor as hypervisor;
 use pvqspin_report::Machine;
+use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::driver;
@@ -69,6 +70,7 @@ pub(crate) fn run() -> Done {
         governor(&machine),
     ];
     findings.extend(embedded());
+    findings.push(threads());
     findings.push(kvm());
     print(&render(&machine, &findings))?;
     match findings.iter().any(|finding| finding.grade == Grade::Bad) {
@@ -215,6 +217,21 @@ fn embedded() -> Vec<Finding> {
             ]
         }
         Err(error) => vec![bad("embedded", error.to_string(), SANDBOX)],
+    }
+}
+
+/// How many threads `pvq threads` can have, and a program that uses the lock in threads.
+fn threads() -> Finding {
+    let slots = pvqspin::threads::MAX_THREADS;
+    let most = pvqspin_threads::MAX_THREADS;
+    let found = format!("{slots} can queue at once; `pvq threads` takes up to {most}");
+    match getrlimit(Resource::Nproc).current {
+        Some(limit) if limit < most as u64 => note(
+            "threads",
+            format!("{found}, but this user may have {limit}"),
+            "raise the limit (ulimit -u) for a higher --overcommit there",
+        ),
+        _ => good("threads", found),
     }
 }
 

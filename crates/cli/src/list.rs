@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{CATALOG, Entry, IDEAL};
+use pvqspin_threads::catalog::Waits;
 
 use pvqspin_report::figures::exact_time;
 use pvqspin_workload::{NeighbourKind, catalog as workloads};
@@ -29,6 +30,17 @@ fn text() -> String {
     line(&mut text, IDEAL.name, IDEAL.about);
     heading(&mut text, "Locks (--lock): several at once");
     let _ = writeln!(text, "  {}", LOCK_GROUPS.join(", "));
+    heading(&mut text, "Locks on ordinary threads (pvq threads --lock)");
+    for entry in pvqspin_threads::CATALOG {
+        let order = if entry.fair { "in order" } else { "unfair" };
+        let waits = match entry.waits {
+            Waits::Spinning => "spins",
+            Waits::Yielding => "yields",
+            Waits::Asleep => "sleeps",
+        };
+        let about = format!("({order}, {waits}) {}", entry.about);
+        line(&mut text, entry.name, &about);
+    }
     heading(&mut text, "Host: how it shares its CPUs (--scheduling)");
     for scheduling in Scheduling::ALL {
         line(&mut text, scheduling.name(), about_scheduling(scheduling));

@@ -5,6 +5,7 @@
 //! | [`args`] | the command line and its help |
 //! | [`parse`] | times, names and lists, with errors that say what would be right |
 //! | [`plan`] | which runs, in which order, for how long |
+//! | [`turns`] | the order of runs, and how long they may take |
 //! | [`driver`] | the one place that talks to the embedded hypervisor |
 //! | [`compare`] | the main job: run the plan, show it, write it |
 //! | [`outputs`] | where results go, checked before anything runs |
@@ -12,6 +13,9 @@
 //! | [`interrupt`] | Ctrl-C |
 //! | [`trace`] | one run, and what happened around its longest wait |
 //! | [`simulate`] | the same comparison in virtual time, and random schedules |
+//! | [`threads`] | ordinary threads, beside other crates' mutexes |
+//! | [`thread_args`] | its command line |
+//! | [`thread_advice`] | what to use where, from the figures of that run |
 //! | [`doctor`] | what this machine can and cannot do |
 //! | [`uncontended`] | what a lock costs that nobody else wants |
 //! | [`list`] | what can be chosen |
@@ -29,7 +33,11 @@ mod parse;
 mod plan;
 mod progress;
 mod simulate;
+mod thread_advice;
+mod thread_args;
+mod threads;
 mod trace;
+mod turns;
 mod uncontended;
 
 use std::process::ExitCode;
@@ -46,6 +54,7 @@ fn main() -> ExitCode {
         Some(Command::Trace(args)) => trace::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Uncontended(args)) => uncontended::run(&args),
+        Some(Command::Threads(args)) => threads::run(&args),
         Some(Command::Doctor) => doctor::run(),
         Some(Command::List) => list::run(),
     };

@@ -8,10 +8,20 @@ use anyhow::{Context, Result, ensure};
 use pvqspin_report::aggregate::AtPoint;
 use pvqspin_report::{Report, chart, files, rows, schema};
 
-use crate::args::CompareArgs;
-
-/// Where results go if nothing is said.
-const DEFAULT_JSON: &str = "results/compare.json";
+/// Where results are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// What was said.
+    pub(crate) json: Option<&'a Path>,
+    /// What was said.
+    pub(crate) csv: Option<&'a Path>,
+    /// Whether nothing is to be written.
+    pub(crate) no_files: bool,
+    /// Where the JSON goes if nothing is said.
+    pub(crate) default_json: &'a str,
+    /// Whether there is a picture of these results.
+    pub(crate) picture: bool,
+}
 
 /// The files that will be written.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,18 +37,22 @@ impl Outputs {
     /// # Errors
     ///
     /// Says what is in the way of writing one of them.
-    pub(crate) fn checked(args: &CompareArgs) -> Result<Self> {
-        if args.no_files {
+    pub(crate) fn checked(wanted: Wanted<'_>) -> Result<Self> {
+        if wanted.no_files {
             return Ok(Self::default());
         }
-        let outputs = match (&args.json, &args.csv) {
-            (None, None) => Self::beside(default_json()?, None),
-            (Some(json), csv) => Self::beside(json.clone(), csv.clone()),
-            (None, Some(csv)) => Self {
-                csv: Some(csv.clone()),
+        let csv = wanted.csv.map(Path::to_owned);
+        let mut outputs = match (wanted.json, csv) {
+            (None, None) => Self::beside(default_json(wanted.default_json)?, None),
+            (Some(json), csv) => Self::beside(json.to_owned(), csv),
+            (None, csv) => Self {
+                csv,
                 ..Self::default()
             },
         };
+        if !wanted.picture {
+            outputs.svg = None;
+        }
         let paths: Vec<&Path> = outputs.paths().collect();
         for (i, path) in paths.iter().enumerate() {
             ensure!(
@@ -91,8 +105,8 @@ impl Outputs {
 }
 
 /// The default place, whose folder is made if it is not there: nobody named it.
-fn default_json() -> Result<PathBuf> {
-    let path = PathBuf::from(DEFAULT_JSON);
+fn default_json(path: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(path);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| {
             format!(
@@ -112,7 +126,8 @@ mod tests {
 
     fn outputs(options: &[&str]) -> Result<Outputs> {
         let words = ["pvq"].iter().chain(options);
-        Outputs::checked(&Cli::try_parse_from(words).expect("well formed").compare)
+        let cli = Cli::try_parse_from(words).expect("well formed");
+        Outputs::checked(cli.compare.wanted())
     }
 
     #[test]
@@ -126,6 +141,23 @@ mod tests {
             .map(|path| path.file_name().expect("a name").to_str().expect("text"))
             .collect();
         assert_eq!(names, ["mine.json", "mine.csv", "mine.svg"]);
+    }
+
+    #[test]
+    fn there_is_not_always_a_picture() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let json = folder.path().join("mine.json");
+        let wanted = Wanted {
+            json: Some(&json),
+            csv: None,
+            no_files: false,
+            default_json: "unused",
+            picture: false,
+        };
+        assert_eq!(
+            Outputs::checked(wanted).expect("writable").paths().count(),
+            2
+        );
     }
 
     #[test]

@@ -63,7 +63,9 @@ fn in_section(ns: u64) -> Result<u32, String> {
 /// How many vCPUs there are for each pCPU.
 pub(crate) fn overcommit(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
-        Ok(0.0) => Err("that would be zero vCPUs; 1 gives every vCPU a CPU of its own".to_owned()),
+        Ok(0.0) => Err(
+            "that would be zero vCPUs, or threads; 1 gives every one a CPU of its own".to_owned(),
+        ),
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err("an overcommit is a number above 0: 1, 2, 4, 8, also 1.5".to_owned()),
     }
@@ -80,17 +82,71 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// One entry of `--lock`: a lock, or a group of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum LockChoice {
+pub(crate) enum Choice<T: 'static> {
     /// One lock.
-    One(&'static Entry),
+    One(&'static T),
     /// Those that are compared if nobody says otherwise.
     Default,
     /// Everything.
     All,
     /// Every policy and word format of our lock.
     Ours,
-    /// Every other lock.
+    /// Everything else.
     Peers,
+}
+
+/// A choice among the locks of guests.
+pub(crate) type LockChoice = Choice<Entry>;
+
+/// A choice among the locks of ordinary threads.
+pub(crate) type ThreadLockChoice = Choice<pvqspin_threads::Entry>;
+
+/// What both catalogues say about a lock.
+pub(crate) trait Listed: 'static {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// Whether it is one of ours.
+    fn is_ours(&self) -> bool;
+    /// Whether it is compared if nobody says otherwise.
+    fn is_default(&self) -> bool;
+    /// Whether only its own name means it, and no group.
+    fn is_apart(&self) -> bool;
+}
+
+impl Listed for Entry {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn is_ours(&self) -> bool {
+        self.policy.is_some()
+    }
+
+    fn is_default(&self) -> bool {
+        catalog::DEFAULT.contains(&self.id)
+    }
+
+    fn is_apart(&self) -> bool {
+        self.id == catalog::IDEAL.id
+    }
+}
+
+impl Listed for pvqspin_threads::Entry {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn is_ours(&self) -> bool {
+        self.policy.is_some()
+    }
+
+    fn is_default(&self) -> bool {
+        true
+    }
+
+    fn is_apart(&self) -> bool {
+        false
+    }
 }
 
 /// The names of the groups.
@@ -98,23 +154,38 @@ pub(crate) const LOCK_GROUPS: [&str; 4] = ["default", "all", "ours", "peers"];
 
 /// Reads a lock or a group of locks, of those that a real machine can run.
 pub(crate) fn lock(text: &str) -> Result<LockChoice, String> {
-    group(text).map_or_else(|| real_lock(text, &LOCK_GROUPS).map(LockChoice::One), Ok)
+    group(text).map_or_else(|| real_lock(text, &LOCK_GROUPS).map(Choice::One), Ok)
 }
 
 /// Reads a lock or a group of locks for the simulator, which can also have the ideal one.
 pub(crate) fn simulated_lock(text: &str) -> Result<LockChoice, String> {
     match catalog::find_or_ideal(text.trim()) {
-        Some(entry) => Ok(LockChoice::One(entry)),
+        Some(entry) => Ok(Choice::One(entry)),
         None => lock(text),
     }
 }
 
-fn group(text: &str) -> Option<LockChoice> {
+/// Reads a lock of ordinary threads, or a group of them.
+pub(crate) fn thread_lock(text: &str) -> Result<ThreadLockChoice, String> {
+    let one = |name: &str| {
+        let mut entries = pvqspin_threads::CATALOG.iter();
+        entries
+            .find(|entry| entry.name == name)
+            .map(Choice::One)
+            .ok_or_else(|| {
+                let names = pvqspin_threads::CATALOG.iter().map(|entry| entry.name);
+                unknown("lock", name, names.chain(LOCK_GROUPS))
+            })
+    };
+    group(text).map_or_else(|| one(text.trim()), Ok)
+}
+
+fn group<T>(text: &str) -> Option<Choice<T>> {
     match text.trim() {
-        "default" => Some(LockChoice::Default),
-        "all" => Some(LockChoice::All),
-        "ours" => Some(LockChoice::Ours),
-        "peers" => Some(LockChoice::Peers),
+        "default" => Some(Choice::Default),
+        "all" => Some(Choice::All),
+        "ours" => Some(Choice::Ours),
+        "peers" => Some(Choice::Peers),
         _ => None,
     }
 }
@@ -141,22 +212,36 @@ fn real_lock(text: &str, groups: &[&'static str]) -> Result<&'static Entry, Stri
 /// The locks that a list of choices means, in the catalogue's order, each once. The ideal comes
 /// last, and only if it was asked for by name.
 pub(crate) fn chosen(choices: &[LockChoice]) -> Vec<&'static Entry> {
+    let all = catalog::CATALOG.iter().chain([&catalog::IDEAL]);
+    chosen_from(all, choices)
+}
+
+/// The same among the locks of ordinary threads.
+pub(crate) fn chosen_for_threads(
+    choices: &[ThreadLockChoice],
+) -> Vec<&'static pvqspin_threads::Entry> {
+    chosen_from(pvqspin_threads::CATALOG.iter(), choices)
+}
+
+fn chosen_from<T: Listed>(
+    catalog: impl Iterator<Item = &'static T>,
+    choices: &[Choice<T>],
+) -> Vec<&'static T> {
     let choices = if choices.is_empty() {
-        &[LockChoice::Default]
+        &[Choice::Default]
     } else {
         choices
     };
-    let wanted = |entry: &Entry| {
-        choices.iter().any(|choice| match choice {
-            LockChoice::One(one) => one.name == entry.name,
-            LockChoice::Default => catalog::DEFAULT.contains(&entry.id),
-            LockChoice::All => entry.id != catalog::IDEAL.id,
-            LockChoice::Ours => entry.policy.is_some(),
-            LockChoice::Peers => entry.policy.is_none() && entry.id != catalog::IDEAL.id,
-        })
+    let means = |choice: &Choice<T>, entry: &T| match choice {
+        Choice::One(one) => one.name() == entry.name(),
+        Choice::Default => entry.is_default(),
+        Choice::All => !entry.is_apart(),
+        Choice::Ours => entry.is_ours(),
+        Choice::Peers => !entry.is_ours() && !entry.is_apart(),
     };
-    let all = catalog::CATALOG.iter().chain([&catalog::IDEAL]);
-    all.filter(|entry| wanted(entry)).collect()
+    catalog
+        .filter(|entry| choices.iter().any(|choice| means(choice, entry)))
+        .collect()
 }
 
 /// Reads the name of a workload.

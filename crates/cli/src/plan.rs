@@ -1,12 +1,5 @@
 //! Which runs, in which order, for how long. Pure: everything that can be refused is refused
-//! here, before anything runs.
-//!
-//! ```text
-//! for each repeat                     noise that comes and goes hits every point and lock alike
-//!   for each section length
-//!     for each overcommit
-//!       for each lock, starting with another one in each repeat
-//! ```
+//! here, before anything runs. The order is that of [`turns`](crate::turns).
 
 use std::time::Duration;
 
@@ -19,17 +12,13 @@ use pvqspin_workload::catalog::Entry as Workload;
 use crate::args::{CompareArgs, SetupArgs};
 use crate::driver::{HostSettings, Limits};
 use crate::parse::{self, distribution_name};
+use crate::turns::{asked_duration, turns, within_a_day};
 
 /// Mean time inside and outside, in ns.
 pub(crate) type Section = (u32, u32);
 
 /// What a run costs beside its measured time and warm-up: calibration, stacks, threads, timers.
 const OVERHEAD: Duration = Duration::from_millis(8);
-
-/// The workload records fairness for so long.
-const LONGEST: Duration = Duration::from_secs(100);
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Shorter runs would measure the start.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -154,21 +143,7 @@ impl Plan {
 
     fn duration_within(&self, preset: &Preset, asked: Option<u64>) -> Result<Duration> {
         let duration = match asked {
-            Some(ns) => {
-                let duration = Duration::from_nanos(ns);
-                ensure!(
-                    duration >= Duration::from_millis(1),
-                    "--duration {ns}ns is too short to measure anything; 20ms is a start \
-                     (a number without a unit is in ns)"
-                );
-                ensure!(
-                    duration <= LONGEST,
-                    "--duration is at most {} s, for fairness is recorded so long; take more \
-                     --repeats",
-                    LONGEST.as_secs()
-                );
-                duration
-            }
+            Some(ns) => asked_duration(ns)?,
             None => {
                 let each = preset.budget / self.run_count_u32().max(1);
                 each.saturating_sub(self.mean_warmup() + OVERHEAD)
@@ -176,13 +151,7 @@ impl Plan {
             }
         };
         let total = self.time_for(duration);
-        ensure!(
-            total <= DAY,
-            "these {} runs would take {} hours; ask for fewer repeats, points or locks, or a \
-             shorter --duration",
-            self.run_count(),
-            total.as_secs() / 3600
-        );
+        within_a_day(total, self.run_count())?;
         Ok(duration)
     }
 
@@ -222,24 +191,13 @@ impl Plan {
 
     /// The runs in their order.
     pub(crate) fn runs(&self) -> impl Iterator<Item = PlannedRun> + '_ {
-        let locks = self.locks.len();
-        // Spreads the first places evenly over the locks.
-        let step = (locks / self.repeats.max(1)).max(1);
-        (0..self.repeats).flat_map(move |repeat| {
-            self.sections.iter().flat_map(move |section| {
-                self.vcpus.iter().flat_map(move |vcpus| {
-                    (0..locks).map(move |place| {
-                        let lock_index = (place + repeat * step) % locks;
-                        PlannedRun {
-                            lock: self.locks[lock_index].name,
-                            lock_index,
-                            vcpus: *vcpus,
-                            section: *section,
-                            repeat: repeat as u32,
-                        }
-                    })
-                })
-            })
+        let turns = turns(self.locks.len(), &self.sections, &self.vcpus, self.repeats);
+        turns.map(|turn| PlannedRun {
+            lock: self.locks[turn.lock_index].name,
+            lock_index: turn.lock_index,
+            vcpus: turn.vcpus,
+            section: turn.section,
+            repeat: turn.repeat,
         })
     }
 
@@ -309,7 +267,11 @@ pub(crate) fn vcpus(overcommit: f64, pcpus: usize, limits: &Limits) -> Result<us
 }
 
 /// Pairs up the two lists; a single value goes with every value of the other.
-fn sections(inside: &[u32], outside: &[u32], default: &[Section]) -> Result<Vec<Section>> {
+pub(crate) fn sections(
+    inside: &[u32],
+    outside: &[u32],
+    default: &[Section],
+) -> Result<Vec<Section>> {
     let (first_inside, first_outside) = default[0];
     let pair_with = |one: u32, many: &[u32]| many.iter().map(|other| (one, *other)).collect();
     Ok(match (inside, outside) {
@@ -329,7 +291,7 @@ fn sections(inside: &[u32], outside: &[u32], default: &[Section]) -> Result<Vec<
 }
 
 /// Repeated values would count as more repeats of the same point.
-fn dedup_in_order<T: PartialEq + Copy>(values: &mut Vec<T>) {
+pub(crate) fn dedup_in_order<T: PartialEq + Copy>(values: &mut Vec<T>) {
     let mut seen = Vec::new();
     values.retain(|value| {
         let new = !seen.contains(value);

@@ -67,6 +67,7 @@ fn help_has_examples() {
         (&["--help"][..], "pvq compare --quick"),
         (&["compare", "--help"], "--distribution exponential"),
         (&["trace", "--help"], "pvq trace --lock test-and-set"),
+        (&["threads", "--help"], "pvq threads --quick --no-files"),
         (&["help", "doctor"], "what this machine can"),
     ] {
         let output = pvq(options);
@@ -90,6 +91,7 @@ fn list_names_what_options_take() {
         "co-scheduled",
         "contract",
         "hot-lock",
+        "parking-lot-fair",
     ] {
         assert!(stdout(&output).contains(name), "{name} is not listed");
     }

@@ -35,6 +35,7 @@
 //! | the world | [`Env`], [`CpuNodes`], [`mode`] |
 //! | waiting | [`Policy`], [`Rules`], [`Fifo`], [`FifoHalt`], [`FifoHolder`], [`Bounded`], [`Native`] |
 //! | the word | [`word`], [`Idx3`], [`SpareBit`] |
+//! | ordinary threads | `threads`, with the feature `std` |
 //! | looking inside | [`Event`], [`events`], [`dump`] |
 //!
 //! # Contexts
@@ -56,11 +57,15 @@
 //!
 //! # Features
 //!
-//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`, `lockdep` (order checking:
-//! it makes locks larger and slower, and is for debug builds of a kernel).
+//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`, `std` for the lock
+//! in ordinary threads (`threads`), and `lockdep` (order checking: it makes locks larger and slower,
+//! and is for debug builds of a kernel).
 
 #![no_std]
 #![doc(test(attr(deny(warnings))))]
+
+#[cfg(feature = "std")]
+extern crate std;
 
 #[macro_use]
 mod atomic;
@@ -101,6 +106,8 @@ mod rw_lock;
 mod rw_word;
 mod rwlock;
 mod slow_path;
+#[cfg(all(feature = "std", not(loom)))]
+pub mod threads;
 pub mod word;
 
 pub use env::{Budget, Env, Point};

@@ -124,6 +124,15 @@ impl CpuNodes {
         }
     }
 
+    /// Nodes that are all in use, for ever: whoever has them takes locks past every queue.
+    #[cfg(all(feature = "std", not(loom)))]
+    pub(crate) const fn exhausted() -> Self {
+        Self {
+            depth: AtomicU32::new(MAX_CONTEXTS as u32),
+            ..Self::new()
+        }
+    }
+
     /// How many nodes are in use: the slow paths that this CPU is in, one inside the other.
     #[must_use]
     pub fn in_use(&self) -> usize {

@@ -137,14 +137,35 @@ fn answer(crowded: &[&AtPoint]) -> String {
             range_of(&reached, percent)
         );
     };
+    format!(
+        "Naming the one that everybody waits for, {}",
+        compared(&met, OURS, &rival)
+    )
+}
+
+/// How `ours` compares with the best of the locks that are not ours, over all of these points where
+/// it ran; `None` if it ran nowhere, or alone.
+///
+/// ```text
+/// bounded is as fast (0.97 to 1.02 times its throughput) as the best of the others, std; its
+/// longest wait was 1.2 ms, against 40 ms with std, 33 times shorter.
+/// ```
+#[must_use]
+pub fn against_the_best(points: &[AtPoint], ours: &str) -> Option<String> {
+    let met: Vec<&AtPoint> = points.iter().filter(|at| at.lock(ours).is_some()).collect();
+    let rival = best_overall(&met, |lock| !lock.is_ours())?;
+    Some(compared(&met, ours, &rival))
+}
+
+fn compared(met: &[&AtPoint], ours: &str, rival: &str) -> String {
     let pairs: Vec<(&Summary, &Summary)> = met
         .iter()
-        .filter_map(|at| Some((at.lock(OURS)?, at.lock(&rival)?)))
+        .filter_map(|at| Some((at.lock(ours)?, at.lock(rival)?)))
         .collect();
     format!(
-        "Naming the one that everybody waits for, {OURS} is {}, {rival}; {}.",
+        "{ours} is {}, {rival}; {}.",
         speed(&pairs),
-        waiting(&pairs, &rival)
+        waiting(&pairs, rival)
     )
 }
 

@@ -31,14 +31,42 @@ LHP, LWP    preemptions while holding; hand-overs to a vCPU that was not running
 calls/acq   hypercalls for each acquisition             wasted: pCPU time spent spinning while a runnable vCPU had to wait
 neighbour   work of the lock-free VM over what its share of the pCPUs would give";
 
+/// What the columns of [`render_threads`] mean.
+pub const THREADS_LEGEND: &str = "\
+Medians over the repeats, in brackets the lowest and the highest. * one of ours.
+thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: median of all runs in the table
+vs std      throughput over that of std::sync::Mutex; vs best: over that of the fastest lock of the table
+Jain        fairness over 100 ms windows: 1 is fair     wait: from the call to holding; longest: of all repeats";
+
+/// The lock of ordinary threads that every other is put beside.
+pub const THREADS_REFERENCE: &str = "std";
+
 /// The heading and the table of one point. Colours and width follow the terminal, if there is one.
 #[must_use]
 pub fn render(at: &AtPoint) -> String {
+    framed(at, &heading(&at.point), header(at), row)
+}
+
+/// The same for ordinary threads: without what only a host could know.
+#[must_use]
+pub fn render_threads(at: &AtPoint) -> String {
+    let point = &at.point;
+    let heading = format!(
+        "{} threads on {} CPUs ({} for each), {}",
+        point.vcpus,
+        point.pcpus,
+        count(point.overcommit()),
+        sections(point),
+    );
+    framed(at, &heading, threads_header(), threads_row)
+}
+
+fn framed(at: &AtPoint, heading: &str, header: Row, row: fn(&AtPoint, &Summary) -> Row) -> String {
     let mut table = Table::new();
     table
         .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header(at));
+        .set_header(header);
     if !table.is_tty() {
         let extra = usize::from(own_unit(at).is_some()) + usize::from(has_neighbour(at));
         table.set_width(WIDTH_WITHOUT_TERMINAL + WIDTH_OF_A_COLUMN * extra as u16);
@@ -49,12 +77,7 @@ pub fn render(at: &AtPoint) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!(
-        "{}\n{}\n{}",
-        heading(&at.point),
-        table.trim_fmt(),
-        warnings(at)
-    )
+    format!("{heading}\n{}\n{}", table.trim_fmt(), warnings(at))
 }
 
 /// The point in words.
@@ -65,10 +88,17 @@ pub fn heading(point: &PointKey) -> String {
         other => format!("{other}, "),
     };
     format!(
-        "{workload}overcommit {} ({} vCPUs on {} pCPUs), inside {}, outside {} ({})",
+        "{workload}overcommit {} ({} vCPUs on {} pCPUs), {}",
         count(point.overcommit()),
         point.vcpus,
         point.pcpus,
+        sections(point),
+    )
+}
+
+fn sections(point: &PointKey) -> String {
+    format!(
+        "inside {}, outside {} ({})",
         exact_time(point.inside_ns),
         exact_time(point.outside_ns),
         point.distribution,
@@ -111,13 +141,44 @@ fn header(at: &AtPoint) -> Row {
     Row::from(columns.chain(unit).chain(neighbour).collect::<Vec<_>>())
 }
 
-fn row(at: &AtPoint, lock: &Summary) -> Row {
-    let name = match lock.is_ours() {
+fn threads_header() -> Row {
+    Row::from([
+        "lock",
+        "thr/bound",
+        "per s",
+        "vs std",
+        "vs best",
+        "Jain",
+        "wait p99",
+        "wait p99.99",
+        "longest",
+    ])
+}
+
+fn name(lock: &Summary) -> String {
+    match lock.is_ours() {
         true => format!("{} *", lock.lock),
         false => lock.lock.clone(),
-    };
+    }
+}
+
+fn threads_row(at: &AtPoint, lock: &Summary) -> Row {
+    Row::from([
+        name(lock),
+        with_ends(&lock.over_bound),
+        count(lock.throughput_per_s.median),
+        relative(lock, at.lock(THREADS_REFERENCE)),
+        relative(lock, at.fastest(|_| true)),
+        share(lock.jain.median),
+        time(lock.wait_p99_ns.median),
+        time(lock.wait_p9999_ns.median),
+        time(lock.wait_max_ns.max),
+    ])
+}
+
+fn row(at: &AtPoint, lock: &Summary) -> Row {
     let mut cells = vec![
-        name,
+        name(lock),
         with_ends(&lock.over_bound),
         count(lock.throughput_per_s.median),
         relative(lock, at.lock(REFERENCE)),
@@ -166,7 +227,7 @@ fn warnings(at: &AtPoint) -> String {
         let name = &lock.lock;
         if lock.exclusion_violations > 0 {
             let seen = lock.exclusion_violations;
-            let _ = writeln!(text, "BUG: {name} let two vCPUs in at once, {seen} times");
+            let _ = writeln!(text, "BUG: {name} let two in at once, {seen} times");
         }
         if lock.halt_timeouts > 0 {
             let seen = lock.halt_timeouts;
@@ -217,6 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn threads_have_no_columns_that_only_a_host_could_fill() {
+        let text = render_threads(
+            &summarise(&[
+                samples::record("std", 8, 400_000.0),
+                samples::record("bounded", 8, 300_000.0),
+            ])[0],
+        );
+        assert!(text.starts_with("8 threads on 2 CPUs (4 for each), inside 1 µs, outside 2 µs"));
+        let ours = text.lines().find(|line| line.contains("bounded *"));
+        assert!(ours.expect("its row").contains("0.75x"), "{text}");
+        assert!(!text.contains("LHP") && !text.contains("calls"), "{text}");
+    }
+
+    #[test]
     fn without_the_reference_there_is_no_ratio_to_it() {
         let text = rendered(&[samples::record("fifo", 8, 400_000.0)]);
         let row = text
@@ -253,7 +328,7 @@ mod tests {
         record.halt_timeouts = 1;
         record.throughput_over_bound = 1.4;
         let text = rendered(&[record]);
-        assert!(text.contains("let two vCPUs in at once, 2 times"));
+        assert!(text.contains("let two in at once, 2 times"));
         assert!(text.contains("lost 1 wake-ups"));
         assert!(text.contains("doubtful: fifo is at 1.40"));
     }

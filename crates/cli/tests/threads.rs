@@ -1,0 +1,133 @@
+//! Runs the real binary: `pvq threads`. Apart from the other tests, which would run beside its busy threads.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+fn command(folder: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pvq"));
+    command
+        .arg("threads")
+        .args(options)
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
+fn pvq_threads(folder: &Path, options: &[&str]) -> Output {
+    command(folder, options)
+        .output()
+        .expect("the binary starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Exit code 2, the messages, and nothing on standard output: nothing has run.
+#[track_caller]
+fn refused(options: &[&str], messages: &[&str]) {
+    let output = pvq_threads(Path::new("."), options);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
+    for message in messages {
+        assert!(
+            text.contains(message),
+            "{options:?}: no '{message}' in: {text}"
+        );
+    }
+    assert_eq!(stdout(&output), "", "{options:?} ran something");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    refused(
+        &["--lock", "parkinglot"],
+        &["did you mean 'parking-lot'?", "mcs-barging-yield"],
+    );
+    // A lock of guests only.
+    refused(&["--lock", "linux-pv"], &["no lock of that name"]);
+    refused(&["--workload", "hotlock"], &["did you mean 'hot-lock'?"]);
+    refused(&["--overcommit", "0"], &["1 gives every"]);
+    refused(&["--overcommit", "10000"], &["2048 at most are possible"]);
+    refused(&["--duration", "20"], &["too short"]);
+    refused(&["--repeats", "99999999"], &["hours"]);
+    refused(
+        &["--inside", "1us,2us", "--outside", "1us,2us,3us"],
+        &["pair up"],
+    );
+    refused(
+        &["--json", "/no/such/folder/x.json"],
+        &["there is no folder /no/such/folder"],
+    );
+    refused(
+        &["--json", "x.json", "--no-files"],
+        &["cannot be used with"],
+    );
+}
+
+#[test]
+fn a_short_run_writes_its_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "--lock ours,std --overcommit 1,2 --repeats 1 --duration 20ms";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let output = pvq_threads(folder.path(), &options);
+    let text = stdout(&output);
+    assert!(output.status.success(), "{}\n{text}", stderr(&output));
+    for expected in [
+        "2 for each",
+        "bounded *",
+        "vs std",
+        "Nobody expects a spinlock to win here",
+        "written: results/threads.json, results/threads.csv\n",
+    ] {
+        assert!(text.contains(expected), "no '{expected}' in:\n{text}");
+    }
+    let json = fs::read_to_string(folder.path().join("results/threads.json")).expect("written");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["driver"], "threads");
+    assert_eq!(json["complete"], true);
+    let results = json["results"].as_array().expect("an array");
+    assert_eq!(results.len(), 12, "six locks at two overcommits");
+    for record in results {
+        assert_eq!(record["exclusion_violations"], 0, "{record}");
+        assert_eq!(record["wait_ns"], record["call_ns"], "{record}");
+        assert!(record["interruptions"].is_null(), "{record}");
+    }
+    let csv = fs::read_to_string(folder.path().join("results/threads.csv")).expect("written");
+    assert_eq!(csv.lines().count(), 13, "a header and a row for each");
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_finished() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "--lock std --overcommit 1 --duration 20ms --repeats 2000 --json kept.json";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let child = command(folder.path(), &options)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    thread::sleep(Duration::from_secs(2));
+    let pid = i32::try_from(child.id()).expect("a process id");
+    // SAFETY: a plain system call; the process is our child and was not waited for yet.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("INCOMPLETE"),
+        "{}",
+        stdout(&output)
+    );
+    let json = fs::read_to_string(folder.path().join("kept.json")).expect("written");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(json["complete"], false);
+    assert!(!json["results"].as_array().expect("an array").is_empty());
+}
