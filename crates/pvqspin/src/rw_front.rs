@@ -295,10 +295,8 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
                     spun = 0;
                 }
                 // Whoever reads runs, as far as can be seen, and takes long.
-                (Stalls::Yield, None) if long => {
-                    if holds::ran_out::<P>(self.nodes, whole) {
-                        holds::sleep_through::<E, P>(self.nodes, || self.halt(None));
-                    }
+                (Stalls::Yield, None) if long && holds::ran_out::<P>(self.nodes, whole) => {
+                    holds::sleep_through::<E, P>(self.nodes, || self.halt(None));
                 }
                 _ => {}
             }
