@@ -55,7 +55,7 @@ Examples:
   pvq simulate --lock fifo --replay 1229   one of those schedules again, event by event
 
 The same locks, workload and host in virtual time: no noise, no clock, and costs that are a model
-(a line transfer of 60 ns, a switch of 2us). A schedule of --torture has short slices, and
+(--profile). A schedule of --torture has short slices, and
 preemptions and delays drawn from its seed.";
 
 const UNCONTENDED_EXAMPLES: &str = "\
@@ -270,6 +270,11 @@ pub(crate) struct SimulateArgs {
     /// Mean time outside the lock [default: the workload's; for hot-lock 2us]
     #[arg(long, value_name = "TIME", value_parser = parse::section_or_zero)]
     pub(crate) outside: Option<u32>,
+
+    /// What the machine costs: a file, or flat, server-2x32, small (its pCPUs are the default of
+    /// --pcpus) [default: flat]
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["torture", "replay"])]
+    pub(crate) profile: Option<String>,
 
     /// Measured virtual time
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse::time)]

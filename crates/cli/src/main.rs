@@ -29,6 +29,7 @@ mod parse;
 mod plan;
 mod progress;
 mod simulate;
+mod simulate_profile;
 mod trace;
 mod uncontended;
 

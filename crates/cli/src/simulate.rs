@@ -6,7 +6,9 @@ use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
 use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_report::{Record, table};
-use pvqspin_simulator::{LongestWait, SimConfig, SimError, SimResult, TraceEvent, torture};
+use pvqspin_simulator::{
+    LongestWait, Profile, SimConfig, SimError, SimResult, TraceEvent, torture,
+};
 use pvqspin_workload::{Section, WorkloadConfig};
 
 use crate::args::SimulateArgs;
@@ -15,6 +17,7 @@ use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::parse;
 use crate::plan;
+use crate::simulate_profile;
 
 /// How many pCPUs are simulated if nobody says otherwise.
 const PCPUS: usize = 2;
@@ -50,8 +53,12 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         vcpus_in_word: pvqspin::MAX_CPUS,
     };
     let host = HostSettings::new(&args.setup, false, &limits).map_err(Failure::BadInput)?;
+    let profile = (args.profile.as_deref())
+        .map(simulate_profile::load)
+        .transpose()?;
+    let profile_pcpus = profile.as_ref().and_then(Profile::pcpus);
     let host = HostSettings {
-        pcpus: args.setup.pcpus.unwrap_or(PCPUS),
+        pcpus: args.setup.pcpus.or(profile_pcpus).unwrap_or(PCPUS),
         ..host
     };
     let vcpus: Result<Vec<usize>, _> = (args.overcommit.iter())
@@ -63,7 +70,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     let mut longest = String::new();
     for &vcpus in &vcpus {
         for lock in locks {
-            let config = config(args, &host, lock, vcpus);
+            let config = config(args, &host, profile.as_ref(), lock, vcpus);
             let result = simulate(&config)?;
             let section = args.setup.section(args.inside, args.outside);
             let point = plan::point(args.setup.workload.name, &host, vcpus, section);
@@ -88,15 +95,25 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     print(&(text + &longest))
 }
 
-fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) -> SimConfig {
+fn config(
+    args: &SimulateArgs,
+    host: &HostSettings,
+    profile: Option<&Profile>,
+    lock: &Entry,
+    vcpus: usize,
+) -> SimConfig {
     let section = |mean_ns| Section {
         mean_ns,
         distribution: host.distribution,
     };
     let (inside_ns, outside_ns) = args.setup.section(args.inside, args.outside);
-    let default = SimConfig::default();
-    let mut costs = default.costs;
-    costs.hypercall_ns = u32::try_from(host.hypercall_ns).unwrap_or(u32::MAX);
+    let mut default = SimConfig::default();
+    if let Some(profile) = profile {
+        profile.apply(&mut default);
+    }
+    if let Some(ns) = args.setup.hypercall_cost {
+        default.costs.hypercall_ns = u32::try_from(ns).unwrap_or(u32::MAX);
+    }
     SimConfig {
         lock: lock.id,
         workload: WorkloadConfig {
@@ -111,7 +128,6 @@ fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) 
         yields: host.yields,
         slice_ns: host.slice_ns,
         min_loan_ns: host.min_loan_ns,
-        costs,
         duration_ns: args.duration,
         seed: host.seed,
         trace: args.longest,

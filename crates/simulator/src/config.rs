@@ -8,6 +8,7 @@ use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 use crate::costs::Costs;
 use crate::error::ConfigProblem;
 use crate::faults::{Faults, Jitter};
+use crate::topology::Topology;
 
 /// The longest warm-up, measured time, or patience: an hour of virtual time. It keeps every sum
 /// of times far from overflow.
@@ -56,6 +57,8 @@ pub struct SimConfig {
     pub min_loan_ns: u64,
     /// What everything costs.
     pub costs: Costs,
+    /// How the pCPUs are arranged; `None`: all equally far from each other.
+    pub topology: Option<Topology>,
     /// How long to run before measuring; `None`: two rotations, at least 10 ms.
     pub warmup_ns: Option<u64>,
     /// How long to measure.
@@ -99,6 +102,7 @@ impl Default for SimConfig {
             slice_ns: 3_000_000,
             min_loan_ns: 100_000,
             costs: Costs::default(),
+            topology: None,
             warmup_ns: None,
             duration_ns: 100_000_000,
             seed: 1,
@@ -121,6 +125,12 @@ impl SimConfig {
     pub fn validate(&self) -> Result<(), ConfigProblem> {
         if self.pcpus == 0 {
             return Err(ConfigProblem::NoPcpus);
+        }
+        if let Some(has) = self.topology.map(|topology| topology.pcpus()).transpose()?
+            && has < self.pcpus
+        {
+            let pcpus = self.pcpus;
+            return Err(ConfigProblem::BeyondTopology { pcpus, has });
         }
         let neighbours = self.neighbour.map(|neighbour| neighbour.vcpus);
         for asked in [Some(self.vcpus), neighbours].into_iter().flatten() {
@@ -160,7 +170,7 @@ impl SimConfig {
         let workload = &self.workload;
         let round = u64::from(workload.inside.mean_ns)
             + u64::from(workload.outside.mean_ns)
-            + u64::from(self.costs.lock_step_ns);
+            + u64::from(self.costs.atomic_ns);
         if round == 0 {
             // Time would stand still.
             return Err(ConfigProblem::BadTime {

@@ -5,6 +5,7 @@ use core::fmt;
 use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
 
 use crate::config::MAX_TIME_NS;
+use crate::topology::Topology;
 use crate::trace::TraceEvent;
 
 /// A simulation that was asked for and makes no sense.
@@ -29,6 +30,25 @@ pub enum ConfigProblem {
         what: &'static str,
         /// How long it was to be, in nanoseconds.
         ns: u64,
+    },
+    /// More pCPUs than the topology has.
+    #[error("{pcpus} pCPUs asked for, the topology has {has}")]
+    BeyondTopology {
+        /// How many were asked for.
+        pcpus: usize,
+        /// How many there are.
+        has: usize,
+    },
+    /// A topology without pCPUs, or with too many.
+    #[error(
+        "a topology of {} sockets with {} cores with {} threads is impossible: at least one of \
+         each, at most {most} pCPUs", .topology.sockets, .topology.cores, .topology.threads
+    )]
+    BadTopology {
+        /// The topology.
+        topology: Topology,
+        /// How many pCPUs there may be.
+        most: usize,
     },
     /// A fault for a vCPU that does not exist.
     #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]

@@ -38,7 +38,7 @@ impl Env for SimEnv {
         if condition() {
             me.free_looks.set(me.free_looks.get() + 1);
             if me.free_looks.get() >= FREE_LOOKS {
-                let step = stage.costs.lock_step_ns.max(1);
+                let step = stage.costs.atomic_ns.max(1);
                 me.suspend(Request::Compute(u64::from(step) * u64::from(FREE_LOOKS)));
             }
             return true;
@@ -115,10 +115,8 @@ impl Guest for SimEnv {
     fn compute(ns: u32) {
         let stage = stage();
         // The step that takes or releases the lock comes next.
-        let ns = u64::from(ns) + u64::from(stage.costs.lock_step_ns);
-        if ns > 0 {
-            stage.me().suspend(Request::Compute(ns));
-        }
+        stage.pass_time(u64::from(ns) + u64::from(stage.costs.atomic_ns));
+        stage.fetch_word();
     }
 
     fn entered_at_ns() -> u64 {

@@ -17,7 +17,8 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `config` | what a simulation is asked to do |
-//! | `costs` | what things cost in virtual time |
+//! | `costs`, `topology` | what things cost in virtual time, and who is near whom |
+//! | `profile` | both as a file |
 //! | `faults` | preemptions at chosen points, and disturbances anywhere |
 //! | `guest_env` | the environment of guest code |
 //! | `stage` | what guests and the event loop share |
@@ -46,17 +47,21 @@ mod faults;
 mod guest_env;
 mod machine;
 mod pcpu;
+mod profile;
 mod run;
 mod stage;
+mod topology;
 mod torture;
 mod trace;
 mod vcpu;
 
 pub use config::{MAX_TIME_NS, Neighbour, SimConfig};
-pub use costs::Costs;
+pub use costs::{Costs, LineCosts};
 pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
 pub use faults::{Fault, Faults, Jitter, Passing};
+pub use profile::{Profile, ProfileProblem};
 pub use run::{SimResult, run};
 pub use stage::LongestWait;
+pub use topology::Topology;
 pub use torture::torture;
 pub use trace::{TraceEvent, What};

@@ -191,7 +191,7 @@ impl<'a> Machine<'a> {
             }
             Some(Request::Lose) => {
                 self.vcpus[vcpu].activity = Activity::Away;
-                self.look_again();
+                self.look_again(p);
                 let run = self.event(|host, now| host.preempt(now, pcpu(p)).run);
                 self.follow(p, run, 0);
                 return;
@@ -200,13 +200,13 @@ impl<'a> Machine<'a> {
                 self.vcpus[vcpu].activity = Activity::Ended;
                 self.ended += 1;
                 self.stage.record(Some(vcpu), What::Done);
-                self.look_again();
+                self.look_again(p);
                 let run = self.event(|host, now| host.exit(now, pcpu(p)).run);
                 self.follow(p, run, 0);
                 return;
             }
         }
-        self.look_again();
+        self.look_again(p);
     }
 
     /// A waiter has looked, or its budget is gone: whether it goes on. The reply says which.
@@ -237,15 +237,14 @@ impl<'a> Machine<'a> {
         held
     }
 
-    /// Memory may have changed: who spins on a pCPU sees it, a line transfer later.
-    fn look_again(&mut self) {
-        let sees_at = self.now() + u64::from(self.stage.costs.line_transfer_ns);
+    /// A pCPU may have written to memory: who spins on one sees it, a line transfer later.
+    fn look_again(&mut self, writer: usize) {
         for p in 0..self.pcpus.len() {
-            self.look_again_on(p, sees_at);
+            self.look_again_on(p, writer);
         }
     }
 
-    fn look_again_on(&mut self, p: usize, sees_at: u64) {
+    fn look_again_on(&mut self, p: usize, writer: usize) {
         let (Phase::Guest, Some(id)) = (self.pcpus[p].phase, self.pcpus[p].run.vcpu) else {
             return;
         };
@@ -258,9 +257,11 @@ impl<'a> Machine<'a> {
         else {
             return;
         };
-        if self.holds(vcpu, condition)
-            && let Activity::Spin(spin) = &mut self.vcpus[vcpu].activity
-        {
+        if !self.holds(vcpu, condition) {
+            return;
+        }
+        let sees_at = self.now() + self.stage.sight(vcpu, writer, p);
+        if let Activity::Spin(spin) = &mut self.vcpus[vcpu].activity {
             spin.sees_at = Some(sees_at);
         }
     }
@@ -310,9 +311,12 @@ impl<'a> Machine<'a> {
         self.settle_all();
         let now = self.now();
         let result = tell(&mut self.host, now);
-        let at = now + u64::from(self.stage.costs.poke_ns);
+        let costs = self.stage.costs;
         while let Some(poked) = self.host.next_poke() {
             if let Some(pcpu) = self.pcpus.get_mut(poked.index()) {
+                let idle = matches!(pcpu.phase, Phase::Idle);
+                let wake_ns = if idle { costs.wake_ns } else { 0 };
+                let at = now + u64::from(costs.poke_ns) + u64::from(wake_ns);
                 pcpu.poked_at = crate::pcpu::earlier(pcpu.poked_at, Some(at));
             }
         }
@@ -323,7 +327,10 @@ impl<'a> Machine<'a> {
     fn follow(&mut self, p: usize, run: Run, cost_ns: u64) {
         let now = self.now();
         let pcpu = &mut self.pcpus[p];
-        pcpu.run = run;
+        pcpu.run = Run {
+            until: run.until.map(|at| self.stage.costs.noticed(at)),
+            ..run
+        };
         pcpu.settled_ns = now;
         if run.vcpu.is_none() {
             pcpu.phase = Phase::Idle;
@@ -342,7 +349,7 @@ impl<'a> Machine<'a> {
                 self.stage.record(vcpu, What::Enter);
             }
         }
-        self.look_again();
+        self.look_again(p);
     }
 
     /// The guest of a pCPU goes on.
@@ -362,7 +369,7 @@ impl<'a> Machine<'a> {
         if core::mem::replace(&mut vcpu.generation, generation) != generation {
             guest.entered_ns.set(now);
         }
-        self.look_again_on(p, now + u64::from(self.stage.costs.line_transfer_ns));
+        self.look_again_on(p, self.stage.word_of(id.index()));
     }
 
     // --- when it goes wrong --------------------------------------------------------------------

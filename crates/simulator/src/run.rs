@@ -21,7 +21,7 @@ use crate::error::{ConfigProblem, SimError};
 use crate::faults::Faults;
 use crate::guest_env::SimEnv;
 use crate::machine::{Machine, Patience, cpus};
-use crate::stage::{GuestSide, LongestWait, OnStage, Stage};
+use crate::stage::{GuestSide, LongestWait, OnStage, Stage, VmSide};
 use crate::trace::TraceEvent;
 use crate::vcpu::{Body, Vcpu};
 use pvqspin_guest_memory::Loan;
@@ -119,14 +119,8 @@ fn simulate(
         let guest = |cpu| GuestSide::new(vm, cpu, loan.get(), faults.points_of(cpu));
         guests.extend(cpus(vcpus).map(guest));
     }
-    let stage = Stage::new(
-        guests.into(),
-        config.costs,
-        config.faults.clone(),
-        config.jitter,
-        config.seed,
-        config.trace,
-    );
+    let vm_sides = (0..vms.len()).map(|vm| VmSide::new(vm == 0));
+    let stage = Stage::new(guests.into(), vm_sides.collect(), config);
     let vcpus: Result<Vec<Vcpu<'_>>, _> = (stage.guests.iter())
         .map(|guest| Vcpu::new(guest.cpu, bodies[guest.vm]))
         .collect();

@@ -13,8 +13,10 @@ use pvqspin_abi::{Cpu, Hypercall, Status};
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 
+use crate::config::SimConfig;
 use crate::costs::Costs;
 use crate::faults::{Faults, Jitter};
+use crate::topology::Topology;
 use crate::trace::{Trace, TraceEvent, What};
 use pvqspin_guest_memory::GuestMemory;
 
@@ -56,6 +58,10 @@ pub(crate) struct GuestSide {
     pub(crate) free_looks: Cell<u32>,
     /// The `joined_ns` of the wait that was looked at last.
     pub(crate) judged_joined_ns: Cell<u64>,
+    /// It waits for the lock, and behind nobody: what it polls is the lock's word.
+    pub(crate) polls_word: Cell<bool>,
+    /// Where the one that joined before it did so.
+    predecessor_at: Cell<usize>,
     watched_points: u32,
     passings: [Cell<u32>; Point::ALL.len()],
 }
@@ -77,6 +83,8 @@ impl GuestSide {
             wasted_ns: Cell::new(0),
             free_looks: Cell::new(0),
             judged_joined_ns: Cell::new(0),
+            polls_word: Cell::new(false),
+            predecessor_at: Cell::new(0),
             watched_points,
             passings: [const { Cell::new(0) }; Point::ALL.len()],
         }
@@ -88,6 +96,31 @@ impl GuestSide {
         // SAFETY: guest code runs on the vCPU's own stack only, and that began with setting the
         // pointer; what it points to lives as long as that stack is in use.
         unsafe { &*self.yielder.get() }.suspend(request)
+    }
+}
+
+/// Where the lines of a VM's lock are.
+///
+/// Of a VM with several locks it knows only the one that was touched last.
+pub(crate) struct VmSide {
+    /// Whether it has a lock at all.
+    locks: bool,
+    /// The pCPU that touched the lock's word last.
+    word_at: Cell<usize>,
+    /// The pCPU on which somebody joined its queue last.
+    joined_at: Cell<usize>,
+    /// How many of its vCPUs poll the word at the moment, on a pCPU.
+    pub(crate) pollers: Cell<u32>,
+}
+
+impl VmSide {
+    pub(crate) fn new(locks: bool) -> Self {
+        Self {
+            locks,
+            word_at: Cell::new(0),
+            joined_at: Cell::new(0),
+            pollers: Cell::new(0),
+        }
     }
 }
 
@@ -112,7 +145,9 @@ pub(crate) struct Stage {
     /// A condition is being looked at: nobody may give control back.
     pub(crate) looking: Cell<bool>,
     pub(crate) guests: Box<[GuestSide]>,
+    pub(crate) vms: Box<[VmSide]>,
     pub(crate) costs: Costs,
+    topology: Option<Topology>,
     pub(crate) trace: RefCell<Trace>,
     pub(crate) longest_wait: Cell<LongestWait>,
     pub(crate) faults_fired: Cell<u64>,
@@ -126,29 +161,24 @@ pub(crate) struct Stage {
 pub(crate) const DAWN_NS: u64 = 1_000;
 
 impl Stage {
-    pub(crate) fn new(
-        guests: Box<[GuestSide]>,
-        costs: Costs,
-        faults: Faults,
-        jitter: Jitter,
-        seed: u64,
-        trace: bool,
-    ) -> Self {
+    pub(crate) fn new(guests: Box<[GuestSide]>, vms: Box<[VmSide]>, config: &SimConfig) -> Self {
         Self {
             now: Cell::new(DAWN_NS),
             current: Cell::new(0),
             pcpu: Cell::new(0),
             looking: Cell::new(false),
             guests,
-            costs,
-            trace: RefCell::new(Trace::new(trace)),
+            vms,
+            costs: config.costs,
+            topology: config.topology,
+            trace: RefCell::new(Trace::new(config.trace)),
             longest_wait: Cell::default(),
             faults_fired: Cell::new(0),
-            faults,
-            jitters: !jitter.is_none(),
-            jitter,
+            faults: config.faults.clone(),
+            jitters: !config.jitter.is_none(),
+            jitter: config.jitter,
             // A stream that no vCPU's section lengths use.
-            random: RefCell::new(Pcg32::new(seed, u64::MAX)),
+            random: RefCell::new(Pcg32::new(config.seed, u64::MAX)),
         }
     }
 
@@ -199,20 +229,94 @@ impl Stage {
         if point == Point::Joined {
             me.joined_ns.set(self.now.get());
         }
+        let cost = self.cost_of(point);
+        self.note_lines(point);
         if self.trace.borrow().is_detailed() {
             self.record_mine(What::Passed(point));
         }
         if point == Point::Taken {
             self.judge_wait(me);
         }
-        let cost = self.costs.of(point);
-        if cost > 0 {
-            me.suspend(Request::Compute(cost.into()));
-        }
+        self.pass_time(cost.into());
         if me.watched_points & 1 << point as u32 != 0 {
             self.perhaps_fail(me, point);
         }
     }
+
+    /// Time passes for the running vCPU.
+    pub(crate) fn pass_time(&self, ns: u64) {
+        if ns > 0 {
+            self.me().suspend(Request::Compute(ns));
+        }
+    }
+
+    // --- cache lines ---------------------------------------------------------------------------
+
+    /// The atomic that the running vCPU makes next waits for the lock's word.
+    pub(crate) fn fetch_word(&self) {
+        let (me, here) = (self.me(), self.pcpu.get());
+        let vm = &self.vms[me.vm];
+        if !self.costs.line.word_travels || !vm.locks {
+            return;
+        }
+        let from = vm.word_at.replace(here);
+        if from != here {
+            self.pass_time(self.transfer(from, here).into());
+        }
+    }
+
+    /// What passing a point costs.
+    fn cost_of(&self, point: Point) -> u32 {
+        let (me, here) = (self.me(), self.pcpu.get());
+        match point {
+            Point::Joining => self.transfer(self.vms[me.vm].word_at.get(), here),
+            Point::Linked => self.transfer(me.predecessor_at.get(), here),
+            Point::Joined | Point::Taken => self.costs.atomic_ns,
+            Point::Halting | Point::Released | Point::Fallback => 0,
+        }
+    }
+
+    /// Notes which lines the running vCPU has touched at a point, and what it polls from here on.
+    fn note_lines(&self, point: Point) {
+        let (me, here) = (self.me(), self.pcpu.get());
+        let vm = &self.vms[me.vm];
+        match point {
+            Point::Joined => {
+                me.predecessor_at.set(vm.joined_at.replace(here));
+                me.polls_word.set(true);
+            }
+            Point::Linked | Point::Taken => me.polls_word.set(false),
+            Point::Joining | Point::Halting | Point::Released | Point::Fallback => {}
+        }
+        if !matches!(point, Point::Linked | Point::Halting) {
+            vm.word_at.set(here);
+        }
+    }
+
+    /// Which pCPU has touched the word of a vCPU's lock last.
+    pub(crate) fn word_of(&self, vcpu: usize) -> usize {
+        self.vms[self.guests[vcpu].vm].word_at.get()
+    }
+
+    /// How long a spinner needs to see what a pCPU wrote.
+    ///
+    /// On a word that others poll, too, the next owner's atomic waits for the line among them.
+    pub(crate) fn sight(&self, vcpu: usize, writer: usize, here: usize) -> u64 {
+        let guest = &self.guests[vcpu];
+        let others = if guest.polls_word.get() {
+            self.vms[guest.vm].pollers.get().saturating_sub(1)
+        } else {
+            0
+        };
+        u64::from(self.transfer(writer, here))
+            + u64::from(self.costs.line.each_poller_ns) * u64::from(others)
+    }
+
+    fn transfer(&self, from: usize, to: usize) -> u32 {
+        self.costs.line.transfer(self.topology.as_ref(), from, to)
+    }
+
+    // --- faults and waits ----------------------------------------------------------------------
 
     fn perhaps_fail(&self, me: &GuestSide, point: Point) {
         let passings = &me.passings[point as usize];

@@ -11,7 +11,7 @@ use rand_core::Rng;
 use rand_pcg::Pcg32;
 
 use crate::config::SimConfig;
-use crate::costs::Costs;
+use crate::costs::{Costs, LineCosts};
 use crate::faults::{Fault, Faults, Jitter, Passing};
 
 /// The schedule of a seed: a configuration for [`run`](crate::run()).
@@ -58,8 +58,8 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
         switch_ns: *dice.of(&[0, 500, 2_000]),
         hypercall_ns: *dice.of(&[0, 100, 1_000]),
         poke_ns: *dice.of(&[0, 1_000, 10_000]),
-        line_transfer_ns: *dice.of(&[0, 60, 300]),
-        lock_step_ns: 10,
+        line: LineCosts::flat(*dice.of(&[0, 60, 300])),
+        ..Costs::default()
     };
     SimConfig {
         lock,

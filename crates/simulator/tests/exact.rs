@@ -83,7 +83,7 @@ fn the_same_configuration_gives_the_same_bytes() {
 #[test]
 fn an_uncontended_lock_costs_two_steps() {
     let costs = Costs::default();
-    let round = 1_000 + 2_000 + 2 * u64::from(costs.lock_step_ns);
+    let round = 1_000 + 2_000 + 2 * u64::from(costs.atomic_ns);
     for entry in CATALOG {
         let config = SimConfig {
             lock: entry.id,
