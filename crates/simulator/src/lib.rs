@@ -23,6 +23,7 @@
 //! | `guest_env` | the environment of guest code |
 //! | `stage` | what guests and the event loop share |
 //! | `vcpu`, `pcpu`, `machine` | the simulated machine and its event loop |
+//! | `agenda`, `watch` | what comes next, and who has to look after it |
 //! | `run` | a simulation from warm-up to summary |
 //! | `torture` | random schedules from a seed |
 //! | `trace`, `error` | what happened, and what went wrong |
@@ -40,6 +41,7 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod agenda;
 mod config;
 mod costs;
 mod error;
@@ -54,6 +56,7 @@ mod topology;
 mod torture;
 mod trace;
 mod vcpu;
+mod watch;
 
 pub use config::{MAX_TIME_NS, Neighbour, SimConfig};
 pub use costs::{Costs, LineCosts};

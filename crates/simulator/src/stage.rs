@@ -110,7 +110,7 @@ pub(crate) struct VmSide {
     /// The pCPU on which somebody joined its queue last.
     joined_at: Cell<usize>,
     /// How many of its vCPUs poll the word at the moment, on a pCPU.
-    pub(crate) pollers: Cell<u32>,
+    pollers: Cell<u32>,
 }
 
 impl VmSide {
@@ -310,6 +310,19 @@ impl Stage {
         };
         u64::from(self.transfer(writer, here))
             + u64::from(self.costs.line.each_poller_ns) * u64::from(others)
+    }
+
+    /// The guest of a pCPU polled the word of one VM, and polls that of another now, or of none.
+    pub(crate) fn poller_moves(&self, from: Option<usize>, to: Option<usize>) {
+        if from == to {
+            return;
+        }
+        if let Some(vm) = from {
+            self.vms[vm].pollers.update(|count| count - 1);
+        }
+        if let Some(vm) = to {
+            self.vms[vm].pollers.update(|count| count + 1);
+        }
     }
 
     fn transfer(&self, from: usize, to: usize) -> u32 {
