@@ -14,6 +14,10 @@ use crate::topology::Topology;
 /// of times far from overflow.
 pub const MAX_TIME_NS: u64 = 3_600_000_000_000;
 
+/// The most vCPUs of one simulation. Each has a stack of its own, which takes two of the 65,530
+/// mappings that Linux grants a process by default.
+pub const MAX_VCPUS: usize = 30_000;
+
 /// The shortest warm-up that is chosen without being asked for.
 const MIN_WARMUP_NS: u64 = 10_000_000;
 
@@ -32,7 +36,8 @@ pub struct Neighbour {
 /// ```
 /// use pvqspin_simulator::SimConfig;
 ///
-/// let config = SimConfig { pcpus: 64, vcpus: 512, ..SimConfig::default() };
+/// let config = SimConfig { pcpus: 64, vms: 16, vcpus: 64, ..SimConfig::default() };
+/// assert_eq!(config.all_vcpus(), 1_024);
 /// assert_eq!(config.slice_ns, 3_000_000);
 /// ```
 #[derive(Clone, PartialEq, Debug)]
@@ -43,7 +48,9 @@ pub struct SimConfig {
     pub workload: WorkloadConfig,
     /// How many pCPUs.
     pub pcpus: usize,
-    /// How many vCPUs.
+    /// How many VMs do so, each with locks of its own.
+    pub vms: usize,
+    /// How many vCPUs each of them has.
     pub vcpus: usize,
     /// The weight of each of them, beside a neighbour.
     pub weight: u32,
@@ -95,6 +102,7 @@ impl Default for SimConfig {
                 seed: 1,
             },
             pcpus: 1,
+            vms: 1,
             vcpus: 1,
             weight: 1024,
             scheduling: Scheduling::RoundRobin,
@@ -132,6 +140,9 @@ impl SimConfig {
             let pcpus = self.pcpus;
             return Err(ConfigProblem::BeyondTopology { pcpus, has });
         }
+        if self.vms == 0 {
+            return Err(ConfigProblem::NoVms);
+        }
         let neighbours = self.neighbour.map(|neighbour| neighbour.vcpus);
         for asked in [Some(self.vcpus), neighbours].into_iter().flatten() {
             match asked {
@@ -139,6 +150,10 @@ impl SimConfig {
                 1..=MAX_CPUS => {}
                 _ => return Err(ConfigProblem::TooManyVcpus { asked }),
             }
+        }
+        let all = self.all_vcpus();
+        if all > MAX_VCPUS {
+            return Err(ConfigProblem::TooManyInAll { asked: all });
         }
         self.check_times()?;
         let nobody = (self.faults.0.iter())
@@ -185,11 +200,17 @@ impl SimConfig {
     #[must_use]
     pub fn warmup_ns(&self) -> u64 {
         self.warmup_ns.unwrap_or_else(|| {
-            let neighbours = self.neighbour.map_or(0, |neighbour| neighbour.vcpus);
-            let slices = (self.vcpus.saturating_add(neighbours)).div_ceil(self.pcpus.max(1)) as u64;
+            let slices = self.all_vcpus().div_ceil(self.pcpus.max(1)) as u64;
             let rotations = self.slice_ns.saturating_mul(slices).saturating_mul(2);
             rotations.clamp(MIN_WARMUP_NS, MAX_TIME_NS)
         })
+    }
+
+    /// The vCPUs of all VMs together, the neighbour's too.
+    #[must_use]
+    pub fn all_vcpus(&self) -> usize {
+        let neighbours = self.neighbour.map_or(0, |neighbour| neighbour.vcpus);
+        (self.vms.saturating_mul(self.vcpus)).saturating_add(neighbours)
     }
 
     /// What the host is asked for.
@@ -222,6 +243,27 @@ mod tests {
                     ..good()
                 },
                 "can name at most",
+            ),
+            (SimConfig { vms: 0, ..good() }, "at least one VM"),
+            (
+                SimConfig {
+                    vms: usize::MAX,
+                    vcpus: 2,
+                    ..good()
+                },
+                "a simulation has at most 30000",
+            ),
+            (
+                SimConfig {
+                    pcpus: 9,
+                    topology: Some(Topology {
+                        sockets: 2,
+                        cores: 2,
+                        threads: 2,
+                    }),
+                    ..good()
+                },
+                "9 pCPUs asked for, the topology has 8",
             ),
             (
                 SimConfig {

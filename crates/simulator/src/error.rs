@@ -4,7 +4,7 @@ use core::fmt;
 
 use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
 
-use crate::config::MAX_TIME_NS;
+use crate::config::{MAX_TIME_NS, MAX_VCPUS};
 use crate::topology::Topology;
 use crate::trace::TraceEvent;
 
@@ -14,6 +14,15 @@ pub enum ConfigProblem {
     /// A VM without vCPUs.
     #[error("a VM needs at least one vCPU")]
     NoVcpus,
+    /// No VM that locks.
+    #[error("a simulation needs at least one VM")]
+    NoVms,
+    /// More vCPUs in all than there can be stacks.
+    #[error("{asked} vCPUs in all asked for, a simulation has at most {MAX_VCPUS}")]
+    TooManyInAll {
+        /// How many were asked for.
+        asked: usize,
+    },
     /// More vCPUs than a lock word can name.
     #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
     TooManyVcpus {

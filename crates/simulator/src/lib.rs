@@ -24,7 +24,7 @@
 //! | `stage` | what guests and the event loop share |
 //! | `vcpu`, `pcpu`, `machine` | the simulated machine and its event loop |
 //! | `agenda`, `watch` | what comes next, and who has to look after it |
-//! | `run` | a simulation from warm-up to summary |
+//! | `run`, `counts` | a simulation from warm-up to summary |
 //! | `torture` | random schedules from a seed |
 //! | `trace`, `error` | what happened, and what went wrong |
 //!
@@ -44,6 +44,7 @@
 mod agenda;
 mod config;
 mod costs;
+mod counts;
 mod error;
 mod faults;
 mod guest_env;
@@ -58,7 +59,7 @@ mod trace;
 mod vcpu;
 mod watch;
 
-pub use config::{MAX_TIME_NS, Neighbour, SimConfig};
+pub use config::{MAX_TIME_NS, MAX_VCPUS, Neighbour, SimConfig};
 pub use costs::{Costs, LineCosts};
 pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
 pub use faults::{Fault, Faults, Jitter, Passing};
