@@ -9,6 +9,7 @@ use crate::costs::Costs;
 use crate::error::ConfigProblem;
 use crate::faults::{Faults, Jitter};
 use crate::topology::Topology;
+use crate::waits::WaitLimits;
 
 /// The longest warm-up, measured time, or patience: an hour of virtual time. It keeps every sum
 /// of times far from overflow.
@@ -80,6 +81,8 @@ pub struct SimConfig {
     pub stall_after_ns: u64,
     /// How long a halt may last before it is a lost wake-up.
     pub halt_timeout_ns: u64,
+    /// What every wait has to keep to.
+    pub wait_limits: WaitLimits,
     /// Whether to keep every event, passings of checkpoints too, and not only the last few.
     pub trace: bool,
     /// A VM beside it.
@@ -118,6 +121,7 @@ impl Default for SimConfig {
             jitter: Jitter::NONE,
             stall_after_ns: 2_000_000_000,
             halt_timeout_ns: 500_000_000,
+            wait_limits: WaitLimits::default(),
             trace: false,
             neighbour: None,
         }

@@ -90,6 +90,33 @@ pub enum SimError {
     /// One vCPU has been halted for far too long.
     #[error("{0:?} has been halted for too long: a wake-up was lost\n{1}")]
     LostWakeUp(Cpu, Box<Dump>),
+    /// One vCPU could run, and nobody ran it.
+    #[error("{0:?} can run and has not been on a pCPU for too long: it was lost\n{1}")]
+    Lost(Cpu, Box<Dump>),
+    /// A wait was over [its limit](crate::WaitLimits::longest_ns).
+    #[error("{cpu:?} waited for {ns} ns, {limit_ns} ns is its bound\n{dump}")]
+    WaitTooLong {
+        /// Who waited.
+        cpu: Cpu,
+        /// How long.
+        ns: u64,
+        /// How long it may.
+        limit_ns: u64,
+        /// How everything stood.
+        dump: Box<Dump>,
+    },
+    /// A wait was overtaken [too often](crate::WaitLimits::overtakers).
+    #[error("{count} others took the lock while {cpu:?} waited, {limit} is its bound\n{dump}")]
+    Overtaken {
+        /// Who waited.
+        cpu: Cpu,
+        /// How many took the lock.
+        count: u64,
+        /// How many may.
+        limit: u64,
+        /// How everything stood.
+        dump: Box<Dump>,
+    },
     /// Two vCPUs were in the critical section at once.
     #[error("two vCPUs were in the critical section at once, {0} times\n{1}")]
     Exclusion(u64, Box<Dump>),

@@ -124,7 +124,7 @@ impl Guest for SimEnv {
     }
 
     fn joined_at_ns() -> u64 {
-        stage().me().joined_ns.get()
+        stage().me().wait.joined_ns.get()
     }
 
     fn wasted_ns() -> u64 {

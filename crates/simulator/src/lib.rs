@@ -19,14 +19,14 @@
 //! | `config` | what a simulation is asked to do |
 //! | `costs`, `topology` | what things cost in virtual time, and who is near whom |
 //! | `profile` | both as a file |
-//! | `faults` | preemptions at chosen points, and disturbances anywhere |
+//! | `faults`, `interrupts` | preemptions at chosen points, and disturbances anywhere |
 //! | `guest_env` | the environment of guest code |
-//! | `stage` | what guests and the event loop share |
-//! | `vcpu`, `pcpu`, `machine` | the simulated machine and its event loop |
+//! | `stage`, `lines`, `waits` | what guests and the event loop share |
+//! | `vcpu`, `stacks`, `pcpu`, `machine` | the simulated machine and its event loop |
 //! | `agenda`, `watch` | what comes next, and who has to look after it |
 //! | `run`, `counts` | a simulation from warm-up to summary |
-//! | `torture` | random schedules from a seed |
-//! | `trace`, `error` | what happened, and what went wrong |
+//! | `torture`, `explore` | random schedules from a seed, and very many of them |
+//! | `trace`, `checks`, `error` | what happened, and what went wrong |
 //!
 //! # Example
 //!
@@ -42,30 +42,37 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod agenda;
+mod checks;
 mod config;
 mod costs;
 mod counts;
 mod error;
+mod explore;
 mod faults;
 mod guest_env;
+mod interrupts;
+mod lines;
 mod machine;
 mod pcpu;
 mod profile;
 mod run;
+mod stacks;
 mod stage;
 mod topology;
 mod torture;
 mod trace;
 mod vcpu;
+mod waits;
 mod watch;
 
 pub use config::{MAX_TIME_NS, MAX_VCPUS, Neighbour, SimConfig};
 pub use costs::{Costs, LineCosts};
 pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
+pub use explore::{Explored, explore};
 pub use faults::{Fault, Faults, Jitter, Passing};
 pub use profile::{Profile, ProfileProblem};
 pub use run::{SimResult, run};
-pub use stage::LongestWait;
 pub use topology::Topology;
 pub use torture::torture;
 pub use trace::{TraceEvent, What};
+pub use waits::{LongestWait, WaitLimits};

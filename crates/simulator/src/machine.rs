@@ -18,7 +18,8 @@ use pvqspin_abi::{Cpu, Hypercall, RunState};
 use pvqspin_host::{self as host, Host, Outcome, Run, VcpuId};
 
 use crate::agenda::Agenda;
-use crate::error::{Dump, SimError, VcpuDump};
+use crate::checks::Patience;
+use crate::error::SimError;
 use crate::pcpu::{Pcpu, Phase};
 use crate::stage::{Request, Stage};
 use crate::trace::What;
@@ -26,18 +27,11 @@ use crate::vcpu::{Activity, Spin, Vcpu};
 use crate::watch::Watchers;
 use pvqspin_guest_memory::GuestMemory;
 
-/// What makes a run hopeless.
-#[derive(Clone, Copy)]
-pub(crate) struct Patience {
-    pub(crate) stall_after_ns: u64,
-    pub(crate) halt_timeout_ns: u64,
-}
-
 /// The simulated machine.
 pub(crate) struct Machine<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) vcpus: Vec<Vcpu<'a>>,
-    host: Host<&'static GuestMemory>,
+    pub(crate) host: Host<&'static GuestMemory>,
     pcpus: Vec<Pcpu>,
     agenda: Agenda,
     watchers: Watchers,
@@ -47,12 +41,12 @@ pub(crate) struct Machine<'a> {
     everybody_looks: bool,
     ended: usize,
     pub(crate) events: u64,
-    lock: &'static str,
-    seed: u64,
-    patience: Patience,
-    next_check_ns: u64,
-    progress: &'a dyn Fn() -> u64,
-    progress_before: (u64, u64),
+    pub(crate) lock: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) patience: Patience,
+    pub(crate) next_check_ns: u64,
+    pub(crate) progress: &'a dyn Fn() -> u64,
+    pub(crate) progress_before: (u64, u64),
 }
 
 impl<'a> Machine<'a> {
@@ -87,6 +81,7 @@ impl<'a> Machine<'a> {
         };
         for index in 0..machine.vcpus.len() {
             machine.host.start(now, VcpuId::new(index as u32));
+            machine.vcpus[index].off_since = Some(now);
         }
         // Every pCPU is poked at boot as it is.
         while machine.host.next_poke().is_some() {}
@@ -116,6 +111,9 @@ impl<'a> Machine<'a> {
             self.stage.now.set(at);
             self.events += 1;
             self.handle(p);
+            if let Some(limit) = self.stage.broken.take() {
+                return Err(self.broken(limit));
+            }
             if at >= self.next_check_ns {
                 self.check()?;
             }
@@ -402,6 +400,9 @@ impl<'a> Machine<'a> {
         let now = self.now();
         let pcpu = &mut self.pcpus[p];
         let touched = [pcpu.run.vcpu, run.vcpu];
+        if let Some(left) = pcpu.run.vcpu {
+            self.vcpus[left.index()].off_since = Some(now);
+        }
         pcpu.run = Run {
             until: run.until.map(|at| self.stage.costs.noticed(at)),
             ..run
@@ -455,6 +456,7 @@ impl<'a> Machine<'a> {
         let Some(id) = pcpu.run.vcpu else { return };
         let vcpu = &mut self.vcpus[id.index()];
         vcpu.halted_since = None;
+        vcpu.off_since = None;
         if let Activity::Spin(spin) = &mut vcpu.activity {
             spin.sees_at = None;
         }
@@ -465,57 +467,6 @@ impl<'a> Machine<'a> {
         }
         self.refresh(p);
         self.look_again_on(p, self.stage.word_of(id.index()));
-    }
-
-    // --- when it goes wrong --------------------------------------------------------------------
-
-    /// Looks for halts without end, and for the absence of any progress.
-    fn check(&mut self) -> Result<(), SimError> {
-        let now = self.now();
-        let Patience {
-            stall_after_ns,
-            halt_timeout_ns,
-        } = self.patience;
-        self.next_check_ns = now + stall_after_ns.min(halt_timeout_ns) / 4;
-        let too_long =
-            |since: Option<u64>| since.is_some_and(|since| now - since > halt_timeout_ns);
-        if let Some(asleep) = self.vcpus.iter().position(|v| too_long(v.halted_since)) {
-            let cpu = self.stage.guests[asleep].cpu;
-            return Err(SimError::LostWakeUp(cpu, self.dump()));
-        }
-        let (since, before) = self.progress_before;
-        let progress = (self.progress)();
-        if progress != before {
-            self.progress_before = (now, progress);
-        } else if now - since > stall_after_ns {
-            return Err(SimError::Stalled(now - since, self.dump()));
-        }
-        Ok(())
-    }
-
-    /// How everything stands.
-    pub(crate) fn dump(&self) -> Box<Dump> {
-        let vcpus = self.stage.guests.iter().zip(&self.vcpus).enumerate();
-        let of = |(index, (guest, vcpu)): (usize, (&crate::stage::GuestSide, &Vcpu<'_>))| {
-            let page = guest.memory.page(guest.cpu);
-            let id = VcpuId::new(index as u32);
-            VcpuDump {
-                vm: guest.vm,
-                cpu: guest.cpu,
-                state: self.host.run_state(id).unwrap_or(RunState::Idle),
-                generation: page.run().generation().get(),
-                waits_for: page.waiting_for(),
-                joined_ns: guest.joined_ns.get(),
-                activity: vcpu.activity.to_string(),
-            }
-        };
-        Box::new(Dump {
-            lock: self.lock,
-            seed: self.seed,
-            at_ns: self.now(),
-            vcpus: vcpus.map(of).collect(),
-            events: self.stage.trace.borrow().last(),
-        })
     }
 }
 

@@ -15,15 +15,19 @@ use pvqspin_workload::{
     catalog,
 };
 
+use crate::checks::Patience;
 use crate::config::{MAX_TIME_NS, SimConfig};
 use crate::counts::Counts;
 use crate::error::{ConfigProblem, SimError};
 use crate::faults::Faults;
 use crate::guest_env::SimEnv;
-use crate::machine::{Machine, Patience, cpus};
-use crate::stage::{GuestSide, LongestWait, OnStage, Stage, VmSide};
+use crate::interrupts::Storm;
+use crate::lines::VmSide;
+use crate::machine::{Machine, cpus};
+use crate::stage::{GuestSide, OnStage, Stage};
 use crate::trace::TraceEvent;
 use crate::vcpu::{Body, Vcpu};
+use crate::waits::LongestWait;
 use pvqspin_guest_memory::Loan;
 
 /// What one simulation gave.
@@ -87,7 +91,9 @@ impl Visitor<SimEnv> for OneLock<'_> {
             Neighbour::default().run_vcpu::<SimEnv>(&control, record);
         }));
 
-        let measured = simulate(config, &control, &bodies, &vms)?;
+        let storm =
+            (config.jitter.interrupt_one_in > 0).then(|| Storm::new::<L>(config.vms, config.vcpus));
+        let measured = simulate(config, (&control, storm), &bodies, &vms)?;
         let neighbour = neighbour_share(config).and_then(|share| {
             let records = &neighbour_records;
             pvqspin_workload::neighbour::throughput_over_share(records, config.duration_ns, share)
@@ -144,7 +150,7 @@ struct Measured {
 
 fn simulate(
     config: &SimConfig,
-    control: &Control,
+    (control, storm): (&Control, Option<Storm>),
     bodies: &[Box<Body<'_>>],
     locking: &[LockingVm<'_>],
 ) -> Result<Measured, SimError> {
@@ -166,7 +172,7 @@ fn simulate(
         guests.extend(cpus(vcpus).map(guest));
     }
     let vm_sides = (0..vms.len()).map(|vm| VmSide::new(vm < config.vms));
-    let stage = Stage::new(guests.into(), vm_sides.collect(), config);
+    let stage = Stage::new(guests.into(), vm_sides.collect(), storm, config);
     let vcpus: Result<Vec<Vcpu<'_>>, _> = (stage.guests.iter())
         .map(|guest| Vcpu::new(guest.cpu, &*bodies[guest.vm]))
         .collect();
@@ -183,7 +189,7 @@ fn simulate(
     let mut machine = Machine::new(&stage, vcpus, host, names, patience, &progress);
     let counts = conduct(&mut machine, config, control)?;
     let violations = |vm: &LockingVm<'_>| vm.summarise(config).exclusion_violations;
-    let violations = locking.iter().map(violations).sum();
+    let violations = locking.iter().map(violations).sum::<u64>() + stage.crowded.get();
     if violations > 0 {
         return Err(SimError::Exclusion(violations, machine.dump()));
     }

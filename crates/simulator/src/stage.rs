@@ -16,8 +16,11 @@ use rand_pcg::Pcg32;
 use crate::config::SimConfig;
 use crate::costs::Costs;
 use crate::faults::{Faults, Jitter};
+use crate::interrupts::{Interrupts, Storm};
+use crate::lines::VmSide;
 use crate::topology::Topology;
 use crate::trace::{Trace, TraceEvent, What};
+use crate::waits::{BrokenLimit, LongestWait, Wait, WaitLimits};
 use pvqspin_guest_memory::GuestMemory;
 
 /// A condition on the stack of a vCPU that spins on it.
@@ -51,17 +54,16 @@ pub(crate) struct GuestSide {
     pub(crate) memory: &'static GuestMemory,
     /// Where to give control back. Set by the vCPU itself when it starts.
     pub(crate) yielder: Cell<*const Yielder<Reply, Request>>,
-    pub(crate) joined_ns: Cell<u64>,
     pub(crate) entered_ns: Cell<u64>,
     pub(crate) wasted_ns: Cell<u64>,
     /// Conditions that held at once since it last gave control back.
     pub(crate) free_looks: Cell<u32>,
-    /// The `joined_ns` of the wait that was looked at last.
-    pub(crate) judged_joined_ns: Cell<u64>,
     /// It waits for the lock, and behind nobody: what it polls is the lock's word.
     pub(crate) polls_word: Cell<bool>,
     /// Where the one that joined before it did so.
-    predecessor_at: Cell<usize>,
+    pub(crate) predecessor_at: Cell<usize>,
+    pub(crate) wait: Wait,
+    pub(crate) interrupts: Interrupts,
     watched_points: u32,
     passings: [Cell<u32>; Point::ALL.len()],
 }
@@ -78,13 +80,13 @@ impl GuestSide {
             cpu,
             memory,
             yielder: Cell::new(core::ptr::null()),
-            joined_ns: Cell::new(0),
             entered_ns: Cell::new(0),
             wasted_ns: Cell::new(0),
             free_looks: Cell::new(0),
-            judged_joined_ns: Cell::new(0),
             polls_word: Cell::new(false),
             predecessor_at: Cell::new(0),
+            wait: Wait::default(),
+            interrupts: Interrupts::default(),
             watched_points,
             passings: [const { Cell::new(0) }; Point::ALL.len()],
         }
@@ -99,42 +101,6 @@ impl GuestSide {
     }
 }
 
-/// Where the lines of a VM's lock are.
-///
-/// Of a VM with several locks it knows only the one that was touched last.
-pub(crate) struct VmSide {
-    /// Whether it has a lock at all.
-    locks: bool,
-    /// The pCPU that touched the lock's word last.
-    word_at: Cell<usize>,
-    /// The pCPU on which somebody joined its queue last.
-    joined_at: Cell<usize>,
-    /// How many of its vCPUs poll the word at the moment, on a pCPU.
-    pollers: Cell<u32>,
-}
-
-impl VmSide {
-    pub(crate) fn new(locks: bool) -> Self {
-        Self {
-            locks,
-            word_at: Cell::new(0),
-            joined_at: Cell::new(0),
-            pollers: Cell::new(0),
-        }
-    }
-}
-
-/// The longest wait of a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LongestWait {
-    /// How long, from joining the queue.
-    pub ns: u64,
-    /// When it ended.
-    pub ended_ns: u64,
-    /// Whose it was.
-    pub vcpu: usize,
-}
-
 /// See the module.
 pub(crate) struct Stage {
     pub(crate) now: Cell<u64>,
@@ -147,10 +113,16 @@ pub(crate) struct Stage {
     pub(crate) guests: Box<[GuestSide]>,
     pub(crate) vms: Box<[VmSide]>,
     pub(crate) costs: Costs,
-    topology: Option<Topology>,
+    pub(crate) topology: Option<Topology>,
+    pub(crate) limits: WaitLimits,
+    /// The first limit that was broken.
+    pub(crate) broken: Cell<Option<BrokenLimit>>,
+    pub(crate) storm: Option<Storm>,
     pub(crate) trace: RefCell<Trace>,
     pub(crate) longest_wait: Cell<LongestWait>,
     pub(crate) faults_fired: Cell<u64>,
+    /// How often two interrupt handlers were inside one lock at once.
+    pub(crate) crowded: Cell<u64>,
     faults: Faults,
     jitter: Jitter,
     jitters: bool,
@@ -161,7 +133,12 @@ pub(crate) struct Stage {
 pub(crate) const DAWN_NS: u64 = 1_000;
 
 impl Stage {
-    pub(crate) fn new(guests: Box<[GuestSide]>, vms: Box<[VmSide]>, config: &SimConfig) -> Self {
+    pub(crate) fn new(
+        guests: Box<[GuestSide]>,
+        vms: Box<[VmSide]>,
+        storm: Option<Storm>,
+        config: &SimConfig,
+    ) -> Self {
         Self {
             now: Cell::new(DAWN_NS),
             current: Cell::new(0),
@@ -171,9 +148,13 @@ impl Stage {
             vms,
             costs: config.costs,
             topology: config.topology,
+            limits: config.wait_limits,
+            broken: Cell::new(None),
+            storm,
             trace: RefCell::new(Trace::new(config.trace)),
             longest_wait: Cell::default(),
             faults_fired: Cell::new(0),
+            crowded: Cell::new(0),
             faults: config.faults.clone(),
             jitters: !config.jitter.is_none(),
             jitter: config.jitter,
@@ -200,7 +181,7 @@ impl Stage {
         });
     }
 
-    fn record_mine(&self, what: What) {
+    pub(crate) fn record_mine(&self, what: What) {
         self.record(Some(self.current.get()), what);
     }
 
@@ -220,6 +201,8 @@ impl Stage {
         } else if self.one_in(self.jitter.delay_one_in) {
             let ns = self.random.borrow_mut().next_u32() % self.jitter.longest_ns.max(1);
             self.me().suspend(Request::Compute(ns.into()));
+        } else if self.one_in(self.jitter.interrupt_one_in) {
+            self.interrupt();
         }
     }
 
@@ -227,7 +210,7 @@ impl Stage {
     pub(crate) fn pass(&self, point: Point) {
         let me = self.me();
         if point == Point::Joined {
-            me.joined_ns.set(self.now.get());
+            self.wait_begins();
         }
         let cost = self.cost_of(point);
         self.note_lines(point);
@@ -235,7 +218,7 @@ impl Stage {
             self.record_mine(What::Passed(point));
         }
         if point == Point::Taken {
-            self.judge_wait(me);
+            self.wait_ends();
         }
         self.pass_time(cost.into());
         if me.watched_points & 1 << point as u32 != 0 {
@@ -250,87 +233,6 @@ impl Stage {
         }
     }
 
-    // --- cache lines ---------------------------------------------------------------------------
-
-    /// The atomic that the running vCPU makes next waits for the lock's word.
-    pub(crate) fn fetch_word(&self) {
-        let (me, here) = (self.me(), self.pcpu.get());
-        let vm = &self.vms[me.vm];
-        if !self.costs.line.word_travels || !vm.locks {
-            return;
-        }
-        let from = vm.word_at.replace(here);
-        if from != here {
-            self.pass_time(self.transfer(from, here).into());
-        }
-    }
-
-    /// What passing a point costs.
-    fn cost_of(&self, point: Point) -> u32 {
-        let (me, here) = (self.me(), self.pcpu.get());
-        match point {
-            Point::Joining => self.transfer(self.vms[me.vm].word_at.get(), here),
-            Point::Linked => self.transfer(me.predecessor_at.get(), here),
-            Point::Joined | Point::Taken => self.costs.atomic_ns,
-            Point::Halting | Point::Released | Point::Fallback => 0,
-        }
-    }
-
-    /// Notes which lines the running vCPU has touched at a point, and what it polls from here on.
-    fn note_lines(&self, point: Point) {
-        let (me, here) = (self.me(), self.pcpu.get());
-        let vm = &self.vms[me.vm];
-        match point {
-            Point::Joined => {
-                me.predecessor_at.set(vm.joined_at.replace(here));
-                me.polls_word.set(true);
-            }
-            Point::Linked | Point::Taken => me.polls_word.set(false),
-            Point::Joining | Point::Halting | Point::Released | Point::Fallback => {}
-        }
-        if !matches!(point, Point::Linked | Point::Halting) {
-            vm.word_at.set(here);
-        }
-    }
-
-    /// Which pCPU has touched the word of a vCPU's lock last.
-    pub(crate) fn word_of(&self, vcpu: usize) -> usize {
-        self.vms[self.guests[vcpu].vm].word_at.get()
-    }
-
-    /// How long a spinner needs to see what a pCPU wrote.
-    ///
-    /// On a word that others poll, too, the next owner's atomic waits for the line among them.
-    pub(crate) fn sight(&self, vcpu: usize, writer: usize, here: usize) -> u64 {
-        let guest = &self.guests[vcpu];
-        let others = if guest.polls_word.get() {
-            self.vms[guest.vm].pollers.get().saturating_sub(1)
-        } else {
-            0
-        };
-        u64::from(self.transfer(writer, here))
-            + u64::from(self.costs.line.each_poller_ns) * u64::from(others)
-    }
-
-    /// The guest of a pCPU polled the word of one VM, and polls that of another now, or of none.
-    pub(crate) fn poller_moves(&self, from: Option<usize>, to: Option<usize>) {
-        if from == to {
-            return;
-        }
-        if let Some(vm) = from {
-            self.vms[vm].pollers.update(|count| count - 1);
-        }
-        if let Some(vm) = to {
-            self.vms[vm].pollers.update(|count| count + 1);
-        }
-    }
-
-    fn transfer(&self, from: usize, to: usize) -> u32 {
-        self.costs.line.transfer(self.topology.as_ref(), from, to)
-    }
-
-    // --- faults and waits ----------------------------------------------------------------------
-
     fn perhaps_fail(&self, me: &GuestSide, point: Point) {
         let passings = &me.passings[point as usize];
         passings.set(passings.get().wrapping_add(1));
@@ -339,23 +241,6 @@ impl Stage {
             self.faults_fired.set(self.faults_fired.get() + 1);
             self.record_mine(What::Fault(point));
             me.suspend(Request::Lose);
-        }
-    }
-
-    fn judge_wait(&self, me: &GuestSide) {
-        let joined = me.joined_ns.get();
-        if me.judged_joined_ns.replace(joined) == joined {
-            return; // Nobody has joined since: this acquisition did not wait.
-        }
-        let ended_ns = self.now.get();
-        let ns = ended_ns - joined;
-        if ns > self.longest_wait.get().ns {
-            self.longest_wait.set(LongestWait {
-                ns,
-                ended_ns,
-                vcpu: self.current.get(),
-            });
-            self.record_mine(What::LongestWait(ns));
         }
     }
 }
