@@ -50,6 +50,7 @@ const SIMULATE_EXAMPLES: &str = "\
 Examples:
   pvq simulate                             every lock on 2 pCPUs, in seconds
   pvq simulate --pcpus 64 --overcommit 1,4 --lock ours,unfair-hinted --outside 60us
+  pvq simulate --profile server-2x32 --overcommit 16 --vms 16 --lock ours,test-and-set
   pvq simulate --lock fifo --longest       and what happened around the longest wait
   pvq simulate --lock ours --torture 100000
   pvq simulate --lock fifo --replay 1229   one of those schedules again, event by event
@@ -270,6 +271,10 @@ pub(crate) struct SimulateArgs {
     /// Mean time outside the lock [default: the workload's; for hot-lock 2us]
     #[arg(long, value_name = "TIME", value_parser = parse::section_or_zero)]
     pub(crate) outside: Option<u32>,
+
+    /// VMs that do so, each with locks of its own; they share the vCPUs that the overcommit means
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse::at_least_one)]
+    pub(crate) vms: usize,
 
     /// What the machine costs: a file, or flat, server-2x32, small (its pCPUs are the default of
     /// --pcpus) [default: flat]

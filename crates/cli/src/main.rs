@@ -30,6 +30,7 @@ mod plan;
 mod progress;
 mod simulate;
 mod simulate_profile;
+mod simulate_torture;
 mod trace;
 mod uncontended;
 

@@ -4,20 +4,17 @@ use std::fmt::Write as _;
 
 use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
-use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::figures::{exact_time, time};
 use pvqspin_report::{Record, table};
-use pvqspin_simulator::{
-    LongestWait, Profile, SimConfig, SimError, SimResult, TraceEvent, torture,
-};
+use pvqspin_simulator::{LongestWait, Profile, SimConfig, SimError, SimResult, TraceEvent};
 use pvqspin_workload::{Section, WorkloadConfig};
 
 use crate::args::SimulateArgs;
 use crate::driver::{HostSettings, Limits};
 use crate::failure::{Done, Failure, print};
-use crate::interrupt;
 use crate::parse;
 use crate::plan;
-use crate::simulate_profile;
+use crate::{simulate_profile, simulate_torture};
 
 /// How many pCPUs are simulated if nobody says otherwise.
 const PCPUS: usize = 2;
@@ -32,14 +29,10 @@ const MOST_LINES: usize = 400;
 pub(crate) fn run(args: &SimulateArgs) -> Done {
     let locks = parse::chosen(&args.lock);
     if let Some(seed) = args.replay {
-        return locks.iter().try_for_each(|lock| replay(lock, seed));
+        return (locks.iter()).try_for_each(|lock| simulate_torture::replay(lock, seed));
     }
     if let Some(schedules) = args.torture {
-        let _ = interrupt::listen();
-        let first = args.setup.seed;
-        return locks
-            .iter()
-            .try_for_each(|lock| explore(lock, first, schedules));
+        return simulate_torture::explore(&locks, args.setup.seed, schedules);
     }
     compare(args, &locks)
 }
@@ -50,7 +43,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     // Nothing here takes a CPU of this machine: only the lock word bounds what can be asked for.
     let limits = Limits {
         cpus: usize::MAX,
-        vcpus_in_word: pvqspin::MAX_CPUS,
+        vcpus_in_word: pvqspin::MAX_CPUS.saturating_mul(args.vms),
     };
     let host = HostSettings::new(&args.setup, false, &limits).map_err(Failure::BadInput)?;
     let profile = (args.profile.as_deref())
@@ -65,12 +58,18 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         .map(|&overcommit| plan::vcpus(overcommit, host.pcpus, &limits))
         .collect();
     let vcpus = vcpus.map_err(Failure::BadInput)?;
+    // All of it is looked at before any of it runs.
+    for &vcpus in &vcpus {
+        config(args, &host, profile.as_ref(), locks[0], vcpus)?
+            .validate()
+            .map_err(Failure::bad_input)?;
+    }
 
     let mut records = Vec::new();
     let mut longest = String::new();
     for &vcpus in &vcpus {
         for lock in locks {
-            let config = config(args, &host, profile.as_ref(), lock, vcpus);
+            let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
             let result = simulate(&config)?;
             let section = args.setup.section(args.inside, args.outside);
             let point = plan::point(args.setup.workload.name, &host, vcpus, section);
@@ -101,7 +100,13 @@ fn config(
     profile: Option<&Profile>,
     lock: &Entry,
     vcpus: usize,
-) -> SimConfig {
+) -> Result<SimConfig, Failure> {
+    if !vcpus.is_multiple_of(args.vms) {
+        return Err(Failure::bad_input(format!(
+            "{vcpus} vCPUs do not divide among {} VMs; the overcommit counts those of all VMs",
+            args.vms
+        )));
+    }
     let section = |mean_ns| Section {
         mean_ns,
         distribution: host.distribution,
@@ -114,7 +119,7 @@ fn config(
     if let Some(ns) = args.setup.hypercall_cost {
         default.costs.hypercall_ns = u32::try_from(ns).unwrap_or(u32::MAX);
     }
-    SimConfig {
+    Ok(SimConfig {
         lock: lock.id,
         workload: WorkloadConfig {
             id: args.setup.workload.id,
@@ -123,7 +128,8 @@ fn config(
             seed: host.seed,
         },
         pcpus: host.pcpus,
-        vcpus,
+        vms: args.vms,
+        vcpus: vcpus / args.vms,
         scheduling: host.scheduling,
         yields: host.yields,
         slice_ns: host.slice_ns,
@@ -132,7 +138,7 @@ fn config(
         seed: host.seed,
         trace: args.longest,
         ..default
-    }
+    })
 }
 
 fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {
@@ -174,50 +180,4 @@ fn shortened(events: &[&TraceEvent]) -> String {
         }
     }
     text
-}
-
-// --- torture ---------------------------------------------------------------------------------
-
-/// Runs random schedules until one fails.
-fn explore(lock: &Entry, first: u64, schedules: u64) -> Done {
-    let (mut events, mut acquisitions) = (0, 0);
-    for seed in first..first.saturating_add(schedules) {
-        if interrupt::asked() {
-            return Err(Failure::Interrupted);
-        }
-        let result = simulate_schedule(lock, seed, false)?;
-        events += result.events;
-        acquisitions += result.outcome.acquisitions;
-    }
-    print(&format!(
-        "{}: {schedules} schedules from seed {first} on, {} acquisitions, {} events; nothing \
-         went wrong\n",
-        lock.name,
-        count(acquisitions as f64),
-        count(events as f64),
-    ))
-}
-
-/// Runs one random schedule again, and shows all of it.
-fn replay(lock: &Entry, seed: u64) -> Done {
-    print(&format!("{:#?}\n", torture(lock.id, seed)))?;
-    let result = simulate_schedule(lock, seed, true)?;
-    let mut text = String::new();
-    for event in &result.trace {
-        let _ = writeln!(text, "{event}");
-    }
-    print(&text)
-}
-
-fn simulate_schedule(lock: &Entry, seed: u64, trace: bool) -> Result<SimResult, Failure> {
-    let schedule = SimConfig {
-        trace,
-        ..torture(lock.id, seed)
-    };
-    pvqspin_simulator::run(&schedule).map_err(|error| {
-        let name = lock.name;
-        Failure::failed(format!(
-            "{error}\n`pvq simulate --lock {name} --replay {seed}` shows it again"
-        ))
-    })
 }
