@@ -84,6 +84,10 @@ pub enum SimError {
     /// Nobody took the lock for as long as patience lasts.
     #[error("nobody took the lock for {0} ns\n{1}")]
     Stalled(u64, Box<Dump>),
+    /// Things go on happening, and no time passes: where everything is free, vCPUs that give their
+    /// pCPUs to each other for ever.
+    #[error("time stands still at {0} ns\n{1}")]
+    Standstill(u64, Box<Dump>),
     /// Every vCPU sleeps, and nothing is going to wake any.
     #[error("every vCPU sleeps and nobody will wake any: a wake-up was lost\n{0}")]
     AllAsleep(Box<Dump>),

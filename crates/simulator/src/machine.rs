@@ -27,6 +27,9 @@ use crate::vcpu::{Activity, Spin, Vcpu};
 use crate::watch::Watchers;
 use pvqspin_guest_memory::GuestMemory;
 
+/// More events than this at one instant, and time stands still.
+const MOST_EVENTS_AT_ONCE: u64 = 1_000_000;
+
 /// The simulated machine.
 pub(crate) struct Machine<'a> {
     pub(crate) stage: &'a Stage,
@@ -41,6 +44,8 @@ pub(crate) struct Machine<'a> {
     everybody_looks: bool,
     ended: usize,
     pub(crate) events: u64,
+    /// How many of them were at the present instant.
+    events_now: u64,
     pub(crate) lock: &'static str,
     pub(crate) seed: u64,
     pub(crate) patience: Patience,
@@ -72,6 +77,7 @@ impl<'a> Machine<'a> {
             pcpus,
             ended: 0,
             events: 0,
+            events_now: 0,
             lock,
             seed,
             patience,
@@ -108,6 +114,14 @@ impl<'a> Machine<'a> {
                 break;
             }
             debug_assert!(at >= self.now(), "an event was missed");
+            self.events_now = if at == self.now() {
+                self.events_now + 1
+            } else {
+                0
+            };
+            if self.events_now > MOST_EVENTS_AT_ONCE {
+                return Err(SimError::Standstill(at, self.dump()));
+            }
             self.stage.now.set(at);
             self.events += 1;
             self.handle(p);

@@ -115,9 +115,7 @@ fn a_limit_that_cannot_be_kept_is_broken_and_told() {
 }
 
 #[test]
-fn the_lowest_failing_seed_is_found_on_any_number_of_threads() {
-    // A lock that is not made for interrupts of interrupts would do; a broken one is not at hand.
-    // So: the number of threads changes nothing of what is counted.
+fn the_number_of_threads_changes_nothing() {
     let of = |threads| {
         let explored = explore(LockId::FifoHalt, 100..400, threads, &|_| true);
         assert!(explored.failure.is_none());
