@@ -91,8 +91,14 @@ impl Stage {
         } else {
             0
         };
-        u64::from(self.transfer(writer, here))
-            + u64::from(self.costs.line.each_poller_ns) * u64::from(others)
+        let each_ns = self.costs.line.each_poller_ns;
+        let mut ns =
+            u64::from(self.transfer(writer, here)) + u64::from(each_ns) * u64::from(others);
+        if others > 0 && each_ns > 0 {
+            // Who of them comes first is a matter of chance. By number it would always be the same.
+            ns += u64::from(self.draw(each_ns));
+        }
+        ns
     }
 
     /// The guest of a pCPU polled the word of one VM, and polls that of another now, or of none.

@@ -172,6 +172,11 @@ impl Stage {
         many != 0 && self.random.borrow_mut().next_u32().is_multiple_of(many)
     }
 
+    /// A number below `end`, which is not 0.
+    pub(crate) fn draw(&self, end: u32) -> u32 {
+        self.random.borrow_mut().next_u32() % end
+    }
+
     pub(crate) fn record(&self, vcpu: Option<usize>, what: What) {
         self.trace.borrow_mut().push(TraceEvent {
             at_ns: self.now.get(),
@@ -199,7 +204,7 @@ impl Stage {
             self.record_mine(What::Jitter);
             self.me().suspend(Request::Lose);
         } else if self.one_in(self.jitter.delay_one_in) {
-            let ns = self.random.borrow_mut().next_u32() % self.jitter.longest_ns.max(1);
+            let ns = self.draw(self.jitter.longest_ns.max(1));
             self.me().suspend(Request::Compute(ns.into()));
         } else if self.one_in(self.jitter.interrupt_one_in) {
             self.interrupt();

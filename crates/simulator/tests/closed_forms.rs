@@ -114,7 +114,7 @@ fn a_queue_of_four_has_an_exact_cycle() {
 
 #[test]
 fn those_who_poll_one_word_make_its_hand_over_dearer() {
-    // As above, and two more poll the same word: 25 ns each.
+    // As above, and two more poll the same word: 25 ns each, and up to 25 ns by lot.
     let costs = Costs {
         line: LineCosts {
             each_poller_ns: 25,
@@ -123,7 +123,8 @@ fn those_who_poll_one_word_make_its_hand_over_dearer() {
         ..Costs::default()
     };
     let ticket = four_that_queue(LockId::Ticket, costs, None);
-    assert_eq!(ticket, 113_100_000 / (1_080 + 2 * 25));
+    let expected = 113_100_000 / (1_080 + 3 * 25)..=113_100_000 / (1_080 + 2 * 25);
+    assert!(expected.contains(&ticket), "{ticket}");
     // A queue's waiters poll nodes of their own. It costs them nothing.
     let queue = |costs| four_that_queue(LockId::NativeQueued, costs, None);
     assert_eq!(queue(costs), queue(Costs::default()));
