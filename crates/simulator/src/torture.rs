@@ -18,7 +18,7 @@ use crate::waits::WaitLimits;
 /// The schedule of a seed: a configuration for [`run`](crate::run()).
 ///
 /// ```
-/// use pvqspin_peers::catalog::{BOUNDED_WAIT_US, LockId};
+/// use pvqspin_peers::catalog::LockId;
 /// use pvqspin_simulator::{run, torture};
 ///
 /// let schedule = torture(LockId::Fifo, 42);
