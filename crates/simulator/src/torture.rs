@@ -101,10 +101,8 @@ fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
     // Handlers wait for locks of their own, over whatever they interrupt: who waits for that waits
     // for as long as all of them together.
     let interrupted = config.jitter.interrupt_one_in > 0;
-    if interrupted {
-        // Two that name each other, each in a handler over a wait for the other, must not stop time.
-        config.costs.hypercall_ns = config.costs.hypercall_ns.max(100);
-    }
+    // A call takes time: vCPUs that give their pCPUs to each other for ever must not stop it.
+    config.costs.hypercall_ns = config.costs.hypercall_ns.max(100);
     config.wait_limits = WaitLimits {
         longest_ns: longest_wait_ns(&config).filter(|_| !interrupted),
         // Everybody else once, and whoever took the lock before, if it has yet to say so.
