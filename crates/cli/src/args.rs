@@ -53,12 +53,13 @@ const SIMULATE_EXAMPLES: &str = "\
 Examples:
   pvq simulate                             every lock on 2 pCPUs, in seconds
   pvq simulate --pcpus 64 --overcommit 1,4 --lock ours,unfair-hinted --outside 60us
+  pvq simulate --profile server-2x32 --overcommit 16 --vms 16 --lock ours,test-and-set
   pvq simulate --lock fifo --longest       and what happened around the longest wait
   pvq simulate --lock ours --torture 100000
   pvq simulate --lock fifo --replay 1229   one of those schedules again, event by event
 
 The same locks, workload and host in virtual time: no noise, no clock, and costs that are a model
-(a line transfer of 60 ns, a switch of 2us). A schedule of --torture has short slices, and
+(--profile). A schedule of --torture has short slices, and
 preemptions and delays drawn from its seed.";
 
 const UNCONTENDED_EXAMPLES: &str = "\
@@ -292,6 +293,15 @@ pub(crate) struct SimulateArgs {
     /// Mean time outside the lock [default: the workload's; for hot-lock 2us]
     #[arg(long, value_name = "TIME", value_parser = parse::section_or_zero)]
     pub(crate) outside: Option<u32>,
+
+    /// VMs that do so, each with locks of its own; they share the vCPUs that the overcommit means
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse::at_least_one)]
+    pub(crate) vms: usize,
+
+    /// What the machine costs: a file, or flat, server-2x32, small (its pCPUs are the default of
+    /// --pcpus) [default: flat]
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["torture", "replay"])]
+    pub(crate) profile: Option<String>,
 
     /// Measured virtual time
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse::time)]

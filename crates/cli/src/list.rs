@@ -140,7 +140,7 @@ mod tests {
     fn every_workload_is_listed_with_its_unit_and_its_lengths() {
         let text = text();
         for entry in workloads::CATALOG {
-            let start = format!("  {:<16} [{};", entry.name, entry.unit);
+            let start = format!("  {:<18} [{};", entry.name, entry.unit);
             assert_eq!(text.matches(&start).count(), 1, "{}", entry.name);
         }
     }

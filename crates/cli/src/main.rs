@@ -33,6 +33,8 @@ mod parse;
 mod plan;
 mod progress;
 mod simulate;
+mod simulate_profile;
+mod simulate_torture;
 mod thread_advice;
 mod thread_args;
 mod threads;

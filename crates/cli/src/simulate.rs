@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 
 use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
-use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::figures::{exact_time, time};
 use pvqspin_report::{Record, table};
 use pvqspin_simulator::{
-    LongestWait, Neighbour, SimConfig, SimError, SimResult, TraceEvent, torture,
+    LongestWait, Neighbour, Profile, SimConfig, SimError, SimResult, TraceEvent,
 };
 use pvqspin_workload::{Section, WorkloadConfig};
 
 use crate::args::SimulateArgs;
 use crate::driver::{HostSettings, Limits};
 use crate::failure::{Done, Failure, print};
-use crate::interrupt;
 use crate::parse;
 use crate::plan;
+use crate::{simulate_profile, simulate_torture};
 
 /// How many pCPUs are simulated if nobody says otherwise.
 const PCPUS: usize = 2;
@@ -31,14 +31,10 @@ const MOST_LINES: usize = 400;
 pub(crate) fn run(args: &SimulateArgs) -> Done {
     let locks = parse::chosen(&args.lock);
     if let Some(seed) = args.replay {
-        return locks.iter().try_for_each(|lock| replay(lock, seed));
+        return (locks.iter()).try_for_each(|lock| simulate_torture::replay(lock, seed));
     }
     if let Some(schedules) = args.torture {
-        let _ = interrupt::listen();
-        let first = args.setup.seed;
-        return locks
-            .iter()
-            .try_for_each(|lock| explore(lock, first, schedules));
+        return simulate_torture::explore(&locks, args.setup.seed, schedules);
     }
     compare(args, &locks)
 }
@@ -49,23 +45,33 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     // Nothing here takes a CPU of this machine: only the lock word bounds what can be asked for.
     let limits = Limits {
         cpus: usize::MAX,
-        vcpus_in_word: pvqspin::MAX_CPUS,
+        vcpus_in_word: pvqspin::MAX_CPUS.saturating_mul(args.vms),
     };
     let host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
+    let profile = (args.profile.as_deref())
+        .map(simulate_profile::load)
+        .transpose()?;
+    let profile_pcpus = profile.as_ref().and_then(Profile::pcpus);
     let host = HostSettings {
-        pcpus: args.setup.pcpus.unwrap_or(PCPUS),
+        pcpus: args.setup.pcpus.or(profile_pcpus).unwrap_or(PCPUS),
         ..host
     };
     let vcpus: Result<Vec<usize>, _> = (args.overcommit.iter())
         .map(|&overcommit| plan::vcpus(overcommit, host.pcpus, &limits))
         .collect();
     let vcpus = vcpus.map_err(Failure::BadInput)?;
+    // All of it is looked at before any of it runs.
+    for &vcpus in &vcpus {
+        config(args, &host, profile.as_ref(), locks[0], vcpus)?
+            .validate()
+            .map_err(Failure::bad_input)?;
+    }
 
     let mut records = Vec::new();
     let mut longest = String::new();
     for &vcpus in &vcpus {
         for lock in locks {
-            let config = config(args, &host, lock, vcpus);
+            let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
             let result = simulate(&config)?;
             let section = args.setup.section(args.inside, args.outside);
             let point = plan::point(args.setup.workload.name, &host, vcpus, section);
@@ -90,16 +96,32 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     print(&(text + &longest))
 }
 
-fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) -> SimConfig {
+fn config(
+    args: &SimulateArgs,
+    host: &HostSettings,
+    profile: Option<&Profile>,
+    lock: &Entry,
+    vcpus: usize,
+) -> Result<SimConfig, Failure> {
+    if !vcpus.is_multiple_of(args.vms) {
+        return Err(Failure::bad_input(format!(
+            "{vcpus} vCPUs do not divide among {} VMs; the overcommit counts those of all VMs",
+            args.vms
+        )));
+    }
     let section = |mean_ns| Section {
         mean_ns,
         distribution: host.distribution,
     };
     let (inside_ns, outside_ns) = args.setup.section(args.inside, args.outside);
-    let default = SimConfig::default();
-    let mut costs = default.costs;
-    costs.hypercall_ns = u32::try_from(host.hypercall_ns).unwrap_or(u32::MAX);
-    SimConfig {
+    let mut default = SimConfig::default();
+    if let Some(profile) = profile {
+        profile.apply(&mut default);
+    }
+    if let Some(ns) = args.setup.hypercall_cost {
+        default.costs.hypercall_ns = u32::try_from(ns).unwrap_or(u32::MAX);
+    }
+    Ok(SimConfig {
         lock: lock.id,
         workload: WorkloadConfig {
             id: args.setup.workload.id,
@@ -108,12 +130,12 @@ fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) 
             seed: host.seed,
         },
         pcpus: host.pcpus,
-        vcpus,
+        vms: args.vms,
+        vcpus: vcpus / args.vms,
         scheduling: host.scheduling,
         yields: host.yields,
         slice_ns: host.slice_ns,
         min_loan_ns: host.min_loan_ns,
-        costs,
         duration_ns: args.duration,
         seed: host.seed,
         trace: args.longest,
@@ -123,7 +145,7 @@ fn config(args: &SimulateArgs, host: &HostSettings, lock: &Entry, vcpus: usize) 
             weight: default.weight,
         }),
         ..default
-    }
+    })
 }
 
 fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {
@@ -165,50 +187,4 @@ fn shortened(events: &[&TraceEvent]) -> String {
         }
     }
     text
-}
-
-// --- torture ---------------------------------------------------------------------------------
-
-/// Runs random schedules until one fails.
-fn explore(lock: &Entry, first: u64, schedules: u64) -> Done {
-    let (mut events, mut acquisitions) = (0, 0);
-    for seed in first..first.saturating_add(schedules) {
-        if interrupt::asked() {
-            return Err(Failure::Interrupted);
-        }
-        let result = simulate_schedule(lock, seed, false)?;
-        events += result.events;
-        acquisitions += result.outcome.acquisitions;
-    }
-    print(&format!(
-        "{}: {schedules} schedules from seed {first} on, {} acquisitions, {} events; nothing \
-         went wrong\n",
-        lock.name,
-        count(acquisitions as f64),
-        count(events as f64),
-    ))
-}
-
-/// Runs one random schedule again, and shows all of it.
-fn replay(lock: &Entry, seed: u64) -> Done {
-    print(&format!("{:#?}\n", torture(lock.id, seed)))?;
-    let result = simulate_schedule(lock, seed, true)?;
-    let mut text = String::new();
-    for event in &result.trace {
-        let _ = writeln!(text, "{event}");
-    }
-    print(&text)
-}
-
-fn simulate_schedule(lock: &Entry, seed: u64, trace: bool) -> Result<SimResult, Failure> {
-    let schedule = SimConfig {
-        trace,
-        ..torture(lock.id, seed)
-    };
-    pvqspin_simulator::run(&schedule).map_err(|error| {
-        let name = lock.name;
-        Failure::failed(format!(
-            "{error}\n`pvq simulate --lock {name} --replay {seed}` shows it again"
-        ))
-    })
 }

@@ -8,10 +8,16 @@ use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, Wor
 use crate::costs::Costs;
 use crate::error::ConfigProblem;
 use crate::faults::{Faults, Jitter};
+use crate::topology::Topology;
+use crate::waits::WaitLimits;
 
 /// The longest warm-up, measured time, or patience: an hour of virtual time. It keeps every sum
 /// of times far from overflow.
 pub const MAX_TIME_NS: u64 = 3_600_000_000_000;
+
+/// The most vCPUs of one simulation. Each has a stack of its own, which takes two of the 65,530
+/// mappings that Linux grants a process by default.
+pub const MAX_VCPUS: usize = 30_000;
 
 /// The shortest warm-up that is chosen without being asked for.
 const MIN_WARMUP_NS: u64 = 10_000_000;
@@ -33,7 +39,8 @@ pub struct Neighbour {
 /// ```
 /// use pvqspin_simulator::SimConfig;
 ///
-/// let config = SimConfig { pcpus: 64, vcpus: 512, ..SimConfig::default() };
+/// let config = SimConfig { pcpus: 64, vms: 16, vcpus: 64, ..SimConfig::default() };
+/// assert_eq!(config.all_vcpus(), 1_024);
 /// assert_eq!(config.slice_ns, 3_000_000);
 /// ```
 #[derive(Clone, PartialEq, Debug)]
@@ -44,7 +51,9 @@ pub struct SimConfig {
     pub workload: WorkloadConfig,
     /// How many pCPUs.
     pub pcpus: usize,
-    /// How many vCPUs.
+    /// How many VMs do so, each with locks of its own.
+    pub vms: usize,
+    /// How many vCPUs each of them has.
     pub vcpus: usize,
     /// The weight of each of them, beside a neighbour.
     pub weight: u32,
@@ -58,6 +67,8 @@ pub struct SimConfig {
     pub min_loan_ns: u64,
     /// What everything costs.
     pub costs: Costs,
+    /// How the pCPUs are arranged; `None`: all equally far from each other.
+    pub topology: Option<Topology>,
     /// How long to run before measuring; `None`: two rotations, at least 10 ms.
     pub warmup_ns: Option<u64>,
     /// How long to measure.
@@ -72,6 +83,8 @@ pub struct SimConfig {
     pub stall_after_ns: u64,
     /// How long a halt may last before it is a lost wake-up.
     pub halt_timeout_ns: u64,
+    /// What every wait has to keep to.
+    pub wait_limits: WaitLimits,
     /// Whether to keep every event, passings of checkpoints too, and not only the last few.
     pub trace: bool,
     /// A VM beside it.
@@ -94,6 +107,7 @@ impl Default for SimConfig {
                 seed: 1,
             },
             pcpus: 1,
+            vms: 1,
             vcpus: 1,
             weight: 1024,
             scheduling: Scheduling::RoundRobin,
@@ -101,6 +115,7 @@ impl Default for SimConfig {
             slice_ns: 3_000_000,
             min_loan_ns: 100_000,
             costs: Costs::default(),
+            topology: None,
             warmup_ns: None,
             duration_ns: 100_000_000,
             seed: 1,
@@ -108,6 +123,7 @@ impl Default for SimConfig {
             jitter: Jitter::NONE,
             stall_after_ns: 2_000_000_000,
             halt_timeout_ns: 500_000_000,
+            wait_limits: WaitLimits::default(),
             trace: false,
             neighbour: None,
         }
@@ -124,6 +140,15 @@ impl SimConfig {
         if self.pcpus == 0 {
             return Err(ConfigProblem::NoPcpus);
         }
+        if let Some(has) = self.topology.map(|topology| topology.pcpus()).transpose()?
+            && has < self.pcpus
+        {
+            let pcpus = self.pcpus;
+            return Err(ConfigProblem::BeyondTopology { pcpus, has });
+        }
+        if self.vms == 0 {
+            return Err(ConfigProblem::NoVms);
+        }
         let neighbours = self.neighbour.map(|neighbour| neighbour.vcpus);
         for asked in [Some(self.vcpus), neighbours].into_iter().flatten() {
             match asked {
@@ -131,6 +156,10 @@ impl SimConfig {
                 1..=MAX_CPUS => {}
                 _ => return Err(ConfigProblem::TooManyVcpus { asked }),
             }
+        }
+        let all = self.all_vcpus();
+        if all > MAX_VCPUS {
+            return Err(ConfigProblem::TooManyInAll { asked: all });
         }
         self.check_times()?;
         let nobody = (self.faults.0.iter())
@@ -162,7 +191,7 @@ impl SimConfig {
         let workload = &self.workload;
         let round = u64::from(workload.inside.mean_ns)
             + u64::from(workload.outside.mean_ns)
-            + u64::from(self.costs.lock_step_ns);
+            + u64::from(self.costs.atomic_ns);
         if round == 0 {
             // Time would stand still.
             return Err(ConfigProblem::BadTime {
@@ -177,11 +206,17 @@ impl SimConfig {
     #[must_use]
     pub fn warmup_ns(&self) -> u64 {
         self.warmup_ns.unwrap_or_else(|| {
-            let neighbours = self.neighbour.map_or(0, |neighbour| neighbour.vcpus);
-            let slices = (self.vcpus.saturating_add(neighbours)).div_ceil(self.pcpus.max(1)) as u64;
+            let slices = self.all_vcpus().div_ceil(self.pcpus.max(1)) as u64;
             let rotations = self.slice_ns.saturating_mul(slices).saturating_mul(2);
             rotations.clamp(MIN_WARMUP_NS, MAX_TIME_NS)
         })
+    }
+
+    /// The vCPUs of all VMs together, the neighbour's too.
+    #[must_use]
+    pub fn all_vcpus(&self) -> usize {
+        let neighbours = self.neighbour.map_or(0, |neighbour| neighbour.vcpus);
+        (self.vms.saturating_mul(self.vcpus)).saturating_add(neighbours)
     }
 
     /// What the host is asked for.
@@ -214,6 +249,27 @@ mod tests {
                     ..good()
                 },
                 "can name at most",
+            ),
+            (SimConfig { vms: 0, ..good() }, "at least one VM"),
+            (
+                SimConfig {
+                    vms: usize::MAX,
+                    vcpus: 2,
+                    ..good()
+                },
+                "a simulation has at most 30000",
+            ),
+            (
+                SimConfig {
+                    pcpus: 9,
+                    topology: Some(Topology {
+                        sockets: 2,
+                        cores: 2,
+                        threads: 2,
+                    }),
+                    ..good()
+                },
+                "9 pCPUs asked for, the topology has 8",
             ),
             (
                 SimConfig {

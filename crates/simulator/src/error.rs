@@ -4,7 +4,8 @@ use core::fmt;
 
 use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
 
-use crate::config::MAX_TIME_NS;
+use crate::config::{MAX_TIME_NS, MAX_VCPUS};
+use crate::topology::Topology;
 use crate::trace::TraceEvent;
 
 /// A simulation that was asked for and makes no sense.
@@ -13,6 +14,15 @@ pub enum ConfigProblem {
     /// A VM without vCPUs.
     #[error("a VM needs at least one vCPU")]
     NoVcpus,
+    /// No VM that locks.
+    #[error("a simulation needs at least one VM")]
+    NoVms,
+    /// More vCPUs in all than there can be stacks.
+    #[error("{asked} vCPUs in all asked for, a simulation has at most {MAX_VCPUS}")]
+    TooManyInAll {
+        /// How many were asked for.
+        asked: usize,
+    },
     /// More vCPUs than a lock word can name.
     #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
     TooManyVcpus {
@@ -29,6 +39,25 @@ pub enum ConfigProblem {
         what: &'static str,
         /// How long it was to be, in nanoseconds.
         ns: u64,
+    },
+    /// More pCPUs than the topology has.
+    #[error("{pcpus} pCPUs asked for, the topology has {has}")]
+    BeyondTopology {
+        /// How many were asked for.
+        pcpus: usize,
+        /// How many there are.
+        has: usize,
+    },
+    /// A topology without pCPUs, or with too many.
+    #[error(
+        "a topology of {} sockets with {} cores with {} threads is impossible: at least one of \
+         each, at most {most} pCPUs", .topology.sockets, .topology.cores, .topology.threads
+    )]
+    BadTopology {
+        /// The topology.
+        topology: Topology,
+        /// How many pCPUs there may be.
+        most: usize,
     },
     /// A fault for a vCPU that does not exist.
     #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
@@ -55,12 +84,43 @@ pub enum SimError {
     /// Nobody took the lock for as long as patience lasts.
     #[error("nobody took the lock for {0} ns\n{1}")]
     Stalled(u64, Box<Dump>),
+    /// Things go on happening, and no time passes: where everything is free, vCPUs that give their
+    /// pCPUs to each other for ever.
+    #[error("time stands still at {0} ns\n{1}")]
+    Standstill(u64, Box<Dump>),
     /// Every vCPU sleeps, and nothing is going to wake any.
     #[error("every vCPU sleeps and nobody will wake any: a wake-up was lost\n{0}")]
     AllAsleep(Box<Dump>),
     /// One vCPU has been halted for far too long.
     #[error("{0:?} has been halted for too long: a wake-up was lost\n{1}")]
     LostWakeUp(Cpu, Box<Dump>),
+    /// One vCPU could run, and nobody ran it.
+    #[error("{0:?} can run and has not been on a pCPU for too long: it was lost\n{1}")]
+    Lost(Cpu, Box<Dump>),
+    /// A wait was over [its limit](crate::WaitLimits::longest_ns).
+    #[error("{cpu:?} waited for {ns} ns, {limit_ns} ns is its bound\n{dump}")]
+    WaitTooLong {
+        /// Who waited.
+        cpu: Cpu,
+        /// How long.
+        ns: u64,
+        /// How long it may.
+        limit_ns: u64,
+        /// How everything stood.
+        dump: Box<Dump>,
+    },
+    /// A wait was overtaken [too often](crate::WaitLimits::overtakers).
+    #[error("{count} others took the lock while {cpu:?} waited, {limit} is its bound\n{dump}")]
+    Overtaken {
+        /// Who waited.
+        cpu: Cpu,
+        /// How many took the lock.
+        count: u64,
+        /// How many may.
+        limit: u64,
+        /// How everything stood.
+        dump: Box<Dump>,
+    },
     /// Two vCPUs were in the critical section at once.
     #[error("two vCPUs were in the critical section at once, {0} times\n{1}")]
     Exclusion(u64, Box<Dump>),

@@ -74,6 +74,9 @@ pub struct Jitter {
     pub longest_ns: u32,
     /// One call in so many costs the vCPU its pCPU. 0: none.
     pub preempt_one_in: u32,
+    /// One call in so many is interrupted by a handler that takes a lock of its own, and may be
+    /// interrupted in turn, four deep. 0: none. Only locks of ours are made for that.
+    pub interrupt_one_in: u32,
 }
 
 impl Jitter {
@@ -82,10 +85,15 @@ impl Jitter {
         delay_one_in: 0,
         longest_ns: 0,
         preempt_one_in: 0,
+        interrupt_one_in: 0,
     };
 
     pub(crate) fn is_none(&self) -> bool {
-        self.delay_one_in == 0 && self.preempt_one_in == 0
+        *self
+            == Self {
+                longest_ns: self.longest_ns,
+                ..Self::NONE
+            }
     }
 }
 

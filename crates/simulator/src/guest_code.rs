@@ -8,6 +8,7 @@ use crate::error::SimError;
 use crate::guest_env::SimEnv;
 use crate::run::simulate;
 use crate::vcpu::Body;
+use crate::waits::WaitLimits;
 
 /// What a guest does, whatever machine it runs on.
 pub trait GuestCode {
@@ -21,8 +22,8 @@ pub trait GuestCode {
 /// Simulates a VM whose vCPUs all run `code`, and returns how often an armed fault took one off its
 /// pCPU.
 ///
-/// Machine, host, faults and patience are those of `config`. Its lock, workload and neighbour play
-/// no part, and its warm-up and duration only say how long the run may take before the guests are
+/// Machine, host, faults and patience are those of `config`. Its lock, workload, neighbour and limits
+/// on waits play no part, and its warm-up and duration only say how long the run may take before the guests are
 /// expected to end by themselves.
 ///
 /// # Errors
@@ -56,12 +57,14 @@ pub trait GuestCode {
 /// ```
 pub fn run_code<C: GuestCode>(config: &SimConfig, code: &C) -> Result<u64, SimError> {
     let config = SimConfig {
+        vms: 1,
         neighbour: None,
+        wait_limits: WaitLimits::default(),
         ..config.clone()
     };
     config.validate()?;
-    let body: &Body<'_> = &|cpu| code.run_vcpu::<SimEnv>(cpu);
+    let body: Box<Body<'_>> = Box::new(|cpu| code.run_vcpu::<SimEnv>(cpu));
     let progress = || code.progress();
-    let measured = simulate(&config, &Control::new(), [body; 2], &progress, None)?;
+    let measured = simulate(&config, (&Control::new(), None), &[body], &[], &progress)?;
     Ok(measured.faults_fired)
 }

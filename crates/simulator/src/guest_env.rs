@@ -39,7 +39,7 @@ impl Env for SimEnv {
         if condition() {
             me.free_looks.set(me.free_looks.get() + 1);
             if me.free_looks.get() >= FREE_LOOKS {
-                let step = stage.costs.lock_step_ns.max(1);
+                let step = stage.costs.atomic_ns.max(1);
                 me.suspend(Request::Compute(u64::from(step) * u64::from(FREE_LOOKS)));
             }
             return true;
@@ -144,11 +144,11 @@ fn spin(me: &GuestSide, condition: &mut dyn FnMut() -> bool, budget: Option<u32>
 fn interrupt_if_due() {
     let me = stage().me();
     if me.timer.left_ns(stage().now.get()) == Some(0) {
-        let joined_ns = me.joined_ns.get();
-        // SAFETY: guest code of this vCPU runs, on its own stack, and nobody else sets its timer.
-        unsafe { me.timer.fire_if_due::<SimEnv>() };
-        // The handler may have waited too; this wait is older.
-        me.joined_ns.set(joined_ns);
+        me.wait.aside(|| {
+            // SAFETY: guest code of this vCPU runs, on its own stack, and nobody else sets its
+            // timer.
+            unsafe { me.timer.fire_if_due::<SimEnv>() };
+        });
     }
 }
 
@@ -162,10 +162,8 @@ impl Guest for SimEnv {
     fn compute(ns: u32) {
         let stage = stage();
         // The step that takes or releases the lock comes next.
-        let ns = u64::from(ns) + u64::from(stage.costs.lock_step_ns);
-        if ns > 0 {
-            stage.me().suspend(Request::Compute(ns));
-        }
+        stage.pass_time(u64::from(ns) + u64::from(stage.costs.atomic_ns));
+        stage.fetch_word();
     }
 
     fn entered_at_ns() -> u64 {
@@ -173,7 +171,7 @@ impl Guest for SimEnv {
     }
 
     fn joined_at_ns() -> u64 {
-        stage().me().joined_ns.get()
+        stage().me().wait.joined_ns.get()
     }
 
     fn wasted_ns() -> u64 {
@@ -184,11 +182,7 @@ impl Guest for SimEnv {
         stage().me().timer.during(due_ns, handler, body)
     }
 
-    fn fetch_line(_writer: Cpu) {
-        let stage = stage();
-        let ns = u64::from(stage.costs.line_transfer_ns);
-        if ns > 0 {
-            stage.me().suspend(Request::Compute(ns));
-        }
+    fn fetch_line(writer: Cpu) {
+        stage().fetch_from(writer);
     }
 }

@@ -17,16 +17,17 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `config` | what a simulation is asked to do |
-//! | `costs` | what things cost in virtual time |
-//! | `faults` | preemptions at chosen points, and disturbances anywhere |
+//! | `costs`, `topology` | what things cost in virtual time, and who is near whom |
+//! | `profile` | both as a file |
+//! | `faults`, `interrupts` | preemptions at chosen points, and disturbances anywhere |
 //! | `guest_code` | guests that are no workload of the catalogue |
-//! | `guest_env` | the environment of guest code |
-//! | `stage` | what guests and the event loop share |
-//! | `vcpu`, `pcpu`, `machine` | the simulated machine and its event loop |
-//! | `oracle` | what the ideal lock is granted |
-//! | `run` | a simulation from warm-up to summary |
-//! | `torture` | random schedules from a seed |
-//! | `trace`, `error` | what happened, and what went wrong |
+//! | `guest_env`, `oracle` | the environment of guest code, and what it grants the ideal lock |
+//! | `stage`, `lines`, `waits` | what guests and the event loop share |
+//! | `vcpu`, `stacks`, `pcpu`, `machine` | the simulated machine and its event loop |
+//! | `agenda`, `watch` | what comes next, and who has to look after it |
+//! | `run`, `counts` | a simulation from warm-up to summary |
+//! | `torture`, `explore` | random schedules from a seed, and very many of them |
+//! | `trace`, `checks`, `error` | what happened, and what went wrong |
 //!
 //! # Example
 //!
@@ -41,27 +42,41 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod agenda;
+mod checks;
 mod config;
 mod costs;
+mod counts;
 mod error;
+mod explore;
 mod faults;
 mod guest_code;
 mod guest_env;
+mod interrupts;
+mod lines;
 mod machine;
 mod oracle;
 mod pcpu;
+mod profile;
 mod run;
+mod stacks;
 mod stage;
+mod topology;
 mod torture;
 mod trace;
 mod vcpu;
+mod waits;
+mod watch;
 
-pub use config::{MAX_TIME_NS, Neighbour, SimConfig};
-pub use costs::Costs;
+pub use config::{MAX_TIME_NS, MAX_VCPUS, Neighbour, SimConfig};
+pub use costs::{Costs, LineCosts};
 pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
+pub use explore::{Explored, explore};
 pub use faults::{Fault, Faults, Jitter, Passing};
 pub use guest_code::{GuestCode, run_code};
+pub use profile::{Profile, ProfileProblem};
 pub use run::{SimResult, run};
-pub use stage::LongestWait;
+pub use topology::Topology;
 pub use torture::torture;
 pub use trace::{TraceEvent, What};
+pub use waits::{LongestWait, WaitLimits};

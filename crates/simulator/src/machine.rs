@@ -2,39 +2,56 @@
 //!
 //! Every step of a guest is taken at the instant at which it happens, one after the other, so
 //! memory is sequentially consistent and a run is the same every time. After each step and each
-//! event of the host the conditions of all that spin on a pCPU are looked at again.
+//! event of the host, those who spin and may see something new look at their conditions again:
+//!
+//! ```text
+//!   a step of a guest        writes its own VM's memory              that VM's watchers look
+//!   an event of the host     the pages of whom it took off, put on   their VMs' watchers look
+//!                            or woke (the caller's VM)
+//!                            who waits for a pCPU at all changed     everybody looks
+//! ```
+//!
+//! So an event costs what happens in it, whatever else there is: vCPUs that sleep or wait for a
+//! pCPU cost nothing, and what goes on in one VM costs nothing for another.
 
 use pvqspin_abi::{Cpu, Hypercall, RunState};
 use pvqspin_host::{self as host, Host, Outcome, Run, VcpuId};
 
-use crate::error::{Dump, SimError, VcpuDump};
+use crate::agenda::Agenda;
+use crate::checks::Patience;
+use crate::error::SimError;
 use crate::pcpu::{Pcpu, Phase};
 use crate::stage::{Request, Stage};
 use crate::trace::What;
 use crate::vcpu::{Activity, Spin, Vcpu};
+use crate::watch::Watchers;
 use pvqspin_guest_memory::GuestMemory;
 
-/// What makes a run hopeless.
-#[derive(Clone, Copy)]
-pub(crate) struct Patience {
-    pub(crate) stall_after_ns: u64,
-    pub(crate) halt_timeout_ns: u64,
-}
+/// More events than this at one instant, and time stands still.
+const MOST_EVENTS_AT_ONCE: u64 = 1_000_000;
 
 /// The simulated machine.
 pub(crate) struct Machine<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) vcpus: Vec<Vcpu<'a>>,
-    host: Host<&'static GuestMemory>,
+    pub(crate) host: Host<&'static GuestMemory>,
     pcpus: Vec<Pcpu>,
+    agenda: Agenda,
+    watchers: Watchers,
+    /// What the pages of all VMs say about whether anybody waits for a pCPU.
+    pressure: bool,
+    /// That has just changed, and those who wait for it have not looked yet.
+    everybody_looks: bool,
     ended: usize,
     pub(crate) events: u64,
-    lock: &'static str,
-    seed: u64,
-    patience: Patience,
-    next_check_ns: u64,
-    progress: &'a dyn Fn() -> u64,
-    progress_before: (u64, u64),
+    /// How many of them were at the present instant.
+    events_now: u64,
+    pub(crate) lock: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) patience: Patience,
+    pub(crate) next_check_ns: u64,
+    pub(crate) progress: &'a dyn Fn() -> u64,
+    pub(crate) progress_before: (u64, u64),
 }
 
 impl<'a> Machine<'a> {
@@ -48,13 +65,19 @@ impl<'a> Machine<'a> {
     ) -> Self {
         let now = stage.now.get();
         let pcpus = (0..host.config().pcpus).map(|_| Pcpu::new(now)).collect();
+        let vms = stage.vms.len();
         let mut machine = Self {
+            agenda: Agenda::new(host.config().pcpus),
+            watchers: Watchers::new(vms, host.config().pcpus),
+            pressure: false,
+            everybody_looks: false,
             stage,
             vcpus,
             host,
             pcpus,
             ended: 0,
             events: 0,
+            events_now: 0,
             lock,
             seed,
             patience,
@@ -64,9 +87,12 @@ impl<'a> Machine<'a> {
         };
         for index in 0..machine.vcpus.len() {
             machine.host.start(now, VcpuId::new(index as u32));
+            machine.vcpus[index].off_since = Some(now);
         }
         // Every pCPU is poked at boot as it is.
         while machine.host.next_poke().is_some() {}
+        machine.pressure = machine.pressure_now();
+        (0..machine.pcpus.len()).for_each(|p| machine.refresh(p));
         machine
     }
 
@@ -81,15 +107,27 @@ impl<'a> Machine<'a> {
     /// Runs until that time, or until every vCPU has ended.
     pub(crate) fn run_until(&mut self, deadline: u64) -> Result<(), SimError> {
         while !self.all_ended() {
-            let Some((at, p)) = self.next_event() else {
+            let Some((at, p)) = self.agenda.earliest() else {
                 return Err(SimError::AllAsleep(self.dump()));
             };
             if at >= deadline {
                 break;
             }
+            debug_assert!(at >= self.now(), "an event was missed");
+            self.events_now = if at == self.now() {
+                self.events_now + 1
+            } else {
+                0
+            };
+            if self.events_now > MOST_EVENTS_AT_ONCE {
+                return Err(SimError::Standstill(at, self.dump()));
+            }
             self.stage.now.set(at);
             self.events += 1;
             self.handle(p);
+            if let Some(limit) = self.stage.broken.take() {
+                return Err(self.broken(limit));
+            }
             if at >= self.next_check_ns {
                 self.check()?;
             }
@@ -99,17 +137,24 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn next_event(&self) -> Option<(u64, usize)> {
-        let mut earliest = None;
-        for (p, pcpu) in self.pcpus.iter().enumerate() {
-            let step = |vcpu: VcpuId| pcpu.step_time(&self.vcpus[vcpu.index()].activity);
-            if let Some(at) = pcpu.next_event(step)
-                && earliest.is_none_or(|(first, _)| at < first)
-            {
-                earliest = Some((at, p));
-            }
-        }
-        earliest
+    /// Notes what has changed on a pCPU: when its next event is, and what its guest watches.
+    fn refresh(&mut self, p: usize) {
+        let pcpu = &mut self.pcpus[p];
+        let step = |vcpu: VcpuId| pcpu.step_time(&self.vcpus[vcpu.index()].activity);
+        self.agenda.set(p, pcpu.next_event(step));
+        let spinner = match (pcpu.phase, pcpu.run.vcpu) {
+            (Phase::Guest, Some(id)) => match &self.vcpus[id.index()].activity {
+                Activity::Spin(spin) => Some((&self.stage.guests[id.index()], spin)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let watches = spinner.filter(|(_, spin)| spin.sees_at.is_none());
+        self.watchers.set(p, watches.map(|(guest, _)| guest.vm));
+        let polls = spinner.filter(|(guest, _)| guest.polls_word.get());
+        let polls = polls.map(|(guest, _)| guest.vm);
+        let before = core::mem::replace(&mut pcpu.polls_word_of, polls);
+        self.stage.poller_moves(before, polls);
     }
 
     fn handle(&mut self, p: usize) {
@@ -146,8 +191,9 @@ impl<'a> Machine<'a> {
             Activity::Compute { left } => *left = left.saturating_sub(passed),
             Activity::Spin(spin) => {
                 spin.left = spin.left.map(|left| left.saturating_sub(passed));
-                let guest = &self.stage.guests[vcpu.index()];
-                if guest.memory.vm_page().pressure() {
+                // What the host said all the while: `event` settles before that changes.
+                if self.pressure {
+                    let guest = &self.stage.guests[vcpu.index()];
                     guest.wasted_ns.set(guest.wasted_ns.get() + passed);
                 }
             }
@@ -155,7 +201,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Whether time is wasted depends on what the host says: account before it says so.
     fn settle_all(&mut self) {
         (0..self.pcpus.len()).for_each(|p| self.settle(p));
     }
@@ -168,6 +213,7 @@ impl<'a> Machine<'a> {
         };
         let vcpu = id.index();
         if matches!(self.vcpus[vcpu].activity, Activity::Spin(_)) && !self.spin_is_over(vcpu) {
+            self.refresh(p);
             return;
         }
         self.stage.current.set(vcpu);
@@ -191,7 +237,7 @@ impl<'a> Machine<'a> {
             }
             Some(Request::Lose) => {
                 self.vcpus[vcpu].activity = Activity::Away;
-                self.look_again();
+                self.look_after_step(p, vcpu);
                 let run = self.event(|host, now| host.preempt(now, pcpu(p)).run);
                 self.follow(p, run, 0);
                 return;
@@ -200,13 +246,19 @@ impl<'a> Machine<'a> {
                 self.vcpus[vcpu].activity = Activity::Ended;
                 self.ended += 1;
                 self.stage.record(Some(vcpu), What::Done);
-                self.look_again();
+                self.look_after_step(p, vcpu);
                 let run = self.event(|host, now| host.exit(now, pcpu(p)).run);
                 self.follow(p, run, 0);
                 return;
             }
         }
-        self.look_again();
+        self.look_after_step(p, vcpu);
+    }
+
+    fn look_after_step(&mut self, p: usize, vcpu: usize) {
+        self.refresh(p);
+        self.look_again(self.stage.guests[vcpu].vm, p);
+        debug_assert!(self.everybody_has_looked(), "a condition reads another VM");
     }
 
     /// A waiter has looked, or its budget is gone: whether it goes on. The reply says which.
@@ -237,15 +289,31 @@ impl<'a> Machine<'a> {
         held
     }
 
-    /// Memory may have changed: who spins on a pCPU sees it, a line transfer later.
-    fn look_again(&mut self) {
-        let sees_at = self.now() + u64::from(self.stage.costs.line_transfer_ns);
-        for p in 0..self.pcpus.len() {
-            self.look_again_on(p, sees_at);
+    /// A pCPU may have written to a VM's memory: who spins there sees it, a line transfer later.
+    fn look_again(&mut self, vm: usize, writer: usize) {
+        let mut from = 0;
+        while let Some(p) = self.watchers.next(vm, from) {
+            self.look_again_on(p, writer);
+            from = p + 1;
         }
     }
 
-    fn look_again_on(&mut self, p: usize, sees_at: u64) {
+    /// Whether all those who spin and do not know it yet would still look in vain.
+    fn everybody_has_looked(&self) -> bool {
+        (self.pcpus.iter()).all(|pcpu| match (pcpu.phase, pcpu.run.vcpu) {
+            (Phase::Guest, Some(id)) => match self.vcpus[id.index()].activity {
+                Activity::Spin(Spin {
+                    condition,
+                    sees_at: None,
+                    ..
+                }) => !self.holds(id.index(), condition),
+                _ => true,
+            },
+            _ => true,
+        })
+    }
+
+    fn look_again_on(&mut self, p: usize, writer: usize) {
         let (Phase::Guest, Some(id)) = (self.pcpus[p].phase, self.pcpus[p].run.vcpu) else {
             return;
         };
@@ -258,11 +326,14 @@ impl<'a> Machine<'a> {
         else {
             return;
         };
-        if self.holds(vcpu, condition)
-            && let Activity::Spin(spin) = &mut self.vcpus[vcpu].activity
-        {
+        if !self.holds(vcpu, condition) {
+            return;
+        }
+        let sees_at = self.now() + self.stage.sight(vcpu, writer, p);
+        if let Activity::Spin(spin) = &mut self.vcpus[vcpu].activity {
             spin.sees_at = Some(sees_at);
         }
+        self.refresh(p);
     }
 
     // --- events of the host --------------------------------------------------------------------
@@ -304,26 +375,52 @@ impl<'a> Machine<'a> {
         self.follow(p, outcome.run, whole - whole / 2);
     }
 
-    /// Tells the host what happened, pokes whom it wants poked, and lets spinners look at what
-    /// it wrote.
+    /// Tells the host what happened, and pokes whom it wants poked.
     fn event<R>(&mut self, tell: impl FnOnce(&mut Host<&'static GuestMemory>, u64) -> R) -> R {
-        self.settle_all();
         let now = self.now();
         let result = tell(&mut self.host, now);
-        let at = now + u64::from(self.stage.costs.poke_ns);
         while let Some(poked) = self.host.next_poke() {
-            if let Some(pcpu) = self.pcpus.get_mut(poked.index()) {
-                pcpu.poked_at = crate::pcpu::earlier(pcpu.poked_at, Some(at));
-            }
+            self.poke(poked.index());
+        }
+        let pressure = self.pressure_now();
+        if pressure != self.pressure {
+            // Whether time is wasted depends on it: account for what passed before.
+            self.settle_all();
+            self.pressure = pressure;
+            self.everybody_looks = true;
         }
         result
+    }
+
+    /// It is the same on the pages of all VMs.
+    fn pressure_now(&self) -> bool {
+        (self.stage.guests.first()).is_some_and(|guest| guest.memory.vm_page().pressure())
+    }
+
+    fn poke(&mut self, p: usize) {
+        let costs = &self.stage.costs;
+        let mut at = self.now() + u64::from(costs.poke_ns);
+        if let Some(pcpu) = self.pcpus.get_mut(p) {
+            if matches!(pcpu.phase, Phase::Idle) {
+                at += u64::from(costs.wake_ns);
+            }
+            pcpu.poked_at = crate::pcpu::earlier(pcpu.poked_at, Some(at));
+            self.refresh(p);
+        }
     }
 
     /// Does on a pCPU what the host says, after what that costs.
     fn follow(&mut self, p: usize, run: Run, cost_ns: u64) {
         let now = self.now();
         let pcpu = &mut self.pcpus[p];
-        pcpu.run = run;
+        let touched = [pcpu.run.vcpu, run.vcpu];
+        if let Some(left) = pcpu.run.vcpu {
+            self.vcpus[left.index()].off_since = Some(now);
+        }
+        pcpu.run = Run {
+            until: run.until.map(|at| self.stage.costs.noticed(at)),
+            ..run
+        };
         pcpu.settled_ns = now;
         if run.vcpu.is_none() {
             pcpu.phase = Phase::Idle;
@@ -342,7 +439,26 @@ impl<'a> Machine<'a> {
                 self.stage.record(vcpu, What::Enter);
             }
         }
-        self.look_again();
+        self.refresh(p);
+        self.look_after_event(p, touched);
+    }
+
+    /// The host wrote to the pages of these vCPUs, and perhaps of others of the same VMs.
+    fn look_after_event(&mut self, p: usize, touched: [Option<VcpuId>; 2]) {
+        if core::mem::take(&mut self.everybody_looks) {
+            (0..self.stage.vms.len()).for_each(|vm| self.look_again(vm, p));
+        } else {
+            let mut before = None;
+            for vm in touched.map(|id| id.map(|id| self.stage.guests[id.index()].vm)) {
+                if vm != before
+                    && let Some(vm) = vm
+                {
+                    self.look_again(vm, p);
+                }
+                before = vm;
+            }
+        }
+        debug_assert!(self.everybody_has_looked(), "the host wrote to another VM");
     }
 
     /// The guest of a pCPU goes on.
@@ -354,6 +470,7 @@ impl<'a> Machine<'a> {
         let Some(id) = pcpu.run.vcpu else { return };
         let vcpu = &mut self.vcpus[id.index()];
         vcpu.halted_since = None;
+        vcpu.off_since = None;
         if let Activity::Spin(spin) = &mut vcpu.activity {
             spin.sees_at = None;
         }
@@ -361,59 +478,10 @@ impl<'a> Machine<'a> {
         let generation = guest.memory.page(guest.cpu).run().generation().get();
         if core::mem::replace(&mut vcpu.generation, generation) != generation {
             guest.entered_ns.set(now);
+            guest.ran_at.set(p);
         }
-        self.look_again_on(p, now + u64::from(self.stage.costs.line_transfer_ns));
-    }
-
-    // --- when it goes wrong --------------------------------------------------------------------
-
-    /// Looks for halts without end, and for the absence of any progress.
-    fn check(&mut self) -> Result<(), SimError> {
-        let now = self.now();
-        let Patience {
-            stall_after_ns,
-            halt_timeout_ns,
-        } = self.patience;
-        self.next_check_ns = now + stall_after_ns.min(halt_timeout_ns) / 4;
-        let too_long =
-            |since: Option<u64>| since.is_some_and(|since| now - since > halt_timeout_ns);
-        if let Some(asleep) = self.vcpus.iter().position(|v| too_long(v.halted_since)) {
-            let cpu = self.stage.guests[asleep].cpu;
-            return Err(SimError::LostWakeUp(cpu, self.dump()));
-        }
-        let (since, before) = self.progress_before;
-        let progress = (self.progress)();
-        if progress != before {
-            self.progress_before = (now, progress);
-        } else if now - since > stall_after_ns {
-            return Err(SimError::Stalled(now - since, self.dump()));
-        }
-        Ok(())
-    }
-
-    /// How everything stands.
-    pub(crate) fn dump(&self) -> Box<Dump> {
-        let vcpus = self.stage.guests.iter().zip(&self.vcpus).enumerate();
-        let of = |(index, (guest, vcpu)): (usize, (&crate::stage::GuestSide, &Vcpu<'_>))| {
-            let page = guest.memory.page(guest.cpu);
-            let id = VcpuId::new(index as u32);
-            VcpuDump {
-                vm: guest.vm,
-                cpu: guest.cpu,
-                state: self.host.run_state(id).unwrap_or(RunState::Idle),
-                generation: page.run().generation().get(),
-                waits_for: page.waiting_for(),
-                joined_ns: guest.joined_ns.get(),
-                activity: vcpu.activity.to_string(),
-            }
-        };
-        Box::new(Dump {
-            lock: self.lock,
-            seed: self.seed,
-            at_ns: self.now(),
-            vcpus: vcpus.map(of).collect(),
-            events: self.stage.trace.borrow().last(),
-        })
+        self.refresh(p);
+        self.look_again_on(p, self.stage.word_of(id.index()));
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Pcpu {
     pub(crate) poked_at: Option<u64>,
     /// Whom it ran last.
     pub(crate) last: Option<VcpuId>,
+    /// The VM whose lock's word its guest polls.
+    pub(crate) polls_word_of: Option<usize>,
 }
 
 impl Pcpu {
@@ -51,6 +53,7 @@ impl Pcpu {
             // Every pCPU asks once, at boot.
             poked_at: Some(now),
             last: None,
+            polls_word_of: None,
         }
     }
 
@@ -59,7 +62,7 @@ impl Pcpu {
         let interrupt = earlier(self.run.until, self.poked_at);
         match self.phase {
             Phase::Entering(at) | Phase::Calling(_, at) => Some(at),
-            Phase::Idle => interrupt,
+            Phase::Idle => interrupt.map(|at| at.max(self.settled_ns)),
             Phase::Guest => {
                 let step = self.run.vcpu.and_then(activity);
                 earlier(interrupt, step).map(|at| at.max(self.settled_ns))
@@ -86,5 +89,21 @@ pub(crate) fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (one, None) => one,
         (None, other) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poke_that_came_too_early_does_not_turn_back_time() {
+        // Poked at 10, while it was on its way out of a call that left it idle at 30.
+        let pcpu = Pcpu {
+            settled_ns: 30,
+            poked_at: Some(10),
+            ..Pcpu::new(0)
+        };
+        assert_eq!(pcpu.next_event(|_| None), Some(30));
     }
 }

@@ -6,32 +6,38 @@
 //!               ^ counts before            ^ counts after                        summary
 //! ```
 
-use pvqspin::Event;
-use pvqspin_abi::{Cpu, Status};
+use pvqspin_abi::Cpu;
 use pvqspin_host::{Host, Scheduling, VmConfig};
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::{Visitor, with_lock_or_ideal};
 use pvqspin_workload::{
-    Account, Control, Hypercalls, NeighbourKind, NeighbourRecord, Outcome, Record, Workload,
-    YieldResults, catalog,
+    Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, Workload, WorkloadConfig,
+    catalog,
 };
 
+use crate::checks::Patience;
 use crate::config::{MAX_TIME_NS, SimConfig};
+use crate::counts::Counts;
 use crate::error::{ConfigProblem, SimError};
 use crate::faults::Faults;
 use crate::guest_env::SimEnv;
-use crate::machine::{Machine, Patience, cpus};
+use crate::interrupts::Storm;
+use crate::lines::VmSide;
+use crate::machine::{Machine, cpus};
 use crate::oracle;
-use crate::stage::{GuestSide, LongestWait, OnStage, Stage};
+use crate::stage::{GuestSide, OnStage, Stage};
 use crate::trace::TraceEvent;
 use crate::vcpu::{Body, Vcpu};
+use crate::waits::LongestWait;
 use pvqspin_guest_memory::Loan;
 
 /// What one simulation gave.
 #[derive(Clone, Debug)]
 pub struct SimResult {
-    /// What was measured, in virtual time.
+    /// What was measured, in virtual time, over all VMs that lock.
     pub outcome: Outcome,
+    /// The same for each of them.
+    pub vms: Vec<Outcome>,
     /// The last events, or all if [`SimConfig::trace`] was set.
     pub trace: Vec<TraceEvent>,
     /// How often an armed fault took a vCPU off its pCPU.
@@ -63,33 +69,42 @@ impl Visitor<SimEnv> for OneLock<'_> {
     fn visit<L: Lock<SimEnv>>(self) -> Self::Output {
         let config = self.0;
         let control = Control::new();
-        let records = records(config.vcpus, Record::new);
+        let records = records(config.vms * config.vcpus, Record::new);
         let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
         let neighbour_records = self::records(neighbours, NeighbourRecord::new);
-        let workload = catalog::build::<SimEnv, L>(&config.workload, config.vcpus);
-        let workload = &*workload;
-        let bodies: [&Body<'_>; 2] = [
-            &|cpu: Cpu| workload.run_vcpu(&control, &records[cpu.index()]),
-            &|cpu: Cpu| {
-                let kind = config
-                    .neighbour
-                    .map_or_else(NeighbourKind::default, |n| n.kind);
-                kind.run_vcpu::<SimEnv>(&control, &neighbour_records[cpu.index()]);
-            },
-        ];
+        let workload = |vm| catalog::build::<SimEnv, L>(&workload_of(config, vm), config.vcpus);
+        let workloads: Vec<Box<dyn Workload>> = (0..config.vms as u64).map(workload).collect();
+        let vms: Vec<LockingVm<'_>> = (workloads.iter())
+            .zip(records.chunks(config.vcpus))
+            .map(|(workload, records)| LockingVm {
+                workload: &**workload,
+                records,
+            })
+            .collect();
+
+        let locking = |vm| -> Box<Body<'_>> {
+            let LockingVm { workload, records } = vm;
+            let control = &control;
+            Box::new(move |cpu: Cpu| workload.run_vcpu(control, &records[cpu.index()]))
+        };
+        let mut bodies: Vec<Box<Body<'_>>> = vms.iter().copied().map(locking).collect();
+        bodies.push(Box::new(|cpu: Cpu| {
+            let record = &neighbour_records[cpu.index()];
+            let kind = config
+                .neighbour
+                .map_or_else(NeighbourKind::default, |neighbour| neighbour.kind);
+            kind.run_vcpu::<SimEnv>(&control, record);
+        }));
+
+        let storm =
+            (config.jitter.interrupt_one_in > 0).then(|| Storm::new::<L>(config.vms, config.vcpus));
         let progress = || records.iter().map(Record::all_acquisitions).sum();
-        let measured = simulate(
-            config,
-            &control,
-            bodies,
-            &progress,
-            Some((workload, &records)),
-        )?;
+        let measured = simulate(config, (&control, storm), &bodies, &vms, &progress)?;
         let neighbour = neighbour_share(config).and_then(|share| {
             let records = &neighbour_records;
             pvqspin_workload::neighbour::throughput_over_share(records, config.duration_ns, share)
         });
-        Ok(measured.summarise(config, &records, &workload.account(), neighbour))
+        Ok(measured.summarise(config, &vms, &records, neighbour))
     }
 }
 
@@ -97,9 +112,42 @@ fn records<R>(vcpus: usize, new: fn() -> R) -> Vec<R> {
     (0..vcpus).map(|_| new()).collect()
 }
 
+/// The workload of a VM: the same in each, with section lengths of its own. The first one's are
+/// those that a single VM would have.
+fn workload_of(config: &SimConfig, vm: u64) -> WorkloadConfig {
+    // An odd number far from small ones: VM 1 of seed 1 must not be VM 0 of seed 2.
+    let step = 0x9e37_79b9_7f4a_7c15_u64;
+    WorkloadConfig {
+        seed: config.workload.seed.wrapping_add(step.wrapping_mul(vm)),
+        ..config.workload
+    }
+}
+
+/// A VM whose vCPUs lock.
+#[derive(Clone, Copy)]
+pub(crate) struct LockingVm<'a> {
+    workload: &'a dyn Workload,
+    records: &'a [Record],
+}
+
+impl LockingVm<'_> {
+    fn summarise(&self, config: &SimConfig) -> Outcome {
+        let account = self.workload.account();
+        summarise(config, self.records, &account)
+    }
+}
+
+fn summarise(config: &SimConfig, records: &[Record], account: &Account) -> Outcome {
+    Outcome {
+        waits_over_slice: pvqspin_workload::waits_over(records, config.slice_ns),
+        ..pvqspin_workload::summarise(records, account, config.duration_ns)
+    }
+}
+
 /// What the machine knows about a run.
 pub(crate) struct Measured {
-    counts: Counts,
+    /// Of each VM that locks.
+    counts: Vec<Counts>,
     trace: Vec<TraceEvent>,
     pub(crate) faults_fired: u64,
     longest_wait: LongestWait,
@@ -108,14 +156,14 @@ pub(crate) struct Measured {
 
 pub(crate) fn simulate(
     config: &SimConfig,
-    control: &Control,
-    bodies: [&Body<'_>; 2],
+    (control, storm): (&Control, Option<Storm>),
+    bodies: &[Box<Body<'_>>],
+    locking: &[LockingVm<'_>],
     progress: &dyn Fn() -> u64,
-    locking: Option<(&dyn Workload, &[Record])>,
 ) -> Result<Measured, SimError> {
     let mut host = Host::new(config.host()).map_err(ConfigProblem::Host)?;
     let neighbour = config.neighbour.map(|n| (n.vcpus, n.weight));
-    let vms: Vec<(usize, u32)> = core::iter::once((config.vcpus, config.weight))
+    let vms: Vec<(usize, u32)> = core::iter::repeat_n((config.vcpus, config.weight), config.vms)
         .chain(neighbour)
         .collect();
     let loans: Vec<Loan> = vms.iter().map(|&(vcpus, _)| Loan::new(vcpus)).collect();
@@ -125,20 +173,15 @@ pub(crate) fn simulate(
     for (vm, (&(vcpus, weight), loan)) in vms.iter().zip(&loans).enumerate() {
         host.add_vm(VmConfig { vcpus, weight }, loan.get())
             .map_err(ConfigProblem::Host)?;
-        let faults = if vm == 0 { &config.faults } else { &no_faults };
+        let locks = vm < config.vms;
+        let faults = if locks { &config.faults } else { &no_faults };
         let guest = |cpu| GuestSide::new(vm, cpu, loan.get(), faults.points_of(cpu));
         guests.extend(cpus(vcpus).map(guest));
     }
-    let stage = Stage::new(
-        guests.into(),
-        config.costs,
-        config.faults.clone(),
-        config.jitter,
-        config.seed,
-        config.trace,
-    );
+    let vm_sides = (0..vms.len()).map(|vm| VmSide::new(vm < config.vms));
+    let stage = Stage::new(guests.into(), vm_sides.collect(), storm, config);
     let vcpus: Result<Vec<Vcpu<'_>>, _> = (stage.guests.iter())
-        .map(|guest| Vcpu::new(guest.cpu, bodies[guest.vm]))
+        .map(|guest| Vcpu::new(guest.cpu, &*bodies[guest.vm]))
         .collect();
     let vcpus = vcpus.map_err(SimError::Stacks)?;
     let patience = Patience {
@@ -150,10 +193,8 @@ pub(crate) fn simulate(
     let names = (config.lock.entry().name, config.seed);
     let mut machine = Machine::new(&stage, vcpus, host, names, patience, progress);
     let counts = conduct(&mut machine, config, control)?;
-    let violations = locking.map_or(0, |(workload, records)| {
-        let account = workload.account();
-        pvqspin_workload::summarise(records, &account, config.duration_ns).exclusion_violations
-    });
+    let violations = |vm: &LockingVm<'_>| vm.summarise(config).exclusion_violations;
+    let violations = locking.iter().map(violations).sum::<u64>() + stage.crowded.get();
     if violations > 0 {
         return Err(SimError::Exclusion(violations, machine.dump()));
     }
@@ -170,18 +211,25 @@ pub(crate) fn simulate(
     })
 }
 
-/// Leads a run through its phases. Returns what was counted while measuring.
+/// Leads a run through its phases. Returns what was counted while measuring, in each VM that
+/// locks.
 fn conduct(
     machine: &mut Machine<'_>,
     config: &SimConfig,
     control: &Control,
-) -> Result<Counts, SimError> {
+) -> Result<Vec<Counts>, SimError> {
+    let read = |machine: &Machine<'_>| -> Vec<Counts> {
+        (0..config.vms)
+            .map(|vm| Counts::read(machine, vm * config.vcpus..(vm + 1) * config.vcpus))
+            .collect()
+    };
     machine.run_until(machine.now() + config.warmup_ns())?;
-    let before = Counts::read(machine);
+    let before = read(machine);
     control.measure(machine.now());
     machine.run_until(machine.now() + config.duration_ns)?;
     control.stop();
-    let counts = Counts::read(machine).since(&before);
+    let after = read(machine).into_iter().zip(&before);
+    let counts = after.map(|(now, before)| now.since(before)).collect();
     // A stall ends it sooner if somebody does not come back.
     machine.run_until(machine.now() + MAX_TIME_NS)?;
     if machine.all_ended() {
@@ -191,105 +239,43 @@ fn conduct(
     }
 }
 
-/// What is counted outside of the guests' own records.
-struct Counts {
-    halts: u64,
-    kicks: u64,
-    yields: [u64; 4],
-    wasted_ns: u64,
-    events: [u64; Event::ALL.len()],
-}
-
-impl Counts {
-    fn read(machine: &Machine<'_>) -> Self {
-        let ours = |index: &usize| machine.stage.guests[*index].vm == 0;
-        let mine: Vec<usize> = (0..machine.vcpus.len()).filter(ours).collect();
-        let sum = |of: &dyn Fn(usize) -> u64| mine.iter().map(|&index| of(index)).sum::<u64>();
-        let guest = |index: usize| &machine.stage.guests[index];
-        let calls = |index: usize| &machine.vcpus[index].calls;
-        let of_all_cpus = |event: Event| {
-            let each = mine.iter().map(|&index| {
-                let guest = guest(index);
-                guest.memory.nodes(guest.cpu).events(event)
-            });
-            if event.is_sum() {
-                each.sum()
-            } else {
-                each.max().unwrap_or(0)
-            }
-        };
-        Self {
-            halts: sum(&|index| calls(index).halts),
-            kicks: sum(&|index| calls(index).kicks),
-            yields: [0, 1, 2, 3].map(|status| sum(&|index| calls(index).yields[status])),
-            wasted_ns: sum(&|index| guest(index).wasted_ns.get()),
-            events: Event::ALL.map(of_all_cpus),
-        }
-    }
-
-    /// What came to be since `before`. Maxima are those of the whole run.
-    fn since(mut self, before: &Self) -> Self {
-        self.halts -= before.halts;
-        self.kicks -= before.kicks;
-        self.wasted_ns -= before.wasted_ns;
-        for (now, before) in self.yields.iter_mut().zip(before.yields) {
-            *now -= before;
-        }
-        for ((now, before), event) in self.events.iter_mut().zip(before.events).zip(Event::ALL) {
-            if event.is_sum() {
-                *now -= before;
-            }
-        }
-        self
-    }
-
-    fn yields(&self, status: Status) -> u64 {
-        self.yields[status as usize]
-    }
-}
-
 impl Measured {
     fn summarise(
         self,
         config: &SimConfig,
+        vms: &[LockingVm<'_>],
         records: &[Record],
-        account: &Account,
         neighbour: Option<f64>,
     ) -> SimResult {
-        let counts = &self.counts;
-        let events = Event::ALL
-            .iter()
-            .zip(counts.events)
-            .filter(|&(_, count)| count > 0)
-            .map(|(event, count)| (event.name(), count));
+        let each = |(vm, counts): (&LockingVm<'_>, &Counts)| counts.put_into(vm.summarise(config));
+        let mut all = Counts::default();
+        self.counts.iter().for_each(|counts| all.add(counts));
         let outcome = Outcome {
-            hypercalls: Hypercalls {
-                halt: counts.halts,
-                kick: counts.kicks,
-                yield_to: counts.yields.iter().sum(),
-            },
-            yields: YieldResults {
-                ran: counts.yields(Status::Ran),
-                already_running: counts.yields(Status::AlreadyRunning),
-                stale: counts.yields(Status::Stale),
-                refused: counts.yields(Status::Refused),
-            },
-            events: events.collect(),
-            wasted_ns: counts.wasted_ns,
             neighbour,
-            // A halt that lasts too long is an error, not a count.
-            halt_timeouts: 0,
-            waits_over_slice: pvqspin_workload::waits_over(records, config.slice_ns),
-            ..pvqspin_workload::summarise(records, account, config.duration_ns)
+            ..all.put_into(summarise(config, records, &account_of_all(vms)))
         };
         SimResult {
             outcome,
+            vms: vms.iter().zip(&self.counts).map(each).collect(),
             trace: self.trace,
             faults_fired: self.faults_fired,
             longest_wait: self.longest_wait,
             events: self.events,
         }
     }
+}
+
+/// The account of all VMs' locks together: so many times the locks of one.
+fn account_of_all(vms: &[LockingVm<'_>]) -> Account {
+    let mut accounts = vms.iter().map(|vm| vm.workload.account());
+    let Some(mut all) = accounts.next() else {
+        unreachable!("a simulation has a VM that locks: `validate` saw to it")
+    };
+    all.class_sizes
+        .iter_mut()
+        .for_each(|size| *size *= vms.len());
+    all.entered += accounts.map(|account| account.entered).sum::<u64>();
+    all
 }
 
 /// The pCPUs that a neighbour's weight entitles it to. A VM cannot use more than it has vCPUs;
@@ -302,7 +288,7 @@ fn neighbour_share(config: &SimConfig) -> Option<f64> {
         _ => f64::from(weight),
     };
     let pcpus = config.pcpus as f64;
-    let (ours, theirs) = (config.vcpus as f64, neighbour.vcpus as f64);
+    let (ours, theirs) = ((config.vms * config.vcpus) as f64, neighbour.vcpus as f64);
     let our_weight = ours * weighs(config.weight);
     let their_weight = theirs * weighs(neighbour.weight);
     let by_weight = pcpus * their_weight / (our_weight + their_weight);

@@ -13,9 +13,14 @@ use pvqspin_abi::{Cpu, Hypercall, Status};
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 
+use crate::config::SimConfig;
 use crate::costs::Costs;
 use crate::faults::{Faults, Jitter};
+use crate::interrupts::{Interrupts, Storm};
+use crate::lines::VmSide;
+use crate::topology::Topology;
 use crate::trace::{Trace, TraceEvent, What};
+use crate::waits::{BrokenLimit, LongestWait, Wait, WaitLimits};
 use pvqspin_guest_memory::GuestMemory;
 use pvqspin_workload::timer::Timer;
 
@@ -50,15 +55,20 @@ pub(crate) struct GuestSide {
     pub(crate) memory: &'static GuestMemory,
     /// Where to give control back. Set by the vCPU itself when it starts.
     pub(crate) yielder: Cell<*const Yielder<Reply, Request>>,
-    pub(crate) joined_ns: Cell<u64>,
     pub(crate) entered_ns: Cell<u64>,
+    /// The pCPU that it ran on last.
+    pub(crate) ran_at: Cell<usize>,
     pub(crate) wasted_ns: Cell<u64>,
     /// Interrupts it while it waits.
     pub(crate) timer: Timer,
     /// Conditions that held at once since it last gave control back.
     pub(crate) free_looks: Cell<u32>,
-    /// The `joined_ns` of the wait that was looked at last.
-    pub(crate) judged_joined_ns: Cell<u64>,
+    /// It waits for the lock, and behind nobody: what it polls is the lock's word.
+    pub(crate) polls_word: Cell<bool>,
+    /// Where the one that joined before it did so.
+    pub(crate) predecessor_at: Cell<usize>,
+    pub(crate) wait: Wait,
+    pub(crate) interrupts: Interrupts,
     watched_points: u32,
     passings: [Cell<u32>; Point::ALL.len()],
 }
@@ -75,12 +85,15 @@ impl GuestSide {
             cpu,
             memory,
             yielder: Cell::new(core::ptr::null()),
-            joined_ns: Cell::new(0),
             entered_ns: Cell::new(0),
+            ran_at: Cell::new(0),
             wasted_ns: Cell::new(0),
             timer: Timer::new(),
             free_looks: Cell::new(0),
-            judged_joined_ns: Cell::new(0),
+            polls_word: Cell::new(false),
+            predecessor_at: Cell::new(0),
+            wait: Wait::default(),
+            interrupts: Interrupts::default(),
             watched_points,
             passings: [const { Cell::new(0) }; Point::ALL.len()],
         }
@@ -95,17 +108,6 @@ impl GuestSide {
     }
 }
 
-/// The longest wait of a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LongestWait {
-    /// How long, from joining the queue.
-    pub ns: u64,
-    /// When it ended.
-    pub ended_ns: u64,
-    /// Whose it was.
-    pub vcpu: usize,
-}
-
 /// See the module.
 pub(crate) struct Stage {
     pub(crate) now: Cell<u64>,
@@ -116,10 +118,18 @@ pub(crate) struct Stage {
     /// A condition is being looked at: nobody may give control back.
     pub(crate) looking: Cell<bool>,
     pub(crate) guests: Box<[GuestSide]>,
+    pub(crate) vms: Box<[VmSide]>,
     pub(crate) costs: Costs,
+    pub(crate) topology: Option<Topology>,
+    pub(crate) limits: WaitLimits,
+    /// The first limit that was broken.
+    pub(crate) broken: Cell<Option<BrokenLimit>>,
+    pub(crate) storm: Option<Storm>,
     pub(crate) trace: RefCell<Trace>,
     pub(crate) longest_wait: Cell<LongestWait>,
     pub(crate) faults_fired: Cell<u64>,
+    /// How often two interrupt handlers were inside one lock at once.
+    pub(crate) crowded: Cell<u64>,
     faults: Faults,
     jitter: Jitter,
     jitters: bool,
@@ -132,11 +142,9 @@ pub(crate) const DAWN_NS: u64 = 1_000;
 impl Stage {
     pub(crate) fn new(
         guests: Box<[GuestSide]>,
-        costs: Costs,
-        faults: Faults,
-        jitter: Jitter,
-        seed: u64,
-        trace: bool,
+        vms: Box<[VmSide]>,
+        storm: Option<Storm>,
+        config: &SimConfig,
     ) -> Self {
         Self {
             now: Cell::new(DAWN_NS),
@@ -144,15 +152,21 @@ impl Stage {
             pcpu: Cell::new(0),
             looking: Cell::new(false),
             guests,
-            costs,
-            trace: RefCell::new(Trace::new(trace)),
+            vms,
+            costs: config.costs,
+            topology: config.topology,
+            limits: config.wait_limits,
+            broken: Cell::new(None),
+            storm,
+            trace: RefCell::new(Trace::new(config.trace)),
             longest_wait: Cell::default(),
             faults_fired: Cell::new(0),
-            faults,
-            jitters: !jitter.is_none(),
-            jitter,
+            crowded: Cell::new(0),
+            faults: config.faults.clone(),
+            jitters: !config.jitter.is_none(),
+            jitter: config.jitter,
             // A stream that no vCPU's section lengths use.
-            random: RefCell::new(Pcg32::new(seed, u64::MAX)),
+            random: RefCell::new(Pcg32::new(config.seed, u64::MAX)),
         }
     }
 
@@ -165,6 +179,11 @@ impl Stage {
         many != 0 && self.random.borrow_mut().next_u32().is_multiple_of(many)
     }
 
+    /// A number below `end`, which is not 0.
+    pub(crate) fn draw(&self, end: u32) -> u32 {
+        self.random.borrow_mut().next_u32() % end
+    }
+
     pub(crate) fn record(&self, vcpu: Option<usize>, what: What) {
         self.trace.borrow_mut().push(TraceEvent {
             at_ns: self.now.get(),
@@ -174,7 +193,7 @@ impl Stage {
         });
     }
 
-    fn record_mine(&self, what: What) {
+    pub(crate) fn record_mine(&self, what: What) {
         self.record(Some(self.current.get()), what);
     }
 
@@ -192,8 +211,10 @@ impl Stage {
             self.record_mine(What::Jitter);
             self.me().suspend(Request::Lose);
         } else if self.one_in(self.jitter.delay_one_in) {
-            let ns = self.random.borrow_mut().next_u32() % self.jitter.longest_ns.max(1);
+            let ns = self.draw(self.jitter.longest_ns.max(1));
             self.me().suspend(Request::Compute(ns.into()));
+        } else if self.one_in(self.jitter.interrupt_one_in) {
+            self.interrupt();
         }
     }
 
@@ -201,20 +222,26 @@ impl Stage {
     pub(crate) fn pass(&self, point: Point) {
         let me = self.me();
         if point == Point::Joined {
-            me.joined_ns.set(self.now.get());
+            self.wait_begins();
         }
+        let cost = self.cost_of(point);
+        self.note_lines(point);
         if self.trace.borrow().is_detailed() {
             self.record_mine(What::Passed(point));
         }
         if point == Point::Taken {
-            self.judge_wait(me);
+            self.wait_ends();
         }
-        let cost = self.costs.of(point);
-        if cost > 0 {
-            me.suspend(Request::Compute(cost.into()));
-        }
+        self.pass_time(cost.into());
         if me.watched_points & 1 << point as u32 != 0 {
             self.perhaps_fail(me, point);
+        }
+    }
+
+    /// Time passes for the running vCPU.
+    pub(crate) fn pass_time(&self, ns: u64) {
+        if ns > 0 {
+            self.me().suspend(Request::Compute(ns));
         }
     }
 
@@ -226,23 +253,6 @@ impl Stage {
             self.faults_fired.set(self.faults_fired.get() + 1);
             self.record_mine(What::Fault(point));
             me.suspend(Request::Lose);
-        }
-    }
-
-    fn judge_wait(&self, me: &GuestSide) {
-        let joined = me.joined_ns.get();
-        if me.judged_joined_ns.replace(joined) == joined {
-            return; // Nobody has joined since: this acquisition did not wait.
-        }
-        let ended_ns = self.now.get();
-        let ns = ended_ns - joined;
-        if ns > self.longest_wait.get().ns {
-            self.longest_wait.set(LongestWait {
-                ns,
-                ended_ns,
-                vcpu: self.current.get(),
-            });
-            self.record_mine(What::LongestWait(ns));
         }
     }
 }

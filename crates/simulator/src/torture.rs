@@ -5,14 +5,15 @@
 
 use pvqspin::Point;
 use pvqspin_host::{Scheduling, YieldMode};
-use pvqspin_peers::catalog::LockId;
+use pvqspin_peers::catalog::{BOUNDED_WAIT_US, LockId};
 use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 
 use crate::config::SimConfig;
-use crate::costs::Costs;
+use crate::costs::{Costs, LineCosts};
 use crate::faults::{Fault, Faults, Jitter, Passing};
+use crate::waits::WaitLimits;
 
 /// The schedule of a seed: a configuration for [`run`](crate::run()).
 ///
@@ -53,15 +54,16 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
         delay_one_in: *dice.of(&[0, 3, 10, 50]),
         longest_ns: *dice.of(&[20, 200, 2_000]),
         preempt_one_in: *dice.of(&[0, 0, 20, 100, 1_000]),
+        interrupt_one_in: 0,
     };
     let costs = Costs {
         switch_ns: *dice.of(&[0, 500, 2_000]),
         hypercall_ns: *dice.of(&[0, 100, 1_000]),
         poke_ns: *dice.of(&[0, 1_000, 10_000]),
-        line_transfer_ns: *dice.of(&[0, 60, 300]),
-        lock_step_ns: 10,
+        line: LineCosts::flat(*dice.of(&[0, 60, 300])),
+        ..Costs::default()
     };
-    SimConfig {
+    let config = SimConfig {
         lock,
         workload: WorkloadConfig {
             id: WorkloadId::HotLock,
@@ -85,7 +87,56 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
         stall_after_ns: 100_000_000,
         halt_timeout_ns: 100_000_000,
         ..SimConfig::default()
+    };
+    finish(config, &mut dice)
+}
+
+/// Interrupts for locks that are made for them, and for the others what they promise of a wait.
+fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
+    let entry = config.lock.entry();
+    // The peers' queues have one node for each CPU.
+    if entry.policy.is_some() {
+        config.jitter.interrupt_one_in = *dice.of(&[0, 0, 0, 8, 40]);
     }
+    // Handlers wait for locks of their own, over whatever they interrupt: who waits for that waits
+    // for as long as all of them together.
+    let interrupted = config.jitter.interrupt_one_in > 0;
+    // A call takes time: vCPUs that give their pCPUs to each other for ever must not stop it.
+    config.costs.hypercall_ns = config.costs.hypercall_ns.max(100);
+    config.wait_limits = WaitLimits {
+        longest_ns: longest_wait_ns(&config).filter(|_| !interrupted),
+        // Everybody else once, and whoever took the lock before, if it has yet to say so.
+        overtakers: entry.fair.then_some(config.vcpus as u64),
+    };
+    config
+}
+
+/// How long a wait may last under a schedule: in strict order, and in `bounded` once its age has
+/// closed the lock to others. No bound for the rest.
+///
+/// A wait lasts for as many turns as there are vCPUs. In each turn whoever has it may be off its
+/// pCPU when it begins, and lose its pCPU as often as slices end in a critical section, each for a
+/// rotation; by chance, too, where the schedule preempts by chance. The least slice is half a
+/// slice, and a rotation takes twice as long as the slices of all, because under policies that
+/// keep accounts one may have to wait until others have had what they are due.
+fn longest_wait_ns(config: &SimConfig) -> Option<u64> {
+    let slack_ns = match config.lock {
+        LockId::Bounded => u64::from(BOUNDED_WAIT_US) * 1_000,
+        lock if lock.entry().fair => 0,
+        _ => return None,
+    };
+    let costs = &config.costs;
+    let a_slice = config.slice_ns
+        + config.min_loan_ns
+        + u64::from(costs.switch_ns + costs.hypercall_ns + costs.poke_ns);
+    let rotation = 2 * a_slice * config.vcpus.div_ceil(config.pcpus) as u64;
+    // Uniform lengths: half more than the mean. A section makes fewer than twenty calls.
+    let inside = u64::from(config.workload.inside.mean_ns) * 3 / 2
+        + 20 * u64::from(config.jitter.longest_ns);
+    let by_slices = 1 + inside.div_ceil(config.slice_ns / 2);
+    let by_chance = 4;
+    let turns = config.vcpus as u64;
+    Some(slack_ns + turns * (rotation * (by_slices + by_chance) + inside))
 }
 
 /// Numbers from a seed.

@@ -69,6 +69,9 @@ impl fmt::Display for TraceEvent {
 /// How many events are kept when nobody asked for all.
 const KEPT: usize = 60;
 
+/// How many are shown of a failed run when somebody did.
+const KEPT_OF_ALL: usize = 2_000;
+
 /// The events of a run: all of them, or the last few.
 #[derive(Debug)]
 pub(crate) struct Trace {
@@ -95,8 +98,10 @@ impl Trace {
         self.everything
     }
 
+    /// What is shown when a run failed: the last few, or many more if all were asked for.
     pub(crate) fn last(&self) -> Vec<TraceEvent> {
-        let skipped = self.events.len().saturating_sub(KEPT);
+        let shown = if self.everything { KEPT_OF_ALL } else { KEPT };
+        let skipped = self.events.len().saturating_sub(shown);
         self.events.iter().skip(skipped).copied().collect()
     }
 

@@ -3,17 +3,14 @@
 use core::fmt;
 use std::io;
 
-use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use pvqspin_abi::{Cpu, Hypercall, Status};
 
+use crate::stacks::PooledStack;
 use crate::stage::{Condition, Reply, Request, stage};
 
 /// What a guest does, from start to end: called once on each of its vCPUs.
 pub(crate) type Body<'a> = dyn Fn(Cpu) + 'a;
-
-/// How large a vCPU's stack is: debug builds use a few kilobytes.
-const STACK_BYTES: usize = 64 * 1024;
 
 /// What a vCPU is about, and how much of it is left.
 pub(crate) enum Activity {
@@ -73,12 +70,14 @@ impl CallCounts {
 
 /// One vCPU, from the event loop's side.
 pub(crate) struct Vcpu<'a> {
-    coroutine: Coroutine<Reply, Request, ()>,
+    coroutine: Coroutine<Reply, Request, (), PooledStack>,
     pub(crate) activity: Activity,
     pub(crate) reply: Reply,
     pub(crate) calls: CallCounts,
     /// Since when it has been halted.
     pub(crate) halted_since: Option<u64>,
+    /// Since when it has not been on a pCPU.
+    pub(crate) off_since: Option<u64>,
     /// The generation that it was entered with last.
     pub(crate) generation: u32,
     /// What the coroutine borrows.
@@ -88,7 +87,7 @@ pub(crate) struct Vcpu<'a> {
 impl<'a> Vcpu<'a> {
     /// A vCPU that will do `body`.
     pub(crate) fn new(cpu: Cpu, body: &'a Body<'a>) -> io::Result<Self> {
-        let stack = DefaultStack::new(STACK_BYTES)?;
+        let stack = PooledStack::new()?;
         // SAFETY: `body` is borrowed for `'a`, and so is what this returns, which owns the
         // coroutine: it cannot run, nor be dropped, after what it borrows.
         let coroutine = unsafe {
@@ -106,6 +105,7 @@ impl<'a> Vcpu<'a> {
             },
             calls: CallCounts::default(),
             halted_since: None,
+            off_since: None,
             generation: 0,
             body: core::marker::PhantomData,
         })

@@ -2,9 +2,9 @@
 
 use pvqspin::Point;
 use pvqspin_host::{Scheduling, YieldMode};
-use pvqspin_peers::catalog::{BOUNDED_WAIT_US, CATALOG, LockId};
+use pvqspin_peers::catalog::{BOUNDED_WAIT_US, LockId};
 use pvqspin_simulator::{
-    Costs, Fault, Faults, Neighbour, Passing, SimConfig, SimError, SimResult, run,
+    Fault, Faults, Neighbour, Passing, Profile, SimConfig, SimError, SimResult, run,
 };
 use pvqspin_workload::{
     Distribution, LockLoad, NeighbourKind, Outcome, Section, WorkloadConfig, WorkloadId,
@@ -65,74 +65,27 @@ fn calls(outcome: &Outcome) -> u64 {
 #[test]
 fn the_same_configuration_gives_the_same_bytes() {
     for lock in [LockId::Fifo, LockId::LinuxPv, LockId::Bounded] {
-        let config = SimConfig {
+        let mut config = SimConfig {
+            vms: 2,
             duration_ns: 20_000_000,
             scheduling: Scheduling::Credit,
             trace: true,
-            ..config(lock, 3, 4)
+            ..config(lock, 3, 2)
         };
+        Profile::named("small")
+            .expect("built in")
+            .apply(&mut config);
         let bytes = || {
             let result = simulate(&config);
             format!("{:?} {:?}", result.outcome, result.trace)
         };
-        let first = bytes();
-        let on_another_thread = std::thread::scope(|scope| scope.spawn(bytes).join());
-        assert_eq!(Some(first), on_another_thread.ok());
-    }
-}
-
-#[test]
-fn an_uncontended_lock_costs_two_steps() {
-    let costs = Costs::default();
-    let round = 1_000 + 2_000 + 2 * u64::from(costs.lock_step_ns);
-    for entry in CATALOG {
-        let config = SimConfig {
-            lock: entry.id,
-            warmup_ns: Some(0),
-            duration_ns: 1_000 * round + 1,
-            ..SimConfig::default()
-        };
-        let outcome = simulate(&config).outcome;
-        // The first round begins when the vCPU has been switched to.
-        let lost = u64::from(costs.switch_ns).div_ceil(round);
-        assert_eq!(outcome.acquisitions, 1_000 - lost, "{}", entry.name);
-        assert_eq!((calls(&outcome), outcome.wait.max), (0, 0));
-    }
-}
-
-#[test]
-fn two_that_take_turns_have_an_exact_cycle() {
-    // C = N: each waits while the other is inside. A cycle is two critical sections, each with
-    // the step that ends it, a line transfer, and the step that takes the lock.
-    let config = SimConfig {
-        lock: LockId::Ticket,
-        pcpus: 2,
-        vcpus: 2,
-        workload: workload(1_000, 1_000, Distribution::Fixed),
-        costs: Costs {
-            switch_ns: 0,
-            ..Costs::NONE
-        },
-        warmup_ns: Some(1_000_000),
-        duration_ns: 10_000_000,
-        ..SimConfig::default()
-    };
-    assert_eq!(simulate(&config).outcome.acquisitions, 10_000);
-}
-
-#[test]
-fn no_lock_exceeds_the_bound() {
-    for entry in CATALOG {
-        for (pcpus, overcommit) in [(1, 2), (2, 1), (2, 3), (8, 2)] {
-            let config = SimConfig {
-                duration_ns: 50_000_000,
-                workload: workload(2_000, 5_000, Distribution::Fixed),
-                ..config(entry.id, pcpus, overcommit)
-            };
-            let reached = over_bound(&config, &simulate(&config).outcome);
-            // Sections that began before the measured time count when they end in it.
-            assert!(reached <= 1.001, "{} reached {reached}", entry.name);
-        }
+        // Both at once, so that they would meet in anything that they shared.
+        let (one, other) = std::thread::scope(|scope| {
+            let both = [scope.spawn(bytes), scope.spawn(bytes)];
+            let [one, other] = both.map(|thread| thread.join().expect("it runs"));
+            (one, other)
+        });
+        assert!(one == other && one == bytes(), "{lock:?}");
     }
 }
 
@@ -335,11 +288,60 @@ fn a_halt_without_a_kick_is_found_and_told() {
 }
 
 #[test]
-fn many_vcpus_run() {
+fn as_many_vcpus_as_a_word_can_name_run() {
     let config = SimConfig {
+        vcpus: 4_095,
+        pcpus: 64,
         duration_ns: 1_000_000,
         warmup_ns: Some(0),
-        ..config(LockId::Fifo, 64, 16)
+        ..config(LockId::Fifo, 1, 1)
     };
     assert!(simulate(&config).outcome.acquisitions > 500);
+}
+
+#[test]
+fn what_sleeps_or_waits_costs_no_events() {
+    // All vCPUs beyond the pCPUs wait for one, or sleep; the work done stays what it was.
+    for lock in [LockId::Fifo, LockId::FifoHalt] {
+        let events_each = |vcpus| {
+            let config = SimConfig {
+                vcpus,
+                duration_ns: 20_000_000,
+                warmup_ns: Some(0),
+                ..config(lock, 8, 1)
+            };
+            let result = simulate(&config);
+            result.events as f64 / result.outcome.acquisitions as f64
+        };
+        let (few, many) = (events_each(16), events_each(1_024));
+        assert!(
+            many < 1.5 * few,
+            "{lock:?}: {few} events each became {many}"
+        );
+    }
+}
+
+#[test]
+fn vms_have_locks_of_their_own() {
+    let config = SimConfig {
+        vms: 4,
+        vcpus: 2,
+        workload: workload(1_000, 0, Distribution::Fixed),
+        ..config(LockId::Fifo, 8, 1)
+    };
+    let result = simulate(&config);
+    let one = simulate(&SimConfig {
+        vms: 1,
+        pcpus: 2,
+        ..config.clone()
+    });
+    // Four times what one VM does on as many pCPUs of its own, and each did its part.
+    assert_eq!(result.outcome.acquisitions, 4 * one.outcome.acquisitions);
+    assert_eq!(result.vms.len(), 4);
+    for vm in &result.vms {
+        assert_eq!(vm.per_vcpu, one.outcome.per_vcpu);
+    }
+    // No more than all locks together could do, no less than most of it.
+    let reached = over_bound(&config, &result.outcome) / 4.0;
+    assert!((0.8..=1.001).contains(&reached), "{reached}");
 }

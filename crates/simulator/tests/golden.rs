@@ -5,17 +5,18 @@ use core::fmt::Write as _;
 
 use pvqspin_host::Scheduling;
 use pvqspin_peers::catalog::LockId;
-use pvqspin_simulator::{SimConfig, run};
-use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
+use pvqspin_simulator::{Neighbour, Profile, SimConfig, run};
+use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
 
-fn figures(lock: LockId, scheduling: Scheduling) -> String {
+/// The first configuration: one VM on a flat machine.
+fn alone(lock: LockId, scheduling: Scheduling) -> SimConfig {
     let section = |mean_ns, distribution| Section {
         mean_ns,
         distribution,
     };
-    let config = SimConfig {
+    SimConfig {
         lock,
         scheduling,
         pcpus: 2,
@@ -28,8 +29,31 @@ fn figures(lock: LockId, scheduling: Scheduling) -> String {
         },
         duration_ns: 20_000_000,
         ..SimConfig::default()
+    }
+}
+
+/// Three VMs beside a neighbour, on a machine with distances, sleep and ticks.
+fn in_company(lock: LockId, scheduling: Scheduling, profile: &str) -> SimConfig {
+    let mut config = SimConfig {
+        pcpus: 8,
+        vms: 3,
+        vcpus: 5,
+        neighbour: Some(Neighbour {
+            kind: NeighbourKind::default(),
+            vcpus: 3,
+            weight: 512,
+        }),
+        duration_ns: 5_000_000,
+        ..alone(lock, scheduling)
     };
-    let result = run(&config).expect("it runs");
+    let profile = Profile::named(profile).expect("built in");
+    profile.apply(&mut config);
+    config
+}
+
+fn figures(config: &SimConfig) -> String {
+    let (lock, scheduling) = (config.lock, config.scheduling);
+    let result = run(config).expect("it runs");
     let outcome = &result.outcome;
     let mut text = String::new();
     let _ = writeln!(
@@ -46,6 +70,13 @@ fn figures(lock: LockId, scheduling: Scheduling) -> String {
         "  lhp {} lwp {} wasted {} ns, {:?}, {:?}",
         outcome.lhp, outcome.lwp, outcome.wasted_ns, outcome.hypercalls, outcome.yields
     );
+    for vm in result.vms.iter().filter(|_| config.vms > 1) {
+        let _ = writeln!(
+            text,
+            "  of {:?}, wait {:?}, wasted {} ns",
+            vm.per_vcpu, vm.wait, vm.wasted_ns
+        );
+    }
     text
 }
 
@@ -54,7 +85,14 @@ fn the_figures_are_what_they_were() {
     let mut now = String::new();
     for lock in [LockId::Fifo, LockId::LinuxPv, LockId::UnfairHinted] {
         for scheduling in [Scheduling::RoundRobin, Scheduling::Fair] {
-            now += &figures(lock, scheduling);
+            now += &figures(&alone(lock, scheduling));
+        }
+    }
+    for profile in Profile::names() {
+        for lock in [LockId::Fifo, LockId::FifoHalt, LockId::TestAndSet] {
+            now += profile;
+            now += " ";
+            now += &figures(&in_company(lock, Scheduling::Credit, profile));
         }
     }
     if std::env::var_os("SIM_BLESS").is_some() {

@@ -1,73 +1,143 @@
 //! Thousands of random schedules for every policy of ours, and some for every peer. A failure
-//! prints the seed; `SIM_LOCK=name SIM_SEED=n cargo test -p pvqspin-simulator --test torture` runs
-//! that one schedule again and prints all that happened.
+//! prints the seed; `pvq simulate --lock NAME --replay SEED` runs that one schedule again and
+//! prints all that happened.
 
-use pvqspin_peers::catalog::{CATALOG, LockId, find_or_ideal};
-use pvqspin_simulator::{SimConfig, run, torture};
+use pvqspin::Point;
+use pvqspin_peers::catalog::{CATALOG, LockId};
+use pvqspin_simulator::{
+    Fault, Faults, Jitter, Passing, SimConfig, SimError, WaitLimits, What, explore, run, torture,
+};
 
 /// Runs the schedules of these seeds.
-fn explore(lock: LockId, seeds: core::ops::Range<u64>) {
+fn survives(lock: LockId, seeds: core::ops::Range<u64>) {
     let name = lock.entry().name;
-    for seed in seeds {
-        if let Err(error) = run(&torture(lock, seed)) {
-            panic!("{name}, seed {seed} (SIM_LOCK={name} SIM_SEED={seed} replays it): {error}");
-        }
+    if let Some((seed, error)) = explore(lock, seeds, 1, &|_| true).failure {
+        panic!("{name}, seed {seed} (`pvq simulate --lock {name} --replay {seed}`): {error}");
     }
 }
 
 #[test]
 fn fifo_survives() {
-    explore(LockId::Fifo, 0..10_000);
+    survives(LockId::Fifo, 0..10_000);
 }
 
 #[test]
 fn fifo_bit_survives() {
-    explore(LockId::FifoBit, 0..4_000);
+    survives(LockId::FifoBit, 0..4_000);
 }
 
 #[test]
 fn fifo_halt_survives() {
-    explore(LockId::FifoHalt, 0..5_000);
+    survives(LockId::FifoHalt, 0..5_000);
 }
 
 #[test]
 fn fifo_holder_survives() {
-    explore(LockId::FifoHolder, 0..4_000);
+    survives(LockId::FifoHolder, 0..4_000);
 }
 
 #[test]
 fn bounded_survives() {
-    explore(LockId::Bounded, 0..5_000);
+    survives(LockId::Bounded, 0..5_000);
 }
 
 #[test]
 fn every_peer_survives() {
     for entry in CATALOG.iter().filter(|entry| entry.policy.is_none()) {
-        explore(entry.id, 0..500);
+        survives(entry.id, 0..500);
     }
     // Calls that cost nothing, to a host that hears none: three waiters once lent each other a
     // pCPU without end.
-    explore(LockId::Powerpc, 1_700..1_710);
+    survives(LockId::Powerpc, 1_700..1_710);
 }
 
 #[test]
 fn the_ideal_survives() {
-    explore(LockId::Ideal, 0..500);
+    survives(LockId::Ideal, 0..500);
 }
 
 #[test]
-fn a_schedule_can_be_replayed() {
-    let (Ok(name), Ok(seed)) = (std::env::var("SIM_LOCK"), std::env::var("SIM_SEED")) else {
-        return;
-    };
-    let lock = find_or_ideal(&name).expect("SIM_LOCK names a lock").id;
-    let schedule = SimConfig {
-        trace: true,
-        ..torture(lock, seed.parse().expect("SIM_SEED is a number"))
-    };
-    eprintln!("{schedule:#?}");
-    match run(&schedule) {
-        Ok(result) => result.trace.iter().for_each(|event| eprintln!("{event}")),
-        Err(error) => panic!("{error}"),
+fn every_point_can_be_armed_and_is_hit() {
+    for point in Point::ALL {
+        let hit = (0..20).any(|seed| {
+            let lock = [LockId::Fifo, LockId::FifoHalt][seed as usize % 2];
+            let config = SimConfig {
+                lock,
+                faults: Faults(vec![Fault {
+                    point,
+                    vcpu: None,
+                    passing: Passing::Every(3),
+                }]),
+                // So many handlers on top of each other that nodes run out: the fallback.
+                jitter: Jitter {
+                    interrupt_one_in: 4,
+                    ..Jitter::NONE
+                },
+                pcpus: 4,
+                vcpus: 8,
+                duration_ns: 3_000_000,
+                trace: true,
+                ..torture(lock, seed)
+            };
+            let result = run(&config).unwrap_or_else(|error| panic!("{point:?}: {error}"));
+            let at_point = |what: What| what == What::Fault(point);
+            result.faults_fired > 0 && result.trace.iter().any(|event| at_point(event.what))
+        });
+        assert!(hit, "nobody was preempted at {point:?}");
     }
+}
+
+#[test]
+fn a_limit_that_cannot_be_kept_is_broken_and_told() {
+    let broken = |wait_limits| {
+        let config = SimConfig {
+            wait_limits,
+            pcpus: 2,
+            vcpus: 6,
+            ..torture(LockId::Fifo, 3)
+        };
+        run(&config).expect_err("somebody waits")
+    };
+    let too_long = broken(WaitLimits {
+        longest_ns: Some(1),
+        overtakers: None,
+    });
+    assert!(
+        matches!(too_long, SimError::WaitTooLong { .. }),
+        "{too_long}"
+    );
+    let overtaken = broken(WaitLimits {
+        longest_ns: None,
+        overtakers: Some(0),
+    });
+    assert!(
+        matches!(overtaken, SimError::Overtaken { .. }),
+        "{overtaken}"
+    );
+    for error in [too_long, overtaken] {
+        let text = error.to_string();
+        assert!(
+            text.contains("fifo, seed 3") && text.contains("is its bound"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let of = |threads| {
+        let explored = explore(LockId::FifoHalt, 100..400, threads, &|_| true);
+        assert!(explored.failure.is_none());
+        (
+            explored.schedules,
+            explored.acquisitions,
+            explored.events,
+            explored.faults,
+        )
+    };
+    let one = of(1);
+    assert_eq!((one, one), (of(2), of(7)));
+    // And whoever is told to stop does.
+    let stopped = explore(LockId::Fifo, 0..1_000_000, 2, &|_| false);
+    assert!(stopped.schedules < 1_000);
 }

@@ -1,0 +1,105 @@
+//! When a run has gone wrong, and how everything stood.
+
+use pvqspin_abi::RunState;
+use pvqspin_host::VcpuId;
+
+use crate::error::{Dump, SimError, VcpuDump};
+use crate::machine::Machine;
+use crate::stage::GuestSide;
+use crate::vcpu::Vcpu;
+use crate::waits::BrokenLimit;
+
+/// What makes a run hopeless.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) stall_after_ns: u64,
+    pub(crate) halt_timeout_ns: u64,
+}
+
+impl Machine<'_> {
+    /// Looks for halts without end, and for the absence of any progress.
+    pub(crate) fn check(&mut self) -> Result<(), SimError> {
+        let now = self.now();
+        let Patience {
+            stall_after_ns,
+            halt_timeout_ns,
+        } = self.patience;
+        self.next_check_ns = now + stall_after_ns.min(halt_timeout_ns) / 4;
+        let too_long =
+            |since: Option<u64>| since.is_some_and(|since| now - since > halt_timeout_ns);
+        if let Some(limit) = self.stage.overdue() {
+            return Err(self.broken(limit));
+        }
+        if let Some(lost) = self.lost(now) {
+            let cpu = self.stage.guests[lost].cpu;
+            return Err(SimError::Lost(cpu, self.dump()));
+        }
+        if let Some(asleep) = self.vcpus.iter().position(|v| too_long(v.halted_since)) {
+            let cpu = self.stage.guests[asleep].cpu;
+            return Err(SimError::LostWakeUp(cpu, self.dump()));
+        }
+        let (since, before) = self.progress_before;
+        let progress = (self.progress)();
+        if progress != before {
+            self.progress_before = (now, progress);
+        } else if now - since > stall_after_ns {
+            return Err(SimError::Stalled(now - since, self.dump()));
+        }
+        Ok(())
+    }
+
+    /// Somebody who could run, and has not been put on a pCPU for as long as patience lasts.
+    fn lost(&self, now: u64) -> Option<usize> {
+        self.vcpus.iter().enumerate().position(|(index, vcpu)| {
+            let off = vcpu
+                .off_since
+                .is_some_and(|since| now - since > self.patience.stall_after_ns);
+            off && self.host.run_state(VcpuId::new(index as u32)) == Some(RunState::Preempted)
+        })
+    }
+
+    /// The error that a broken limit is.
+    #[cold]
+    pub(crate) fn broken(&self, limit: BrokenLimit) -> SimError {
+        let limits = &self.stage.limits;
+        match limit {
+            BrokenLimit::Longest { vcpu, ns } => SimError::WaitTooLong {
+                cpu: self.stage.guests[vcpu].cpu,
+                ns,
+                limit_ns: limits.longest_ns.unwrap_or_default(),
+                dump: self.dump(),
+            },
+            BrokenLimit::Overtakers { vcpu, count } => SimError::Overtaken {
+                cpu: self.stage.guests[vcpu].cpu,
+                count,
+                limit: limits.overtakers.unwrap_or_default(),
+                dump: self.dump(),
+            },
+        }
+    }
+
+    /// How everything stands.
+    pub(crate) fn dump(&self) -> Box<Dump> {
+        let vcpus = self.stage.guests.iter().zip(&self.vcpus).enumerate();
+        let of = |(index, (guest, vcpu)): (usize, (&GuestSide, &Vcpu<'_>))| {
+            let page = guest.memory.page(guest.cpu);
+            let id = VcpuId::new(index as u32);
+            VcpuDump {
+                vm: guest.vm,
+                cpu: guest.cpu,
+                state: self.host.run_state(id).unwrap_or(RunState::Idle),
+                generation: page.run().generation().get(),
+                waits_for: page.waiting_for(),
+                joined_ns: guest.wait.joined_ns.get(),
+                activity: vcpu.activity.to_string(),
+            }
+        };
+        Box::new(Dump {
+            lock: self.lock,
+            seed: self.seed,
+            at_ns: self.now(),
+            vcpus: vcpus.map(of).collect(),
+            events: self.stage.trace.borrow().last(),
+        })
+    }
+}

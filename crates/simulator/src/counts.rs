@@ -1,0 +1,99 @@
+//! What is counted outside of the guests' own records, for each VM.
+
+use core::ops::Range;
+
+use pvqspin::Event;
+use pvqspin_abi::Status;
+use pvqspin_workload::{Hypercalls, Outcome, YieldResults};
+
+use crate::machine::Machine;
+
+/// Counts of some vCPUs.
+#[derive(Clone, Default)]
+pub(crate) struct Counts {
+    halts: u64,
+    kicks: u64,
+    yields: [u64; 4],
+    wasted_ns: u64,
+    events: [u64; Event::ALL.len()],
+}
+
+impl Counts {
+    /// The counts of these vCPUs so far.
+    pub(crate) fn read(machine: &Machine<'_>, vcpus: Range<usize>) -> Self {
+        let mut counts = Self::default();
+        let guests = &machine.stage.guests[vcpus.clone()];
+        for (vcpu, guest) in machine.vcpus[vcpus].iter().zip(guests) {
+            let nodes = guest.memory.nodes(guest.cpu);
+            counts.add(&Self {
+                halts: vcpu.calls.halts,
+                kicks: vcpu.calls.kicks,
+                yields: vcpu.calls.yields,
+                wasted_ns: guest.wasted_ns.get(),
+                events: Event::ALL.map(|event| nodes.events(event)),
+            });
+        }
+        counts
+    }
+
+    /// Adds those of others. Of what is a maximum, the larger one stays.
+    pub(crate) fn add(&mut self, others: &Self) {
+        self.halts += others.halts;
+        self.kicks += others.kicks;
+        self.wasted_ns += others.wasted_ns;
+        for (mine, theirs) in self.yields.iter_mut().zip(others.yields) {
+            *mine += theirs;
+        }
+        for ((mine, theirs), event) in self.events.iter_mut().zip(others.events).zip(Event::ALL) {
+            if event.is_sum() {
+                *mine += theirs;
+            } else {
+                *mine = theirs.max(*mine);
+            }
+        }
+    }
+
+    /// What came to be since `before`. Maxima are those of the whole run.
+    pub(crate) fn since(mut self, before: &Self) -> Self {
+        self.halts -= before.halts;
+        self.kicks -= before.kicks;
+        self.wasted_ns -= before.wasted_ns;
+        for (now, before) in self.yields.iter_mut().zip(before.yields) {
+            *now -= before;
+        }
+        for ((now, before), event) in self.events.iter_mut().zip(before.events).zip(Event::ALL) {
+            if event.is_sum() {
+                *now -= before;
+            }
+        }
+        self
+    }
+
+    /// Writes them into a summary.
+    pub(crate) fn put_into(&self, outcome: Outcome) -> Outcome {
+        let yields = |status: Status| self.yields[status as usize];
+        let events = Event::ALL
+            .iter()
+            .zip(self.events)
+            .filter(|&(_, count)| count > 0)
+            .map(|(event, count)| (event.name(), count));
+        Outcome {
+            hypercalls: Hypercalls {
+                halt: self.halts,
+                kick: self.kicks,
+                yield_to: self.yields.iter().sum(),
+            },
+            yields: YieldResults {
+                ran: yields(Status::Ran),
+                already_running: yields(Status::AlreadyRunning),
+                stale: yields(Status::Stale),
+                refused: yields(Status::Refused),
+            },
+            events: events.collect(),
+            wasted_ns: self.wasted_ns,
+            // A halt that lasts too long is an error, not a count.
+            halt_timeouts: 0,
+            ..outcome
+        }
+    }
+}
