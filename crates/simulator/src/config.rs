@@ -63,6 +63,10 @@ pub struct SimConfig {
     pub slice_ns: u64,
     /// How long the target of a directed yield may run at least.
     pub min_loan_ns: u64,
+    /// Whether the host follows the chain from a hint to its end.
+    pub follow_chain: bool,
+    /// Whether the host chooses the order around a hand-over.
+    pub ordered: bool,
     /// What everything costs.
     pub costs: Costs,
     /// How the pCPUs are arranged; `None`: all equally far from each other.
@@ -112,6 +116,8 @@ impl Default for SimConfig {
             yields: YieldMode::Contract,
             slice_ns: 3_000_000,
             min_loan_ns: 100_000,
+            follow_chain: true,
+            ordered: true,
             costs: Costs::default(),
             topology: None,
             warmup_ns: None,
@@ -226,6 +232,8 @@ impl SimConfig {
             yields: self.yields,
             slice_ns: self.slice_ns,
             min_loan_ns: self.min_loan_ns,
+            follow_chain: self.follow_chain,
+            ordered: self.ordered,
         }
     }
 }
