@@ -95,7 +95,7 @@ impl HostSettings {
                 ("neighbour", self.neighbour.into()),
                 (
                     "distribution",
-                    crate::parse::distribution_name(self.distribution).into(),
+                    pvqspin_sweep::words::distribution_name(self.distribution).into(),
                 ),
             ]
             .map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)),

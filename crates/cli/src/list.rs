@@ -9,7 +9,7 @@ use pvqspin_report::figures::exact_time;
 use pvqspin_workload::catalog as workloads;
 
 use crate::failure::{Done, print};
-use crate::parse::{DISTRIBUTIONS, LOCK_GROUPS};
+use pvqspin_sweep::words::{DISTRIBUTIONS, LOCK_GROUPS};
 
 /// Runs `pvq list`.
 pub(crate) fn run() -> Done {

@@ -1,111 +1,16 @@
-//! Times, names and lists from the command line, with errors that say what would be right.
+//! Names from the command line that a grid file does not have; the others are
+//! [`pvqspin_sweep::words`].
 
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{self, Entry};
+use pvqspin_sweep::words::{DISTRIBUTIONS, named, unknown};
 use pvqspin_workload::Distribution;
 use pvqspin_workload::catalog::{self as workloads, Entry as Workload};
 
-/// Reads a time: a number with `ns`, `us`, `ms`, `s`, `m` or nothing (ns). More than nothing.
-pub(crate) fn time(text: &str) -> Result<u64, String> {
-    match time_or_zero(text)? {
-        0 => Err("it must be more than 0, for example 1us or 3ms".to_owned()),
-        ns => Ok(ns),
-    }
-}
-
-/// As [`time`], but nothing is fine.
-pub(crate) fn time_or_zero(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, f64); 7] = [
-        ("ns", 1.0),
-        ("us", 1e3),
-        ("µs", 1e3),
-        ("ms", 1e6),
-        ("s", 1e9),
-        ("m", 60e9),
-        ("", 1.0),
-    ];
-    let text = text.trim();
-    let end_of_number = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(end_of_number);
-    let (unit, number) = (unit.trim(), number.parse::<f64>());
-    let (Some((_, size)), Ok(number)) = (UNITS.iter().find(|(name, _)| *name == unit), number)
-    else {
-        return Err("a time is a number and a unit: 500ns, 1us, 3ms, 2s (no unit: ns)".to_owned());
-    };
-    let ns = number * size;
-    // An hour is more than any of these times can sensibly be, and far from where sums of a few
-    // of them would overflow.
-    if ns > 3_600e9 {
-        return Err("it is longer than an hour".to_owned());
-    }
-    if ns > 0.0 && ns < 1.0 {
-        return Err("it is shorter than 1 ns, the smallest time there is here".to_owned());
-    }
-    Ok(ns.round() as u64)
-}
-
-/// A mean section length; the generator of the workload takes 32 bits of ns.
-pub(crate) fn section(text: &str) -> Result<u32, String> {
-    in_section(time(text)?)
-}
-
-/// As [`section`], but nothing is fine.
-pub(crate) fn section_or_zero(text: &str) -> Result<u32, String> {
-    in_section(time_or_zero(text)?)
-}
-
-fn in_section(ns: u64) -> Result<u32, String> {
-    u32::try_from(ns).map_err(|_| "a section is 4 s at most".to_owned())
-}
-
-/// How many vCPUs there are for each pCPU.
-pub(crate) fn overcommit(text: &str) -> Result<f64, String> {
-    match text.trim().parse::<f64>() {
-        Ok(0.0) => Err("that would be zero vCPUs; 1 gives every vCPU a CPU of its own".to_owned()),
-        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
-        _ => Err("an overcommit is a number above 0: 1, 2, 4, 8, also 1.5".to_owned()),
-    }
-}
-
-/// A number of things of which there must be one at least.
-pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.trim().parse::<usize>() {
-        Ok(0) => Err("it must be 1 at least".to_owned()),
-        Ok(value) => Ok(value),
-        Err(_) => Err("it must be a whole number, 1 at least".to_owned()),
-    }
-}
-
-/// One entry of `--lock`: a lock, or a group of them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LockChoice {
-    /// One lock.
-    One(&'static Entry),
-    /// Everything.
-    All,
-    /// Every policy and word format of our lock.
-    Ours,
-    /// Every other lock.
-    Peers,
-}
-
-/// The names of the groups.
-pub(crate) const LOCK_GROUPS: [&str; 3] = ["all", "ours", "peers"];
-
-/// Reads a lock or a group of locks.
-pub(crate) fn lock(text: &str) -> Result<LockChoice, String> {
-    match text.trim() {
-        "all" => Ok(LockChoice::All),
-        "ours" => Ok(LockChoice::Ours),
-        "peers" => Ok(LockChoice::Peers),
-        name => catalog::find(name).map(LockChoice::One).ok_or_else(|| {
-            let names = catalog::CATALOG.iter().map(|entry| entry.name);
-            unknown("lock", name, names.chain(LOCK_GROUPS))
-        }),
-    }
-}
+pub(crate) use pvqspin_sweep::words::{
+    LockChoice, at_least_one, chosen, lock, overcommit, section, section_or_zero, time,
+    time_or_zero,
+};
 
 /// Reads exactly one lock.
 pub(crate) fn one_lock(text: &str) -> Result<&'static Entry, String> {
@@ -113,22 +18,6 @@ pub(crate) fn one_lock(text: &str) -> Result<&'static Entry, String> {
         let names = catalog::CATALOG.iter().map(|entry| entry.name);
         unknown("lock", text, names)
     })
-}
-
-/// The locks that a list of choices means, in the catalogue's order, each once.
-pub(crate) fn chosen(choices: &[LockChoice]) -> Vec<&'static Entry> {
-    let wanted = |entry: &Entry| {
-        choices.iter().any(|choice| match choice {
-            LockChoice::One(one) => one.name == entry.name,
-            LockChoice::All => true,
-            LockChoice::Ours => entry.policy.is_some(),
-            LockChoice::Peers => entry.policy.is_none(),
-        })
-    };
-    catalog::CATALOG
-        .iter()
-        .filter(|entry| choices.is_empty() || wanted(entry))
-        .collect()
 }
 
 /// Reads the name of a workload.
@@ -157,59 +46,9 @@ pub(crate) fn yields(text: &str) -> Result<YieldMode, String> {
     )
 }
 
-/// The distributions with their names.
-pub(crate) const DISTRIBUTIONS: [(&str, Distribution); 3] = [
-    ("fixed", Distribution::Fixed),
-    ("uniform", Distribution::Uniform),
-    ("exponential", Distribution::Exponential),
-];
-
 /// Reads a distribution.
 pub(crate) fn distribution(text: &str) -> Result<Distribution, String> {
     named("distribution", text, DISTRIBUTIONS)
-}
-
-/// The name of a distribution.
-pub(crate) fn distribution_name(distribution: Distribution) -> &'static str {
-    DISTRIBUTIONS
-        .iter()
-        .find(|(_, one)| *one == distribution)
-        .map_or("unknown", |(name, _)| name)
-}
-
-fn named<T: Copy, const N: usize>(
-    what: &str,
-    text: &str,
-    known: [(&'static str, T); N],
-) -> Result<T, String> {
-    let text = text.trim();
-    known
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| unknown(what, text, known.iter().map(|(name, _)| *name)))
-}
-
-/// Says that a name is unknown, which one was probably meant, and which there are.
-fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
-    let known: Vec<&str> = known.collect();
-    let nearest =
-        nearest(name, &known).map_or_else(String::new, |near| format!("did you mean '{near}'? "));
-    format!(
-        "no {what} of that name; {nearest}There are: {}",
-        known.join(", ")
-    )
-}
-
-/// The most similar name, if one is similar at all.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let name = name.to_lowercase().replace('_', "-");
-    known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(&name, known), *known))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
 }
 
 #[cfg(test)]
@@ -217,62 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_units() {
-        for (text, ns) in [
-            ("500", 500),
-            ("500ns", 500),
-            ("1us", 1_000),
-            ("1µs", 1_000),
-            ("0.2us", 200),
-            ("3 ms", 3_000_000),
-            ("2s", 2_000_000_000),
-            ("1m", 60_000_000_000),
-        ] {
-            assert_eq!(time(text), Ok(ns), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_time_is_refused() {
-        for (text, why) in [
-            ("", "a number and a unit"),
-            ("fast", "a number and a unit"),
-            ("3 lightyears", "a number and a unit"),
-            ("-3ms", "a number and a unit"),
-            ("1e9s", "a number and a unit"),
-            ("0", "more than 0"),
-            ("0ms", "more than 0"),
-            ("0.1ns", "shorter than 1 ns"),
-            ("99999999999999999999s", "longer than an hour"),
-        ] {
-            let error = time(text).expect_err(text);
-            assert!(error.contains(why), "{text}: {error}");
-        }
-        assert_eq!(time_or_zero("0"), Ok(0));
-        assert!(section("5s").expect_err("too long").contains("4 s at most"));
-    }
-
-    #[test]
     fn the_nearest_name_is_suggested() {
-        for (typed, meant) in [
-            ("test_and_set", "test-and-set"),
-            ("fofo", "fifo"),
-            ("unfair-hint", "unfair-hinted"),
-            ("linuxpv", "linux-pv"),
-            ("FIFO", "fifo"),
-        ] {
-            let error = lock(typed).expect_err(typed);
-            assert!(
-                error.contains(&format!("did you mean '{meant}'?")),
-                "{typed}: {error}"
-            );
-            assert!(
-                error.contains("native-queued"),
-                "the known ones are listed: {error}"
-            );
-        }
-        let error = lock("zzz").expect_err("nothing like it");
-        assert!(!error.contains("did you mean"), "{error}");
         assert!(
             scheduling("roundrobin")
                 .expect_err("a typo")
@@ -284,32 +68,5 @@ mod tests {
                 .expect_err("a typo")
                 .contains("'hot-lock'")
         );
-    }
-
-    #[test]
-    fn groups_of_locks_are_the_catalogue() {
-        let names = |text: &[&str]| -> Vec<&str> {
-            let choices: Vec<LockChoice> =
-                text.iter().map(|one| lock(one).expect("known")).collect();
-            chosen(&choices).iter().map(|entry| entry.name).collect()
-        };
-        assert_eq!(names(&[]).len(), catalog::CATALOG.len());
-        assert_eq!(
-            names(&["ours"]).len() + names(&["peers"]).len(),
-            names(&["all"]).len()
-        );
-        assert_eq!(
-            names(&["test-and-set", "fifo", "fifo"]),
-            ["fifo", "test-and-set"]
-        );
-    }
-
-    #[test]
-    fn overcommit_is_a_positive_number() {
-        assert_eq!(overcommit("1.5"), Ok(1.5));
-        assert!(overcommit("0").expect_err("none").contains("zero vCPUs"));
-        for text in ["-1", "NaN", "inf", "many", ""] {
-            assert!(overcommit(text).is_err(), "{text}");
-        }
     }
 }

@@ -18,7 +18,9 @@ use pvqspin_workload::catalog::Entry as Workload;
 
 use crate::args::{CompareArgs, SetupArgs};
 use crate::driver::{HostSettings, Limits};
-use crate::parse::{self, distribution_name};
+use pvqspin_sweep::words::distribution_name;
+
+use crate::parse;
 
 /// Mean time inside and outside, in ns.
 pub(crate) type Section = (u32, u32);

@@ -2,7 +2,8 @@
 //!
 //! Every peer is written from the published description of its original, uses exactly the
 //! hypercalls that the original has, and waits through [`Env::spin_until`] alone, so that each
-//! runs wherever pvqspin runs. [`catalog`] lists them with what they stand for.
+//! runs wherever pvqspin runs. [`catalog`] lists them with what they stand for,
+//! [`tuned`] our own at other constants.
 
 #![no_std]
 extern crate alloc;
@@ -19,6 +20,7 @@ pub mod test_and_set;
 #[cfg(test)]
 mod test_env;
 pub mod ticket;
+pub mod tuned;
 pub mod unfair_hinted;
 pub mod unfair_queued;
 
