@@ -3,6 +3,7 @@
 use pvqspin_abi::MAX_CPUS;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
+use pvqspin_peers::tuned::TunedId;
 use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
 
 use crate::costs::Costs;
@@ -45,6 +46,8 @@ pub struct Neighbour {
 pub struct SimConfig {
     /// The lock.
     pub lock: LockId,
+    /// Instead: one of our own at another constant.
+    pub tuned: Option<TunedId>,
     /// What every vCPU does with it. Its seed is that of the section lengths.
     pub workload: WorkloadConfig,
     /// How many pCPUs.
@@ -102,6 +105,7 @@ impl Default for SimConfig {
         };
         Self {
             lock: LockId::Fifo,
+            tuned: None,
             workload: WorkloadConfig {
                 id: WorkloadId::HotLock,
                 inside: section(1_000),
@@ -204,6 +208,15 @@ impl SimConfig {
             });
         }
         Ok(())
+    }
+
+    /// The name of the lock.
+    #[must_use]
+    pub fn lock_name(&self) -> &'static str {
+        match self.tuned {
+            None => self.lock.entry().name,
+            Some(tuned) => tuned.entry().name,
+        }
     }
 
     /// The warm-up, chosen if it was not given.

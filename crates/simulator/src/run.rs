@@ -10,6 +10,7 @@ use pvqspin_abi::Cpu;
 use pvqspin_host::{Host, Scheduling, VmConfig};
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::{Visitor, with_lock};
+use pvqspin_peers::tuned::with_tuned;
 use pvqspin_workload::{
     Account, Control, Neighbour, NeighbourRecord, Outcome, Record, Workload, WorkloadConfig,
     catalog,
@@ -55,7 +56,10 @@ pub struct SimResult {
 /// does what no lock may: nobody gets it, a wake-up is lost, or two vCPUs hold it at once.
 pub fn run(config: &SimConfig) -> Result<SimResult, SimError> {
     config.validate()?;
-    with_lock::<SimEnv, _>(config.lock, OneLock(config))
+    match config.tuned {
+        None => with_lock::<SimEnv, _>(config.lock, OneLock(config)),
+        Some(tuned) => with_tuned::<SimEnv, _>(tuned, OneLock(config)),
+    }
 }
 
 /// Carries a run over to where the lock is a type.
@@ -185,7 +189,7 @@ fn simulate(
     let progress = || records.clone().map(Record::all_acquisitions).sum();
     // Declared before the machine, so dropped after it: dropping a machine may unwind guests.
     let on_stage = OnStage::new(&stage);
-    let names = (config.lock.entry().name, config.seed);
+    let names = (config.lock_name(), config.seed);
     let mut machine = Machine::new(&stage, vcpus, host, names, patience, &progress);
     let counts = conduct(&mut machine, config, control)?;
     let violations = |vm: &LockingVm<'_>| vm.summarise(config).exclusion_violations;
