@@ -9,6 +9,7 @@ use pvqspin_workload::Distribution;
 use pvqspin_workload::catalog::Entry as Workload;
 
 use crate::parse::{self, LockChoice};
+use crate::sweep_args::{MERGE_EXAMPLES, MergeArgs, SWEEP_EXAMPLES, SweepArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +20,7 @@ Examples:
   pvq compare --workload hash-table        something else than one hot lock
   pvq trace --lock linux-pv --overcommit 4
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
+  pvq sweep grids/example.toml             many such points, over all cores
   pvq uncontended                          what a lock costs that nobody else wants
   pvq doctor                               what this machine can and cannot do
   pvq list                                 every name that can be given
@@ -98,6 +100,12 @@ pub(crate) enum Command {
     /// The same comparison in virtual time: any number of CPUs, the same figures every time
     #[command(after_help = SIMULATE_EXAMPLES)]
     Simulate(SimulateArgs),
+    /// Simulate a grid of points over all cores: resumable, and in shards for batch systems
+    #[command(after_help = SWEEP_EXAMPLES)]
+    Sweep(SweepArgs),
+    /// Put the shards of a sweep together
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
     /// Measure lock plus unlock on one thread, beside the locks of other crates
     #[command(after_help = UNCONTENDED_EXAMPLES)]
     Uncontended(UncontendedArgs),

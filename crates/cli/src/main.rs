@@ -12,6 +12,8 @@
 //! | [`interrupt`] | Ctrl-C |
 //! | [`trace`] | one run, and what happened around its longest wait |
 //! | [`simulate`] | the same comparison in virtual time, and random schedules |
+//! | [`sweep`], [`merge`] | grids of simulations, and their shards |
+//! | [`sweep_args`], [`sweep_files`] | their options, and the files that they leave |
 //! | [`doctor`] | what this machine can and cannot do |
 //! | [`uncontended`] | what a lock costs that nobody else wants |
 //! | [`list`] | what can be chosen |
@@ -24,6 +26,7 @@ mod driver;
 mod failure;
 mod interrupt;
 mod list;
+mod merge;
 mod outputs;
 mod parse;
 mod plan;
@@ -31,6 +34,9 @@ mod progress;
 mod simulate;
 mod simulate_profile;
 mod simulate_torture;
+mod sweep;
+mod sweep_args;
+mod sweep_files;
 mod trace;
 mod uncontended;
 
@@ -47,6 +53,8 @@ fn main() -> ExitCode {
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Trace(args)) => trace::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
+        Some(Command::Sweep(args)) => sweep::run(&args),
+        Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Uncontended(args)) => uncontended::run(&args),
         Some(Command::Doctor) => doctor::run(),
         Some(Command::List) => list::run(),

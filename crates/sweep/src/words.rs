@@ -96,6 +96,38 @@ pub fn overcommit(text: &str) -> Result<f64, String> {
     }
 }
 
+/// How many vCPUs an overcommit means on so many pCPUs. A lock word names `most` of them.
+///
+/// ```
+/// use pvqspin_sweep::words::vcpus;
+///
+/// assert_eq!(vcpus(1.5, 2, 100), Ok(3));
+/// assert!(vcpus(1.5, 1, 100).unwrap_err().contains("they come whole"));
+/// ```
+///
+/// # Errors
+///
+/// If they do not come whole, or if there are too many.
+pub fn vcpus(overcommit: f64, pcpus: usize, most: usize) -> Result<usize, String> {
+    let exact = overcommit * pcpus as f64;
+    let vcpus = exact.round();
+    if (exact - vcpus).abs() >= 1e-6 || vcpus < 1.0 {
+        return Err(format!(
+            "{overcommit} on {pcpus} pCPUs would be {exact} vCPUs, and they come whole; multiples \
+             of {} are possible",
+            1.0 / pcpus as f64
+        ));
+    }
+    if vcpus > most as f64 {
+        return Err(format!(
+            "{overcommit} on {pcpus} pCPUs is {vcpus} vCPUs, and a lock word names {most} at most; \
+             ask for {} or less",
+            most / pcpus
+        ));
+    }
+    Ok(vcpus as usize)
+}
+
 /// A number of things of which there must be one at least.
 ///
 /// # Errors
