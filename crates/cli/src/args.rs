@@ -9,7 +9,9 @@ use pvqspin_workload::Distribution;
 use pvqspin_workload::catalog::Entry as Workload;
 
 use crate::parse::{self, LockChoice};
-use crate::sweep_args::{MERGE_EXAMPLES, MergeArgs, SWEEP_EXAMPLES, SweepArgs};
+use crate::sweep_args::{
+    MERGE_EXAMPLES, MergeArgs, STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,6 +108,9 @@ pub(crate) enum Command {
     /// Put the shards of a sweep together
     #[command(after_help = MERGE_EXAMPLES)]
     Merge(MergeArgs),
+    /// Run the grids of the study, and write their tables into docs/study.md
+    #[command(after_help = STUDY_EXAMPLES)]
+    Study(StudyArgs),
     /// Measure lock plus unlock on one thread, beside the locks of other crates
     #[command(after_help = UNCONTENDED_EXAMPLES)]
     Uncontended(UncontendedArgs),

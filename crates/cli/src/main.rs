@@ -13,6 +13,7 @@
 //! | [`trace`] | one run, and what happened around its longest wait |
 //! | [`simulate`] | the same comparison in virtual time, and random schedules |
 //! | [`sweep`], [`merge`] | grids of simulations, and their shards |
+//! | [`study`] | the grids and tables of docs/study.md |
 //! | [`sweep_args`], [`sweep_files`] | their options, and the files that they leave |
 //! | [`doctor`] | what this machine can and cannot do |
 //! | [`uncontended`] | what a lock costs that nobody else wants |
@@ -34,6 +35,7 @@ mod progress;
 mod simulate;
 mod simulate_profile;
 mod simulate_torture;
+mod study;
 mod sweep;
 mod sweep_args;
 mod sweep_files;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Sweep(args)) => sweep::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
+        Some(Command::Study(args)) => study::run(&args),
         Some(Command::Uncontended(args)) => uncontended::run(&args),
         Some(Command::Doctor) => doctor::run(),
         Some(Command::List) => list::run(),

@@ -70,3 +70,37 @@ pub(crate) struct MergeArgs {
     #[arg(value_name = "IN", required = true)]
     pub(crate) parts: Vec<PathBuf>,
 }
+
+pub(crate) const STUDY_EXAMPLES: &str = "\
+Examples:
+  pvq study                                         all grids, and the tables of docs/study.md
+  pvq study --check                                 whether the document says what they give
+  pvq study --only variants --rows /tmp             one file's grids; its rows as CSV as well";
+
+/// Which grids, and which document.
+#[derive(Debug, Args)]
+pub(crate) struct StudyArgs {
+    /// The folder of the study's grid files
+    #[arg(long, value_name = "FOLDER", default_value = "grids/study")]
+    pub(crate) grids: PathBuf,
+
+    /// The document whose tables are written
+    #[arg(long, value_name = "FILE", default_value = "docs/study.md")]
+    pub(crate) doc: PathBuf,
+
+    /// Only these files of the folder, by their names without .toml: a list
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+
+    /// Write nothing; fail if the document does not say what the grids give
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Also write the rows as CSV, one file for each grid file, into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) rows: Option<PathBuf>,
+
+    /// Threads [default: all cores that this process may use]
+    #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
+    pub(crate) threads: Option<usize>,
+}

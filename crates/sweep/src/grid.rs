@@ -366,7 +366,7 @@ impl Grid<'_> {
             neighbour: match axes.neighbours[n].value {
                 0 => None,
                 vcpus => Some(Neighbour {
-                    vcpus: vcpus as usize,
+                    vcpus,
                     weight: default.weight,
                 }),
             },

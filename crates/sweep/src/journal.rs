@@ -90,9 +90,7 @@ pub fn read(path: &Path) -> Result<Contents> {
         rows: Vec::new(),
         whole: first.len() as u64,
     };
-    let mut number = 1;
-    for line in lines {
-        number += 1;
+    for (number, line) in (2..).zip(lines) {
         if !line.ends_with(b"\n") {
             break;
         }
