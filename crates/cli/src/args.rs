@@ -12,6 +12,7 @@ use crate::parse::{self, LockChoice};
 use crate::sweep_args::{
     MERGE_EXAMPLES, MergeArgs, STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs,
 };
+use crate::validate_args::{CALIBRATE_EXAMPLES, CalibrateArgs, VALIDATE_EXAMPLES, ValidateArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -111,6 +112,12 @@ pub(crate) enum Command {
     /// Run the grids of the study, and write their tables into docs/study.md
     #[command(after_help = STUDY_EXAMPLES)]
     Study(StudyArgs),
+    /// Run the same in the simulator and on this machine, and show where they differ
+    #[command(after_help = VALIDATE_EXAMPLES)]
+    Validate(ValidateArgs),
+    /// Measure what this machine costs, as a profile for the simulator
+    #[command(after_help = CALIBRATE_EXAMPLES)]
+    Calibrate(CalibrateArgs),
     /// Measure lock plus unlock on one thread, beside the locks of other crates
     #[command(after_help = UNCONTENDED_EXAMPLES)]
     Uncontended(UncontendedArgs),

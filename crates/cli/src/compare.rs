@@ -16,14 +16,14 @@ use crate::args::CompareArgs;
 use crate::driver::{self, Limits};
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
-use crate::outputs::Outputs;
+use crate::outputs::{COMPARE_JSON, Outputs};
 use crate::plan::{self, Plan, PlannedRun};
 use crate::progress::Progress;
 
 /// Runs `pvq compare`.
 pub(crate) fn run(args: &CompareArgs) -> Done {
     let plan = Plan::new(args, &Limits::here()).map_err(Failure::BadInput)?;
-    let outputs = Outputs::checked(args).map_err(Failure::BadInput)?;
+    let outputs = Outputs::checked(args, COMPARE_JSON).map_err(Failure::BadInput)?;
     // Without this Ctrl-C ends the program at once, which is no reason not to measure.
     let listening = interrupt::listen();
     let machine = Machine::probe().map_err(driver::unsupported)?;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &CompareArgs) -> Done {
 }
 
 /// Runs everything, or until somebody stops it or a run fails. What is finished is in the report.
-fn run_plan(plan: &Plan, machine: &Machine, report: &mut Report) -> Done {
+pub(crate) fn run_plan(plan: &Plan, machine: &Machine, report: &mut Report) -> Done {
     let mut progress = Progress::new(plan.run_count());
     for run in plan.runs() {
         if interrupt::asked() {
@@ -75,7 +75,7 @@ fn run_one(plan: &Plan, machine: &Machine, run: &PlannedRun) -> Result<Record, F
     })
 }
 
-fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
+pub(crate) fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
     driver::config(
         &plan.host,
         &driver::Run {
@@ -91,7 +91,7 @@ fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
 }
 
 /// Lets the hypervisor look at everything that it will be asked for.
-fn validate(plan: &Plan, machine: &Machine) -> Done {
+pub(crate) fn validate(plan: &Plan, machine: &Machine) -> Done {
     plan.runs()
         .filter(|run| run.repeat == 0)
         .try_for_each(|run| config_of(plan, &run).validate(machine))
@@ -110,7 +110,7 @@ fn name_of(plan: &Plan, run: &PlannedRun) -> String {
     )
 }
 
-fn empty_report(plan: &Plan, machine: &Machine) -> Report {
+pub(crate) fn empty_report(plan: &Plan, machine: &Machine) -> Report {
     Report {
         schema: SCHEMA,
         command: env::args().collect::<Vec<_>>().join(" "),
@@ -217,7 +217,7 @@ fn body(args: &CompareArgs, plan: &Plan, points: &[AtPoint], report: &Report) ->
 
 /// Whether other work kept the CPUs from runs: it took more than is tolerable of a run's time, or a run
 /// lasted much longer than asked because the thread that ends it did not get a CPU.
-fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
+pub(crate) fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
     let asked = plan.duration.as_nanos() as f64;
     let late = |record: &Record| record.duration_ns as f64 > 1.25 * asked;
     let disturbed: Vec<&Record> = report
@@ -242,7 +242,7 @@ fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
     ))
 }
 
-fn written(outputs: &Outputs) -> String {
+pub(crate) fn written(outputs: &Outputs) -> String {
     let paths: Vec<String> = outputs
         .paths()
         .map(|path| path.display().to_string())
@@ -254,7 +254,7 @@ fn written(outputs: &Outputs) -> String {
 }
 
 /// A lock that lets two in is worse than a slow one: that is an error of the run.
-fn mutual_exclusion_held(report: &Report) -> Done {
+pub(crate) fn mutual_exclusion_held(report: &Report) -> Done {
     let broken = report
         .results
         .iter()

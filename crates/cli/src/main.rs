@@ -14,13 +14,18 @@
 //! | [`simulate`] | the same comparison in virtual time, and random schedules |
 //! | [`sweep`], [`merge`] | grids of simulations, and their shards |
 //! | [`study`] | the grids and tables of docs/study.md |
-//! | [`sweep_args`], [`sweep_files`] | their options, and the files that they leave |
+//! | [`validate`] | the simulator beside the embedded hypervisor |
+//! | [`calibrate`], [`calibrate_lines`] | what this machine costs, as a profile |
+//! | [`sweep_args`], [`validate_args`] | their options |
+//! | [`sweep_files`] | the files that sweeps leave |
 //! | [`doctor`] | what this machine can and cannot do |
 //! | [`uncontended`] | what a lock costs that nobody else wants |
 //! | [`list`] | what can be chosen |
 //! | [`failure`] | errors and exit codes |
 
 mod args;
+mod calibrate;
+mod calibrate_lines;
 mod compare;
 mod doctor;
 mod driver;
@@ -41,6 +46,8 @@ mod sweep_args;
 mod sweep_files;
 mod trace;
 mod uncontended;
+mod validate;
+mod validate_args;
 
 use std::process::ExitCode;
 
@@ -58,6 +65,8 @@ fn main() -> ExitCode {
         Some(Command::Sweep(args)) => sweep::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Study(args)) => study::run(&args),
+        Some(Command::Validate(args)) => validate::run(&args),
+        Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Uncontended(args)) => uncontended::run(&args),
         Some(Command::Doctor) => doctor::run(),
         Some(Command::List) => list::run(),

@@ -10,8 +10,8 @@ use pvqspin_report::{Report, chart, files, rows, schema};
 
 use crate::args::CompareArgs;
 
-/// Where results go if nothing is said.
-const DEFAULT_JSON: &str = "results/compare.json";
+/// Where results of a comparison go if nothing is said.
+pub(crate) const COMPARE_JSON: &str = "results/compare.json";
 
 /// The files that will be written.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,17 +22,17 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// What the options ask for: the CSV and the picture beside the JSON unless said otherwise.
+    /// What the options ask for, or else `default`: the CSV and the picture beside the JSON unless said otherwise.
     ///
     /// # Errors
     ///
     /// Says what is in the way of writing one of them.
-    pub(crate) fn checked(args: &CompareArgs) -> Result<Self> {
+    pub(crate) fn checked(args: &CompareArgs, default: &str) -> Result<Self> {
         if args.no_files {
             return Ok(Self::default());
         }
         let outputs = match (&args.json, &args.csv) {
-            (None, None) => Self::beside(default_json()?, None),
+            (None, None) => Self::beside(in_its_folder(default)?, None),
             (Some(json), csv) => Self::beside(json.clone(), csv.clone()),
             (None, Some(csv)) => Self {
                 csv: Some(csv.clone()),
@@ -70,6 +70,27 @@ impl Outputs {
             .filter_map(|path| path.as_deref())
     }
 
+    /// The same places for a second set of results, told apart by this word in their names.
+    pub(crate) fn named(&self, word: &str) -> Self {
+        let renamed = |path: &Option<PathBuf>| {
+            let path = path
+                .as_deref()
+                .filter(|path| fs::metadata(path).map_or(true, |there| there.is_file()))?;
+            let mut name = path.file_stem()?.to_owned();
+            name.push(format!("-{word}"));
+            if let Some(ending) = path.extension() {
+                name.push(".");
+                name.push(ending);
+            }
+            Some(path.with_file_name(name))
+        };
+        Self {
+            json: renamed(&self.json),
+            csv: renamed(&self.csv),
+            svg: renamed(&self.svg),
+        }
+    }
+
     /// Writes them all.
     ///
     /// # Errors
@@ -90,9 +111,9 @@ impl Outputs {
     }
 }
 
-/// The default place, whose folder is made if it is not there: nobody named it.
-fn default_json() -> Result<PathBuf> {
-    let path = PathBuf::from(DEFAULT_JSON);
+/// A default place, whose folder is made if it is not there: nobody named it.
+fn in_its_folder(default: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(default);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| {
             format!(
@@ -112,7 +133,8 @@ mod tests {
 
     fn outputs(options: &[&str]) -> Result<Outputs> {
         let words = ["pvq"].iter().chain(options);
-        Outputs::checked(&Cli::try_parse_from(words).expect("well formed").compare)
+        let args = Cli::try_parse_from(words).expect("well formed").compare;
+        Outputs::checked(&args, COMPARE_JSON)
     }
 
     #[test]
@@ -140,6 +162,29 @@ mod tests {
         let csv = folder.path().join("a.csv");
         let error = outputs(&["--json", csv.to_str().expect("text")]).expect_err("its own sibling");
         assert!(error.to_string().contains("written twice"), "{error}");
+    }
+
+    #[test]
+    fn a_second_set_has_names_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let json = folder.path().join("mine.json");
+        let first = outputs(&["--json", json.to_str().expect("text")]).expect("writable");
+        let second = first.named("simulated");
+        let names: Vec<_> = second.paths().filter_map(|path| path.file_name()).collect();
+        assert_eq!(
+            names,
+            [
+                "mine-simulated.json",
+                "mine-simulated.csv",
+                "mine-simulated.svg"
+            ]
+        );
+        let device = outputs(&["--json", "/dev/null"]).expect("writable");
+        assert_eq!(
+            device.named("simulated").paths().count(),
+            0,
+            "a device has no second name"
+        );
     }
 
     #[test]
