@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use pvqspin_report::files;
 use pvqspin_sweep::document;
+use pvqspin_sweep::journal::{Head, Journal};
 use pvqspin_sweep::output;
 use pvqspin_sweep::plan::Plan;
 use pvqspin_sweep::point::Row;
@@ -23,11 +24,20 @@ use crate::sweep;
 use crate::sweep_args::StudyArgs;
 use crate::sweep_files;
 
+/// Where finished points are kept until all are there.
+const JOURNALS: &str = "results";
+
 /// One file of the study.
 struct Part {
     name: String,
     plan: Plan,
     tables: Vec<Table>,
+}
+
+impl Part {
+    fn journal(&self) -> PathBuf {
+        Path::new(JOURNALS).join(format!("study-{}.journal", self.name))
+    }
 }
 
 /// Runs `pvq study`.
@@ -43,7 +53,10 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
         files::check_writable(&args.doc).map_err(Failure::BadInput)?;
     }
     let _ = interrupt::listen();
-    let rows = simulate(&parts, args.threads.unwrap_or_else(usable_cpus))?;
+    fs::create_dir_all(JOURNALS)
+        .with_context(|| format!("cannot make the folder {JOURNALS}"))
+        .map_err(Failure::BadInput)?;
+    let rows = simulate(&parts, args)?;
     if let Some(folder) = &args.rows {
         for (part, rows) in parts.iter().zip(&rows) {
             let csv = folder.join(format!("{}.csv", part.name));
@@ -52,15 +65,25 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
     }
     let tables = tables(&parts, &rows, args.only.is_empty());
     let after = document::fill(&before, &tables).map_err(Failure::Failed)?;
+    let finished = || {
+        // Only now, when the rows have served.
+        let mut removed = parts.iter().map(|part| fs::remove_file(part.journal()));
+        removed.try_for_each(|removed| removed.map_err(Failure::failed))
+    };
     let doc = args.doc.display();
     match (before == after, args.check) {
-        (true, _) => print(&format!("{doc} says what the grids give\n")),
+        (true, _) => {
+            finished()?;
+            print(&format!("{doc} says what the grids give\n"))
+        }
+        // The rows are kept: `pvq study` is about to want them.
         (false, true) => Err(Failure::failed(format!(
             "{doc} does not say what the grids give; `pvq study` writes it anew"
         ))),
         (false, false) => {
             files::write_atomically(&args.doc, |to| to.write_all(after.as_bytes()))
                 .map_err(Failure::Failed)?;
+            finished()?;
             print(&format!("written: {doc}\n"))
         }
     }
@@ -106,27 +129,36 @@ fn part(name: String, path: &Path) -> Result<Part> {
     Ok(Part { name, plan, tables })
 }
 
-/// The rows of each part.
-fn simulate(parts: &[Part], threads: usize) -> Result<Vec<Vec<Row>>, Failure> {
-    let all = parts.iter().map(|part| part.plan.points.len()).sum();
-    let mut progress = Progress::new(all);
-    let mut rows = Vec::new();
+/// The rows of each part, from the journal of an earlier call as far as that went.
+fn simulate(parts: &[Part], args: &StudyArgs) -> Result<Vec<Vec<Row>>, Failure> {
+    let threads = args.threads.unwrap_or_else(usable_cpus);
+    let mut begun = Vec::new();
     for part in parts {
-        let mut of_part = Vec::new();
-        let numbers = part.plan.part(None);
-        run_points(&part.plan, &numbers, threads, interrupt::asked, |row| {
+        let head = Head::new(&part.plan, None);
+        let journal = part.journal();
+        begun.push(Journal::open(&journal, &head, args.restart).map_err(Failure::BadInput)?);
+    }
+    let all = |part: &Part| part.plan.part(None);
+    let missing = (parts.iter().zip(&begun))
+        .map(|(part, (_, rows))| sweep::missing(&all(part), rows))
+        .collect::<Vec<_>>();
+    let mut progress = Progress::new(missing.iter().map(Vec::len).sum());
+    let mut rows_of_all = Vec::new();
+    for ((part, (mut journal, mut rows)), missing) in parts.iter().zip(begun).zip(missing) {
+        run_points(&part.plan, &missing, threads, interrupt::asked, |row| {
             progress.begin(&row.facts.grid);
-            of_part.push(row);
+            journal.add(&row).map_err(Failure::Failed)?;
+            rows.push(row);
             progress.end();
             Ok::<(), Failure>(())
         })?;
-        if of_part.len() < numbers.len() {
+        if rows.len() < part.plan.points.len() {
             return Err(Failure::Interrupted);
         }
-        output::sort(&mut of_part);
-        rows.push(of_part);
+        output::sort(&mut rows);
+        rows_of_all.push(rows);
     }
-    Ok(rows)
+    Ok(rows_of_all)
 }
 
 /// Every table by name. What is about all rows is left out where not all are there.

@@ -104,7 +104,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Plan> {
     })?)
 }
 
-fn missing(part: &[usize], rows: &[Row]) -> Vec<usize> {
+/// The points of a part that have no row yet.
+pub(crate) fn missing(part: &[usize], rows: &[Row]) -> Vec<usize> {
     let mut done: Vec<usize> = rows.iter().map(|row| row.facts.point).collect();
     done.sort_unstable();
     let is_missing = |number: &&usize| done.binary_search(number).is_err();

@@ -24,7 +24,7 @@ Examples:
   pvq merge big.csv part-*.jsonl
   pvq merge big.json part-*.jsonl                   as JSON, by the ending of the name
 
-Refuses shards of different grids or versions, a shard that is there twice, and shards that are
+Refuses shards of different grids or builds of the program, a shard that is there twice, and shards that are
 missing or not finished; says which.";
 
 /// What to sweep, and where to.
@@ -75,7 +75,9 @@ pub(crate) const STUDY_EXAMPLES: &str = "\
 Examples:
   pvq study                                         all grids, and the tables of docs/study.md
   pvq study --check                                 whether the document says what they give
-  pvq study --only variants --rows /tmp             one file's grids; its rows as CSV as well";
+  pvq study --only variants --rows /tmp             one file's grids; its rows as CSV as well
+
+Ctrl-C keeps what is finished (results/study-*.journal), and the same command goes on from there.";
 
 /// Which grids, and which document.
 #[derive(Debug, Args)]
@@ -95,6 +97,10 @@ pub(crate) struct StudyArgs {
     /// Write nothing; fail if the document does not say what the grids give
     #[arg(long)]
     pub(crate) check: bool,
+
+    /// Throw away what an earlier call has finished
+    #[arg(long)]
+    pub(crate) restart: bool,
 
     /// Also write the rows as CSV, one file for each grid file, into this folder
     #[arg(long, value_name = "FOLDER")]

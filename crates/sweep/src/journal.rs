@@ -2,7 +2,7 @@
 //! file that a shard hands over.
 //!
 //! ```text
-//!   {"journal":1,"plan":"91c0…","version":"0.1.0","points":96,"shard":null}     the head
+//!   {"journal":1,"plan":"91c0…","version":"0.1.0, build…","points":96,"shard":null}     the head
 //!   {"grid":"policies","point":17,…}                                            rows, in the
 //!   {"grid":"policies","point":3,…}                                             order in which
 //!   {"grid":"poli                                                               they came
@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 use pvqspin_report::files;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Plan, Shard};
+use crate::plan::{Plan, Shard, program};
 use crate::point::Row;
 
 /// The version of the format.
@@ -34,7 +34,7 @@ pub struct Head {
     pub journal: u32,
     /// [`Plan::fingerprint`].
     pub plan: String,
-    /// The version of the program.
+    /// The version and the build of the program.
     pub version: String,
     /// How many points the whole plan has.
     pub points: usize,
@@ -49,7 +49,7 @@ impl Head {
         Self {
             journal: FORMAT,
             plan: plan.fingerprint().to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: program().to_owned(),
             points: plan.points.len(),
             shard,
         }
@@ -153,7 +153,10 @@ fn ensure_same(path: &Path, found: &Head, wanted: &Head) -> Result<()> {
         return Ok(());
     }
     let difference = if found.version != wanted.version {
-        format!("version {} of the program", found.version)
+        format!(
+            "another program ({}, and this is {})",
+            found.version, wanted.version
+        )
     } else if found.plan != wanted.plan {
         format!("another grid, of {} points", found.points)
     } else {

@@ -73,7 +73,8 @@ fn ensure_related(
     let (a, b) = (&first.head, &contents.head);
     ensure!(
         a.version == b.version,
-        "{} is from version {} of the program, and {} from {}; run one of them again",
+        "{} is from the program {}, and {} from {}; they may simulate differently, so run the shards of \
+         one of them again",
         first_path.display(),
         a.version,
         path.display(),

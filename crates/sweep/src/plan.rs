@@ -2,6 +2,7 @@
 
 use core::hash::Hasher;
 use core::str::FromStr;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +34,7 @@ impl Plan {
     }
 
     /// What two plans share if and only if they ask for the same simulations: comments and the
-    /// way in which a file says things do not matter. Another version of the program is
-    /// another plan, for it may simulate something else.
+    /// way in which a file says things do not matter.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -49,9 +49,23 @@ impl Plan {
     }
 }
 
+/// The version of this program, and a fingerprint of its very build: a lock or a host that was
+/// changed meanwhile gives other rows, which must not be mixed with those before.
+pub(crate) fn program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        let Ok(bytes) = std::env::current_exe().and_then(std::fs::read) else {
+            return version.to_owned();
+        };
+        let mut hasher = fnv::FnvHasher::default();
+        hasher.write(&bytes);
+        format!("{version}, build {:016x}", hasher.finish())
+    })
+}
+
 fn fingerprint(points: &[Point]) -> String {
     let mut hasher = fnv::FnvHasher::default();
-    hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
     for point in points {
         hasher.write(format!("{point:?}").as_bytes());
     }
