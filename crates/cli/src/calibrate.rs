@@ -168,7 +168,16 @@ impl Calibration {
 }
 
 fn measured(spread: &Spread, what: &str) -> String {
-    format!("{what}: median; {:.0} to {:.0} ns", spread.min, spread.max)
+    // Interrupts make single measurements longer, not most of them.
+    let doubt = if spread.max > 3.0 * spread.median {
+        ": DISTURBED, repeat it on an idle machine"
+    } else {
+        ""
+    };
+    format!(
+        "{what}: median; {:.0} to {:.0} ns{doubt}",
+        spread.min, spread.max
+    )
 }
 
 #[cfg(test)]
@@ -207,6 +216,16 @@ mod tests {
             .lines()
             .filter(|line| line.contains("_ns = ") && !line.contains('#'));
         assert_eq!(costs_without_comment.count(), 0, "{text}");
+    }
+
+    #[test]
+    fn a_measurement_that_other_work_stretched_says_so() {
+        let poke = Some(Spread::of([2_000.0, 2_100.0, 8_000_000.0]));
+        let calibration = Calibration {
+            poke,
+            ..calibration()
+        };
+        assert_eq!(calibration.file(0).matches("DISTURBED").count(), 1);
     }
 
     #[test]

@@ -215,15 +215,17 @@ fn body(args: &CompareArgs, plan: &Plan, points: &[AtPoint], report: &Report) ->
     text
 }
 
-/// Whether other work kept the CPUs from runs: it took more than is tolerable of a run's time, or a run
+/// Whether other work kept the CPUs from a run: it took more than is tolerable of its time, or the run
 /// lasted much longer than asked because the thread that ends it did not get a CPU.
+pub(crate) fn is_disturbed(plan: &Plan, record: &Record) -> bool {
+    let late = record.duration_ns as f64 > 1.25 * plan.duration.as_nanos() as f64;
+    late || record.is_disturbed()
+}
+
+/// What to say of runs that other work disturbed.
 pub(crate) fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
-    let asked = plan.duration.as_nanos() as f64;
-    let late = |record: &Record| record.duration_ns as f64 > 1.25 * asked;
-    let disturbed: Vec<&Record> = report
-        .results
-        .iter()
-        .filter(|record| record.is_disturbed() || late(record))
+    let disturbed: Vec<&Record> = (report.results.iter())
+        .filter(|record| is_disturbed(plan, record))
         .collect();
     let worst = disturbed
         .iter()
