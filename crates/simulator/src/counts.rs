@@ -23,8 +23,10 @@ pub(crate) struct Counts {
 impl Counts {
     /// The counts of these vCPUs so far.
     pub(crate) fn read(machine: &Machine<'_>, vcpus: Range<usize>) -> Self {
-        let mut counts = Self::default();
-        counts.chains = machine.chains(vcpus.clone());
+        let mut counts = Self {
+            chains: machine.chains(vcpus.clone()),
+            ..Self::default()
+        };
         let guests = &machine.stage.guests[vcpus.clone()];
         for (vcpu, guest) in machine.vcpus[vcpus].iter().zip(guests) {
             let nodes = guest.memory.nodes(guest.cpu);

@@ -9,7 +9,7 @@ use crate::words;
 pub(crate) type Axis = fn(&Row) -> String;
 
 /// What rows can be laid out by.
-const AXES: [(&str, Axis); 15] = [
+const AXES: [(&str, Axis); 16] = [
     ("grid", |row| row.facts.grid.clone()),
     ("lock", |row| format!("`{}`", row.record.lock)),
     ("workload", |row| row.record.workload.clone()),
@@ -23,6 +23,7 @@ const AXES: [(&str, Axis); 15] = [
     ("slice", |row| exact_time(row.record.slice_ns)),
     ("follow_chain", |row| on_or_off(row.facts.follow_chain)),
     ("ordered", |row| on_or_off(row.facts.ordered)),
+    ("vms", |row| row.facts.vms.to_string()),
     ("neighbour", |row| row.facts.neighbour_vcpus.to_string()),
     ("profile", |row| row.facts.profile.clone()),
 ];

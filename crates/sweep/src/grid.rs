@@ -33,13 +33,14 @@ const PCPUS: usize = 2;
 const FILE_KEYS: [&str; 3] = ["common", "grid", "table"];
 
 /// What `[common]` may say; a `[[grid]]` has a `name` as well.
-const AXES: [&str; 19] = [
+const AXES: [&str; 20] = [
     "locks",
     "workload",
     "sections",
     "overcommit",
     "vcpus",
     "pcpus",
+    "vms",
     "distribution",
     "scheduling",
     "yields",
@@ -157,7 +158,7 @@ enum Vcpus {
 }
 
 /// How many things a grid varies.
-const AXIS_COUNT: usize = 14;
+const AXIS_COUNT: usize = 15;
 
 /// What a grid varies, outermost first.
 struct Axes {
@@ -165,6 +166,7 @@ struct Axes {
     profiles: Vec<Asked<Named>>,
     distributions: Vec<Asked<Distribution>>,
     pcpus: Vec<Asked<usize>>,
+    vms: Vec<Asked<usize>>,
     neighbours: Vec<Asked<usize>>,
     /// `None`: those of the workload.
     sections: Vec<Asked<Option<(u32, u32)>>>,
@@ -185,6 +187,7 @@ impl Axes {
             self.profiles.len(),
             self.distributions.len(),
             self.pcpus.len(),
+            self.vms.len(),
             self.neighbours.len(),
             self.sections.len(),
             self.vcpus.len(),
@@ -225,6 +228,7 @@ impl Grid<'_> {
                 Distribution::Uniform,
             ),
             pcpus: or(section.list("pcpus", words::at_least_one)?, at, PCPUS),
+            vms: or(section.list("vms", words::at_least_one)?, at, 1),
             neighbours: or(section.list("neighbour", number)?, at, 0),
             sections: or(
                 section.list("sections", |text| pair(text).map(Some))?,
@@ -315,7 +319,7 @@ impl Grid<'_> {
     }
 
     fn point(&self, axes: &Axes, at: [usize; AXIS_COUNT], rest: &Rest) -> Result<Point, FileError> {
-        let [w, c, d, p, n, s, v, h, y, f, o, l, seed_index, k] = at;
+        let [w, c, d, p, m, n, s, v, h, y, f, o, l, seed_index, k] = at;
         let (pcpus, workload) = (axes.pcpus[p], axes.workloads[w].value);
         let section = axes.sections[s].value;
         let section = section.unwrap_or((workload.inside_ns, workload.outside_ns));
@@ -326,6 +330,14 @@ impl Grid<'_> {
                     .map_err(|what| self.section.error(axes.vcpus[v].at, "overcommit", what))?
             }
         };
+        let vms = axes.vms[m];
+        if !vcpus.is_multiple_of(vms.value) {
+            let what = format!(
+                "{vcpus} vCPUs cannot be shared evenly by {} VMs; each has a lock of its own",
+                vms.value
+            );
+            return Err(self.section.error(vms.at, "vms", what));
+        }
         let length = |mean_ns| Length {
             mean_ns,
             distribution: axes.distributions[d].value,
@@ -351,7 +363,8 @@ impl Grid<'_> {
                 seed,
             },
             pcpus: pcpus.value,
-            vcpus,
+            vms: vms.value,
+            vcpus: vcpus / vms.value,
             scheduling: axes.schedulings[h].value,
             yields: axes.yields[y].value,
             follow_chain: axes.follow_chain[f].value,

@@ -9,13 +9,14 @@ use crate::point::{Facts, Row};
 /// A column: its name, and where its value comes from.
 type Column = (&'static str, fn(&Facts) -> String);
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     ("grid", |f| f.grid.clone()),
     ("point", |f| f.point.to_string()),
     ("seed", |f| f.seed.to_string()),
     ("profile", |f| f.profile.clone()),
     ("follow_chain", |f| f.follow_chain.to_string()),
     ("ordered", |f| f.ordered.to_string()),
+    ("vms", |f| f.vms.to_string()),
     ("neighbour_vcpus", |f| f.neighbour_vcpus.to_string()),
     ("min_loan_ns", |f| f.min_loan_ns.to_string()),
     ("chains", |f| f.chains.to_string()),

@@ -59,6 +59,8 @@ pub struct Facts {
     pub follow_chain: bool,
     /// Whether the host chose the order around a hand-over.
     pub ordered: bool,
+    /// VMs that share the vCPUs evenly, each with a lock of its own.
+    pub vms: usize,
     /// vCPUs of a lock-free VM beside it.
     pub neighbour_vcpus: usize,
     /// The shortest loan, in ns.
@@ -126,6 +128,7 @@ impl Point {
             profile: self.profile.clone(),
             follow_chain: self.config.follow_chain,
             ordered: self.config.ordered,
+            vms: self.config.vms,
             neighbour_vcpus: self.config.neighbour.map_or(0, |neighbour| neighbour.vcpus),
             min_loan_ns: self.config.min_loan_ns,
             chains: event("chains"),
@@ -143,7 +146,7 @@ impl Point {
             host_policy: config.scheduling.name().to_owned(),
             yield_mode: config.yields.name().to_owned(),
             pcpus: config.pcpus,
-            vcpus: config.vcpus,
+            vcpus: config.vms * config.vcpus,
             inside_ns: config.workload.inside.mean_ns.into(),
             outside_ns: config.workload.outside.mean_ns.into(),
             distribution: distribution_name(config.workload.inside.distribution).to_owned(),
@@ -162,16 +165,20 @@ impl Point {
                 format!(", {name} off")
             }
         };
+        let vms = match config.vms {
+            1 => String::new(),
+            vms => format!(" in {vms} VMs"),
+        };
         let neighbour = config.neighbour.map_or_else(String::new, |neighbour| {
             format!(", {} neighbours", neighbour.vcpus)
         });
         format!(
-            "{}: {} under {} on {} pCPUs, {} vCPUs, {}/{} {}, {} {}{}{}{neighbour}, costs {}, seed {}",
+            "{}: {} under {} on {} pCPUs, {} vCPUs{vms}, {}/{} {}, {} {}{}{}{neighbour}, costs {}, seed {}",
             self.grid,
             self.lock.name(),
             place.workload,
             config.pcpus,
-            config.vcpus,
+            place.vcpus,
             pvqspin_report::figures::exact_time(place.inside_ns),
             pvqspin_report::figures::exact_time(place.outside_ns),
             place.distribution,
@@ -197,13 +204,14 @@ impl Point {
         let (inside, outside) = (config.workload.inside, config.workload.outside);
         pvqspin_workload::bound_per_s(
             LockLoad {
-                busiest_ns: f64::from(inside.mean_ns),
+                // Each VM has a lock of its own.
+                busiest_ns: f64::from(inside.mean_ns) / config.vms as f64,
                 per_round: 1.0,
             },
             f64::from(inside.mean_ns),
             f64::from(outside.mean_ns),
             config.pcpus,
-            config.vcpus,
+            config.vms * config.vcpus,
         )
     }
 }

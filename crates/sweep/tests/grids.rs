@@ -115,6 +115,11 @@ fn what_cannot_be_run_is_refused_with_its_line() {
             5,
             &["vcpus", "give one of the two"],
         ),
+        (
+            "vcpus = 6\nvms = [2, 4]",
+            5,
+            &["vms", "cannot be shared evenly by 4"],
+        ),
         ("vcpus = 0", 4, &["vcpus", "1 at least"]),
         ("duration = '0ms'", 4, &["duration", "more than 0"]),
         ("duration = 'long'", 4, &["\"long\"", "a number and a unit"]),
