@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | [`words`] | times, numbers and names as people write them |
 //! | [`source`] | a TOML file whose errors name line and key |
-//! | [`grid`], [`profiles`] | from a file to its points, and what things cost in them |
+//! | [`grid`], `axes`, [`profiles`] | from a file to its points, and what things cost in them |
 //! | [`point`] | one simulation, and its row of results |
 //! | [`plan`] | all points, their fingerprint, shards |
 //! | [`run`] | points on threads |
@@ -24,6 +24,7 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod axes;
 pub mod document;
 mod fields;
 pub mod grid;

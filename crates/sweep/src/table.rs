@@ -141,7 +141,7 @@ impl Pivot {
 
         let figures: Vec<&str> = self.figures.iter().map(|(name, _)| *name).collect();
         let mut text = format!(
-            "{}, for each {}:\n\n",
+            "{}; columns: {}\n\n",
             figures.join(", ").replace('_', " "),
             self.columns.0.replace('_', " ")
         );
