@@ -10,7 +10,11 @@ use pvqspin_workload::{Distribution, NeighbourKind};
 
 use crate::outputs::Wanted;
 use crate::parse::{self, LockChoice};
+use crate::sweep_args::{
+    MERGE_EXAMPLES, MergeArgs, STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs,
+};
 use crate::thread_args::{self, ThreadsArgs};
+use crate::validate_args::{CALIBRATE_EXAMPLES, CalibrateArgs, VALIDATE_EXAMPLES, ValidateArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +25,7 @@ Examples:
   pvq compare --workload hash-table        something else than one hot lock
   pvq trace --lock linux-pv --overcommit 4
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
+  pvq sweep grids/example.toml             many such points, over all cores
   pvq uncontended                          what a lock costs that nobody else wants
   pvq threads                              ordinary threads, beside other crates' mutexes
   pvq doctor                               what this machine can and cannot do
@@ -101,6 +106,21 @@ pub(crate) enum Command {
     /// The same comparison in virtual time: any number of CPUs, the same figures every time
     #[command(after_help = SIMULATE_EXAMPLES)]
     Simulate(SimulateArgs),
+    /// Simulate a grid of points over all cores: resumable, and in shards for batch systems
+    #[command(after_help = SWEEP_EXAMPLES)]
+    Sweep(SweepArgs),
+    /// Put the shards of a sweep together
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
+    /// Run the grids of the study, and write their tables into docs/study.md
+    #[command(after_help = STUDY_EXAMPLES)]
+    Study(StudyArgs),
+    /// Run the same in the simulator and on this machine, and show where they differ
+    #[command(after_help = VALIDATE_EXAMPLES)]
+    Validate(ValidateArgs),
+    /// Measure what this machine costs, as a profile for the simulator
+    #[command(after_help = CALIBRATE_EXAMPLES)]
+    Calibrate(CalibrateArgs),
     /// Measure lock plus unlock on one thread, beside the locks of other crates
     #[command(after_help = UNCONTENDED_EXAMPLES)]
     Uncontended(UncontendedArgs),

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &CompareArgs) -> Done {
 }
 
 /// Runs everything, or until somebody stops it or a run fails. What is finished is in the report.
-fn run_plan(plan: &Plan, machine: &Machine, report: &mut Report) -> Done {
+pub(crate) fn run_plan(plan: &Plan, machine: &Machine, report: &mut Report) -> Done {
     let mut progress = Progress::new(plan.run_count());
     for run in plan.runs() {
         if interrupt::asked() {
@@ -75,7 +75,7 @@ fn run_one(plan: &Plan, machine: &Machine, run: &PlannedRun) -> Result<Record, F
     })
 }
 
-fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
+pub(crate) fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
     driver::config(
         &plan.host,
         &driver::Run {
@@ -91,7 +91,7 @@ fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
 }
 
 /// Lets the hypervisor look at everything that it will be asked for.
-fn validate(plan: &Plan, machine: &Machine) -> Done {
+pub(crate) fn validate(plan: &Plan, machine: &Machine) -> Done {
     plan.runs()
         .filter(|run| run.repeat == 0)
         .try_for_each(|run| config_of(plan, &run).validate(machine))
@@ -110,7 +110,7 @@ fn name_of(plan: &Plan, run: &PlannedRun) -> String {
     )
 }
 
-fn empty_report(plan: &Plan, machine: &Machine) -> Report {
+pub(crate) fn empty_report(plan: &Plan, machine: &Machine) -> Report {
     Report {
         schema: SCHEMA,
         command: env::args().collect::<Vec<_>>().join(" "),
@@ -220,15 +220,17 @@ pub(crate) fn incomplete(report: &Report) -> String {
     format!("\nINCOMPLETE: {done} of {planned} runs were finished.\n")
 }
 
-/// Whether other work kept the CPUs from runs: it took more than is tolerable of a run's time, or a run
+/// Whether other work kept the CPUs from a run: it took more than is tolerable of its time, or the run
 /// lasted much longer than asked because the thread that ends it did not get a CPU.
-fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
-    let asked = plan.duration.as_nanos() as f64;
-    let late = |record: &Record| record.duration_ns as f64 > 1.25 * asked;
-    let disturbed: Vec<&Record> = report
-        .results
-        .iter()
-        .filter(|record| record.is_disturbed() || late(record))
+pub(crate) fn is_disturbed(plan: &Plan, record: &Record) -> bool {
+    let late = record.duration_ns as f64 > 1.25 * plan.duration.as_nanos() as f64;
+    late || record.is_disturbed()
+}
+
+/// What to say of runs that other work disturbed.
+pub(crate) fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
+    let disturbed: Vec<&Record> = (report.results.iter())
+        .filter(|record| is_disturbed(plan, record))
         .collect();
     let worst = disturbed
         .iter()

@@ -99,7 +99,7 @@ impl HostSettings {
                 ),
                 (
                     "distribution",
-                    crate::parse::distribution_name(self.distribution).into(),
+                    pvqspin_sweep::words::distribution_name(self.distribution).into(),
                 ),
             ]
             .map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)),

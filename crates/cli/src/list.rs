@@ -10,7 +10,8 @@ use pvqspin_report::figures::exact_time;
 use pvqspin_workload::{NeighbourKind, catalog as workloads};
 
 use crate::failure::{Done, print};
-use crate::parse::{DISTRIBUTIONS, LOCK_GROUPS};
+use pvqspin_peers::choice::GROUPS;
+use pvqspin_sweep::words::DISTRIBUTIONS;
 
 /// Runs `pvq list`.
 pub(crate) fn run() -> Done {
@@ -29,7 +30,7 @@ fn text() -> String {
     heading(&mut text, "Locks (--lock): simulator only");
     line(&mut text, IDEAL.name, IDEAL.about);
     heading(&mut text, "Locks (--lock): several at once");
-    let _ = writeln!(text, "  {}", LOCK_GROUPS.join(", "));
+    let _ = writeln!(text, "  {}", GROUPS.join(", "));
     heading(&mut text, "Locks on ordinary threads (pvq threads --lock)");
     for entry in pvqspin_threads::CATALOG {
         let order = if entry.fair { "in order" } else { "unfair" };

@@ -16,18 +16,27 @@
 //! | [`threads`] | ordinary threads, beside other crates' mutexes |
 //! | [`thread_args`] | its command line |
 //! | [`thread_advice`] | what to use where, from the figures of that run |
+//! | [`sweep`], [`merge`] | grids of simulations, and their shards |
+//! | [`study`] | the grids and tables of docs/study.md |
+//! | [`validate`] | the simulator beside the embedded hypervisor |
+//! | [`calibrate`], [`calibrate_lines`] | what this machine costs, as a profile |
+//! | [`sweep_args`], [`validate_args`] | their options |
+//! | [`sweep_files`] | the files that sweeps leave |
 //! | [`doctor`] | what this machine can and cannot do |
 //! | [`uncontended`] | what a lock costs that nobody else wants |
 //! | [`list`] | what can be chosen |
 //! | [`failure`] | errors and exit codes |
 
 mod args;
+mod calibrate;
+mod calibrate_lines;
 mod compare;
 mod doctor;
 mod driver;
 mod failure;
 mod interrupt;
 mod list;
+mod merge;
 mod outputs;
 mod parse;
 mod plan;
@@ -35,12 +44,18 @@ mod progress;
 mod simulate;
 mod simulate_profile;
 mod simulate_torture;
+mod study;
+mod sweep;
+mod sweep_args;
+mod sweep_files;
 mod thread_advice;
 mod thread_args;
 mod threads;
 mod trace;
 mod turns;
 mod uncontended;
+mod validate;
+mod validate_args;
 
 use std::process::ExitCode;
 
@@ -55,6 +70,11 @@ fn main() -> ExitCode {
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Trace(args)) => trace::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
+        Some(Command::Sweep(args)) => sweep::run(&args),
+        Some(Command::Merge(args)) => merge::run(&args),
+        Some(Command::Study(args)) => study::run(&args),
+        Some(Command::Validate(args)) => validate::run(&args),
+        Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Uncontended(args)) => uncontended::run(&args),
         Some(Command::Threads(args)) => threads::run(&args),
         Some(Command::Doctor) => doctor::run(),

@@ -32,7 +32,7 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// What the options ask for: the CSV and the picture beside the JSON unless said otherwise.
+    /// What the options ask for, or else `default`: the CSV and the picture beside the JSON unless said otherwise.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl Outputs {
         }
         let csv = wanted.csv.map(Path::to_owned);
         let mut outputs = match (wanted.json, csv) {
-            (None, None) => Self::beside(default_json(wanted.default_json)?, None),
+            (None, None) => Self::beside(in_its_folder(wanted.default_json)?, None),
             (Some(json), csv) => Self::beside(json.to_owned(), csv),
             (None, csv) => Self {
                 csv,
@@ -84,6 +84,27 @@ impl Outputs {
             .filter_map(|path| path.as_deref())
     }
 
+    /// The same places for a second set of results, told apart by this word in their names.
+    pub(crate) fn named(&self, word: &str) -> Self {
+        let renamed = |path: &Option<PathBuf>| {
+            let path = path
+                .as_deref()
+                .filter(|path| fs::metadata(path).map_or(true, |there| there.is_file()))?;
+            let mut name = path.file_stem()?.to_owned();
+            name.push(format!("-{word}"));
+            if let Some(ending) = path.extension() {
+                name.push(".");
+                name.push(ending);
+            }
+            Some(path.with_file_name(name))
+        };
+        Self {
+            json: renamed(&self.json),
+            csv: renamed(&self.csv),
+            svg: renamed(&self.svg),
+        }
+    }
+
     /// Writes them all.
     ///
     /// # Errors
@@ -104,9 +125,9 @@ impl Outputs {
     }
 }
 
-/// The default place, whose folder is made if it is not there: nobody named it.
-fn default_json(path: &str) -> Result<PathBuf> {
-    let path = PathBuf::from(path);
+/// A default place, whose folder is made if it is not there: nobody named it.
+fn in_its_folder(default: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(default);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| {
             format!(
@@ -172,6 +193,29 @@ mod tests {
         let csv = folder.path().join("a.csv");
         let error = outputs(&["--json", csv.to_str().expect("text")]).expect_err("its own sibling");
         assert!(error.to_string().contains("written twice"), "{error}");
+    }
+
+    #[test]
+    fn a_second_set_has_names_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let json = folder.path().join("mine.json");
+        let first = outputs(&["--json", json.to_str().expect("text")]).expect("writable");
+        let second = first.named("simulated");
+        let names: Vec<_> = second.paths().filter_map(|path| path.file_name()).collect();
+        assert_eq!(
+            names,
+            [
+                "mine-simulated.json",
+                "mine-simulated.csv",
+                "mine-simulated.svg"
+            ]
+        );
+        let device = outputs(&["--json", "/dev/null"]).expect("writable");
+        assert_eq!(
+            device.named("simulated").paths().count(),
+            0,
+            "a device has no second name"
+        );
     }
 
     #[test]

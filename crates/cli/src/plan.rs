@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail};
 use pvqspin_peers::catalog::Entry;
 use pvqspin_report::schema::{LockFacts, Point};
 use pvqspin_workload::WorkloadId;
@@ -11,7 +11,9 @@ use pvqspin_workload::catalog::Entry as Workload;
 
 use crate::args::{CompareArgs, SetupArgs};
 use crate::driver::{HostSettings, Limits};
-use crate::parse::{self, distribution_name};
+use pvqspin_sweep::words::{self, distribution_name};
+
+use crate::parse;
 use crate::turns::{asked_duration, turns, within_a_day};
 
 /// Mean time inside and outside, in ns.
@@ -248,22 +250,8 @@ pub(crate) fn pcpus(setup: &SetupArgs, limits: &Limits) -> Result<usize> {
 
 /// How many vCPUs an overcommit means.
 pub(crate) fn vcpus(overcommit: f64, pcpus: usize, limits: &Limits) -> Result<usize> {
-    let exact = overcommit * pcpus as f64;
-    let vcpus = exact.round();
-    ensure!(
-        (exact - vcpus).abs() < 1e-6 && vcpus >= 1.0,
-        "--overcommit {overcommit} on {pcpus} pCPUs would be {exact} vCPUs, and they come whole; \
-         multiples of {} are possible",
-        1.0 / pcpus as f64
-    );
-    let most = limits.vcpus_in_word;
-    ensure!(
-        vcpus <= most as f64,
-        "--overcommit {overcommit} on {pcpus} pCPUs is {vcpus} vCPUs, and a lock word names \
-         {most} at most; ask for {} or less",
-        most / pcpus
-    );
-    Ok(vcpus as usize)
+    words::vcpus(overcommit, pcpus, limits.vcpus_in_word)
+        .map_err(|what| anyhow!("--overcommit {what}"))
 }
 
 /// Pairs up the two lists; a single value goes with every value of the other.

@@ -153,6 +153,31 @@ pub struct Config {
     /// caller's slice ends sooner. What goes beyond the slice is charged to the slice's owner,
     /// and granted once for each slice, so that a chain of yields cannot stretch it for ever.
     pub min_loan_ns: u64,
+    /// Whether a contract host goes on from the hint, along the wait-for edges in the pages, to
+    /// the vCPU that everybody waits for. If not, it takes the hint as it is: one that waits
+    /// itself is run, and yields in its turn. To measure what following saves; a host that takes
+    /// [hints](YieldMode::Hint) never follows.
+    pub follow_chain: bool,
+    /// Whether a contract host chooses the order in which vCPUs run around a hand-over: one that
+    /// is kicked takes the place of one that only spins, or of the kicker, and a slice that was
+    /// lent goes back to its owner when the borrower sleeps. If not, the kicked one joins the end
+    /// of the run order, and whoever is next there has the pCPU. To measure what ordering saves.
+    pub ordered: bool,
+}
+
+impl Default for Config {
+    /// One pCPU, round robin with slices of 3 ms (as Linux's base slice), and the whole contract.
+    fn default() -> Self {
+        Self {
+            pcpus: 1,
+            scheduling: Scheduling::RoundRobin,
+            yields: YieldMode::Contract,
+            slice_ns: 3_000_000,
+            min_loan_ns: 100_000,
+            follow_chain: true,
+            ordered: true,
+        }
+    }
 }
 
 impl Config {
@@ -287,6 +312,8 @@ mod tests {
         yields: YieldMode::Contract,
         slice_ns: 3_000_000,
         min_loan_ns: 100_000,
+        follow_chain: true,
+        ordered: true,
     };
 
     #[test]

@@ -7,6 +7,7 @@
 //!   a pCPU whose current one only spins, same VM      contract
 //!   the kicker's own pCPU                             contract
 //!   first in line where it ran last                   hint
+//!   the end of the run order                          contract, not ordered
 //! ```
 
 use pvqspin_abi::{Cpu, Status};
@@ -50,6 +51,10 @@ impl<P: GuestPages> Host<P> {
             let home = self.home_of(target, p);
             self.pcpus[home].buddy = Some(target);
             self.preempt_for(target);
+            return Status::Refused;
+        }
+        if !self.config.ordered {
+            // As a scheduler that does not know why it was kicked: behind all who wait already.
             return Status::Refused;
         }
         if self.displace_spinner(p, target) {

@@ -48,6 +48,7 @@
 //!     yields: YieldMode::Contract,
 //!     slice_ns: 3_000_000,
 //!     min_loan_ns: 100_000,
+//!     ..Config::default()
 //! })?;
 //! let vm = host.add_vm(VmConfig { vcpus: 2, weight: 1 }, &pages)?;
 //! let [holder, waiter] = [0, 1].map(|n| Cpu::new(n).unwrap());

@@ -55,6 +55,10 @@ pub struct VcpuStats {
     pub halts_avoided: u64,
     /// The hints of its halts, by what became of them.
     pub halt_hints: StatusCounts,
+    /// The hints of its yields and halts from which a wait-for chain was followed.
+    pub chains: u64,
+    /// The hops of all those chains; 0 for a hint that already named the end.
+    pub chain_hops: u64,
     /// The longest wait-for chain that was followed for one of its hints, in hops.
     pub longest_chain: u64,
     /// Halts that only the driver's safety net ended: each is a bug, in a guest or here.

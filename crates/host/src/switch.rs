@@ -149,6 +149,7 @@ impl<P: GuestPages> Host<P> {
     /// has the rest of it back; otherwise somebody is picked.
     pub(crate) fn give_back(&mut self, p: usize) {
         let owner = (self.pcpus[p].occupant)
+            .filter(|_| self.config.ordered)
             .filter(|occupant| occupant.is_loan() && !self.is_over(&occupant.slice))
             .map(|occupant| occupant.slice.owner)
             .filter(|owner| self.vcpus[owner.index()].state == State::Waiting);

@@ -31,13 +31,13 @@ impl<P: GuestPages> Host<P> {
         if self.vcpus[target.index()].generation != hint.generation {
             return Err(Status::Stale);
         }
-        match self.config.yields {
-            YieldMode::Contract => self.end_of_chain(caller, target),
-            YieldMode::Hint => match self.vcpus[target.index()].state {
-                State::Waiting => Ok(target),
-                State::Running(_) => Err(Status::AlreadyRunning),
-                State::Idle | State::Halted | State::Ended => Err(Status::Refused),
-            },
+        if self.config.yields == YieldMode::Contract && self.config.follow_chain {
+            return self.end_of_chain(caller, target);
+        }
+        match self.vcpus[target.index()].state {
+            State::Waiting => Ok(target),
+            State::Running(_) => Err(Status::AlreadyRunning),
+            State::Idle | State::Halted | State::Ended => Err(Status::Refused),
         }
     }
 
@@ -56,8 +56,10 @@ impl<P: GuestPages> Host<P> {
                 }
             },
         );
-        let longest = &mut self.vcpus[caller.index()].stats.longest_chain;
-        *longest = hops.max(*longest);
+        let stats = &mut self.vcpus[caller.index()].stats;
+        stats.chains += 1;
+        stats.chain_hops += hops;
+        stats.longest_chain = hops.max(stats.longest_chain);
         match end {
             End::Run(index) => Ok(VcpuId::new((base + index) as u32)),
             End::Running => Err(Status::AlreadyRunning),

@@ -197,6 +197,7 @@ impl RunConfig {
             yields: self.yields,
             slice_ns: self.slice_ns,
             min_loan_ns: self.min_loan_ns,
+            ..Config::default()
         }
     }
 }

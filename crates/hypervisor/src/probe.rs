@@ -259,6 +259,7 @@ fn plan<'a>(cpus: &'a [usize], slice_ns: u64, body: &'a Body<'a>) -> Plan<'a> {
             yields: YieldMode::Contract,
             slice_ns,
             min_loan_ns: slice_ns / 10,
+            ..Config::default()
         },
         vms: vec![VmPlan {
             vcpus: 1,

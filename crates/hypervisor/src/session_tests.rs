@@ -51,6 +51,7 @@ impl<'a> Test<'a> {
                 yields: YieldMode::Contract,
                 slice_ns: self.slice_ns,
                 min_loan_ns: self.slice_ns / 4,
+                ..Config::default()
             },
             vms: vec![VmPlan {
                 vcpus: self.vcpus,

@@ -2,12 +2,14 @@
 //!
 //! Every peer is written from the published description of its original, uses exactly the
 //! hypercalls that the original has, and waits through [`Env::spin_until`] alone, so that each
-//! runs wherever pvqspin runs. [`catalog`] lists them with what they stand for.
+//! runs wherever pvqspin runs. [`catalog`] lists them with what they stand for,
+//! [`tuned`] our own at other constants.
 
 #![no_std]
 extern crate alloc;
 
 pub mod catalog;
+pub mod choice;
 pub mod clh;
 pub mod erased;
 pub mod ideal;
@@ -30,6 +32,7 @@ pub mod test_and_set_backoff;
 #[cfg(test)]
 mod test_env;
 pub mod ticket;
+pub mod tuned;
 pub mod unfair_hinted;
 pub mod unfair_queued;
 

@@ -19,6 +19,7 @@
 //! | [`rows`] | the same as a flat CSV row |
 //! | [`machine`] | what is recorded about the machine |
 //! | [`aggregate`] | median and spread over the repeats of one lock at one point |
+//! | [`agreement`] | two drivers side by side |
 //! | [`figures`] | how numbers are written for people |
 //! | [`table`] | one table for each point |
 //! | [`sentences`] | two sentences in plain words, computed |
@@ -27,6 +28,7 @@
 //! | [`files`] | atomic writes, and the check that they will be possible |
 
 pub mod aggregate;
+pub mod agreement;
 pub mod chart;
 pub mod figures;
 pub mod files;

@@ -22,8 +22,21 @@ pub fn write_csv(report: &Report, to: impl io::Write) -> io::Result<()> {
     writer.flush()
 }
 
-/// A column: its name, and where its value comes from.
-type Column = (&'static str, fn(&Report, &Record) -> String);
+/// The names of a record's columns, without those of the file.
+pub fn record_header() -> impl Iterator<Item = &'static str> {
+    record_columns().map(|(name, _)| *name)
+}
+
+/// A record's cells, in the order of [`record_header`].
+pub fn record_cells(record: &Record) -> impl Iterator<Item = String> + '_ {
+    record_columns().map(|(_, value)| value(record))
+}
+
+/// A column of a record: its name, and where its value comes from.
+type Column = (&'static str, fn(&Record) -> String);
+
+/// A column that is the same in every row.
+type FileColumn = (&'static str, fn(&Report) -> String);
 
 /// Columns of a latency, one for each of its quantiles.
 macro_rules! latency {
@@ -31,12 +44,12 @@ macro_rules! latency {
         [
             (
                 $p50,
-                (|_, r| quantile(&r.$field, |l| l.p50)) as fn(&Report, &Record) -> String,
+                (|r| quantile(&r.$field, |l| l.p50)) as fn(&Record) -> String,
             ),
-            ($p99, |_, r| quantile(&r.$field, |l| l.p99)),
-            ($p999, |_, r| quantile(&r.$field, |l| l.p999)),
-            ($p9999, |_, r| quantile(&r.$field, |l| l.p9999)),
-            ($max, |_, r| quantile(&r.$field, |l| l.max)),
+            ($p99, |r| quantile(&r.$field, |l| l.p99)),
+            ($p999, |r| quantile(&r.$field, |l| l.p999)),
+            ($p9999, |r| quantile(&r.$field, |l| l.p9999)),
+            ($max, |r| quantile(&r.$field, |l| l.max)),
         ]
     };
 }
@@ -49,50 +62,46 @@ fn or_empty<T: ToString>(value: &Option<T>) -> String {
     value.as_ref().map(T::to_string).unwrap_or_default()
 }
 
-const ABOUT_THE_FILE: &[Column] = &[
-    ("schema", |file, _| file.schema.to_string()),
-    ("version", |file, _| file.version.clone()),
-    ("driver", |file, _| file.driver.clone()),
-    ("seed", |file, _| file.seed.to_string()),
-    ("complete", |file, _| file.complete.to_string()),
+const ABOUT_THE_FILE: &[FileColumn] = &[
+    ("schema", |file| file.schema.to_string()),
+    ("version", |file| file.version.clone()),
+    ("driver", |file| file.driver.clone()),
+    ("seed", |file| file.seed.to_string()),
+    ("complete", |file| file.complete.to_string()),
 ];
 
 const WHAT_RAN: &[Column] = &[
-    ("lock", |_, r| r.lock.clone()),
-    ("policy", |_, r| or_empty(&r.policy)),
-    ("word", |_, r| or_empty(&r.word)),
-    ("fair", |_, r| r.fair.to_string()),
-    ("workload", |_, r| r.workload.clone()),
-    ("host_policy", |_, r| r.host_policy.clone()),
-    ("yield_mode", |_, r| r.yield_mode.clone()),
-    ("pcpus", |_, r| r.pcpus.to_string()),
-    ("vcpus", |_, r| r.vcpus.to_string()),
-    ("overcommit", |_, r| r.overcommit.to_string()),
-    ("inside_ns", |_, r| r.inside_ns.to_string()),
-    ("outside_ns", |_, r| r.outside_ns.to_string()),
-    ("distribution", |_, r| r.distribution.clone()),
-    ("inside_measured_ns", |_, r| {
-        r.inside_measured_ns.to_string()
-    }),
-    ("outside_measured_ns", |_, r| {
-        r.outside_measured_ns.to_string()
-    }),
-    ("slice_ns", |_, r| r.slice_ns.to_string()),
-    ("repeat", |_, r| r.repeat.to_string()),
-    ("duration_ns", |_, r| r.duration_ns.to_string()),
-    ("acquisitions", |_, r| r.acquisitions.to_string()),
-    ("unit", |_, r| r.unit.clone()),
-    ("units", |_, r| r.units.to_string()),
-    ("units_per_s", |_, r| r.units_per_s.to_string()),
-    ("busiest_lock_ns", |_, r| r.busiest_lock_ns.to_string()),
-    ("acquisitions_per_round", |_, r| {
+    ("lock", |r| r.lock.clone()),
+    ("policy", |r| or_empty(&r.policy)),
+    ("word", |r| or_empty(&r.word)),
+    ("fair", |r| r.fair.to_string()),
+    ("workload", |r| r.workload.clone()),
+    ("host_policy", |r| r.host_policy.clone()),
+    ("yield_mode", |r| r.yield_mode.clone()),
+    ("pcpus", |r| r.pcpus.to_string()),
+    ("vcpus", |r| r.vcpus.to_string()),
+    ("overcommit", |r| r.overcommit.to_string()),
+    ("inside_ns", |r| r.inside_ns.to_string()),
+    ("outside_ns", |r| r.outside_ns.to_string()),
+    ("distribution", |r| r.distribution.clone()),
+    ("inside_measured_ns", |r| r.inside_measured_ns.to_string()),
+    ("outside_measured_ns", |r| r.outside_measured_ns.to_string()),
+    ("slice_ns", |r| r.slice_ns.to_string()),
+    ("repeat", |r| r.repeat.to_string()),
+    ("duration_ns", |r| r.duration_ns.to_string()),
+    ("acquisitions", |r| r.acquisitions.to_string()),
+    ("unit", |r| r.unit.clone()),
+    ("units", |r| r.units.to_string()),
+    ("units_per_s", |r| r.units_per_s.to_string()),
+    ("busiest_lock_ns", |r| r.busiest_lock_ns.to_string()),
+    ("acquisitions_per_round", |r| {
         r.acquisitions_per_round.to_string()
     }),
-    ("throughput_per_s", |_, r| r.throughput_per_s.to_string()),
-    ("throughput_over_bound", |_, r| {
+    ("throughput_per_s", |r| r.throughput_per_s.to_string()),
+    ("throughput_over_bound", |r| {
         r.throughput_over_bound.to_string()
     }),
-    ("jain", |_, r| r.jain.to_string()),
+    ("jain", |r| r.jain.to_string()),
 ];
 
 const WAITS: [Column; 5] = latency!(wait_ns:
@@ -102,46 +111,46 @@ const CALLS: [Column; 5] = latency!(call_ns:
     "call_ns_p50" "call_ns_p99" "call_ns_p999" "call_ns_p9999" "call_ns_max");
 
 const WHAT_HAPPENED: &[Column] = &[
-    ("waits_over_slice", |_, r| r.waits_over_slice.to_string()),
-    ("lhp", |_, r| r.lhp.to_string()),
-    ("lwp", |_, r| r.lwp.to_string()),
-    ("wasted_ns", |_, r| r.wasted_ns.to_string()),
-    ("wasted_share", |_, r| r.wasted_share.to_string()),
-    ("hypercalls_halt", |_, r| r.hypercalls.halt.to_string()),
-    ("hypercalls_kick", |_, r| r.hypercalls.kick.to_string()),
-    ("hypercalls_yield_to", |_, r| {
-        r.hypercalls.yield_to.to_string()
-    }),
-    ("hypercalls_per_acquisition", |_, r| {
+    ("waits_over_slice", |r| r.waits_over_slice.to_string()),
+    ("lhp", |r| r.lhp.to_string()),
+    ("lwp", |r| r.lwp.to_string()),
+    ("wasted_ns", |r| r.wasted_ns.to_string()),
+    ("wasted_share", |r| r.wasted_share.to_string()),
+    ("hypercalls_halt", |r| r.hypercalls.halt.to_string()),
+    ("hypercalls_kick", |r| r.hypercalls.kick.to_string()),
+    ("hypercalls_yield_to", |r| r.hypercalls.yield_to.to_string()),
+    ("hypercalls_per_acquisition", |r| {
         r.hypercalls_per_acquisition.to_string()
     }),
-    ("yields_ran", |_, r| r.yields.ran.to_string()),
-    ("yields_already_running", |_, r| {
+    ("yields_ran", |r| r.yields.ran.to_string()),
+    ("yields_already_running", |r| {
         r.yields.already_running.to_string()
     }),
-    ("yields_stale", |_, r| r.yields.stale.to_string()),
-    ("yields_refused", |_, r| r.yields.refused.to_string()),
-    ("neighbour", |_, r| or_empty(&r.neighbour)),
-    ("exclusion_violations", |_, r| {
+    ("yields_stale", |r| r.yields.stale.to_string()),
+    ("yields_refused", |r| r.yields.refused.to_string()),
+    ("neighbour", |r| or_empty(&r.neighbour)),
+    ("exclusion_violations", |r| {
         r.exclusion_violations.to_string()
     }),
-    ("halt_timeouts", |_, r| r.halt_timeouts.to_string()),
-    ("interruptions", |_, r| or_empty(&r.interruptions)),
-    ("interrupted_ns", |_, r| or_empty(&r.interrupted_ns)),
+    ("halt_timeouts", |r| r.halt_timeouts.to_string()),
+    ("interruptions", |r| or_empty(&r.interruptions)),
+    ("interrupted_ns", |r| or_empty(&r.interrupted_ns)),
 ];
 
-fn columns() -> impl Iterator<Item = &'static Column> {
-    [ABOUT_THE_FILE, WHAT_RAN, &WAITS, &CALLS, WHAT_HAPPENED]
+fn record_columns() -> impl Iterator<Item = &'static Column> {
+    [WHAT_RAN, &WAITS, &CALLS, WHAT_HAPPENED]
         .into_iter()
         .flatten()
 }
 
 fn header() -> impl Iterator<Item = &'static str> {
-    columns().map(|(name, _)| *name)
+    let about_the_file = ABOUT_THE_FILE.iter().map(|(name, _)| *name);
+    about_the_file.chain(record_header())
 }
 
 fn row<'a>(report: &'a Report, record: &'a Record) -> impl Iterator<Item = String> + 'a {
-    columns().map(|(_, value)| value(report, record))
+    let about_the_file = ABOUT_THE_FILE.iter().map(|(_, value)| value(report));
+    about_the_file.chain(record_cells(record))
 }
 
 #[cfg(test)]

@@ -16,8 +16,11 @@ use crate::machine::Machine;
 pub const SCHEMA: u32 = 1;
 
 /// One file of results: who measured, on what, and one [`Record`] for each run.
+///
+/// A driver that knows more about a run than a [`Record`] says can put rows of its own in their
+/// place, with a record's fields in each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct Report<R = Record> {
     /// [`SCHEMA`].
     pub schema: u32,
     /// The command line that was typed, words joined by spaces.
@@ -39,7 +42,7 @@ pub struct Report {
     /// How many runs were planned; `results` holds fewer if the command was interrupted.
     pub planned: u64,
     /// One object for each lock, point and repeat, in the order in which they ran.
-    pub results: Vec<Record>,
+    pub results: Vec<R>,
 }
 
 /// Four quantiles and the maximum of a time, in ns.
@@ -358,7 +361,7 @@ fn ratio(value: f64, of: f64) -> f64 {
 /// # Errors
 ///
 /// Whatever the writer returns.
-pub fn write_json(report: &Report, mut to: impl io::Write) -> io::Result<()> {
+pub fn write_json<R: Serialize>(report: &Report<R>, mut to: impl io::Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut to, report)?;
     to.write_all(b"\n")
 }

@@ -3,6 +3,7 @@
 use pvqspin_abi::MAX_CPUS;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
+use pvqspin_peers::tuned::TunedId;
 use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
 
 use crate::costs::Costs;
@@ -47,6 +48,8 @@ pub struct Neighbour {
 pub struct SimConfig {
     /// The lock.
     pub lock: LockId,
+    /// Instead: one of our own at another constant.
+    pub tuned: Option<TunedId>,
     /// What every vCPU does with it. Its seed is that of the section lengths.
     pub workload: WorkloadConfig,
     /// How many pCPUs.
@@ -65,6 +68,10 @@ pub struct SimConfig {
     pub slice_ns: u64,
     /// How long the target of a directed yield may run at least.
     pub min_loan_ns: u64,
+    /// Whether the host follows the chain from a hint to its end.
+    pub follow_chain: bool,
+    /// Whether the host chooses the order around a hand-over.
+    pub ordered: bool,
     /// What everything costs.
     pub costs: Costs,
     /// How the pCPUs are arranged; `None`: all equally far from each other.
@@ -100,6 +107,7 @@ impl Default for SimConfig {
         };
         Self {
             lock: LockId::Fifo,
+            tuned: None,
             workload: WorkloadConfig {
                 id: WorkloadId::HotLock,
                 inside: section(1_000),
@@ -114,6 +122,8 @@ impl Default for SimConfig {
             yields: YieldMode::Contract,
             slice_ns: 3_000_000,
             min_loan_ns: 100_000,
+            follow_chain: true,
+            ordered: true,
             costs: Costs::default(),
             topology: None,
             warmup_ns: None,
@@ -202,6 +212,15 @@ impl SimConfig {
         Ok(())
     }
 
+    /// The name of the lock.
+    #[must_use]
+    pub fn lock_name(&self) -> &'static str {
+        match self.tuned {
+            None => self.lock.entry().name,
+            Some(tuned) => tuned.entry().name,
+        }
+    }
+
     /// The warm-up, chosen if it was not given.
     #[must_use]
     pub fn warmup_ns(&self) -> u64 {
@@ -228,6 +247,8 @@ impl SimConfig {
             yields: self.yields,
             slice_ns: self.slice_ns,
             min_loan_ns: self.min_loan_ns,
+            follow_chain: self.follow_chain,
+            ordered: self.ordered,
         }
     }
 }

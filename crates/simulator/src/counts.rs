@@ -16,12 +16,17 @@ pub(crate) struct Counts {
     yields: [u64; 4],
     wasted_ns: u64,
     events: [u64; Event::ALL.len()],
+    /// Chains that the host followed, their hops, and the longest of the whole run.
+    chains: [u64; 3],
 }
 
 impl Counts {
     /// The counts of these vCPUs so far.
     pub(crate) fn read(machine: &Machine<'_>, vcpus: Range<usize>) -> Self {
-        let mut counts = Self::default();
+        let mut counts = Self {
+            chains: machine.chains(vcpus.clone()),
+            ..Self::default()
+        };
         let guests = &machine.stage.guests[vcpus.clone()];
         for (vcpu, guest) in machine.vcpus[vcpus].iter().zip(guests) {
             let nodes = guest.memory.nodes(guest.cpu);
@@ -31,6 +36,7 @@ impl Counts {
                 yields: vcpu.calls.yields,
                 wasted_ns: guest.wasted_ns.get(),
                 events: Event::ALL.map(|event| nodes.events(event)),
+                chains: [0; 3],
             });
         }
         counts
@@ -41,6 +47,9 @@ impl Counts {
         self.halts += others.halts;
         self.kicks += others.kicks;
         self.wasted_ns += others.wasted_ns;
+        self.chains[0] += others.chains[0];
+        self.chains[1] += others.chains[1];
+        self.chains[2] = others.chains[2].max(self.chains[2]);
         for (mine, theirs) in self.yields.iter_mut().zip(others.yields) {
             *mine += theirs;
         }
@@ -58,6 +67,8 @@ impl Counts {
         self.halts -= before.halts;
         self.kicks -= before.kicks;
         self.wasted_ns -= before.wasted_ns;
+        self.chains[0] -= before.chains[0];
+        self.chains[1] -= before.chains[1];
         for (now, before) in self.yields.iter_mut().zip(before.yields) {
             *now -= before;
         }
@@ -72,11 +83,11 @@ impl Counts {
     /// Writes them into a summary.
     pub(crate) fn put_into(&self, outcome: Outcome) -> Outcome {
         let yields = |status: Status| self.yields[status as usize];
-        let events = Event::ALL
-            .iter()
-            .zip(self.events)
-            .filter(|&(_, count)| count > 0)
-            .map(|(event, count)| (event.name(), count));
+        let of_lock = Event::ALL.map(Event::name).into_iter().zip(self.events);
+        let of_host = ["chains", "chain_hops", "longest_chain"].into_iter();
+        let events = of_lock
+            .chain(of_host.zip(self.chains))
+            .filter(|&(_, count)| count > 0);
         Outcome {
             hypercalls: Hypercalls {
                 halt: self.halts,

@@ -483,6 +483,19 @@ impl<'a> Machine<'a> {
         self.refresh(p);
         self.look_again_on(p, self.stage.word_of(id.index()));
     }
+
+    /// What the host counted of chains for some vCPUs: how many it followed, their hops, and the
+    /// longest.
+    pub(crate) fn chains(&self, vcpus: core::ops::Range<usize>) -> [u64; 3] {
+        let mut sums = [0; 3];
+        for index in vcpus {
+            let stats = self.host.stats(VcpuId::new(index as u32));
+            sums[0] += stats.chains;
+            sums[1] += stats.chain_hops;
+            sums[2] = stats.longest_chain.max(sums[2]);
+        }
+        sums
+    }
 }
 
 fn pcpu(index: usize) -> host::Pcpu {

@@ -10,6 +10,7 @@ use pvqspin_abi::Cpu;
 use pvqspin_host::{Host, Scheduling, VmConfig};
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::{Visitor, with_lock_or_ideal};
+use pvqspin_peers::tuned::with_tuned;
 use pvqspin_workload::{
     Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, Workload, WorkloadConfig,
     catalog,
@@ -57,7 +58,10 @@ pub struct SimResult {
 pub fn run(config: &SimConfig) -> Result<SimResult, SimError> {
     let config = oracle::granted(config);
     config.validate()?;
-    with_lock_or_ideal::<SimEnv, _>(config.lock, OneLock(&config))
+    match config.tuned {
+        None => with_lock_or_ideal::<SimEnv, _>(config.lock, OneLock(&config)),
+        Some(tuned) => with_tuned::<SimEnv, _>(tuned, OneLock(&config)),
+    }
 }
 
 /// Carries a run over to where the lock is a type.
@@ -190,7 +194,7 @@ pub(crate) fn simulate(
     };
     // Declared before the machine, so dropped after it: dropping a machine may unwind guests.
     let on_stage = OnStage::new(&stage);
-    let names = (config.lock.entry().name, config.seed);
+    let names = (config.lock_name(), config.seed);
     let mut machine = Machine::new(&stage, vcpus, host, names, patience, progress);
     let counts = conduct(&mut machine, config, control)?;
     let violations = |vm: &LockingVm<'_>| vm.summarise(config).exclusion_violations;

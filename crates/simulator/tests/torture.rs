@@ -77,6 +77,8 @@ fn every_point_can_be_armed_and_is_hit() {
                 vcpus: 8,
                 duration_ns: 3_000_000,
                 trace: true,
+                // Those of the schedule are for other numbers of CPUs.
+                wait_limits: WaitLimits::default(),
                 ..torture(lock, seed)
             };
             let result = run(&config).unwrap_or_else(|error| panic!("{point:?}: {error}"));

@@ -4,6 +4,7 @@ use mcslock::{barging, raw as mcs};
 use pvqspin::threads::Mutex;
 use pvqspin::{Bounded, Fifo, FifoHalt, FifoHolder, Native};
 use pvqspin_peers::Lock;
+use pvqspin_peers::choice::Listed;
 use spin::Yield;
 use spin::mutex::{FairMutex, SpinMutex, TicketMutex};
 
@@ -36,6 +37,16 @@ pub struct Entry {
     pub waits: Waits,
     /// What it is.
     pub about: &'static str,
+}
+
+impl Listed for Entry {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn is_ours(&self) -> bool {
+        self.policy.is_some()
+    }
 }
 
 /// Somebody who wants the type of a lock.

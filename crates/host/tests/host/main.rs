@@ -10,3 +10,4 @@ mod policies;
 mod properties;
 mod rig;
 mod shares;
+mod switches;

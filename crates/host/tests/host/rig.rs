@@ -19,6 +19,7 @@ pub(crate) fn config(pcpus: usize, scheduling: Scheduling, yields: YieldMode) ->
         yields,
         slice_ns: SLICE,
         min_loan_ns: MIN_LOAN,
+        ..Config::default()
     }
 }
 

@@ -1,0 +1,179 @@
+//! The study: runs every grid of a folder, and writes the tables that its files ask for into the
+//! study's document.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use pvqspin_report::files;
+use pvqspin_sweep::document;
+use pvqspin_sweep::journal::{Head, Journal};
+use pvqspin_sweep::output;
+use pvqspin_sweep::plan::Plan;
+use pvqspin_sweep::point::Row;
+use pvqspin_sweep::run::run as run_points;
+use pvqspin_sweep::source::Source;
+use pvqspin_sweep::table::{self, Table};
+
+use crate::driver::usable_cpus;
+use crate::failure::{Done, Failure, print};
+use crate::interrupt;
+use crate::progress::Progress;
+use crate::sweep;
+use crate::sweep_args::StudyArgs;
+use crate::sweep_files;
+
+/// Where finished points are kept until all are there.
+const JOURNALS: &str = "results";
+
+/// One file of the study.
+struct Part {
+    name: String,
+    plan: Plan,
+    tables: Vec<Table>,
+}
+
+impl Part {
+    fn journal(&self) -> PathBuf {
+        Path::new(JOURNALS).join(format!("study-{}.journal", self.name))
+    }
+}
+
+/// Runs `pvq study`.
+pub(crate) fn run(args: &StudyArgs) -> Done {
+    let parts = parts(args).map_err(Failure::BadInput)?;
+    let before = fs::read_to_string(&args.doc)
+        .with_context(|| format!("cannot read the document {}", args.doc.display()))
+        .map_err(Failure::BadInput)?;
+    // Whether every table has its place, before minutes go into filling it.
+    let empty = tables(&parts, &vec![Vec::new(); parts.len()], args.only.is_empty());
+    document::fill(&before, &empty).map_err(Failure::BadInput)?;
+    if !args.check {
+        files::check_writable(&args.doc).map_err(Failure::BadInput)?;
+    }
+    let _ = interrupt::listen();
+    fs::create_dir_all(JOURNALS)
+        .with_context(|| format!("cannot make the folder {JOURNALS}"))
+        .map_err(Failure::BadInput)?;
+    let rows = simulate(&parts, args)?;
+    if let Some(folder) = &args.rows {
+        for (part, rows) in parts.iter().zip(&rows) {
+            let csv = folder.join(format!("{}.csv", part.name));
+            sweep_files::write_csv(rows, &csv).map_err(Failure::Failed)?;
+        }
+    }
+    let tables = tables(&parts, &rows, args.only.is_empty());
+    let after = document::fill(&before, &tables).map_err(Failure::Failed)?;
+    let finished = || {
+        // Only now, when the rows have served.
+        let mut removed = parts.iter().map(|part| fs::remove_file(part.journal()));
+        removed.try_for_each(|removed| removed.map_err(Failure::failed))
+    };
+    let doc = args.doc.display();
+    match (before == after, args.check) {
+        (true, _) => {
+            finished()?;
+            print(&format!("{doc} says what the grids give\n"))
+        }
+        // The rows are kept: `pvq study` is about to want them.
+        (false, true) => Err(Failure::failed(format!(
+            "{doc} does not say what the grids give; `pvq study` writes it anew"
+        ))),
+        (false, false) => {
+            files::write_atomically(&args.doc, |to| to.write_all(after.as_bytes()))
+                .map_err(Failure::Failed)?;
+            finished()?;
+            print(&format!("written: {doc}\n"))
+        }
+    }
+}
+
+fn parts(args: &StudyArgs) -> Result<Vec<Part>> {
+    let folder = args.grids.display();
+    let entries = fs::read_dir(&args.grids)
+        .with_context(|| format!("cannot read the folder of grids {folder}"))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    paths.sort();
+    let name = |path: &Path| {
+        let stem = path.file_stem().unwrap_or_default();
+        stem.to_string_lossy().into_owned()
+    };
+    let known: Vec<String> = paths.iter().map(|path| name(path)).collect();
+    for only in &args.only {
+        ensure!(
+            known.contains(only),
+            "--only {only}: there is no such file in {folder}; there are: {}",
+            known.join(", ")
+        );
+    }
+    ensure!(!paths.is_empty(), "there are no grids in {folder}");
+    let wanted = |name: &String| args.only.is_empty() || args.only.contains(name);
+    let parts = paths.iter().map(|path| (name(path), path));
+    parts
+        .filter(|(name, _)| wanted(name))
+        .map(|(name, path)| part(name, path))
+        .collect()
+}
+
+fn part(name: String, path: &Path) -> Result<Part> {
+    let plan = sweep::read(path)?;
+    let text = fs::read_to_string(path)?;
+    let shown = path.display().to_string();
+    let tables = table::tables(Source {
+        name: &shown,
+        text: &text,
+    })?;
+    Ok(Part { name, plan, tables })
+}
+
+/// The rows of each part, from the journal of an earlier call as far as that went.
+fn simulate(parts: &[Part], args: &StudyArgs) -> Result<Vec<Vec<Row>>, Failure> {
+    let threads = args.threads.unwrap_or_else(usable_cpus);
+    let mut begun = Vec::new();
+    for part in parts {
+        let head = Head::new(&part.plan, None);
+        let journal = part.journal();
+        begun.push(Journal::open(&journal, &head, args.restart).map_err(Failure::BadInput)?);
+    }
+    let all = |part: &Part| part.plan.part(None);
+    let missing = (parts.iter().zip(&begun))
+        .map(|(part, (_, rows))| sweep::missing(&all(part), rows))
+        .collect::<Vec<_>>();
+    let mut progress = Progress::new(missing.iter().map(Vec::len).sum());
+    let mut rows_of_all = Vec::new();
+    for ((part, (mut journal, mut rows)), missing) in parts.iter().zip(begun).zip(missing) {
+        run_points(&part.plan, &missing, threads, interrupt::asked, |row| {
+            progress.begin(&row.facts.grid);
+            journal.add(&row).map_err(Failure::Failed)?;
+            rows.push(row);
+            progress.end();
+            Ok::<(), Failure>(())
+        })?;
+        if rows.len() < part.plan.points.len() {
+            return Err(Failure::Interrupted);
+        }
+        output::sort(&mut rows);
+        rows_of_all.push(rows);
+    }
+    Ok(rows_of_all)
+}
+
+/// Every table by name. What is about all rows is left out where not all are there.
+fn tables(parts: &[Part], rows: &[Vec<Row>], whole: bool) -> BTreeMap<String, String> {
+    let all: Vec<Row> = rows.iter().flatten().cloned().collect();
+    let mut tables = BTreeMap::new();
+    for (part, rows) in parts.iter().zip(rows) {
+        for table in &part.tables {
+            let rows = match (table.is_about_all(), whole) {
+                (true, false) => continue,
+                (true, true) => &all,
+                (false, _) => rows,
+            };
+            tables.insert(table.name.clone(), table.markdown(rows));
+        }
+    }
+    tables
+}

@@ -1,0 +1,175 @@
+//! Runs a grid of simulations over all cores, and goes on where an earlier call stopped.
+//!
+//! ```text
+//!   GRID.toml --> plan --> points that the journal lacks --> threads --> journal
+//!                                                                           | when all are there
+//!                                                  OUT.csv, OUT.json  <-----+ (a shard: it stays)
+//! ```
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use pvqspin_report::figures::{count, time};
+use pvqspin_report::files;
+use pvqspin_sweep::journal::{Head, Journal};
+use pvqspin_sweep::output;
+use pvqspin_sweep::plan::Plan;
+use pvqspin_sweep::point::Row;
+use pvqspin_sweep::run::{PointError, run as run_points};
+use pvqspin_sweep::source::Source;
+
+use crate::driver::usable_cpus;
+use crate::failure::{Done, Failure, print};
+use crate::interrupt;
+use crate::progress::Progress;
+use crate::sweep_args::SweepArgs;
+use crate::sweep_files;
+
+/// What one critical section takes to simulate, roughly, in ns: about five events of 100 ns on a
+/// processor of 2.6 GHz.
+const SECTION_COSTS_NS: f64 = 500.0;
+
+impl From<PointError> for Failure {
+    fn from(error: PointError) -> Self {
+        Self::failed(error)
+    }
+}
+
+/// Runs `pvq sweep`.
+pub(crate) fn run(args: &SweepArgs) -> Done {
+    let plan = read(&args.grid).map_err(Failure::BadInput)?;
+    let part = plan.part(args.shard);
+    let threads = args.threads.unwrap_or_else(usable_cpus);
+    if args.list {
+        return print(&listing(&plan, &part, threads));
+    }
+    let out = place(args).map_err(Failure::BadInput)?;
+    files::check_writable(&out).map_err(Failure::BadInput)?;
+    if let Some(json) = &args.json {
+        files::check_writable(json).map_err(Failure::BadInput)?;
+    }
+    // A shard's rows are its output; otherwise they stand beside it until all are there.
+    let journal = match args.shard {
+        Some(_) => out.clone(),
+        None => beside(&out),
+    };
+    let head = Head::new(&plan, args.shard);
+    let (mut journal_file, mut rows) =
+        Journal::open(&journal, &head, args.restart).map_err(Failure::BadInput)?;
+    let _ = interrupt::listen();
+
+    let missing = missing(&part, &rows);
+    print(&start(&plan, &part, &missing, threads))?;
+    let mut progress = Progress::new(missing.len());
+    let stopped = run_points(&plan, &missing, threads, interrupt::asked, |row: Row| {
+        progress.begin(&row.facts.grid);
+        journal_file.add(&row).map_err(Failure::Failed)?;
+        rows.push(row);
+        progress.end();
+        Ok::<(), Failure>(())
+    });
+    drop(progress);
+    stopped?;
+    if rows.len() < part.len() {
+        let (done, all) = (rows.len(), part.len());
+        let text = format!("{done} of {all} points are finished; the same command goes on\n");
+        print(&text)?;
+        return Err(Failure::Interrupted);
+    }
+    if args.shard.is_some() {
+        return print(&format!("written: {}\n", out.display()));
+    }
+    output::sort(&mut rows);
+    sweep_files::write(&rows, &out, args.json.as_deref()).map_err(Failure::Failed)?;
+    // Only now, when its rows are safe elsewhere.
+    let removed = fs::remove_file(&journal);
+    removed
+        .with_context(|| format!("cannot remove {}", journal.display()))
+        .map_err(Failure::Failed)?;
+    print(&format!(
+        "written: {}\n",
+        sweep_files::names(&out, args.json.as_deref())
+    ))
+}
+
+/// Reads a grid file.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Plan> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read the grid {name}"))?;
+    Ok(Plan::read(Source {
+        name: &name,
+        text: &text,
+    })?)
+}
+
+/// The points of a part that have no row yet.
+pub(crate) fn missing(part: &[usize], rows: &[Row]) -> Vec<usize> {
+    let mut done: Vec<usize> = rows.iter().map(|row| row.facts.point).collect();
+    done.sort_unstable();
+    let is_missing = |number: &&usize| done.binary_search(number).is_err();
+    part.iter().filter(is_missing).copied().collect()
+}
+
+/// Where the rows go. The default's folder is made if it is not there: nobody named it.
+fn place(args: &SweepArgs) -> anyhow::Result<PathBuf> {
+    if let Some(out) = &args.out {
+        return Ok(out.clone());
+    }
+    let folder = Path::new("results");
+    fs::create_dir_all(folder).with_context(|| {
+        format!(
+            "cannot make the folder {}; say --out FILE",
+            folder.display()
+        )
+    })?;
+    let mut name = args.grid.file_stem().unwrap_or_default().to_owned();
+    match args.shard {
+        None => name.push(".csv"),
+        Some(shard) => name.push(format!("-{}-of-{}.jsonl", shard.index, shard.of)),
+    }
+    Ok(folder.join(name))
+}
+
+fn beside(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".journal");
+    out.with_file_name(name)
+}
+
+fn listing(plan: &Plan, part: &[usize], threads: usize) -> String {
+    let mut text = String::new();
+    for &number in part {
+        let _ = writeln!(text, "{number:>6}  {}", plan.points[number].line());
+    }
+    let about = estimate(plan, part, threads);
+    let _ = writeln!(
+        text,
+        "{} points, about {about} on {threads} threads",
+        part.len()
+    );
+    text
+}
+
+fn start(plan: &Plan, part: &[usize], missing: &[usize], threads: usize) -> String {
+    let finished = match part.len() - missing.len() {
+        0 => String::new(),
+        done => format!(" ({done} of {} are finished already)", part.len()),
+    };
+    format!(
+        "{} points{finished} on {threads} threads, about {}\n",
+        missing.len(),
+        estimate(plan, missing, threads)
+    )
+}
+
+/// About how long it will take. A guess: a collapsed lock is simulated much faster.
+pub(crate) fn estimate(plan: &Plan, numbers: &[usize], threads: usize) -> String {
+    let sections: f64 = numbers
+        .iter()
+        .map(|number| plan.points[*number].work())
+        .sum();
+    let ns = sections * SECTION_COSTS_NS / threads as f64;
+    format!("{} (up to {} critical sections)", time(ns), count(sections))
+}

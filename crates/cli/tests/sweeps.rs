@@ -1,0 +1,230 @@
+//! Runs the real binary: sweeps that are listed, stopped, gone on with, dealt out and merged.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn pvq(folder: &Path, options: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pvq"))
+        .args(options)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn done(folder: &Path, options: &[&str]) -> String {
+    let output = pvq(folder, options);
+    assert!(
+        output.status.success(),
+        "{options:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+#[track_caller]
+fn refused(folder: &Path, options: &[&str], message: &str) {
+    let output = pvq(folder, options);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{options:?}: {error}");
+    assert!(
+        error.contains(message),
+        "{options:?}: no '{message}' in: {error}"
+    );
+}
+
+const GRID: &str = "
+    [[grid]]
+    name = 'g'
+    locks = ['fifo', 'ticket']
+    overcommit = [1, 2]
+    slice = '200us'
+    duration = '1ms'
+    warmup = '1ms'
+";
+
+fn with_grid() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("g.toml"), GRID).expect("writable");
+    folder
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("there");
+    let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    let mut names: Vec<String> = entries
+        .map(|entry| name(entry.expect("readable")))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_list_runs_nothing() {
+    let folder = with_grid();
+    let list = done(folder.path(), &["sweep", "g.toml", "--dry-run"]);
+    assert!(
+        list.contains("g: ticket under hot-lock on 2 pCPUs, 4 vCPUs"),
+        "{list}"
+    );
+    assert!(list.contains("4 points, about"), "{list}");
+    assert_eq!(names(folder.path()), ["g.toml"]);
+}
+
+#[test]
+fn a_sweep_leaves_its_rows_and_no_journal() {
+    let folder = with_grid();
+    let options = ["sweep", "g.toml", "--json", "g.json"];
+    done(folder.path(), &options);
+    assert_eq!(names(&folder.path().join("results")), ["g.csv"]);
+    let rows = fs::read_to_string(folder.path().join("results/g.csv")).expect("there");
+    assert_eq!(rows.lines().count(), 1 + 4);
+    let json = fs::read_to_string(folder.path().join("g.json")).expect("there");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let first = &json["results"][0];
+    assert_eq!(json["driver"], "simulator");
+    assert_eq!(
+        (&first["grid"], &first["lock"]),
+        (&"g".into(), &"fifo".into())
+    );
+    assert!(first["wait_ns"]["max"].is_u64(), "{first}");
+}
+
+#[test]
+fn shards_merge_to_the_same_bytes() {
+    let folder = with_grid();
+    let path = folder.path();
+    done(path, &["sweep", "g.toml", "--out", "whole.csv"]);
+    for shard in ["1/3", "2/3", "3/3"] {
+        let out = format!("part-{}", &shard[..1]);
+        done(
+            path,
+            &[
+                "sweep",
+                "g.toml",
+                "--shard",
+                shard,
+                "--out",
+                &out,
+                "--threads",
+                "1",
+            ],
+        );
+    }
+    refused(
+        path,
+        &["merge", "bad.csv", "part-1", "part-3"],
+        "1 of 3 shards are missing: 2/3",
+    );
+    assert!(!path.join("bad.csv").exists());
+    done(path, &["merge", "merged.csv", "part-3", "part-1", "part-2"]);
+    let read = |name: &str| fs::read(path.join(name)).expect("there");
+    assert_eq!(read("merged.csv"), read("whole.csv"));
+    // A shard that is complete has nothing to do.
+    let again = done(
+        path,
+        &["sweep", "g.toml", "--shard", "2/3", "--out", "part-2"],
+    );
+    assert!(
+        again.contains("0 points (1 of 1 are finished already)"),
+        "{again}"
+    );
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_runs() {
+    let folder = with_grid();
+    let path = folder.path();
+    fs::write(path.join("bad.toml"), GRID.replace("fifo", "fofo")).expect("writable");
+    refused(
+        path,
+        &["sweep", "bad.toml"],
+        "bad.toml, line 4: grid \"g\": locks",
+    );
+    refused(
+        path,
+        &["sweep", "none.toml"],
+        "cannot read the grid none.toml",
+    );
+    refused(path, &["sweep", "g.toml", "--shard", "4/3"], "1/3 to 3/3");
+    refused(
+        path,
+        &["sweep", "g.toml", "--out", "no/such.csv"],
+        "there is no folder",
+    );
+    refused(
+        path,
+        &["merge", "out.csv", "g.toml"],
+        "is not a file of `pvq sweep`",
+    );
+    refused(
+        path,
+        &["study", "--grids", "none"],
+        "cannot read the folder of grids none",
+    );
+    refused(
+        path,
+        &["calibrate", "--out", "no/such.toml"],
+        "there is no folder",
+    );
+    refused(
+        path,
+        &["validate", "--profile", "smal"],
+        "did you mean 'small'?",
+    );
+    assert_eq!(names(path).first().map(String::as_str), Some("bad.toml"));
+    fs::write(path.join("kept"), "not ours").expect("writable");
+    refused(
+        path,
+        &["sweep", "g.toml", "--shard", "1/3", "--out", "kept"],
+        "is not a file of",
+    );
+    assert_eq!(
+        fs::read_to_string(path.join("kept")).expect("there"),
+        "not ours"
+    );
+}
+
+#[test]
+fn a_study_writes_its_tables_and_checks_them() {
+    let folder = with_grid();
+    let path = folder.path();
+    fs::create_dir(path.join("grids")).expect("a folder");
+    let table = "[[table]]\nname = 't'\ngrids = 'g'\nrows = 'lock'\ncolumns = 'overcommit'\n\
+                 figures = ['over_bound', 'longest_wait']\n";
+    fs::write(path.join("grids/g.toml"), format!("{GRID}\n{table}")).expect("writable");
+    let doc = "Before.\n<!-- table: t -->\n<!-- end of table -->\nAfter.\n";
+    fs::write(path.join("doc.md"), doc).expect("writable");
+    let study = ["study", "--grids", "grids", "--doc", "doc.md"];
+    let check = [&study[..], &["--check"]].concat();
+
+    let output = pvq(path, &check);
+    assert_eq!(output.status.code(), Some(1), "the table is not there yet");
+    assert_eq!(fs::read_to_string(path.join("doc.md")).expect("there"), doc);
+    done(path, &study);
+    let text = fs::read_to_string(path.join("doc.md")).expect("there");
+    assert!(
+        text.contains("| lock | 1 | 2 |\n| --- | --- | --- |\n| `fifo` | 0."),
+        "{text}"
+    );
+    assert!(
+        text.starts_with("Before.\n") && text.ends_with("\nAfter.\n"),
+        "{text}"
+    );
+    done(path, &check);
+
+    fs::write(path.join("doc.md"), "No place.\n").expect("writable");
+    refused(path, &study, "no place for the table 't'");
+    fs::write(
+        path.join("grids/g.toml"),
+        format!("{GRID}\n{}", table.replace("'g'", "'h'")),
+    )
+    .expect("writable");
+    refused(path, &study, "no grid of this file has that name");
+}

@@ -1,0 +1,178 @@
+//! What is finished, kept while the rest runs: the file that a second call goes on from, and the
+//! file that a shard hands over.
+//!
+//! ```text
+//!   {"journal":1,"plan":"91c0…","version":"0.1.0, build…","points":96,"shard":null}     the head
+//!   {"grid":"policies","point":17,…}                                            rows, in the
+//!   {"grid":"policies","point":3,…}                                             order in which
+//!   {"grid":"poli                                                               they came
+//!                 ^ a process that is killed leaves half a line: it is cut off
+//! ```
+//!
+//! The head is written beside its place and renamed; rows are appended, one write each. So the
+//! file never says less than it did, and rewriting it for each row would take time that grows
+//! with the square of their number.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use pvqspin_report::files;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Plan, Shard, program};
+use crate::point::Row;
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+/// The first line.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Head {
+    /// The version of the format.
+    pub journal: u32,
+    /// [`Plan::fingerprint`].
+    pub plan: String,
+    /// The version and the build of the program.
+    pub version: String,
+    /// How many points the whole plan has.
+    pub points: usize,
+    /// Which part of it this is; null if it is all.
+    pub shard: Option<Shard>,
+}
+
+impl Head {
+    /// Of a plan, or a part of it.
+    #[must_use]
+    pub fn new(plan: &Plan, shard: Option<Shard>) -> Self {
+        Self {
+            journal: FORMAT,
+            plan: plan.fingerprint().to_owned(),
+            version: program().to_owned(),
+            points: plan.points.len(),
+            shard,
+        }
+    }
+}
+
+/// What a journal says.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Contents {
+    /// The first line.
+    pub head: Head,
+    /// The rows, in the order in which they came.
+    pub rows: Vec<Row>,
+    /// How much of the file that is, in bytes.
+    whole: u64,
+}
+
+/// Reads a journal.
+///
+/// # Errors
+///
+/// If it is none, or damaged before its last line.
+pub fn read(path: &Path) -> Result<Contents> {
+    let shown = path.display();
+    let text = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let head: Head = serde_json::from_slice(first).map_err(|_| {
+        anyhow::anyhow!("{shown} is not a file of `pvq sweep`: its first line says no plan")
+    })?;
+    ensure!(
+        head.journal == FORMAT,
+        "{shown} has format {}, and this program reads {FORMAT}",
+        head.journal
+    );
+    let mut contents = Contents {
+        head,
+        rows: Vec::new(),
+        whole: first.len() as u64,
+    };
+    for (number, line) in (2..).zip(lines) {
+        if !line.ends_with(b"\n") {
+            break;
+        }
+        let row = serde_json::from_slice(line)
+            .with_context(|| format!("{shown} is damaged in line {number}"))?;
+        contents.rows.push(row);
+        contents.whole += line.len() as u64;
+    }
+    Ok(contents)
+}
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Goes on with a journal, or begins one. Returns the rows that it has.
+    ///
+    /// # Errors
+    ///
+    /// If there is one of another plan: it would be lost.
+    pub fn open(path: &Path, head: &Head, restart: bool) -> Result<(Self, Vec<Row>)> {
+        files::check_writable(path)?;
+        let mut rows = Vec::new();
+        if path.exists() && !restart {
+            let contents = read(path)?;
+            ensure_same(path, &contents.head, head)?;
+            rows = contents.rows;
+            cut(path, contents.whole)?;
+        } else {
+            files::write_atomically(path, |to| {
+                serde_json::to_writer(&mut *to, head)?;
+                to.write_all(b"\n")
+            })?;
+        }
+        let file = File::options().append(true).open(path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        let path = path.to_owned();
+        Ok((Self { path, file }, rows))
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn add(&mut self, row: &Row) -> Result<()> {
+        let mut line = serde_json::to_vec(row)?;
+        line.push(b'\n');
+        let written = self.file.write_all(&line);
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+fn ensure_same(path: &Path, found: &Head, wanted: &Head) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let difference = if found.version != wanted.version {
+        format!(
+            "another program ({}, and this is {})",
+            found.version, wanted.version
+        )
+    } else if found.plan != wanted.plan {
+        format!("another grid, of {} points", found.points)
+    } else {
+        match found.shard {
+            Some(Shard { index, of }) => format!("shard {index}/{of}"),
+            None => "the whole grid".to_owned(),
+        }
+    };
+    bail!(
+        "{} holds results of {difference}; give another output, or --restart to throw them away",
+        path.display()
+    )
+}
+
+fn cut(path: &Path, whole: u64) -> Result<()> {
+    let file = File::options().write(true).open(path);
+    file.and_then(|file| file.set_len(whole))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
