@@ -87,6 +87,7 @@ tuned! {
     FifoLong10 "fifo@long=10us" WithLongHold<Fifo, 10_000>;
     FifoLong20 "fifo@long=20us" WithLongHold<Fifo, 20_000>;
     FifoLong40 "fifo@long=40us" WithLongHold<Fifo, 40_000>;
+    FifoLong60 "fifo@long=60us" WithLongHold<Fifo, 60_000>;
     FifoLong80 "fifo@long=80us" WithLongHold<Fifo, 80_000>;
     FifoLong160 "fifo@long=160us" WithLongHold<Fifo, 160_000>;
     FifoLong400 "fifo@long=400us" WithLongHold<Fifo, 400_000>;
@@ -147,7 +148,7 @@ mod tests {
     fn the_default_constants_are_on_every_curve() {
         // A curve without the default on it would not show whether the default is any good.
         assert_eq!(Fifo::RULES, WithSpin::<Fifo, 10_000>::RULES);
-        assert_eq!(Fifo::RULES, WithLongHold::<Fifo, 40_000>::RULES);
+        assert_eq!(Fifo::RULES, WithLongHold::<Fifo, 60_000>::RULES);
         assert_eq!(Fifo::RULES, WithRetry::<Fifo, 15_000>::RULES);
         assert_eq!(FifoHalt::RULES, WithSpin::<FifoHalt, 10_000>::RULES);
         let wait = crate::catalog::BOUNDED_WAIT_US;

@@ -20,7 +20,7 @@ use crate::lock::Token;
 use crate::nodes::state;
 use crate::pass_over;
 use crate::policy::Policy;
-use crate::policy::{Names, Stalls};
+use crate::policy::{Names, Rules, Stalls};
 use crate::slow_path::{self, Queued, Waiter, cpu_of, is_preempted};
 use crate::word::{Format, LOCKED, head_of};
 use pvqspin_abi::{Cpu, RunSample, RunState, Status};
@@ -30,7 +30,7 @@ use pvqspin_abi::{Cpu, RunSample, RunState, Status};
 const KICK_PATIENCE_NS: u32 = 10_000;
 
 /// What a waiter in the middle can tell about the length of holds: whether the front of the queue
-/// moves between its looks, which are [`Rules::spin_ns`](crate::Rules::spin_ns) or more apart.
+/// moves between its looks.
 #[derive(Default)]
 struct Front {
     seen: Option<(Cpu, Cpu)>,
@@ -38,15 +38,24 @@ struct Front {
 }
 
 impl Front {
-    /// After so many looks at the same holder and head their hold is a long one. A short queue that
-    /// turns fast may show the same two by chance, so twice is not enough.
-    const LOOKS: u32 = 4;
+    /// After how many looks at the same holder and head their hold is a long one: so many lie in a
+    /// long hold. A short queue that turns fast may show the same two by chance, so that a few looks
+    /// are not enough however far apart they are.
+    const fn looks_in_a_long_hold(rules: &Rules) -> u32 {
+        let apart_ns = if rules.spin_ns < rules.retry_ns {
+            rules.spin_ns
+        } else {
+            rules.retry_ns
+        };
+        let looks = rules.long_hold_ns / (apart_ns + 1) + 1;
+        if looks < 4 { 4 } else { looks }
+    }
 
-    fn stands_still(&mut self, head: Cpu, holder: Cpu) -> bool {
+    fn stands_still(&mut self, head: Cpu, holder: Cpu, rules: &Rules) -> bool {
         let now = Some((head, holder));
         self.looks = if self.seen == now { self.looks + 1 } else { 1 };
         self.seen = now;
-        self.looks >= Self::LOOKS
+        self.looks >= Self::looks_in_a_long_hold(rules)
     }
 }
 
@@ -113,7 +122,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let (Some(head), Some(holder)) = (head_of(seen), self.holder()) else {
             return false;
         };
-        if front.stands_still(head, holder) {
+        if front.stands_still(head, holder, &P::RULES) {
             self.nodes.observe_hold(true);
         }
         // The head sees hold after hold; whoever came late may ask it.

@@ -102,9 +102,10 @@ const SPIN_BEFORE_HALT_NS: u32 = 10_000;
 /// When a spinning waiter of [`Fifo`] takes a hold for a long one, in ns.
 ///
 /// A hand-over to a halted waiter costs two hypercalls, a switch and the poke of a pCPU: about 10 µs
-/// where it was measured. Up to four times that, spinning wins; from there on, the pCPU that a halt
-/// frees is worth more than the halt costs. In the simulator both are equal at holds of 40 µs.
-const LONG_HOLD_NS: u32 = 40_000;
+/// where it was measured. Up to some times that, spinning wins; from there on, the pCPU that a halt
+/// frees is worth more than the halt costs. On 2 pCPUs both are equal at holds of 40 µs, on 8 at 80
+/// (`docs/study.md` has the curve): 60 µs loses at most a hundredth to the better choice at either.
+const LONG_HOLD_NS: u32 = 60_000;
 
 /// How long to leave the host alone after a yield that failed, in ns. Re-asking every 15 µs kept
 /// 96 % of the bound in a model in which half of all yields failed; asking once kept 2 %.
