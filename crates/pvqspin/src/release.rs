@@ -57,9 +57,12 @@ pub(crate) fn contended<E: Env, P: Policy>(
     if kick::<E, P>(head, asleep) || lends == Lends::No {
         return;
     }
-    // Others may pass over a preempted head for now.
     if !P::RULES.passes_over() || pass_over::is_closed::<E, P>(head) {
         lend_to::<E, P>(head);
+    } else if E::run_sample(head).is_preempted() {
+        // Others may pass over it for now. But it may hold another lock: who waits for that one
+        // must find it, and not us, at the end of the chain.
+        E::redirect_wait_of(head, None);
     }
 }
 

@@ -225,6 +225,24 @@ fn a_bound_holds_on_a_host_that_takes_hints_only() {
 }
 
 #[test]
+fn a_bound_holds_where_whoever_is_passed_over_holds_another_lock() {
+    // A head that was passed over keeps the edge to somebody who has left long ago, unless that one
+    // withdraws it: then nobody behind its outer lock finds it, and all wait for its next slice.
+    for (pcpus, overcommit) in [(2, 2), (2, 4), (8, 4)] {
+        let of = |lock| {
+            let mut config = config(lock, pcpus, overcommit);
+            config.workload.id = WorkloadId::TwoLocks;
+            simulate(&config).outcome
+        };
+        let (bounded, fifo) = (of(LockId::Bounded), of(LockId::Fifo));
+        let bound = u64::from(BOUNDED_WAIT_US) * 1_000;
+        assert!(bounded.wait.max < bound * 5 / 4, "{}", bounded.wait.max);
+        let ratio = bounded.acquisitions as f64 / fifo.acquisitions as f64;
+        assert!(ratio > 0.95, "{pcpus} at {overcommit}: {ratio}");
+    }
+}
+
+#[test]
 fn hypercalls_do_not_grow_with_the_queue() {
     // Hardly anything outside, so everybody queues; half of them have a pCPU. What asks for a call
     // is the end of a slice, and eight times the pCPUs have eight times as many: count for each.
