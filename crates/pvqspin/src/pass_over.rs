@@ -14,6 +14,9 @@
 //! - When? Once its age reaches the bound, nobody may pass over it: every release yields to it, and
 //!   so does every waiter behind it, again and again. On a host that runs every runnable vCPU in
 //!   the end, it runs.
+//! - A host that takes hints may refuse to run it. Keeping the lock closed would then help nobody
+//!   for a whole slice, so whoever was refused takes it past the head once, and asks again the next
+//!   time. The bound is the guest's to keep only where the host lets it.
 //! - The next head then has its own age, which is already as old as its wait.
 //!
 //! A waiter that leaves the middle of the queue in this way holds the lock while it unlinks
@@ -28,7 +31,7 @@ use crate::nodes::CpuNodes;
 use crate::policy::Policy;
 use crate::slow_path::{Waiter, cpu_of, is_preempted, node_of};
 use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
-use pvqspin_abi::Cpu;
+use pvqspin_abi::{Cpu, Status};
 
 /// How many of the waiters before it a waiter checks before it overtakes them. Beyond that it
 /// takes the rest for preempted too: a running one there would be behind a preempted one anyway.
@@ -171,6 +174,12 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
         if !should_back_off(status) {
             return None;
         }
+        if status == Status::Refused
+            && matches!(why, Event::YieldToHead)
+            && let Some(token) = overtake_refused(waiter)
+        {
+            return Some(token);
+        }
     }
     // Nothing to ask for, or asked in vain: wait until the picture changes.
     let moved = || (waiter.word.load(Ordering::Relaxed) ^ seen) & !TAIL != 0;
@@ -205,6 +214,25 @@ fn overtake<E: Env, P: Policy, W: Format>(
     E::checkpoint(Point::Taken);
     waiter.nodes.count(Event::PassedOver);
     waiter.nodes.record_max(Event::LongestBypassUs, age);
+    Some(token)
+}
+
+/// The lock is closed for a head that the host would not run when asked: keeping it closed would help
+/// nobody. Takes it past the head, whatever its age.
+fn overtake_refused<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>) -> Option<Token> {
+    let seen = waiter.word.load(Ordering::Relaxed);
+    let head = head_of(seen)?;
+    if seen & (LOCKED | PENDING) != 0 || head == waiter.cpu || !is_preempted::<E>(head) {
+        return None;
+    }
+    let edge = E::set_waiting_for(None);
+    let Some(token) = seize::<P, W>(waiter.word, seen, waiter.cpu) else {
+        E::set_waiting_for(edge);
+        return None;
+    };
+    E::checkpoint(Point::Taken);
+    waiter.nodes.count(Event::PassedOver);
+    unlink(waiter);
     Some(token)
 }
 

@@ -14,6 +14,15 @@ fn found() -> Vec<Violation> {
     WORLD.with(|world| world.violations.take())
 }
 
+/// The checker has one graph for all locks, and who finds somebody else learning in it goes on
+/// without: tests of what is found must not run beside each other.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 fn kinds() -> Vec<Kind> {
     found().iter().map(|violation| violation.kind).collect()
 }
@@ -24,6 +33,7 @@ fn interrupts_are(state: InterruptState) {
 
 #[test]
 fn a_before_b_then_b_before_a() {
+    let _alone = alone();
     let (a, b) = (Lock::new(0), Lock::new(0));
     on(1, || {
         let _a = a.lock();
@@ -62,6 +72,7 @@ fn a_before_b_then_b_before_a() {
 
 #[test]
 fn a_circle_of_three() {
+    let _alone = alone();
     let (a, b, c) = (Lock::new(0), Lock::new(0), Lock::new(0));
     for (first, second) in [(&a, &b), (&b, &c)] {
         let _first = first.lock();
@@ -82,6 +93,7 @@ fn a_circle_of_three() {
 
 #[test]
 fn consistent_orders_are_no_finding() {
+    let _alone = alone();
     let locks: [Lock; 6] = [
         Lock::new(0),
         Lock::new(0),
@@ -111,6 +123,7 @@ fn consistent_orders_are_no_finding() {
 
 #[test]
 fn two_of_one_class() {
+    let _alone = alone();
     let locks: Vec<Lock> = (0..2).map(Lock::new).collect();
     let twin = || Lock::new(0);
     let (one, two) = (twin(), twin());
@@ -127,6 +140,7 @@ fn two_of_one_class() {
 
 #[test]
 fn locks_out_of_a_constant_are_their_own_classes() {
+    let _alone = alone();
     let (a, b) = (Lock04::new(0), Lock04::new(0));
     for _ in 0..2 {
         let _a = a.lock();
@@ -144,6 +158,7 @@ type Lock04 = lock_api::Mutex<QSpinLock<Scripted, Native>, u32>;
 
 #[test]
 fn handlers_and_enabled_interrupts_do_not_mix() {
+    let _alone = alone();
     let (both, masked, unknown) = (Lock::new(0), Lock::new(0), Lock::new(0));
     interrupts_are(InterruptState::Enabled);
     drop(both.lock());
@@ -164,6 +179,7 @@ fn handlers_and_enabled_interrupts_do_not_mix() {
 
 #[test]
 fn handlers_may_read_nested_what_tasks_read_with_interrupts_enabled() {
+    let _alone = alone();
     let lock: RwLock<u32, Scripted, Fifo> = RwLock::new(0);
     interrupts_are(InterruptState::Enabled);
     let outer = lock.read();
@@ -178,6 +194,7 @@ fn handlers_may_read_nested_what_tasks_read_with_interrupts_enabled() {
 
 #[test]
 fn readers_count_for_the_order_too() {
+    let _alone = alone();
     // Under a fair lock a reader waits behind a waiting writer.
     let (a, b): (RwLock<u32, Scripted>, RwLock<u32, Scripted>) = (RwLock::new(0), RwLock::new(0));
     {
@@ -191,6 +208,7 @@ fn readers_count_for_the_order_too() {
 
 #[test]
 fn a_release_of_what_is_not_held() {
+    let _alone = alone();
     let lock: QSpinLock<Scripted, Fifo> = QSpinLock::new();
     let token = on(1, || lock.lock());
     // SAFETY: nobody else is about; the wrong CPU is what is to be found.

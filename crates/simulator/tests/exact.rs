@@ -225,6 +225,27 @@ fn a_bound_holds_on_a_host_that_takes_hints_only() {
 }
 
 #[test]
+fn a_host_that_refuses_the_head_does_not_stop_everybody() {
+    // Eligibility, or gangs: the head may be refused for a slice. The lock must not wait with it.
+    for scheduling in [
+        Scheduling::Fair,
+        Scheduling::Credit,
+        Scheduling::CoScheduled,
+    ] {
+        let of = |lock| {
+            let config = SimConfig {
+                yields: YieldMode::Hint,
+                scheduling,
+                ..config(lock, 8, 4)
+            };
+            simulate(&config).outcome.acquisitions as f64
+        };
+        let ratio = of(LockId::Bounded) / of(LockId::UnfairHinted);
+        assert!(ratio > 0.8, "{scheduling}: {ratio}");
+    }
+}
+
+#[test]
 fn a_bound_holds_where_whoever_is_passed_over_holds_another_lock() {
     // A head that was passed over keeps the edge to somebody who has left long ago, unless that one
     // withdraws it: then nobody behind its outer lock finds it, and all wait for its next slice.
