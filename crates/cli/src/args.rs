@@ -18,7 +18,7 @@ use crate::validate_args::{CALIBRATE_EXAMPLES, CalibrateArgs, VALIDATE_EXAMPLES,
 
 const EXAMPLES: &str = "\
 Examples:
-  pvq                                      compare everything, in about a minute
+  pvq                                      compare twelve locks, in about a minute
   pvq compare --quick                      the same in 10 seconds, with more noise
   pvq compare --lock fifo,unfair-hinted --overcommit 4 --repeats 9
   pvq compare --inside 5us --outside 30us --yields hint
@@ -56,7 +56,7 @@ Examples:
 
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
-  pvq simulate                             every lock on 2 pCPUs, in seconds
+  pvq simulate                             twelve locks on 2 pCPUs, in seconds
   pvq simulate --pcpus 64 --overcommit 1,4 --lock ours,unfair-hinted --outside 60us
   pvq simulate --profile server-2x32 --overcommit 16 --vms 16 --lock ours,test-and-set
   pvq simulate --lock fifo --longest       and what happened around the longest wait
@@ -97,7 +97,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run every lock at every overcommit, and show them side by side (the default)
+    /// Run the locks at each overcommit, and show them side by side (the default)
     #[command(after_help = COMPARE_EXAMPLES)]
     Compare(CompareArgs),
     /// Run one lock once, and show what happened around its longest wait

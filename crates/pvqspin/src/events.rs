@@ -20,7 +20,7 @@ pub enum Event {
     HaltAtHead,
     /// Woke from a halt and had to wait on.
     SpuriousWake,
-    /// Kicked the head at a release.
+    /// Kicked the head: at a release, or earlier so that it stands ready.
     Kick,
     /// Yielded to the predecessor in the queue.
     YieldToPredecessor,
@@ -44,7 +44,7 @@ pub enum Event {
     PassedOver,
     /// Kept from passing over, because the oldest wait had reached its bound.
     Closed,
-    /// How long the oldest wait was that was passed over, in microseconds: a maximum.
+    /// How long the oldest wait was that was passed over within its bound, in microseconds: a maximum.
     LongestBypassUs,
     /// All nodes of this CPU were in use: took the lock through the fallback.
     NodeExhausted,

@@ -5,7 +5,7 @@
 //!   spin, up to long_hold ── released in time ───────────────► a short hold
 //!     │ budget gone, and the holder runs
 //!     ▼
-//!   a long hold ── twice in a row ──► holds are long: spin only up to spin_ns, then halt
+//!   a long hold ── twice ───────────► holds are long: spin only up to spin_ns, then halt
 //!     ▲                                 │ slept for long_hold or more
 //!     └─────────────────────────────────┘
 //! ```

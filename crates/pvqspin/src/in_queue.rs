@@ -51,11 +51,15 @@ impl Front {
         if looks < 4 { 4 } else { looks }
     }
 
-    fn stands_still(&mut self, head: Cpu, holder: Cpu, rules: &Rules) -> bool {
-        let now = Some((head, holder));
-        self.looks = if self.seen == now { self.looks + 1 } else { 1 };
+    /// Whether the front, under a holder that runs, has just been the same for a long hold.
+    fn stands_still(&mut self, now: Option<(Cpu, Cpu)>, rules: &Rules) -> bool {
+        self.looks = match now {
+            None => 0,
+            Some(_) if self.seen == now => self.looks.saturating_add(1),
+            Some(_) => 1,
+        };
         self.seen = now;
-        self.looks >= Self::looks_in_a_long_hold(rules)
+        self.looks > 0 && self.looks.is_multiple_of(Self::looks_in_a_long_hold(rules))
     }
 }
 
@@ -122,12 +126,12 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let (Some(head), Some(holder)) = (head_of(seen), self.holder()) else {
             return false;
         };
-        if front.stands_still(head, holder, &P::RULES) {
+        let running = E::run_sample(holder).state() == RunState::Running;
+        if front.stands_still(running.then_some((head, holder)), &P::RULES) {
             self.nodes.observe_hold(true);
         }
         // The head sees hold after hold; whoever came late may ask it.
-        (self.nodes.holds_are_long() || E::nodes(head).holds_are_long())
-            && E::run_sample(holder).state() == RunState::Running
+        (self.nodes.holds_are_long() || E::nodes(head).holds_are_long()) && running
     }
 
     /// Whether the waiter before us cannot watch over those before it: it is preempted, or it has
@@ -200,13 +204,12 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     /// asleep, when there were others. Awake it will stand ready at the release.
     fn wake_head_in_time(&self) {
         let seen = self.word.load(Ordering::Relaxed);
-        let asleep = |cpu: &Cpu| E::run_sample(*cpu).state() == RunState::Halted;
-        let head = head_of(seen).filter(|_| Self::YIELDS && seen & LOCKED != 0);
-        if let Some(head) = head.filter(asleep)
-            && !E::pressure()
-        {
-            self.nodes.count(Event::Kick);
-            E::kick(head);
+        let Some(head) = head_of(seen).filter(|_| Self::YIELDS && seen & LOCKED != 0) else {
+            return;
+        };
+        let sample = E::run_sample(head);
+        if sample.state() == RunState::Halted && !E::pressure() {
+            self.kick_if_overdue(head, sample);
         }
     }
 

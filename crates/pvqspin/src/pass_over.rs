@@ -176,7 +176,7 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
         }
         if status == Status::Refused
             && matches!(why, Event::YieldToHead)
-            && let Some(token) = overtake_refused(waiter)
+            && let Some(token) = overtake_refused(waiter, cpu)
         {
             return Some(token);
         }
@@ -219,10 +219,18 @@ fn overtake<E: Env, P: Policy, W: Format>(
 
 /// The lock is closed for a head that the host would not run when asked: keeping it closed would help
 /// nobody. Takes it past the head, whatever its age.
-fn overtake_refused<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>) -> Option<Token> {
+fn overtake_refused<E: Env, P: Policy, W: Format>(
+    waiter: &Waiter<'_, E, P, W>,
+    refused: Cpu,
+) -> Option<Token> {
     let seen = waiter.word.load(Ordering::Relaxed);
-    let head = head_of(seen)?;
-    if seen & (LOCKED | PENDING) != 0 || head == waiter.cpu || !is_preempted::<E>(head) {
+    // A call may return a slice later, under another head.
+    let same = head_of(seen) == Some(refused) && refused != waiter.cpu;
+    if !same
+        || seen & (LOCKED | PENDING) != 0
+        || !is_preempted::<E>(refused)
+        || !all_ahead_preempted(waiter, seen)
+    {
         return None;
     }
     let edge = E::set_waiting_for(None);

@@ -54,7 +54,10 @@ pub(crate) fn contended<E: Env, P: Policy>(
     // A queue always has a named head once its holder returned from `lock`.
     let Some(head) = head_of(free) else { return };
     let asleep = passed.is_none() && held & PENDING != 0;
-    if kick::<E, P>(head, asleep) || lends == Lends::No {
+    // A head that was woken early may have been preempted since: then a kick alone does nothing.
+    let awake_and_gone = E::run_sample(head).is_preempted();
+    let kicked = kick::<E, P>(head, asleep);
+    if lends == Lends::No || kicked && !awake_and_gone {
         return;
     }
     if !P::RULES.passes_over() || pass_over::is_closed::<E, P>(head) {

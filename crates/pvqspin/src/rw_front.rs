@@ -255,6 +255,9 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
         let patience = self.patience();
         E::spin_until(|| gone() || stalled(), patience);
         if gone() {
+            if yields {
+                self.nodes.observe_hold(false);
+            }
             return;
         }
         match (P::RULES.stalls, writer) {

@@ -172,7 +172,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     const PARAVIRTUAL: bool = P::RULES.paravirtual();
     const MAY_HALT: bool = match P::RULES.stalls {
         Stalls::Spin => false,
-        Stalls::Yield => P::RULES.spin_ns != u32::MAX,
+        Stalls::Yield => crate::holds::may_be_long::<P>(),
         Stalls::Halt => true,
     };
 
