@@ -7,6 +7,8 @@
 //! | `switch_ns` | entering a vCPU and leaving it |
 //! | `hypercall_ns` | a hypercall that the host refuses, and the extra cost that `compare` adds |
 //! | `poke_ns` | from a poke until the other pCPU's guest is interrupted |
+//! | `poke_send_ns` | until the sender of that poke goes on: a signal takes it through the kernel |
+//! | `interrupt_ns` | what a poked guest loses if it goes on |
 //!
 //! The embedded hypervisor's pCPUs poll while they idle, and its slices have a timer, so a wake-up
 //! costs nothing more and there are no ticks.
@@ -33,6 +35,8 @@ pub(crate) struct Calibration {
     switch: Spread,
     hypercall: Spread,
     poke: Option<Spread>,
+    poke_send: Option<Spread>,
+    poke_lost: Option<Spread>,
     about: String,
 }
 
@@ -66,7 +70,10 @@ impl Calibration {
             probes.push(Machine::probe().map_err(driver::unsupported)?);
         }
         let spread = |of: fn(&Machine) -> f64| Spread::of(probes.iter().map(of));
-        let pokes: Vec<f64> = probes.iter().filter_map(|probe| probe.poke_ns).collect();
+        let optional = |of: fn(&Machine) -> Option<f64>| {
+            let all: Vec<f64> = probes.iter().filter_map(of).collect();
+            (!all.is_empty()).then(|| Spread::of(all))
+        };
         let each = |measure: &dyn Fn() -> Option<f64>| {
             let all: Vec<f64> = (0..repeats).filter_map(|_| measure()).collect();
             (!all.is_empty()).then(|| Spread::of(all))
@@ -82,7 +89,9 @@ impl Calibration {
             line,
             switch: spread(|probe| probe.switch_ns),
             hypercall: spread(|probe| probe.hypercall_ns),
-            poke: (!pokes.is_empty()).then(|| Spread::of(pokes)),
+            poke: optional(|probe| probe.poke_ns),
+            poke_send: optional(|probe| probe.poke_send_ns),
+            poke_lost: optional(|probe| probe.poke_lost_ns),
             about: format!(
                 "{}, {} CPUs, embedded hypervisor, measured on {}",
                 described.cpu,
@@ -105,6 +114,8 @@ impl Calibration {
                 switch_ns: ns(&self.switch),
                 hypercall_ns: ns(&self.hypercall).saturating_add(extra_ns),
                 poke_ns: self.poke.as_ref().map_or(default.poke_ns, ns),
+                poke_send_ns: self.poke_send.as_ref().map_or(default.poke_send_ns, ns),
+                interrupt_ns: self.poke_lost.as_ref().map_or(default.interrupt_ns, ns),
                 wake_ns: 0,
                 tick_ns: 0,
                 line: LineCosts {
@@ -139,6 +150,14 @@ impl Calibration {
             (
                 "poke_ns",
                 of(&self.poke, "until the other guest is interrupted"),
+            ),
+            (
+                "poke_send_ns",
+                of(&self.poke_send, "until its sender goes on"),
+            ),
+            (
+                "interrupt_ns",
+                of(&self.poke_lost, "what the poked guest loses"),
             ),
             ("wake_ns", "idle pCPUs poll".to_owned()),
             ("tick_ns", "slices have a timer".to_owned()),
@@ -195,6 +214,8 @@ mod tests {
             switch: spread(40.4),
             hypercall: spread(120.0),
             poke: Some(spread(1_900.0)),
+            poke_send: Some(spread(900.0)),
+            poke_lost: Some(spread(1_200.0)),
             about: "a machine of two CPUs".to_owned(),
         }
     }
@@ -211,6 +232,7 @@ mod tests {
             (7, 40, 1_120)
         );
         assert_eq!(costs.line.same_socket_ns, 80);
+        assert_eq!((costs.poke_send_ns, costs.interrupt_ns), (900, 1_200));
         assert!(text.contains("79 to 82 ns"), "{text}");
         let costs_without_comment = text
             .lines()
@@ -233,6 +255,8 @@ mod tests {
         let calibration = Calibration {
             line: None,
             poke: None,
+            poke_send: None,
+            poke_lost: None,
             ..calibration()
         };
         let (profile, default) = (calibration.profile(0), Costs::default());
@@ -241,6 +265,7 @@ mod tests {
             default.line.same_socket_ns
         );
         assert_eq!(profile.costs.poke_ns, default.poke_ns);
+        assert_eq!(profile.costs.interrupt_ns, default.interrupt_ns);
         assert!(Profile::parse(&calibration.file(0)).is_ok());
     }
 }

@@ -181,6 +181,8 @@ pub(crate) fn describe(machine: &hypervisor::Machine) -> Machine {
         hypercall_ns: machine.hypercall_ns,
         preemption_ns: machine.preemption_ns,
         poke_ns: machine.poke_ns,
+        poke_send_ns: machine.poke_send_ns,
+        poke_lost_ns: machine.poke_lost_ns,
         ..Machine::describe()
     }
 }

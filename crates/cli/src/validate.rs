@@ -148,12 +148,15 @@ fn config_of(plan: &Plan, profile: &Profile, run: &PlannedRun) -> SimConfig {
 fn costs(profile: &Profile) -> String {
     let costs = &profile.costs;
     format!(
-        "atomic {}, line {}, switch {}, hypercall {}, poke {} ({})",
+        "atomic {}, line {}, switch {}, hypercall {}, poke {} (its sender {}, the \
+         poked {}) ({})",
         time(costs.atomic_ns.into()),
         time(costs.line.same_socket_ns.into()),
         time(costs.switch_ns.into()),
         time(costs.hypercall_ns.into()),
         time(costs.poke_ns.into()),
+        time(costs.poke_send_ns.into()),
+        time(costs.interrupt_ns.into()),
         profile.about
     )
 }

@@ -219,6 +219,8 @@ mod tests {
             hypercall_ns: 100.0,
             preemption_ns: 2_000.0,
             poke_ns: None,
+            poke_send_ns: None,
+            poke_lost_ns: None,
         }
     }
 

@@ -27,6 +27,11 @@ pub struct Machine {
     /// From poking another pCPU until its guest is interrupted, in nanoseconds. `None` with one
     /// CPU.
     pub poke_ns: Option<f64>,
+    /// What the poke costs the pCPU that sends it, in nanoseconds. `None` with one CPU.
+    pub poke_send_ns: Option<f64>,
+    /// What the poke costs the guest that it interrupts, if that goes on, in nanoseconds. `None`
+    /// with one CPU.
+    pub poke_lost_ns: Option<f64>,
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
@@ -71,8 +76,11 @@ impl fmt::Display for Machine {
             "preemption, there and back  {:.0} ns",
             self.preemption_ns
         )?;
-        match self.poke_ns {
-            Some(ns) => write!(f, "poke until noticed    {ns:.0} ns"),
+        match self.poke_ns.zip(self.poke_send_ns) {
+            Some((noticed, send)) => write!(
+                f,
+                "poke until noticed    {noticed:.0} ns, its sender goes on after {send:.0} ns"
+            ),
             None => write!(f, "poke until noticed    (one CPU: nobody to poke)"),
         }
     }

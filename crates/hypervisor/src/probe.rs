@@ -43,6 +43,15 @@ impl Machine {
         }
         try_timer()?;
         let first = &cpus[..1.min(cpus.len())];
+        let poke = match cpus.as_slice() {
+            // From a CPU of its own: on the guest's, the poking thread itself would be the gap.
+            &[_, second, ..] => on_own_thread(|| {
+                affinity::pin_caller(second)
+                    .map_err(|error| Unsupported::Pinning { cpu: second, error })?;
+                poke(first)
+            })?,
+            _ => None,
+        };
         Ok(Self {
             tsc_invariant: clock::is_invariant(),
             tsc_mhz: clock::mhz(calibrated),
@@ -50,11 +59,9 @@ impl Machine {
             switch_ns: switch_ns(first)?,
             hypercall_ns: hypercall_ns(first)?,
             preemption_ns: preemption_ns(first)?,
-            poke_ns: if cpus.len() > 1 {
-                poke_ns(first)?
-            } else {
-                None
-            },
+            poke_ns: poke.as_ref().map(|poke| poke.noticed_ns),
+            poke_send_ns: poke.as_ref().map(|poke| poke.send_ns),
+            poke_lost_ns: poke.as_ref().map(|poke| poke.lost_ns),
             cpus,
         })
     }
@@ -213,20 +220,32 @@ fn watch_for_gap(over: impl Fn() -> bool) -> Gap {
     }
 }
 
-/// From the poke, on this thread, until the guest on another CPU is interrupted.
-fn poke_ns(cpus: &[usize]) -> Result<Option<f64>, Unsupported> {
+/// What a poke costs, in nanoseconds.
+struct Poke {
+    /// From its start until the guest on another CPU is interrupted.
+    noticed_ns: f64,
+    /// Until the sender goes on.
+    send_ns: f64,
+    /// How long that guest does not run, if it goes on.
+    lost_ns: f64,
+}
+
+/// Pokes a guest on another CPU from this thread.
+fn poke(cpus: &[usize]) -> Result<Option<Poke>, Unsupported> {
     const POKES: usize = 40;
     const PATIENCE: Duration = Duration::from_millis(200);
     let interrupted_at = AtomicU64::new(0);
+    let gaps = Samples::default();
     let body = |_: Cpu| {
         let vcb = arena::current().expect("a guest");
         for _ in 0..POKES {
             let before = vcb.stolen_ticks.load(Relaxed);
             let gap = watch_for_gap(|| vcb.stolen_ticks.load(Relaxed) != before);
+            gaps.push(gap.length);
             interrupted_at.store(gap.began, Relaxed);
         }
     };
-    let mut latencies = Vec::new();
+    let (mut noticed, mut sent) = (Vec::new(), Vec::new());
     let plan = plan(cpus, 1_000_000_000, &body);
     let (_, _) = execute(&plan, |live| {
         for _ in 0..POKES {
@@ -236,17 +255,26 @@ fn poke_ns(cpus: &[usize]) -> Result<Option<f64>, Unsupported> {
             interrupted_at.store(0, Relaxed);
             let poked = clock::ticks();
             live.shared.pcpus[0].poke();
+            let done = clock::ticks();
             while interrupted_at.load(Relaxed) == 0 && start.elapsed() < PATIENCE {
                 core::hint::spin_loop();
             }
             let at = interrupted_at.load(Relaxed);
             if at > poked {
-                latencies.push(clock::ticks_to_ns(at - poked) as f64);
+                noticed.push(clock::ticks_to_ns(at - poked) as f64);
+                sent.push(clock::ticks_to_ns(done - poked) as f64);
             }
         }
     })
     .map_err(as_unsupported)?;
-    Ok(median(&mut latencies))
+    let medians = median(&mut noticed).zip(median(&mut sent));
+    Ok(medians
+        .zip(gaps.median_ns())
+        .map(|((noticed_ns, send_ns), lost_ns)| Poke {
+            noticed_ns,
+            send_ns,
+            lost_ns,
+        }))
 }
 
 /// A plan for one vCPU on one pCPU.

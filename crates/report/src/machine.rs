@@ -44,6 +44,10 @@ pub struct Machine {
     pub preemption_ns: f64,
     /// From poking another pCPU until its guest is interrupted, in ns; null with one CPU.
     pub poke_ns: Option<f64>,
+    /// What the poke costs its sender, in ns; null with one CPU.
+    pub poke_send_ns: Option<f64>,
+    /// What the poke costs the guest that it interrupts, in ns; null with one CPU.
+    pub poke_lost_ns: Option<f64>,
 }
 
 impl Machine {

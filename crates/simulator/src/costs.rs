@@ -13,7 +13,9 @@
 //!   Joined, Taken    atomic                the few instructions up to the link, the promotion
 //!   a hypercall      half before the host, half before whoever runs next
 //!   another vCPU     switch
-//!   a poke           poke latency, and wake-up latency if the pCPU was idle
+//!   a poke           poke latency, and wake-up latency if the pCPU was idle;
+//!                    + sending, on the pCPU that pokes
+//!   an interruption  by a poke or a slice's end: + interrupt, before anybody runs there again
 //!   a slice          up to the next tick, where there are ticks
 //! ```
 //!
@@ -44,6 +46,16 @@ pub struct Costs {
     /// From one pCPU's poke until another stops what it does. Default 2 µs: an inter-processor
     /// interrupt and the exit that it causes, 1 to 3 µs on current x86 servers.
     pub poke_ns: u32,
+    /// What a poke costs the pCPU that sends it, before its own guest goes on. Default 0: it writes
+    /// to its interrupt controller and goes on. Where a poke is a signal to a thread, the sender is
+    /// in the kernel for longer than the receiver (`pvq calibrate` measures it).
+    #[serde(default)]
+    pub poke_send_ns: u32,
+    /// What an interruption costs the pCPU that runs a guest, by a poke or at the end of a slice,
+    /// on top of the switch. Default 0: `switch_ns` has it. Where the interruption is a signal,
+    /// there is a frame to make and to return from (`pvq calibrate` measures it).
+    #[serde(default)]
+    pub interrupt_ns: u32,
     /// What comes on top of a poke if the pCPU was idle: leaving its sleep state. Default 0: an
     /// idle pCPU polls. Linux measured 63.6 to 67.6 µs from a kick until the halted vCPU ran, all
     /// in all (commit 45e898b735620); polling for a while saves 5 to 7 µs of it at least
@@ -114,6 +126,8 @@ impl Costs {
         switch_ns: 0,
         hypercall_ns: 0,
         poke_ns: 0,
+        poke_send_ns: 0,
+        interrupt_ns: 0,
         wake_ns: 0,
         tick_ns: 0,
         line: LineCosts::flat(0),
@@ -135,6 +149,8 @@ impl Default for Costs {
             switch_ns: 2_000,
             hypercall_ns: 1_000,
             poke_ns: 2_000,
+            poke_send_ns: 0,
+            interrupt_ns: 0,
             wake_ns: 0,
             tick_ns: 0,
             line: LineCosts::flat(60),

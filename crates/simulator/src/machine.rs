@@ -42,6 +42,9 @@ pub(crate) struct Machine<'a> {
     pressure: bool,
     /// That has just changed, and those who wait for it have not looked yet.
     everybody_looks: bool,
+    /// What the event at hand costs its pCPU before anybody runs there: pokes that it sent, the
+    /// interruption itself.
+    owed_ns: u64,
     ended: usize,
     pub(crate) events: u64,
     /// How many of them were at the present instant.
@@ -71,6 +74,7 @@ impl<'a> Machine<'a> {
             watchers: Watchers::new(vms, host.config().pcpus),
             pressure: false,
             everybody_looks: false,
+            owed_ns: 0,
             stage,
             vcpus,
             host,
@@ -349,6 +353,7 @@ impl<'a> Machine<'a> {
             let vcpu = self.pcpus[p].run.vcpu.map(VcpuId::index);
             let why = if poked { What::Poked } else { What::SliceEnd };
             self.stage.record(vcpu, why);
+            self.owed_ns += u64::from(self.stage.costs.interrupt_ns);
         }
         let run = self.event(|host, now| host.reschedule(now, pcpu(p)));
         self.follow(p, run, 0);
@@ -399,6 +404,7 @@ impl<'a> Machine<'a> {
 
     fn poke(&mut self, p: usize) {
         let costs = &self.stage.costs;
+        self.owed_ns += u64::from(costs.poke_send_ns);
         let mut at = self.now() + u64::from(costs.poke_ns);
         if let Some(pcpu) = self.pcpus.get_mut(p) {
             if matches!(pcpu.phase, Phase::Idle) {
@@ -409,9 +415,10 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Does on a pCPU what the host says, after what that costs.
+    /// Does on a pCPU what the host says, after what that costs and what the pCPU owes.
     fn follow(&mut self, p: usize, run: Run, cost_ns: u64) {
         let now = self.now();
+        let owed_ns = core::mem::take(&mut self.owed_ns);
         let pcpu = &mut self.pcpus[p];
         let touched = [pcpu.run.vcpu, run.vcpu];
         if let Some(left) = pcpu.run.vcpu {
@@ -433,7 +440,7 @@ impl<'a> Machine<'a> {
                 u64::from(self.stage.costs.switch_ns)
             };
             pcpu.last = run.vcpu;
-            pcpu.phase = Phase::Entering(now + cost_ns + switch);
+            pcpu.phase = Phase::Entering(now + owed_ns + cost_ns + switch);
             if switch > 0 || cost_ns == 0 {
                 let vcpu = run.vcpu.map(VcpuId::index);
                 self.stage.record(vcpu, What::Enter);
