@@ -24,6 +24,7 @@ pub(crate) fn yield_to<E: Env>(why: Event, cpu: Cpu, sample: RunSample) -> Statu
         cpu,
         generation: sample.generation(),
     });
+    nodes.observe_yield(status);
     nodes.count(match status {
         Status::Ran => Event::YieldRan,
         Status::AlreadyRunning => Event::YieldAlreadyRunning,

@@ -6,7 +6,8 @@
 //!   own node ───────────────────────► free: yield to its head; kick one that has halted
 //!      │   ▲                          nobody is asked twice within the retry interval
 //!      │   └───────────────────────────┘
-//!      │ holds are long, or the policy halts: HALTED, HALT(hint), look again
+//!      │ holds are long, the policy halts, or the host refuses and sleepers may be passed over:
+//!      │ HALTED, HALT(hint), look again
 //!      ▼
 //!   promoted
 //! ```
@@ -76,7 +77,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             // Whoever overtakes leaves from before us: then there is somebody else to watch.
             let relinked =
                 || P::RULES.passes_over() && self.node.pred.load(Ordering::Relaxed) != link;
-            let patience = self.patience();
+            let patience = self.patience_in_queue();
             E::spin_until(|| promoted() || relinked() || stalled(), patience);
             if relinked() && !promoted() {
                 continue;
@@ -92,11 +93,28 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                     if let Some(token) = self.yield_in_queue(before, &promoted) {
                         return Queued::Overtook(token);
                     }
-                    if Self::MAY_FIND_HOLDS_LONG && self.should_sleep(&mut front) {
+                    if self.sleeps_unasked()
+                        || Self::MAY_FIND_HOLDS_LONG && self.should_sleep(&mut front)
+                    {
                         self.halt_in_queue(before);
                     }
                 }
             }
+        }
+    }
+
+    /// Whether to sleep in the queue, however long holds are: those who sleep may be passed over,
+    /// and the host does not run whom it is asked to.
+    fn sleeps_unasked(&self) -> bool {
+        P::RULES.passes_over() && self.nodes.host_refuses()
+    }
+
+    /// How long to spin before looking further.
+    fn patience_in_queue(&self) -> Budget {
+        if self.sleeps_unasked() && self.may_halt() {
+            Budget::ns(P::RULES.spin_ns)
+        } else {
+            self.patience()
         }
     }
 

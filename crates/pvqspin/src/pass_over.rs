@@ -9,6 +9,10 @@
 //! Under [`Bounded`](crate::Bounded) a running waiter may take a *free* lock whose head is off its
 //! pCPU, unless the head has waited for the bound. The head keeps its place and its age:
 //!
+//! - On a host that refuses, waiters behind the head sleep once their spin budget is gone: under a
+//!   scheduler that counts run time, who sleeps is run soon after the kick, and who burns its share
+//!   by spinning is not. Whoever promotes a sleeper kicks it when it releases; until it runs it is
+//!   passed over as if it were preempted.
 //! - Who finds a waiter that was passed over? It never left the queue. It still is the head, named
 //!   in the word, and takes the lock as soon as it runs and the lock is free.
 //! - When? Once its age reaches the bound, nobody may pass over it: every release yields to it, and
@@ -29,9 +33,9 @@ use crate::events::Event;
 use crate::lock::Token;
 use crate::nodes::CpuNodes;
 use crate::policy::Policy;
-use crate::slow_path::{Waiter, cpu_of, is_preempted, node_of};
+use crate::slow_path::{Waiter, cpu_of, is_off, node_of};
 use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
-use pvqspin_abi::{Cpu, Status};
+use pvqspin_abi::{Cpu, RunState, Status};
 
 /// How many of the waiters before it a waiter checks before it overtakes them. Beyond that it
 /// takes the rest for preempted too: a running one there would be behind a preempted one anyway.
@@ -133,7 +137,7 @@ pub(crate) fn newcomer<E: Env, P: Policy, W: Format>(
     seen: u32,
 ) -> Option<Token> {
     let last = cpu_of::<W>(seen)?;
-    if !is_preempted::<E>(last) {
+    if !is_off::<E>(last) {
         return None;
     }
     overtake::<E, P, W>(waiter, seen)
@@ -146,7 +150,7 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
     promoted: &impl Fn() -> bool,
 ) -> Option<Token> {
     let seen = waiter.word.load(Ordering::Relaxed);
-    if seen & LOCKED == 0 && all_ahead_preempted(waiter, seen) {
+    if seen & LOCKED == 0 && all_ahead_off(waiter, seen) {
         // As at the head: a holder waits for nobody, from the step on that makes it one.
         let edge = E::set_waiting_for(None);
         if let Some(token) = overtake::<E, P, W>(waiter, seen) {
@@ -159,7 +163,9 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
     let (why, target) = match (seen & LOCKED != 0, head_of(seen)) {
         (true, _) => (
             Event::YieldToHolder,
-            passing_holder(seen).or(waiter.holder()).or(Some(before)),
+            passing_holder::<E>(seen)
+                .or(waiter.holder())
+                .or(Some(before)),
         ),
         (false, Some(head)) if is_closed::<E, P>(head) => (Event::YieldToHead, Some(head)),
         (false, _) => (Event::YieldToPredecessor, None),
@@ -184,16 +190,17 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
     // Nothing to ask for, or asked in vain: wait until the picture changes.
     let moved = || (waiter.word.load(Ordering::Relaxed) ^ seen) & !TAIL != 0;
     E::spin_until(
-        || promoted() || moved() || !is_preempted::<E>(before),
+        || promoted() || moved() || !is_off::<E>(before),
         Budget::ns(P::RULES.retry_ns),
     );
     None
 }
 
-/// Who holds a lock past its head. (If it is the head's own wish to be kicked that set the bit,
-/// the answer is the head, which is not preempted but halted, and nothing comes of it.)
-fn passing_holder(seen: u32) -> Option<Cpu> {
-    head_of(seen).filter(|_| seen & PENDING != 0)
+/// Who holds a lock past its head. The same bit says that the head sleeps and will be kicked at the
+/// release: then the field names that sleeper, and it is somebody else who holds.
+fn passing_holder<E: Env>(seen: u32) -> Option<Cpu> {
+    head_of(seen)
+        .filter(|&cpu| seen & PENDING != 0 && E::run_sample(cpu).state() != RunState::Halted)
 }
 
 /// Takes the free lock past a head that is off its pCPU and not too old.
@@ -202,7 +209,7 @@ fn overtake<E: Env, P: Policy, W: Format>(
     seen: u32,
 ) -> Option<Token> {
     let head = head_of(seen)?;
-    if seen & (LOCKED | PENDING) != 0 || head == waiter.cpu || !is_preempted::<E>(head) {
+    if seen & (LOCKED | PENDING) != 0 || head == waiter.cpu || !is_off::<E>(head) {
         return None;
     }
     let age = age_us::<E>(head).unwrap_or(u32::MAX);
@@ -228,8 +235,8 @@ fn overtake_refused<E: Env, P: Policy, W: Format>(
     let same = head_of(seen) == Some(refused) && refused != waiter.cpu;
     if !same
         || seen & (LOCKED | PENDING) != 0
-        || !is_preempted::<E>(refused)
-        || !all_ahead_preempted(waiter, seen)
+        || !is_off::<E>(refused)
+        || !all_ahead_off(waiter, seen)
     {
         return None;
     }
@@ -246,10 +253,7 @@ fn overtake_refused<E: Env, P: Policy, W: Format>(
 
 /// Whether the waiters between the head and us are all off their pCPUs. Reads nodes that may change
 /// under it: the answer is only about who goes first among those who may.
-fn all_ahead_preempted<E: Env, P: Policy, W: Format>(
-    waiter: &Waiter<'_, E, P, W>,
-    seen: u32,
-) -> bool {
+fn all_ahead_off<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>, seen: u32) -> bool {
     let head = head_of(seen);
     let mut link = waiter.node.pred.load(Ordering::Relaxed);
     for _ in 0..LOOK_AHEAD {
@@ -258,7 +262,7 @@ fn all_ahead_preempted<E: Env, P: Policy, W: Format>(
             // The link of a head is from the time when it was none. `overtake` looks at the head.
             break;
         }
-        if !is_preempted::<E>(cpu) {
+        if !is_off::<E>(cpu) {
             return false;
         }
         let Some(node) = node_of::<E, W>(link) else {

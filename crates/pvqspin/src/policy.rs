@@ -10,7 +10,7 @@
 //! | [`Fifo`] | yields, stays runnable; halts under long holds | predecessor; the head: the holder | yields to a preempted head | FIFO |
 //! | [`FifoHalt`] | halts | predecessor; the head: the holder | kicks a halted head | FIFO |
 //! | [`FifoHolder`] | halts | the holder | kicks the head, always | FIFO |
-//! | [`Bounded`] | yields, or passes over preempted waiters | the holder, or a head that is too old | yields to a head that waited too long | FIFO among the running, bounded |
+//! | [`Bounded`] | yields, or passes over those who are off their pCPUs; halts behind the head if the host refuses | the holder, or a head that is too old | yields to a head that waited too long | FIFO among the running, bounded |
 
 /// Whom a waiter in the queue names in its hypercall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,8 +39,9 @@ pub struct Rules {
     pub stalls: Stalls,
     /// Whom it names.
     pub names: Names,
-    /// How long a waiter spins, in ns, before it halts: always ([`Stalls::Halt`]), or where holds
-    /// have been long lately ([`Stalls::Yield`]).
+    /// How long a waiter spins, in ns, before it halts: always ([`Stalls::Halt`]), where holds
+    /// have been long lately ([`Stalls::Yield`]), or behind
+    /// the head, where it may be passed over and the host refuses.
     pub spin_ns: u32,
     /// How long a hold is, in ns, before a waiter that would rather spin takes it for a long one
     /// ([`Stalls::Yield`]); `u32::MAX`: never, and so it never halts.
@@ -190,7 +191,8 @@ impl Policy for FifoHolder {
 impl<const WAIT_US: u32> Policy for Bounded<WAIT_US> {
     const NAME: &'static str = "bounded";
     const RULES: Rules = Rules {
-        // Never halts: a halted head could not be told from a passed-over one in the word.
+        // The head never halts: it could not be told from a passed-over one in the word. Those
+        // behind it do, where the host refuses, whatever holds are like.
         long_hold_ns: u32::MAX,
         pass_over_us: WAIT_US,
         ..Fifo::RULES

@@ -224,6 +224,14 @@ pub(crate) fn is_preempted<E: Env>(cpu: Cpu) -> bool {
     E::run_sample(cpu).is_preempted()
 }
 
+/// Whether `cpu` was off its pCPU a moment ago: preempted, or asleep.
+pub(crate) fn is_off<E: Env>(cpu: Cpu) -> bool {
+    matches!(
+        E::run_sample(cpu).state(),
+        RunState::Preempted | RunState::Halted
+    )
+}
+
 /// Whether `holder` cannot go on by itself: it is preempted, or asleep while the one that it waits
 /// for is preempted. (Who holds a lock may wait for another one.)
 pub(crate) fn is_stuck<E: Env>(holder: Cpu) -> bool {
