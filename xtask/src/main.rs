@@ -42,6 +42,12 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Build the image of the KVM guest, and say where it is.
+    Guest {
+        /// Lint its code instead.
+        #[arg(long)]
+        lint: bool,
+    },
 }
 
 fn main() -> Result<()> {
@@ -51,5 +57,10 @@ fn main() -> Result<()> {
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::Guest { lint: true } => Ok(pvqspin_guest_image::lint()?),
+        Task::Guest { lint: false } => {
+            println!("{}", pvqspin_guest_image::build()?.display());
+            Ok(())
+        }
     }
 }
