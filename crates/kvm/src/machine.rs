@@ -46,6 +46,8 @@ pub(crate) struct Machine {
     /// Of the vCPUs, by number on the host; then those of the pCPUs that idle.
     seats: Box<[Seat]>,
     pub(crate) stop: AtomicBool,
+    /// When it was made, in ticks.
+    pub(crate) began_ticks: u64,
     /// How many VMs have prepared their work.
     pub(crate) ready: AtomicU64,
     /// How many vCPUs have ended.
@@ -65,6 +67,7 @@ impl Machine {
             vcpus: vcpus.into(),
             seats: (0..seats).map(|_| Seat::new()).collect(),
             stop: AtomicBool::new(false),
+            began_ticks: clock::ticks(),
             ready: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             halt_timeouts: AtomicU64::new(0),

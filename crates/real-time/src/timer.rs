@@ -18,7 +18,6 @@ use std::io;
 
 use crate::clock;
 
-
 /// The shortest time that the timer is set to. Zero would switch it off.
 const SHORTEST_NS: u64 = 1_000;
 
