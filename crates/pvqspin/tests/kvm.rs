@@ -25,6 +25,8 @@ enum Did {
     HaltUnmasked,
 }
 
+type Action = Box<dyn FnOnce()>;
+
 /// One test's machine, on the test's own thread.
 struct World {
     host: &'static Host,
@@ -36,7 +38,7 @@ struct World {
     interrupts_enabled: Cell<bool>,
     did: RefCell<Vec<Did>>,
     /// Happens once, right before the next thing of this kind.
-    before: RefCell<Option<(Did, Box<dyn FnOnce()>)>>,
+    before: RefCell<Option<(Did, Action)>>,
 }
 
 thread_local! {
