@@ -48,6 +48,12 @@ enum Task {
     Features,
     /// Boot a stock Debian kernel with KVM in QEMU, all emulated, and run pvq in it.
     KvmInQemu(kvm_in_qemu::Options),
+    /// Build the image of the KVM guest, and say where it is.
+    Guest {
+        /// Lint its code instead.
+        #[arg(long)]
+        lint: bool,
+    },
 }
 
 fn main() -> Result<()> {
@@ -58,5 +64,10 @@ fn main() -> Result<()> {
         Task::Licences => licences::check(),
         Task::Features => run::features(),
         Task::KvmInQemu(options) => std::process::exit(kvm_in_qemu::run_task(&options)?),
+        Task::Guest { lint: true } => Ok(pvqspin_guest_image::lint()?),
+        Task::Guest { lint: false } => {
+            println!("{}", pvqspin_guest_image::build()?.display());
+            Ok(())
+        }
     }
 }

@@ -13,10 +13,10 @@ use pvqspin::Env;
 use pvqspin_abi::{Cpu, Generation, Hint};
 use pvqspin_host::{Config, Scheduling, YieldMode};
 
-use crate::affinity;
+use pvqspin_real_time::affinity;
 use crate::arena::{self, Arena};
-use crate::clock;
-use crate::compute;
+use pvqspin_real_time::clock;
+use pvqspin_real_time::compute;
 use crate::context;
 use crate::error::Unsupported;
 use crate::faults::Faults;
@@ -177,8 +177,8 @@ fn preemption_ns(cpus: &[usize]) -> Result<f64, Unsupported> {
     run_guest(cpus, SLICE_NS, &|_| {
         let vcb = arena::current().expect("a guest");
         for _ in 0..60 {
-            let before = vcb.stolen_ticks.load(Relaxed);
-            samples.push(watch_for_gap(|| vcb.stolen_ticks.load(Relaxed) != before).length);
+            let before = vcb.time.stolen_ticks.load(Relaxed);
+            samples.push(watch_for_gap(|| vcb.time.stolen_ticks.load(Relaxed) != before).length);
         }
     })?;
     Ok(samples.median_ns().unwrap_or(f64::NAN))
@@ -221,8 +221,8 @@ fn poke_ns(cpus: &[usize]) -> Result<Option<f64>, Unsupported> {
     let body = |_: Cpu| {
         let vcb = arena::current().expect("a guest");
         for _ in 0..POKES {
-            let before = vcb.stolen_ticks.load(Relaxed);
-            let gap = watch_for_gap(|| vcb.stolen_ticks.load(Relaxed) != before);
+            let before = vcb.time.stolen_ticks.load(Relaxed);
+            let gap = watch_for_gap(|| vcb.time.stolen_ticks.load(Relaxed) != before);
             interrupted_at.store(gap.began, Relaxed);
         }
     };

@@ -23,7 +23,7 @@ use pvqspin_workload::{
     catalog,
 };
 
-use crate::clock;
+use pvqspin_real_time::clock;
 use crate::config::RunConfig;
 use crate::error::{RunError, Stuck};
 use crate::faults::Faults;
@@ -211,7 +211,7 @@ impl Counts {
             halts: sum(&|vcb| vcb.calls.halts.load(Relaxed)),
             kicks: sum(&|vcb| vcb.calls.kicks.load(Relaxed)),
             yields: [0, 1, 2, 3].map(|status| sum(&|vcb| vcb.calls.yields[status].load(Relaxed))),
-            wasted_ns: clock::ticks_to_ns(sum(&|vcb| vcb.wasted_ticks.load(Relaxed))),
+            wasted_ns: clock::ticks_to_ns(sum(&|vcb| vcb.time.wasted_ticks.load(Relaxed))),
             events: Event::ALL.map(of_all_cpus),
         }
     }

@@ -48,6 +48,7 @@ pub const fn middle_of(bucket: usize) -> u64 {
 
 /// A histogram that one virtual CPU writes and anybody may read.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Histogram {
     counts: [AtomicU64; BUCKETS],
     max: AtomicU64,

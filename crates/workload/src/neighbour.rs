@@ -9,7 +9,7 @@ use crate::record::{Count, Measured};
 
 /// What one virtual CPU of a neighbour writes down.
 #[derive(Debug, Default)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub struct NeighbourRecord {
     units: Count,
     measured: Measured,

@@ -15,6 +15,7 @@ pub const WINDOWS: usize = 1_024;
 
 /// A count that one CPU writes.
 #[derive(Debug, Default)]
+#[repr(transparent)]
 pub(crate) struct Count(AtomicU64);
 
 impl Count {
@@ -41,6 +42,7 @@ impl Count {
 
 /// Sections of one kind that were measured: those in which their CPU was never preempted.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Measured {
     pub(crate) sum_ns: Count,
     pub(crate) sections: Count,
@@ -66,6 +68,7 @@ pub const CLASSES: usize = 4;
 
 /// What one CPU did with the locks of one kind, while measuring.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Use {
     pub(crate) acquisitions: Count,
     pub(crate) held: Measured,
@@ -88,7 +91,7 @@ impl Use {
 
 /// What one virtual CPU writes down. The driver has one for each.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub struct Record {
     /// Sections while measuring.
     pub(crate) acquisitions: Count,
