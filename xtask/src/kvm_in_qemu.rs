@@ -60,10 +60,23 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
         Some(program) => program.clone(),
         None => init.with_file_name(PVQ),
     };
+    let mut arguments = options.arguments.clone();
+    let mut guest = None;
+    if arguments.first().is_some_and(|first| first == "kvm") {
+        guest = Some(pvqspin_guest_image::build()?);
+        arguments.extend(["--image".to_owned(), format!("/{GUEST}")]);
+    }
     let initramfs = cache.join("initramfs");
     fs::write(
         &initramfs,
-        pack(&cache, &kernel, &init, &program, &options.arguments)?,
+        pack(
+            &cache,
+            &kernel,
+            &init,
+            &program,
+            guest.as_deref(),
+            &arguments,
+        )?,
     )
     .with_context(|| format!("cannot write {}", initramfs.display()))?;
     println!(
@@ -92,6 +105,8 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
 }
 
 const PVQ: &str = "pvq";
+/// The guest image, inside.
+const GUEST: &str = "guest-image";
 const INIT: &str = "pvqspin-kvm-init";
 
 /// Builds the first process, and `pvq` if wanted, the ordinary way; returns the first.
@@ -113,6 +128,7 @@ fn pack(
     kernel: &Kernel,
     init: &Path,
     program: &Path,
+    guest: Option<&Path>,
     arguments: &[String],
 ) -> Result<Vec<u8>> {
     for argument in arguments {
@@ -129,6 +145,9 @@ fn pack(
     }
     archive.file("init", &stripped(cache, init)?);
     archive.file("program", &stripped(cache, program)?);
+    if let Some(guest) = guest {
+        archive.file(GUEST, &read(guest)?);
+    }
     let mut command = String::from("/program\n");
     for argument in arguments {
         command.push_str(argument);

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use pvqspin_kvm::{Cpl, Image, KvmHost, Neighbour, RunConfig, RunError};
 use pvqspin_kvm_boot::{Role, Transport};
-use pvqspin_report::{Machine, Record};
+use pvqspin_report::{Machine, Point, Record};
 use pvqspin_workload::{Section, WorkloadConfig};
 
 use crate::compare;
 use crate::driver::{self, Limits};
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
-use crate::kvm_args::KvmArgs;
+use crate::kvm_args::{HintsName, KvmArgs, TransportName};
 use crate::outputs::{Outputs, Wanted};
 use crate::plan::{self, Plan, PlannedRun};
 
@@ -36,8 +36,8 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
     let guests = Guests {
         host,
         image,
-        transport: Transport::Doorbell,
-        cpl: Cpl::Three,
+        transport: transport_of(args),
+        cpl: cpl_of(args),
     };
     for run in plan.runs().filter(|run| run.repeat == 0) {
         (guests.config(&plan, &run))
@@ -49,10 +49,30 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
         ..Machine::describe()
     };
     let report = compare::empty_report(&plan, machine, NAME);
-    print(&compare::head(&plan, &report, "doorbell", "?"))?;
+    let transport = guests.transport.name();
+    print(&compare::head(&plan, &report, transport, "?"))?;
     compare::complete(&args.compare, &plan, &outputs, report, |run| {
         guests.run(&plan, run)
     })
+}
+
+/// The transport that was asked for.
+fn transport_of(args: &KvmArgs) -> Transport {
+    match (args.transport, args.hints) {
+        (Some(TransportName::Stock), HintsName::Yield) => Transport::Stock,
+        (Some(TransportName::Stock), HintsName::Kick) => Transport::StockKicks,
+        (Some(TransportName::Stock), HintsName::Off) => Transport::StockSilent,
+        (Some(TransportName::Doorbell) | None, _) => Transport::Doorbell,
+    }
+}
+
+/// The level that was asked for; KVM takes hypercalls from 0 only.
+fn cpl_of(args: &KvmArgs) -> Cpl {
+    match args.cpl.as_deref() {
+        Some("0") => Cpl::Zero,
+        None if args.transport == Some(TransportName::Stock) => Cpl::Zero,
+        _ => Cpl::Three,
+    }
 }
 
 /// The image that was asked for, or the one of the source tree.
@@ -85,10 +105,23 @@ impl Guests {
         let facts = plan::facts(plan.locks[run.lock_index]);
         Ok(Record::new(
             &facts,
-            &plan.point(run),
+            &self.point(plan, run),
             run.repeat,
             &result.outcome,
         ))
+    }
+
+    /// Where a run takes place. Linux knows of no policy of ours.
+    fn point(&self, plan: &Plan, run: &PlannedRun) -> Point {
+        let point = plan.point(run);
+        if !self.transport.is_stock() {
+            return point;
+        }
+        Point {
+            host_policy: "linux".to_owned(),
+            yield_mode: self.transport.name().to_owned(),
+            ..point
+        }
     }
 
     fn config(&self, plan: &Plan, run: &PlannedRun) -> RunConfig {

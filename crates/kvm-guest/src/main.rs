@@ -16,6 +16,7 @@
 //! | `env` | the environment of locks and workloads, whatever the transport |
 //! | `transport` | what a transport is |
 //! | `doorbell` | the transport that rings the VMM |
+//! | `stock` | the transport that is KVM's own |
 //! | `cpu` | who am I |
 //! | `clock` | the time |
 //! | `heap` | memory that is never given back |
@@ -30,7 +31,7 @@ macro_rules! guest {
     ($($module:ident)*) => { $( #[cfg(pvq_guest)] mod $module; )* };
 }
 
-guest! { clock cpu doorbell entry env heap memory panic start transport trial }
+guest! { clock cpu doorbell entry env heap memory panic start stock transport trial }
 
 /// Not built as an image: there is nothing to do.
 #[cfg(not(pvq_guest))]

@@ -128,6 +128,9 @@ impl RunConfig {
                 shortest: MIN_SLICE_NS,
             });
         }
+        if self.transport.is_stock() && self.cpl != Cpl::Zero {
+            return Err(ConfigProblem::StockNeedsCpl0);
+        }
         if self.duration.is_zero() {
             return Err(ConfigProblem::NoDuration);
         }

@@ -28,6 +28,11 @@ pub enum Unavailable {
     /// KVM speaks another language.
     #[error("KVM's interface is version {0}, and version 12 is needed")]
     ApiVersion(i32),
+    /// KVM does not offer its guests what the stock transports are about.
+    #[error(
+        "the stock transport needs {0}, which this KVM does not offer; the doorbell needs nothing of the kind"
+    )]
+    NoStock(&'static str),
     /// KVM lacks what is needed.
     #[error("KVM lacks the capability {0}")]
     Missing(&'static str),
@@ -78,6 +83,11 @@ pub enum ConfigProblem {
     /// A watchdog that bites at once.
     #[error("the watchdog needs at least 100 ms of patience")]
     WatchdogTooShort,
+    /// Hypercalls from where KVM refuses them.
+    #[error(
+        "the stock transport needs guest code at CPL 0: KVM takes no hypercalls from elsewhere"
+    )]
+    StockNeedsCpl0,
     /// Something that the host refuses.
     #[error(transparent)]
     Host(#[from] pvqspin_host::ConfigError),

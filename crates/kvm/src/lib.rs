@@ -26,6 +26,8 @@
 //! | `machine` | what all threads share |
 //! | `vcpu_thread` | the loop of each |
 //! | `session` | from VMs to joined threads |
+//! | `stock` | the other transports: Linux schedules |
+//! | `kvm_stats` | what KVM counts itself |
 //! | `watchdog` | noticing that nothing happens any more |
 //! | `run` | a measured run |
 //!
@@ -38,6 +40,7 @@ mod config;
 mod error;
 mod exit;
 mod image;
+mod kvm_stats;
 mod machine;
 mod memory;
 mod run;
@@ -45,6 +48,7 @@ mod seat;
 mod session;
 mod setup;
 mod signal;
+mod stock;
 mod vcpu_thread;
 mod vm;
 mod watchdog;

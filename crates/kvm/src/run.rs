@@ -18,12 +18,14 @@ use pvqspin_real_time::{affinity, clock, compute};
 use pvqspin_workload::{Account, Hypercalls, Outcome, Record, WorkloadId, YieldResults};
 
 use crate::config::RunConfig;
-use crate::error::{ConfigProblem, RunError, Stuck};
+use crate::error::{ConfigProblem, RunError, Stuck, Unavailable};
+use crate::kvm_stats::KvmStats;
 use crate::machine::Machine;
 use crate::memory::GuestRoom;
 use crate::session::{Member, exclusive, execute};
+use crate::stock;
 use crate::vm::{KvmHost, Vm};
-use crate::watchdog::{Bite, Watchdog};
+use crate::watchdog::{Bite, Watchdog, Watched};
 
 /// What one run gave.
 #[derive(Clone, Debug)]
@@ -44,6 +46,11 @@ pub fn run(host: &KvmHost, config: &RunConfig) -> Result<RunResult, RunError> {
     let cpus = affinity::allowed().map_err(RunError::setup("allowed CPUs"))?;
     config.validate(cpus.len(), host.max_vcpus())?;
     let cpus = (cpus.get(..config.pcpus)).ok_or(ConfigProblem::NoPcpus)?;
+    if config.transport.is_stock()
+        && let Some(missing) = host.missing_for_stock()
+    {
+        return Err(Unavailable::NoStock(missing).into());
+    }
     let _only_one = exclusive();
 
     let mut members = vec![member(
@@ -66,13 +73,14 @@ pub fn run(host: &KvmHost, config: &RunConfig) -> Result<RunResult, RunError> {
     let rooms: Vec<Arc<GuestRoom>> = (members.iter())
         .map(|member| Arc::clone(&member.vm.room))
         .collect();
+    if config.transport.is_stock() {
+        return stock::run(config, cpus, members);
+    }
     let (conducted, remains) = execute(cpus, config.host(), members, |machine| {
         conduct(machine, config, &rooms)
     })?;
     match conducted {
-        Ok((duration_ns, counts)) => {
-            summarise(config, &rooms, &remains.machine, duration_ns, &counts)
-        }
+        Ok((duration_ns, counts)) => summarise(config, &rooms[0], duration_ns, &counts),
         // What failed has been returned by `execute`.
         Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
             patience: config.watchdog,
@@ -82,7 +90,7 @@ pub fn run(host: &KvmHost, config: &RunConfig) -> Result<RunResult, RunError> {
 }
 
 /// One VM of a run.
-fn member(
+pub(crate) fn member(
     host: &KvmHost,
     config: &RunConfig,
     role: Role,
@@ -112,17 +120,60 @@ fn guest_clock() -> Clock {
     }
 }
 
+/// What a run is led through: the threads of its vCPUs, however they are scheduled.
+pub(crate) trait Conducted: Watched {
+    /// How many VMs have prepared their work.
+    fn ready(&self) -> u64;
+    /// How many vCPUs have ended.
+    fn ended(&self) -> u64;
+    /// How many there are.
+    fn vcpus(&self) -> usize;
+    /// What was counted so far, of this VM.
+    fn counts(&self, room: &GuestRoom) -> Counts;
+}
+
+impl Conducted for Machine {
+    fn ready(&self) -> u64 {
+        self.ready.load(Relaxed)
+    }
+
+    fn ended(&self) -> u64 {
+        self.ended.load(Relaxed)
+    }
+
+    fn vcpus(&self) -> usize {
+        self.vcpus.len()
+    }
+
+    fn counts(&self, room: &GuestRoom) -> Counts {
+        let mut counts = Counts::of_guest(room);
+        let hosted = self.host();
+        for cpu in (0..room.places().vcpus()).filter_map(Cpu::new) {
+            let stats = hosted.host.stats(VcpuId::new(cpu.index() as u32));
+            counts.halts += stats.halts + stats.halts_avoided;
+            counts.kicks += stats.kicks.total();
+            counts.yields.ran += stats.yields.ran;
+            counts.yields.already_running += stats.yields.already_running;
+            counts.yields.stale += stats.yields.stale;
+            counts.yields.refused += stats.yields.refused;
+            counts.yield_calls += stats.yields.total();
+        }
+        counts.halt_timeouts = self.halt_timeouts.load(Relaxed);
+        counts
+    }
+}
+
 /// Leads a run through its phases, on the caller's thread. Returns how long was measured, and
 /// what was counted meanwhile.
-fn conduct(
-    machine: &Machine,
+pub(crate) fn conduct(
+    machine: &impl Conducted,
     config: &RunConfig,
     rooms: &[Arc<GuestRoom>],
 ) -> Result<(u64, Counts), Bite> {
     let room = &rooms[0];
     let watchdog =
         |progress| Watchdog::new(machine, config.halt_timeout, config.watchdog, progress);
-    let ready = || machine.ready.load(Relaxed);
+    let ready = || machine.ready();
     watchdog(&ready).wait_for(&ready, rooms.len() as u64)?;
 
     let acquisitions = || {
@@ -133,43 +184,39 @@ fn conduct(
     };
     let mut working = watchdog(&acquisitions);
     working.sleep(config.warmup())?;
-    let before = Counts::read(machine, room);
+    let before = machine.counts(room);
     let began = clock::now_ns();
     rooms.iter().for_each(|room| room.control().measure(began));
     working.sleep(config.duration)?;
     rooms.iter().for_each(|room| room.control().stop());
     let ended = clock::now_ns();
-    let counts = Counts::read(machine, room).since(&before);
+    let counts = machine.counts(room).since(&before);
 
-    let done = || machine.ended.load(Relaxed);
-    watchdog(&done).wait_for(&done, machine.vcpus.len() as u64)?;
+    let done = || machine.ended();
+    watchdog(&done).wait_for(&done, machine.vcpus() as u64)?;
     Ok((ended - began, counts))
 }
 
 /// What is counted outside of the guests' own records.
 #[derive(Default)]
-struct Counts {
-    halts: u64,
-    kicks: u64,
-    yields: StatusCounts,
+pub(crate) struct Counts {
+    pub(crate) halts: u64,
+    pub(crate) kicks: u64,
+    pub(crate) yields: StatusCounts,
+    /// For how many of them the hypervisor was called.
+    pub(crate) yield_calls: u64,
+    pub(crate) halt_timeouts: u64,
+    /// What KVM counts itself.
+    pub(crate) kvm: KvmStats,
     wasted_ticks: u64,
     events: [u64; Event::ALL.len()],
 }
 
 impl Counts {
-    /// Of the first VM.
-    fn read(machine: &Machine, room: &GuestRoom) -> Self {
+    /// What the guest itself has counted.
+    pub(crate) fn of_guest(room: &GuestRoom) -> Self {
         let mut counts = Self::default();
-        let vcpus = room.places().vcpus();
-        let hosted = machine.host();
-        for cpu in (0..vcpus).filter_map(Cpu::new) {
-            let stats = hosted.host.stats(VcpuId::new(cpu.index() as u32));
-            counts.halts += stats.halts + stats.halts_avoided;
-            counts.kicks += stats.kicks.total();
-            counts.yields.ran += stats.yields.ran;
-            counts.yields.already_running += stats.yields.already_running;
-            counts.yields.stale += stats.yields.stale;
-            counts.yields.refused += stats.yields.refused;
+        for cpu in (0..room.places().vcpus()).filter_map(Cpu::new) {
             // What the guest says of itself may be anything, and must not overflow.
             let wasted = room.cpu_room(cpu).time.wasted_ticks.load(Relaxed);
             counts.wasted_ticks = counts.wasted_ticks.wrapping_add(wasted);
@@ -186,12 +233,19 @@ impl Counts {
 
     /// What came to be since `before`. Maxima are those of the whole run.
     fn since(mut self, before: &Self) -> Self {
-        self.halts -= before.halts;
-        self.kicks -= before.kicks;
-        self.yields.ran -= before.yields.ran;
-        self.yields.already_running -= before.yields.already_running;
-        self.yields.stale -= before.yields.stale;
-        self.yields.refused -= before.yields.refused;
+        // Wrapping: on the stock transports the guest counts.
+        let less = |now: &mut u64, before: u64| *now = now.wrapping_sub(before);
+        less(&mut self.halts, before.halts);
+        less(&mut self.kicks, before.kicks);
+        less(&mut self.yield_calls, before.yield_calls);
+        less(&mut self.yields.ran, before.yields.ran);
+        less(
+            &mut self.yields.already_running,
+            before.yields.already_running,
+        );
+        less(&mut self.yields.stale, before.yields.stale);
+        less(&mut self.yields.refused, before.yields.refused);
+        self.kvm = self.kvm.since(&before.kvm);
         self.wasted_ticks = self.wasted_ticks.wrapping_sub(before.wasted_ticks);
         for ((now, before), event) in self.events.iter_mut().zip(before.events).zip(Event::ALL) {
             if event.is_sum() {
@@ -202,14 +256,12 @@ impl Counts {
     }
 }
 
-fn summarise(
+pub(crate) fn summarise(
     config: &RunConfig,
-    rooms: &[Arc<GuestRoom>],
-    machine: &Machine,
+    room: &GuestRoom,
     duration_ns: u64,
     counts: &Counts,
 ) -> Result<RunResult, RunError> {
-    let room = &rooms[0];
     let records = room.records();
     let id = match config.role {
         Role::Locks(_, workload) => workload.id,
@@ -226,13 +278,14 @@ fn summarise(
         .iter()
         .zip(counts.events)
         .filter(|&(_, count)| count > 0)
-        .map(|(event, count)| (event.name(), count));
+        .map(|(event, count)| (event.name(), count))
+        .chain(counts.kvm.named());
     let yields = &counts.yields;
     let outcome = Outcome {
         hypercalls: Hypercalls {
             halt: counts.halts,
             kick: counts.kicks,
-            yield_to: yields.total(),
+            yield_to: counts.yield_calls,
         },
         yields: YieldResults {
             ran: yields.ran,
@@ -243,7 +296,7 @@ fn summarise(
         events: events.collect(),
         wasted_ns: clock::ticks_to_ns(counts.wasted_ticks),
         neighbour: None,
-        halt_timeouts: machine.halt_timeouts.load(Relaxed),
+        halt_timeouts: counts.halt_timeouts,
         waits_over_slice: pvqspin_workload::waits_over(records, config.slice_ns),
         ..pvqspin_workload::summarise(records, &account, duration_ns)
     };

@@ -124,8 +124,10 @@ const MSR_STEAL_TIME: u32 = 0x4b56_4d03;
 const ENABLED: u64 = 1 << 0;
 
 // As in `Documentation/virt/kvm/x86/hypercalls.rst`.
-const HC_KICK_CPU: u64 = 5;
-const HC_SCHED_YIELD: u64 = 11;
+/// The hypercall that wakes a vCPU.
+pub const HC_KICK_CPU: u64 = 5;
+/// The hypercall that is a directed yield.
+pub const HC_SCHED_YIELD: u64 = 11;
 
 /// How often a spinning waiter looks at its condition between two looks at the clock.
 const LOOKS_PER_TICK: u32 = 16;

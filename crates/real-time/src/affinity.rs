@@ -20,6 +20,22 @@ pub fn pin_caller(cpu: usize) -> io::Result<()> {
     pin(None, cpu)
 }
 
+/// Confines the calling thread to these CPUs, for the rest of its life.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn confine_caller(cpus: &[usize]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        if cpu >= CpuSet::MAX_CPU {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        set.set(cpu);
+    }
+    Ok(sched_setaffinity(None, &set)?)
+}
+
 /// Moves a thread of this process to one CPU; `None`: the calling one.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 //! +--------------------------------------------------+
 //! | record   steal, version, preempted; 64 bytes     |  the host      all vCPUs
 //! | doing    RUNNING, YIELDING, HALTED; KICKED       |  its vCPU; a kick by others
-//! | apic_id  how hypercalls name it                  |  its vCPU, once
+//! | apic_id  plus 1: how hypercalls name it; or 0    |  its vCPU, once
 //! +-------------------- 128 bytes -------------------+
 //! | waiting_for   cpu + 1, or 0                      |  its vCPU      all vCPUs
 //! | window        how long it was stolen lately      |  its vCPU
@@ -38,7 +38,7 @@
 //! *Idle* is never reported: a CPU that a lock names is in the lock's code or in a critical section.
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use pvqspin_abi::{Cpu, Generation, RunSample, RunState};
 
@@ -48,9 +48,6 @@ const PREEMPTED: u8 = 1 << 0;
 const YIELDING: u32 = 1 << 0;
 const HALTED: u32 = 1 << 1;
 const KICKED: u32 = 1 << 2;
-
-/// No APIC has this id: the CPU has not started.
-const NOT_STARTED: u32 = u32::MAX;
 
 /// Over how long to judge whether a vCPU gets its pCPU, in ns: a few time slices.
 const WINDOW_NS: u64 = 10_000_000;
@@ -65,7 +62,7 @@ pub struct StealTime {
     version: AtomicU32,
     flags: AtomicU32,
     preempted: AtomicU8,
-    reserved: [u8; 47],
+    reserved: [AtomicU8; 47],
 }
 
 impl StealTime {
@@ -75,7 +72,7 @@ impl StealTime {
             version: AtomicU32::new(0),
             flags: AtomicU32::new(0),
             preempted: AtomicU8::new(0),
-            reserved: [0; 47],
+            reserved: [const { AtomicU8::new(0) }; 47],
         }
     }
 
@@ -121,22 +118,23 @@ pub struct Vcpu {
 #[repr(C, align(128))]
 struct OwnLine {
     waiting_for: AtomicU32,
-    was_stolen: AtomicBool,
+    /// 0 or 1.
+    was_stolen: AtomicU32,
     stolen_then: AtomicU64,
     window_began: AtomicU64,
 }
 
 impl Vcpu {
-    /// A vCPU that has not started: it looks as if it ran, and never halts.
+    /// A vCPU that has not started: it looks as if it ran, and never halts. All of it is zero.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             record: StealTime::new(),
             doing: AtomicU32::new(0),
-            apic_id: AtomicU32::new(NOT_STARTED),
+            apic_id: AtomicU32::new(0),
             own: OwnLine {
                 waiting_for: AtomicU32::new(0),
-                was_stolen: AtomicBool::new(false),
+                was_stolen: AtomicU32::new(0),
                 stolen_then: AtomicU64::new(0),
                 window_began: AtomicU64::new(0),
             },
@@ -153,15 +151,18 @@ impl Vcpu {
     #[must_use]
     pub fn apic_id(&self) -> Option<u32> {
         // Relaxed: a kernel brings a CPU up before it takes part in anything.
-        Some(self.apic_id.load(Relaxed)).filter(|&id| id != NOT_STARTED)
+        self.apic_id.load(Relaxed).checked_sub(1)
     }
 
     pub(super) fn set_apic_id(&self, id: Option<u32>) {
-        self.apic_id.store(id.unwrap_or(NOT_STARTED), Relaxed);
+        // No APIC has the id of all ones: that one is for all of them.
+        let plus_one = id.map_or(0, |id| id.wrapping_add(1));
+        self.apic_id.store(plus_one, Relaxed);
     }
 
-    /// What it does, and which run it is.
-    pub(super) fn sample(&self) -> RunSample {
+    /// What it does, and which run it is. A VMM may look, too.
+    #[must_use]
+    pub fn sample(&self) -> RunSample {
         // The generation first: if the vCPU runs in between, the sample has an old generation, and
         // a hint made from it is dropped. The other way round it could pass for a new preemption.
         let generation = self.record.generation();
@@ -189,15 +190,18 @@ impl Vcpu {
         let window = now_ns.wrapping_sub(own.window_began.load(Relaxed));
         let much = stolen > WINDOW_NS / STOLEN_PART;
         if window >= WINDOW_NS {
-            own.was_stolen.store(stolen > window / STOLEN_PART, Relaxed);
+            let is_much = stolen > window / STOLEN_PART;
+            own.was_stolen.store(is_much.into(), Relaxed);
             own.stolen_then.store(self.record.steal_ns(), Relaxed);
             own.window_began.store(now_ns, Relaxed);
-            return own.was_stolen.load(Relaxed);
+            return is_much;
         }
-        much || own.was_stolen.load(Relaxed)
+        much || own.was_stolen.load(Relaxed) != 0
     }
 
-    pub(super) fn waiting_for(&self) -> Option<Cpu> {
+    /// Whom it waits for in a lock, if for anybody.
+    #[must_use]
+    pub fn waiting_for(&self) -> Option<Cpu> {
         // Relaxed: the edge is advice.
         Cpu::from_plus_one(self.own.waiting_for.load(Relaxed))
     }
