@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use pvqspin_kvm::{Cpl, Guest, Image, KvmHost, Probe, RunError};
 use pvqspin_kvm_boot::Transport;
-use pvqspin_report::{Machine, Record};
+use pvqspin_report::{Machine, Point, Record};
 
 use crate::compare;
 use crate::driver::{self, Limits};
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
-use crate::kvm_args::{KvmArgs, TransportName};
+use crate::kvm_args::{HintsName, KvmArgs, TransportName};
 use crate::outputs::{Outputs, Wanted};
 use crate::plan::{self, Plan, PlannedRun};
 
@@ -37,7 +37,8 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
     let guest = chosen(args, &probe, image)?;
     for run in plan.runs().filter(|run| run.repeat == 0) {
         let config = compare::config_of(&plan, &run);
-        pvqspin_kvm::validate(&host, driver::usable_cpus(), &config).map_err(Failure::bad_input)?;
+        pvqspin_kvm::validate(&host, &guest, driver::usable_cpus(), &config)
+            .map_err(Failure::bad_input)?;
     }
     let machine = Machine {
         cpus_allowed: driver::usable_cpus(),
@@ -63,27 +64,40 @@ fn image_path(args: &KvmArgs) -> Result<PathBuf, Failure> {
     }
 }
 
+/// Where a run takes place. Linux knows of no policy of ours.
+fn point(transport: Transport, plan: &Plan, run: &PlannedRun) -> Point {
+    let point = plan.point(run);
+    if !transport.is_stock() {
+        return point;
+    }
+    Point {
+        host_policy: "linux".to_owned(),
+        yield_mode: transport.name().to_owned(),
+        ..point
+    }
+}
+
 /// How guests run: as the probe says, unless the options say otherwise.
 fn chosen(args: &KvmArgs, probe: &Probe, image: Image) -> Result<Guest, Failure> {
     let choice = probe.choice();
+    let transport = match (args.transport, args.hints) {
+        (Some(TransportName::Stock), HintsName::Yield) => Transport::Stock,
+        (Some(TransportName::Stock), HintsName::Kick) => Transport::StockKicks,
+        (Some(TransportName::Stock), HintsName::Off) => Transport::StockSilent,
+        (Some(TransportName::Doorbell), _) => Transport::Doorbell,
+        (None, _) => choice.transport,
+    };
     let cpl = match args.cpl.as_deref() {
         Some("0") => Cpl::Zero,
         Some(_) => Cpl::Three,
+        // KVM takes hypercalls from there only.
+        None if transport.is_stock() => Cpl::Zero,
         None if probe.works() => choice.cpl,
         None => {
             return Err(Failure::bad_input(format!(
                 "guests do not run on this /dev/kvm: {probe}"
             )));
         }
-    };
-    let transport = match args.transport {
-        Some(TransportName::Doorbell) => Transport::Doorbell,
-        Some(TransportName::Stock) => {
-            return Err(Failure::bad_input(
-                "this guest has no stock transport; --transport doorbell has every host policy",
-            ));
-        }
-        None => choice.transport,
     };
     Ok(Guest {
         image,
@@ -138,5 +152,6 @@ fn run_one(
         other => Failure::failed(format!("{} failed: {other}", compare::name_of(plan, run))),
     })?;
     let facts = plan::facts(plan.locks[run.lock_index]);
-    Ok(Record::new(&facts, &plan.point(run), run.repeat, &outcome))
+    let point = point(guest.transport, plan, run);
+    Ok(Record::new(&facts, &point, run.repeat, &outcome))
 }

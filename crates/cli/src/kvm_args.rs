@@ -28,13 +28,28 @@ pub(crate) struct KvmArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) image: Option<PathBuf>,
 
-    /// How the guest reaches its hypervisor [default: the best that works here]
+    /// How the guest reaches its hypervisor [default: doorbell]
     #[arg(long, value_name = "NAME")]
     pub(crate) transport: Option<TransportName>,
+
+    /// What the guest's lock tells KVM, with --transport stock: all, kick and halt only, or nothing
+    #[arg(long, value_name = "NAME", default_value = "yield")]
+    pub(crate) hints: HintsName,
 
     /// The privilege level of guest code [default: 0, or 3 where 0 is emulated]
     #[arg(long, value_name = "N", value_parser = clap::builder::PossibleValuesParser::new(["0", "3"]))]
     pub(crate) cpl: Option<String>,
+}
+
+/// What the lock tells KVM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum HintsName {
+    /// Whom to run; whom to wake.
+    Yield,
+    /// Whom to wake. It still sees who is preempted.
+    Kick,
+    /// Nothing, and nobody is ever seen preempted.
+    Off,
 }
 
 /// A transport by name.

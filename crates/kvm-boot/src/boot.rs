@@ -14,11 +14,20 @@ pub enum Transport {
     Doorbell = 0,
     /// KVM's own hypercalls; Linux schedules the vCPU threads.
     Stock = 1,
+    /// The same without directed yields: the lock halts and kicks, and still sees who is preempted.
+    StockKicks = 2,
+    /// The same without anything: the lock tells nothing, and sees nobody preempted.
+    StockSilent = 3,
 }
 
 impl Transport {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Doorbell, Self::Stock];
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Doorbell,
+        Self::Stock,
+        Self::StockKicks,
+        Self::StockSilent,
+    ];
 
     /// The name on command lines and in results.
     #[must_use]
@@ -26,7 +35,15 @@ impl Transport {
         match self {
             Self::Doorbell => "doorbell",
             Self::Stock => "stock",
+            Self::StockKicks => "stock-kicks",
+            Self::StockSilent => "stock-silent",
         }
+    }
+
+    /// Whether Linux schedules the vCPUs.
+    #[must_use]
+    pub const fn is_stock(self) -> bool {
+        !matches!(self, Self::Doorbell)
     }
 }
 

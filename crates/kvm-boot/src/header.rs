@@ -8,6 +8,7 @@ use pvqspin_workload::{NeighbourRecord, Record};
 use crate::boot::Boot;
 use crate::results::Results;
 use crate::room::CpuRoom;
+use crate::stock::StockRoom;
 
 /// Where images are loaded, and where their header lies.
 pub const IMAGE_AT: u64 = 0x10_0000;
@@ -17,7 +18,7 @@ pub const MAGIC: [u8; 8] = *b"pvqguest";
 
 /// Goes up whenever anything in this crate, or in what lies in the shared places, changes its
 /// meaning without changing its size.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// The longest version that a header has room for.
 const VERSION_BYTES: usize = 16;
@@ -131,6 +132,7 @@ const fn sizes() -> u32 {
         size_of::<Record>(),
         size_of::<NeighbourRecord>(),
         size_of::<CpuRoom>(),
+        size_of::<StockRoom>(),
         size_of::<Results>(),
         size_of::<Boot>(),
         // New locks and workloads go to the end of their lists, and change how long those are.

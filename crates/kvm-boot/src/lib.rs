@@ -18,6 +18,7 @@
 //! | [`places`] | where everything lies, for so many vCPUs |
 //! | [`room`] | what one vCPU and its VMM tell each other |
 //! | [`results`] | what the guest says at the end |
+//! | [`stock`] | what a vCPU writes down where the hypervisor is KVM itself |
 //! | [`doorbell`] | the port, and the words that are written to it |
 
 #![no_std]
@@ -30,9 +31,11 @@ pub mod header;
 pub mod places;
 pub mod results;
 pub mod room;
+pub mod stock;
 
 pub use boot::{Boot, Role, Transport};
 pub use header::Header;
 pub use places::Places;
 pub use results::Results;
 pub use room::CpuRoom;
+pub use stock::StockRoom;

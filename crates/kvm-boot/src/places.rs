@@ -8,6 +8,7 @@ use pvqspin_workload::{Control, NeighbourRecord, Record};
 
 use crate::results::Results;
 use crate::room::CpuRoom;
+use crate::stock::StockRoom;
 
 /// Where the shared places begin. The image has to end below.
 pub const PLACES_AT: u64 = 0x100_0000;
@@ -50,6 +51,8 @@ pub struct Places {
     pub neighbour_records: u64,
     /// [`CpuRoom`]s, likewise.
     pub rooms: u64,
+    /// [`StockRoom`]s, likewise.
+    pub stock_rooms: u64,
     stacks: u64,
     /// Where the heap begins.
     pub heap: u64,
@@ -71,6 +74,7 @@ impl Places {
         let records = take(&mut next, size_of::<Record>(), count);
         let neighbour_records = take(&mut next, size_of::<NeighbourRecord>(), count);
         let rooms = take(&mut next, size_of::<CpuRoom>(), count);
+        let stock_rooms = take(&mut next, size_of::<StockRoom>(), count);
         let stacks = take(&mut next, STACK_BYTES as usize, count);
         let heap = next;
         Self {
@@ -83,6 +87,7 @@ impl Places {
             records,
             neighbour_records,
             rooms,
+            stock_rooms,
             stacks,
             heap,
             end: heap + HEAP_BYTES + count * HEAP_BYTES_PER_VCPU,
@@ -141,7 +146,12 @@ mod tests {
                     of(size_of::<NeighbourRecord>()),
                     places.rooms,
                 ),
-                (places.rooms, of(size_of::<CpuRoom>()), places.stacks),
+                (places.rooms, of(size_of::<CpuRoom>()), places.stock_rooms),
+                (
+                    places.stock_rooms,
+                    of(size_of::<StockRoom>()),
+                    places.stacks,
+                ),
                 (places.stacks, count * STACK_BYTES, places.heap),
                 (places.heap, HEAP_BYTES, places.end),
             ];

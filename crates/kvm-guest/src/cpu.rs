@@ -51,7 +51,7 @@ pub(crate) fn place<T: Sync>(first: u64, index: usize) -> &'static T {
 /// The number of a CPU, or of somebody else if there is no such CPU: the number may come from a
 /// damaged word, and must not lead out of the array.
 #[inline]
-fn index(cpu: Cpu) -> usize {
+pub(crate) fn index(cpu: Cpu) -> usize {
     let index = cpu.index();
     if index < VCPUS.load(Relaxed) as usize {
         index
@@ -70,6 +70,12 @@ pub(crate) fn page(cpu: Cpu) -> &'static VcpuPage {
 #[inline]
 pub(crate) fn nodes(cpu: Cpu) -> &'static CpuNodes {
     place(NODES.load(Relaxed), index(cpu))
+}
+
+/// How many CPUs there are.
+#[inline]
+pub(crate) fn count() -> usize {
+    VCPUS.load(Relaxed) as usize
 }
 
 /// The page of the VM.

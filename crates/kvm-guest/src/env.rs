@@ -27,7 +27,11 @@ impl<T: Transport> Env for GuestEnv<T> {
     }
 
     #[inline]
-    fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
+    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        let condition = || {
+            T::notice_entry();
+            condition()
+        };
         // SAFETY: the room of the vCPU that runs this.
         unsafe { room().time.spin_until::<Self>(condition, budget) }
     }
@@ -44,20 +48,17 @@ impl<T: Transport> Env for GuestEnv<T> {
 
     #[inline]
     fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
-        let page = cpu::page(Self::cpu());
-        let former = page.waiting_for();
-        page.set_waiting_for(cpu);
-        former
+        T::set_waiting_for(cpu)
     }
 
     #[inline]
     fn waiting_for(cpu: Cpu) -> Option<Cpu> {
-        cpu::page(cpu).waiting_for()
+        T::waiting_for(cpu)
     }
 
     #[inline]
     fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
-        cpu::page(cpu).set_waiting_for(to);
+        T::redirect_wait_of(cpu, to);
     }
 
     fn halt(hint: Option<Hint>) {
@@ -79,6 +80,7 @@ impl<T: Transport> Env for GuestEnv<T> {
 
     #[inline]
     fn checkpoint(point: Point) {
+        T::notice_entry();
         let time = &room().time;
         time.stamp::<Self>(point);
         // SAFETY: the room of the vCPU that runs this.
@@ -106,6 +108,7 @@ impl<T: Transport> Guest for GuestEnv<T> {
 
     #[inline]
     fn entered_at_ns() -> u64 {
+        T::notice_entry();
         clock::at_ns(room().time.entered_ticks.load(Relaxed))
     }
 

@@ -16,6 +16,7 @@
 //! | `env` | the environment of locks and workloads, whatever the transport |
 //! | `transport` | what a transport is |
 //! | `doorbell` | the transport that rings the VMM |
+//! | `stock` | the transport that is KVM's own |
 //! | `cpu` | who am I |
 //! | `clock` | the time |
 //! | `heap` | memory that is never given back |
@@ -43,6 +44,8 @@ mod memory;
 mod panic;
 #[cfg(pvq_guest)]
 mod start;
+#[cfg(pvq_guest)]
+mod stock;
 #[cfg(pvq_guest)]
 mod transport;
 #[cfg(pvq_guest)]

@@ -14,6 +14,7 @@ use pvqspin_workload::{Control, NeighbourRecord, Record, Workload, WorkloadConfi
 
 use crate::doorbell::{Doorbell, ring};
 use crate::env::GuestEnv;
+use crate::stock::{self, Stock};
 use crate::transport;
 use crate::{clock, cpu, heap, trial};
 
@@ -31,7 +32,13 @@ pub(crate) extern "C" fn start(number: usize) -> ! {
     }
     match boot.transport {
         Transport::Doorbell => run::<Doorbell>(&boot, &places, number),
-        Transport::Stock => panic!("this image has no stock transport"),
+        Transport::Stock | Transport::StockKicks | Transport::StockSilent => {
+            if number == 0 {
+                stock::set(boot.transport, &places);
+            }
+            stock::start(number);
+            run::<Stock>(&boot, &places, number);
+        }
     }
 }
 

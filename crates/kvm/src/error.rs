@@ -29,6 +29,11 @@ pub enum Unavailable {
     /// KVM speaks another language.
     #[error("KVM's interface is version {0}, and version 12 is needed")]
     ApiVersion(i32),
+    /// KVM does not offer its guests what the stock transports are about.
+    #[error(
+        "the stock transport needs {0}, which this KVM does not offer; the doorbell needs nothing of the kind"
+    )]
+    NoStock(&'static str),
     /// KVM lacks what is needed.
     #[error("KVM lacks the capability {0}")]
     Missing(&'static str),
@@ -54,6 +59,11 @@ pub enum ConfigProblem {
         /// The slice that was asked for, in nanoseconds.
         slice_ns: u64,
     },
+    /// Hypercalls from where KVM refuses them.
+    #[error(
+        "the stock transport needs guest code at CPL 0: KVM takes no hypercalls from elsewhere"
+    )]
+    StockNeedsCpl0,
     /// Something that only the embedded hypervisor does.
     #[error("traces and armed faults are for the embedded hypervisor; in a VM there are none")]
     EmbeddedOnly,
@@ -127,12 +137,12 @@ pub enum Fatal {
         /// What it did.
         offence: Offence,
         /// Its registers, if KVM tells.
-        registers: Option<Registers>,
+        registers: Option<Box<Registers>>,
     },
 }
 
 /// Where it was.
-struct At<'a>(&'a Option<Registers>);
+struct At<'a>(&'a Option<Box<Registers>>);
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

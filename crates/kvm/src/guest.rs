@@ -23,13 +23,18 @@ pub struct Guest {
     pub cpl: Cpl,
 }
 
-/// Whether a run makes sense on this KVM, for a process that may use so many CPUs.
+/// Whether a run makes sense for this guest on this KVM, for a process that may use so many CPUs.
 /// [`run`](crate::run()) asks first of all.
 ///
 /// # Errors
 ///
 /// The first thing that makes no sense.
-pub fn validate(host: &KvmHost, cpus: usize, config: &RunConfig) -> Result<(), ConfigProblem> {
+pub fn validate(
+    host: &KvmHost,
+    guest: &Guest,
+    cpus: usize,
+    config: &RunConfig,
+) -> Result<(), ConfigProblem> {
     config.validate(cpus)?;
     let neighbour = config.neighbour.map(|neighbour| neighbour.vcpus);
     let allowed = host.max_vcpus();
@@ -42,6 +47,9 @@ pub fn validate(host: &KvmHost, cpus: usize, config: &RunConfig) -> Result<(), C
         return Err(ConfigProblem::SliceTooShort {
             slice_ns: config.slice_ns,
         });
+    }
+    if guest.transport.is_stock() && guest.cpl != Cpl::Zero {
+        return Err(ConfigProblem::StockNeedsCpl0);
     }
     if config.trace || !config.faults.0.is_empty() {
         return Err(ConfigProblem::EmbeddedOnly);

@@ -30,18 +30,19 @@
 //! | `run` | a measured run |
 //! | `trial` | one vCPU that does one thing |
 //! | `probe` | what this KVM can do, and which way is best |
-//! | `counts` | KVM's own counters |
+//! | `stock` | the other transports: Linux schedules |
+//! | `kvm_stats` | what KVM counts itself |
 //!
 //! Linux on x86-64 only: elsewhere the crate is empty.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![doc(test(attr(deny(warnings))))]
 
-mod counts;
 mod error;
 mod exit;
 mod guest;
 mod image;
+mod kvm_stats;
 mod machine;
 mod memory;
 mod probe;
@@ -50,6 +51,7 @@ mod seat;
 mod session;
 mod setup;
 mod signal;
+mod stock;
 mod trial;
 mod vcpu_thread;
 mod vm;

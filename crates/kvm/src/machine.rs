@@ -8,8 +8,10 @@ use pvqspin_host::{Host, Run, VcpuId, VmId};
 use pvqspin_real_time::clock;
 
 use crate::error::Fatal;
+use crate::kvm_stats::StatsFile;
 use crate::memory::GuestRoom;
 use crate::seat::{Pcpu, Seat};
+use crate::watchdog::Watched;
 
 /// The host, and the latest time it was told.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Vcpu {
     pub(crate) vm: VmId,
     pub(crate) cpu: Cpu,
     pub(crate) room: Arc<GuestRoom>,
+    /// What KVM counts of it, if it tells.
+    pub(crate) stats: Option<StatsFile>,
     /// When it left its guest last, in ticks.
     pub(crate) left_ticks: AtomicU64,
 }
@@ -132,22 +136,6 @@ impl Machine {
         self.ready.fetch_add(1, Relaxed);
     }
 
-    /// Wakes those who have halted for too long: nobody was going to.
-    pub(crate) fn check_halts(&self, halt_timeout_ns: u64) {
-        let now = clock::now_ns();
-        for (index, vcpu) in self.vcpus.iter().enumerate() {
-            let id = VcpuId::new(index as u32);
-            let halted_ns = now.saturating_sub(clock::at_ns(vcpu.left_ticks.load(Relaxed)));
-            if halted_ns <= halt_timeout_ns {
-                continue;
-            }
-            let halted = self.host().host.run_state(id) == Some(RunState::Halted);
-            if halted && self.event(|host, now| host.halt_timeout(now, id)) {
-                self.halt_timeouts.fetch_add(1, Relaxed);
-            }
-        }
-    }
-
     /// Ends the run: every thread comes back from wherever it is.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
@@ -175,11 +163,28 @@ impl Machine {
         let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
         fatal.take()
     }
+}
 
-    /// Whether anything has ended the run.
-    pub(crate) fn failed(&self) -> bool {
+impl Watched for Machine {
+    fn failed(&self) -> bool {
         let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
         fatal.is_some()
+    }
+
+    /// Wakes those who have halted for too long: nobody was going to.
+    fn check_halts(&self, halt_timeout_ns: u64) {
+        let now = clock::now_ns();
+        for (index, vcpu) in self.vcpus.iter().enumerate() {
+            let id = VcpuId::new(index as u32);
+            let halted_ns = now.saturating_sub(clock::at_ns(vcpu.left_ticks.load(Relaxed)));
+            if halted_ns <= halt_timeout_ns {
+                continue;
+            }
+            let halted = self.host().host.run_state(id) == Some(RunState::Halted);
+            if halted && self.event(|host, now| host.halt_timeout(now, id)) {
+                self.halt_timeouts.fetch_add(1, Relaxed);
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use pvqspin::CpuNodes;
 use pvqspin_abi::{Cpu, VcpuPage, VmPage};
 use pvqspin_host::GuestPages;
 use pvqspin_kvm_boot::places::MEMORY_AT;
-use pvqspin_kvm_boot::{CpuRoom, Places, Results};
+use pvqspin_kvm_boot::{CpuRoom, Places, Results, StockRoom};
 use pvqspin_workload::{Control, NeighbourRecord, Record};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
@@ -40,6 +40,8 @@ unsafe impl Shared for Results {}
 // SAFETY: 64-bit atomics, a 16-bit one that only the guest reads, and a pointer that only the
 // guest follows. (Any 16 bits are a `Cpu` as far as the language goes: it has no niche.)
 unsafe impl Shared for CpuRoom {}
+// SAFETY: 8-bit, 32-bit and 64-bit atomics; every number of a CPU that is read there is checked.
+unsafe impl Shared for StockRoom {}
 
 /// The memory of one VM.
 #[derive(Debug)]
@@ -128,6 +130,11 @@ impl GuestRoom {
         self.one(self.places.rooms, cpu.index())
     }
 
+    /// What a vCPU keeps of itself on the stock transports.
+    pub(crate) fn stock_room(&self, cpu: Cpu) -> &StockRoom {
+        self.one(self.places.stock_rooms, cpu.index())
+    }
+
     /// The nodes of a vCPU.
     pub(crate) fn nodes(&self, cpu: Cpu) -> &CpuNodes {
         self.one(self.places.nodes, cpu.index())
@@ -146,6 +153,12 @@ impl GuestRoom {
     /// The phase that the guest is told.
     pub(crate) fn control(&self) -> &Control {
         &self.all(self.places.control, 1)[0]
+    }
+
+    /// Why the guest panicked.
+    pub(crate) fn message(&self) -> String {
+        let bytes: Vec<u8> = self.results().message().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// What the guest says at the end.

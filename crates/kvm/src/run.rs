@@ -19,13 +19,15 @@ use pvqspin_workload::neighbour::throughput_over_share;
 use pvqspin_workload::record::IMPLAUSIBLE;
 use pvqspin_workload::{Account, NeighbourRecord, Outcome, Record, WorkloadId};
 
-use crate::error::{RunError, Stuck};
+use crate::error::{RunError, Stuck, Unavailable};
 use crate::guest::{Guest, validate};
+use crate::kvm_stats::KvmStats;
 use crate::machine::Machine;
 use crate::memory::GuestRoom;
-use crate::session::{Member, Remains, exclusive, execute};
+use crate::session::{Member, exclusive, execute};
+use crate::stock;
 use crate::vm::{KvmHost, Vm};
-use crate::watchdog::{Bite, Watchdog};
+use crate::watchdog::{Bite, Watchdog, Watched};
 
 /// Runs one lock under one workload.
 ///
@@ -37,7 +39,13 @@ use crate::watchdog::{Bite, Watchdog};
 /// does what it must not, or if what it leaves behind makes no sense.
 pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<Outcome, RunError> {
     let cpus = affinity::allowed().map_err(RunError::setup("allowed CPUs"))?;
-    validate(host, cpus.len(), config)?;
+    validate(host, guest, cpus.len(), config)?;
+    if guest.transport.is_stock()
+        && let Some(missing) = host.missing_for_stock()
+    {
+        return Err(Unavailable::NoStock(missing).into());
+    }
+    let cpus = &cpus[..config.pcpus];
     let _only_one = exclusive();
 
     let role = Role::Locks(config.lock, config.workload);
@@ -48,11 +56,14 @@ pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<Outcome,
         members.push(member(host, guest, role, vcpus, weight)?);
     }
     let rooms = rooms(&members);
-    let (conducted, remains) = execute(&cpus[..config.pcpus], config.host(), members, |machine| {
+    if guest.transport.is_stock() {
+        return stock::run(config, cpus, members, &rooms);
+    }
+    let (conducted, remains) = execute(cpus, config.host(), members, |machine| {
         conduct(machine, config, &rooms)
     })?;
     match conducted {
-        Ok((duration_ns, tally)) => summarise(config, &rooms, &remains, duration_ns, &tally),
+        Ok((duration_ns, counts)) => summarise(config, &rooms, duration_ns, &counts),
         // What failed has been returned by `execute`.
         Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
             patience: config.watchdog,
@@ -98,17 +109,60 @@ fn guest_clock() -> Clock {
     }
 }
 
+/// What a run is led through: the threads of its vCPUs, however they are scheduled.
+pub(crate) trait Conducted: Watched {
+    /// How many VMs have prepared their work.
+    fn ready(&self) -> u64;
+    /// How many vCPUs have ended.
+    fn ended(&self) -> u64;
+    /// How many there are.
+    fn vcpus(&self) -> usize;
+    /// What was counted so far, of this VM, which is the first one.
+    fn counts(&self, room: &GuestRoom) -> Counts;
+}
+
+impl Conducted for Machine {
+    fn ready(&self) -> u64 {
+        self.ready.load(Relaxed)
+    }
+
+    fn ended(&self) -> u64 {
+        self.ended.load(Relaxed)
+    }
+
+    fn vcpus(&self) -> usize {
+        self.vcpus.len()
+    }
+
+    fn counts(&self, room: &GuestRoom) -> Counts {
+        let mut counts = Counts::of_guest(room);
+        let hosted = self.host();
+        for (index, vcpu) in self.vcpus[..room.places().vcpus()].iter().enumerate() {
+            let stats = hosted.host.stats(VcpuId::new(index as u32));
+            counts.tally.halts += stats.halts + stats.halts_avoided;
+            counts.tally.kicks += stats.kicks.total();
+            counts.tally.add_yields(stats.yields);
+            counts.yield_calls += stats.yields.total();
+            if let Some(stats) = &vcpu.stats {
+                stats.add_to(&mut counts.kvm);
+            }
+        }
+        counts.halt_timeouts = self.halt_timeouts.load(Relaxed);
+        counts
+    }
+}
+
 /// Leads a run through its phases, on the caller's thread. Returns how long was measured, and
 /// what was counted meanwhile.
-fn conduct(
-    machine: &Machine,
+pub(crate) fn conduct(
+    machine: &impl Conducted,
     config: &RunConfig,
     rooms: &[Arc<GuestRoom>],
-) -> Result<(u64, Tally), Bite> {
+) -> Result<(u64, Counts), Bite> {
     let room = &rooms[0];
     let watchdog =
         |progress| Watchdog::new(machine, config.halt_timeout, config.watchdog, progress);
-    let ready = || machine.ready.load(Relaxed);
+    let ready = || machine.ready();
     watchdog(&ready).wait_for(&ready, rooms.len() as u64)?;
 
     let acquisitions = || {
@@ -117,41 +171,61 @@ fn conduct(
     };
     let mut working = watchdog(&acquisitions);
     working.sleep(config.warmup())?;
-    let before = tally(machine, room);
+    let before = machine.counts(room);
     let began = clock::now_ns();
     rooms.iter().for_each(|room| room.control().measure(began));
     working.sleep(config.duration)?;
     rooms.iter().for_each(|room| room.control().stop());
     let ended = clock::now_ns();
-    let counted = tally(machine, room).since(&before);
+    let counts = machine.counts(room).since(&before);
 
-    let done = || machine.ended.load(Relaxed);
-    watchdog(&done).wait_for(&done, machine.vcpus.len() as u64)?;
-    Ok((ended - began, counted))
+    let done = || machine.ended();
+    watchdog(&done).wait_for(&done, machine.vcpus() as u64)?;
+    Ok((ended - began, counts))
 }
 
-/// What was counted so far, of the first VM.
-fn tally(machine: &Machine, room: &GuestRoom) -> Tally {
-    let hosted = machine.host();
-    let mut tally = Tally::default();
-    for cpu in (0..room.places().vcpus()).filter_map(Cpu::new) {
-        let stats = hosted.host.stats(VcpuId::new(cpu.index() as u32));
-        tally.halts += stats.halts + stats.halts_avoided;
-        tally.kicks += stats.kicks.total();
-        tally.add_yields(stats.yields);
-        let wasted = room.cpu_room(cpu).time.wasted_ticks.load(Relaxed);
-        tally.add_wasted_ns(clock::ticks_to_ns(wasted));
-        tally.add_events(room.nodes(cpu));
+/// What is counted outside of the guests' own records.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) tally: Tally,
+    /// For how many directed yields the hypervisor was called.
+    pub(crate) yield_calls: u64,
+    /// Of the whole run.
+    pub(crate) halt_timeouts: u64,
+    /// What KVM counts itself.
+    pub(crate) kvm: KvmStats,
+}
+
+impl Counts {
+    /// What the guest itself has counted, which may be anything.
+    pub(crate) fn of_guest(room: &GuestRoom) -> Self {
+        let mut counts = Self::default();
+        for cpu in (0..room.places().vcpus()).filter_map(Cpu::new) {
+            let wasted = room.cpu_room(cpu).time.wasted_ticks.load(Relaxed);
+            counts.tally.add_wasted_ns(clock::ticks_to_ns(wasted));
+            counts.tally.add_events(room.nodes(cpu));
+        }
+        counts
     }
-    tally
+
+    /// What came to be since `before`.
+    fn since(self, before: &Self) -> Self {
+        Self {
+            tally: self.tally.since(&before.tally),
+            // Wrapping: on the stock transports the guest counts.
+            yield_calls: self.yield_calls.wrapping_sub(before.yield_calls),
+            halt_timeouts: self.halt_timeouts,
+            kvm: self.kvm.since(&before.kvm),
+        }
+    }
 }
 
-fn summarise(
+/// Puts together what the guests have left, if it can be true, and what was counted.
+pub(crate) fn summarise(
     config: &RunConfig,
     rooms: &[Arc<GuestRoom>],
-    remains: &Remains,
     duration_ns: u64,
-    tally: &Tally,
+    counts: &Counts,
 ) -> Result<Outcome, RunError> {
     let room = &rooms[0];
     let summary = what_can_be_true(room, config.workload.id, duration_ns)?;
@@ -161,11 +235,12 @@ fn summarise(
     };
     let mut outcome = Outcome {
         neighbour,
-        halt_timeouts: remains.machine.halt_timeouts.load(Relaxed),
+        halt_timeouts: counts.halt_timeouts,
         waits_over_slice: pvqspin_workload::waits_over(room.records(), config.slice_ns),
-        ..tally.complete(summary)
+        ..counts.tally.complete(summary)
     };
-    outcome.events.extend(remains.kvm_counts(config.vcpus));
+    outcome.hypercalls.yield_to = counts.yield_calls;
+    outcome.events.extend(counts.kvm.named());
     Ok(outcome)
 }
 

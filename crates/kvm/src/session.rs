@@ -14,8 +14,8 @@ use pvqspin_abi::{Cpu, RunState};
 use pvqspin_host::{Config, GuestPages, Host, Run, VcpuId, VmConfig};
 use pvqspin_real_time::clock;
 
-use crate::counts::{self, COUNTERS};
 use crate::error::{ConfigProblem, Registers, RunError, StuckVcpu};
+use crate::kvm_stats::StatsFile;
 use crate::machine::{Machine, Vcpu};
 use crate::memory::GuestRoom;
 use crate::signal;
@@ -45,31 +45,18 @@ pub(crate) fn execute<R>(
 ) -> Result<(R, Remains), RunError> {
     signal::install().map_err(RunError::setup("signal handler"))?;
     let (machine, fds) = assemble(cpus, config, members)?;
-    let (result, last_words) = on_threads(&machine, fds, || conduct(&machine));
+    let (result, registers) = on_threads(&machine, fds, || conduct(&machine));
     if let Some(fatal) = machine.take_fatal() {
         return Err(fatal.into());
     }
-    Ok((
-        result,
-        Remains {
-            machine,
-            last_words,
-        },
-    ))
+    Ok((result, Remains { machine, registers }))
 }
 
 /// What is left of a run.
 pub(crate) struct Remains {
     pub(crate) machine: Machine,
-    last_words: Vec<LastWords>,
-}
-
-/// What KVM says of a vCPU at the end.
-struct LastWords {
-    /// Where it stood.
-    registers: Option<Registers>,
-    /// What KVM has counted.
-    counts: Option<[u64; COUNTERS.len()]>,
+    /// Of every vCPU, where it stood at the end.
+    registers: Vec<Option<Registers>>,
 }
 
 impl Remains {
@@ -82,7 +69,7 @@ impl Remains {
                 .run_state(VcpuId::new(index as u32))
                 .unwrap_or(RunState::Idle),
             waiting_for: vcpu.room.vcpu(vcpu.cpu).waiting_for(),
-            registers: self.last_words.get(index).and_then(|last| last.registers),
+            registers: self.registers.get(index).copied().flatten(),
         };
         self.machine
             .vcpus
@@ -90,23 +77,6 @@ impl Remains {
             .enumerate()
             .map(describe)
             .collect()
-    }
-
-    /// What KVM has counted of the first so many vCPUs, from their making to their end: those counts
-    /// that are not 0.
-    pub(crate) fn kvm_counts(&self, vcpus: usize) -> Vec<(&'static str, u64)> {
-        let mut sums = COUNTERS.map(|(_, name)| (name, 0));
-        for counts in self
-            .last_words
-            .iter()
-            .take(vcpus)
-            .flat_map(|last| last.counts)
-        {
-            for ((_, sum), count) in sums.iter_mut().zip(counts) {
-                *sum += count;
-            }
-        }
-        sums.into_iter().filter(|&(_, sum)| sum > 0).collect()
     }
 }
 
@@ -134,6 +104,7 @@ fn assemble(
                 vm: id,
                 cpu,
                 room: Arc::clone(&vm.room),
+                stats: StatsFile::open(&fd),
                 left_ticks: clock::ticks().into(),
             });
             fds.push(fd);
@@ -149,7 +120,7 @@ fn on_threads<R>(
     machine: &Machine,
     mut fds: Vec<VcpuFd>,
     conduct: impl FnOnce() -> R,
-) -> (R, Vec<LastWords>) {
+) -> (R, Vec<Option<Registers>>) {
     let seated = Barrier::new(fds.len() + machine.pcpus.len() + 1);
     thread::scope(|scope| {
         // Whatever happens below, a panic included, the threads must end, or the scope would
@@ -162,11 +133,7 @@ fn on_threads<R>(
                     let id = VcpuId::new(index as u32);
                     machine.seat_of(id).take();
                     seated.wait();
-                    let registers = vcpu_thread::run(machine, id, fd);
-                    LastWords {
-                        registers,
-                        counts: counts::read(fd),
-                    }
+                    vcpu_thread::run(machine, id, fd)
                 })
             })
             .collect();
@@ -185,14 +152,14 @@ fn on_threads<R>(
         }
         let result = conduct();
         drop(stopper);
-        let last_words = threads
+        let registers = threads
             .into_iter()
             .map(|thread| match thread.join() {
-                Ok(last_words) => last_words,
+                Ok(registers) => registers,
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect();
-        (result, last_words)
+        (result, registers)
     })
 }
 

@@ -148,11 +148,7 @@ impl VcpuThread<'_> {
                     .event(|host, now| host.exit(now, pcpu.id()).run)
             }
             Exit::Ring(Ring::Probe) => run,
-            Exit::Ring(Ring::Panic) => {
-                let message: Vec<u8> = self.vcpu.room.results().message().collect();
-                let message = String::from_utf8_lossy(&message).into_owned();
-                self.fail(Offence::Panic(message))
-            }
+            Exit::Ring(Ring::Panic) => self.fail(Offence::Panic(self.vcpu.room.message())),
             Exit::Halted => self.fail(Offence::Kvm(
                 "HLT in a guest that has a doorbell to ring".to_owned(),
             )),
@@ -200,7 +196,7 @@ impl VcpuThread<'_> {
             vcpu: self.id.index(),
             cpu: self.vcpu.cpu,
             offence,
-            registers: Registers::read(self.fd),
+            registers: Registers::read(self.fd).map(Box::new),
         });
         Run::IDLE
     }

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use kvm_bindings::{
-    CpuId, KVM_MAX_CPUID_ENTRIES, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr,
-    kvm_userspace_memory_region,
+    CpuId, KVM_MAX_CPUID_ENTRIES, KVM_MP_STATE_RUNNABLE, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
+    KVMIO, kvm_device_attr, kvm_mp_state, kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
 use pvqspin_kvm_boot::Boot;
@@ -60,6 +60,22 @@ impl KvmHost {
         Ok(Self { kvm, cpuid })
     }
 
+    /// What KVM would have to offer for the stock transports and does not.
+    pub(crate) fn missing_for_stock(&self) -> Option<&'static str> {
+        const FEATURES: u32 = 0x4000_0001;
+        if !self.kvm.check_extension(Cap::Irqchip) {
+            return Some("KVM_CAP_IRQCHIP");
+        }
+        let entries = self.cpuid.as_slice().iter();
+        let offered = (entries.filter(|entry| entry.function == FEATURES))
+            .map(|entry| entry.eax)
+            .fold(0, |all, bits| all | bits);
+        // As in KVM's public `kvm_para.h`.
+        [(5, "STEAL_TIME"), (7, "PV_UNHALT"), (13, "PV_SCHED_YIELD")]
+            .into_iter()
+            .find_map(|(bit, name)| (offered >> bit & 1 == 0).then_some(name))
+    }
+
     /// How many vCPUs a VM may have.
     #[must_use]
     pub fn max_vcpus(&self) -> usize {
@@ -106,12 +122,17 @@ impl Vm {
             unsafe { fd.set_user_memory_region(region) }
                 .map_err(step("KVM_SET_USER_MEMORY_REGION"))?;
         }
+        let is_stock = boot.transport.is_stock();
+        if is_stock {
+            // Without it KVM has nobody to wake, and `HLT` comes back here.
+            fd.create_irq_chip().map_err(step("KVM_CREATE_IRQCHIP"))?;
+        }
         let mut vcpus = Vec::with_capacity(boot.vcpus);
         for number in 0..boot.vcpus {
             let vcpu = fd
                 .create_vcpu(number as u64)
                 .map_err(step("KVM_CREATE_VCPU"))?;
-            vcpu.set_cpuid2(&host.cpuid)
+            vcpu.set_cpuid2(&cpuid_of(&host.cpuid, number))
                 .map_err(step("KVM_SET_CPUID2"))?;
             let mut sregs = vcpu.get_sregs().map_err(step("KVM_GET_SREGS"))?;
             setup::set_system_registers(&mut sregs, cpl, room.places().room(number));
@@ -119,6 +140,14 @@ impl Vm {
             let stack_top = room.places().stack_top(number);
             vcpu.set_regs(&setup::registers(entry, stack_top, number as u64))
                 .map_err(step("KVM_SET_REGS"))?;
+            if is_stock {
+                // All but the first wait for a start-up interrupt otherwise.
+                let runnable = kvm_mp_state {
+                    mp_state: KVM_MP_STATE_RUNNABLE,
+                };
+                vcpu.set_mp_state(runnable)
+                    .map_err(step("KVM_SET_MP_STATE"))?;
+            }
             clear_tsc_offset(&vcpu);
             vcpus.push(vcpu);
         }
@@ -128,6 +157,25 @@ impl Vm {
             room: Arc::new(room),
         })
     }
+}
+
+/// What KVM offers, as one vCPU is to see it: with its own APIC id, and with the bit that says that
+/// there is a hypervisor, which KVM leaves to us.
+fn cpuid_of(offered: &CpuId, number: usize) -> CpuId {
+    const HYPERVISOR: u32 = 1 << 31;
+    let mut cpuid = offered.clone();
+    for entry in cpuid.as_mut_slice() {
+        match entry.function {
+            1 => {
+                entry.ecx |= HYPERVISOR;
+                entry.ebx = entry.ebx & 0x00ff_ffff | (number as u32) << 24;
+            }
+            // The topology leaves: the id in full.
+            0xb | 0x1f => entry.edx = number as u32,
+            _ => {}
+        }
+    }
+    cpuid
 }
 
 // `kvm-ioctls` has this for Arm only.

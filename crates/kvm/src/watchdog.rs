@@ -3,7 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::machine::Machine;
+/// What a watchdog watches.
+pub(crate) trait Watched {
+    /// Whether anything has ended the run.
+    fn failed(&self) -> bool;
+
+    /// Wakes those who have halted for too long, where that is the VMM's to do.
+    fn check_halts(&self, halt_timeout_ns: u64);
+}
 
 /// How often the watchdog looks. Each look takes some microseconds from a pCPU, if all CPUs are
 /// pCPUs.
@@ -20,7 +27,7 @@ pub(crate) enum Bite {
 
 /// Watches a counter that has to change.
 pub(crate) struct Watchdog<'a> {
-    machine: &'a Machine,
+    machine: &'a dyn Watched,
     halt_timeout: Duration,
     progress: &'a dyn Fn() -> u64,
     patience: Duration,
@@ -30,7 +37,7 @@ pub(crate) struct Watchdog<'a> {
 
 impl<'a> Watchdog<'a> {
     pub(crate) fn new(
-        machine: &'a Machine,
+        machine: &'a dyn Watched,
         halt_timeout: Duration,
         patience: Duration,
         progress: &'a dyn Fn() -> u64,

@@ -33,6 +33,7 @@ pub struct Timer {
 
 impl Timer {
     /// No timer yet.
+    #[must_use]
     pub const fn new() -> Self {
         Self {
             id: AtomicI32::new(-1),
@@ -41,6 +42,10 @@ impl Timer {
     }
 
     /// Creates the timer; it will send this signal to the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
     pub fn create(&self, signal: libc::c_int) -> io::Result<()> {
         // SAFETY: all-zero bytes are a valid `sigevent`.
         let mut event: libc::sigevent = unsafe { mem::zeroed() };
@@ -134,5 +139,11 @@ impl Timer {
                 options(nostack, readonly)
             );
         }
+    }
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
     }
 }
