@@ -6,7 +6,9 @@
 //!        -> stop, join -> whatever remains
 //! ```
 
-use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use kvm_ioctls::VcpuFd;
@@ -18,6 +20,7 @@ use crate::error::{ConfigProblem, Registers, RunError, StuckVcpu};
 use crate::kvm_stats::StatsFile;
 use crate::machine::{Machine, Vcpu};
 use crate::memory::GuestRoom;
+use crate::seat::Seat;
 use crate::signal;
 use crate::vcpu_thread;
 use crate::vm::Vm;
@@ -45,7 +48,7 @@ pub(crate) fn execute<R>(
 ) -> Result<(R, Remains), RunError> {
     signal::install().map_err(RunError::setup("signal handler"))?;
     let (machine, fds) = assemble(cpus, config, members)?;
-    let (result, registers) = on_threads(&machine, fds, || conduct(&machine));
+    let (result, registers) = on_threads(&machine, fds, || conduct(&machine))?;
     if let Some(fatal) = machine.take_fatal() {
         return Err(fatal.into());
     }
@@ -120,31 +123,41 @@ fn on_threads<R>(
     machine: &Machine,
     mut fds: Vec<VcpuFd>,
     conduct: impl FnOnce() -> R,
-) -> (R, Vec<Option<Registers>>) {
-    let seated = Barrier::new(fds.len() + machine.pcpus.len() + 1);
+) -> Result<(R, Vec<Option<Registers>>), RunError> {
+    let seated = AtomicUsize::new(0);
+    let sit = |seat: &Seat| {
+        seat.take();
+        // Release pairs with the acquire below: who has counted it can give it a token.
+        seated.fetch_add(1, Ordering::Release);
+    };
+    let (sit, no_thread) = (&sit, RunError::setup::<io::Error>("a thread for each vCPU"));
     thread::scope(|scope| {
         // Whatever happens below, a panic included, the threads must end, or the scope would
         // wait for them for ever.
         let stopper = Stopper(machine);
-        let seated = &seated;
-        let threads: Vec<_> = (fds.iter_mut().enumerate())
-            .map(|(index, fd)| {
-                scope.spawn(move || {
-                    let id = VcpuId::new(index as u32);
-                    machine.seat_of(id).take();
-                    seated.wait();
+        let mut threads = Vec::with_capacity(fds.len());
+        for (index, fd) in fds.iter_mut().enumerate() {
+            let id = VcpuId::new(index as u32);
+            let thread = thread::Builder::new()
+                .name(format!("vcpu{index}"))
+                .spawn_scoped(scope, move || {
+                    sit(machine.seat_of(id));
                     vcpu_thread::run(machine, id, fd)
-                })
-            })
-            .collect();
-        for pcpu in 0..machine.pcpus.len() {
-            scope.spawn(move || {
-                machine.idle_seat(pcpu).take();
-                seated.wait();
-                vcpu_thread::idle(machine, pcpu);
-            });
+                });
+            threads.push(thread.map_err(&no_thread)?);
         }
-        seated.wait();
+        for pcpu in 0..machine.pcpus.len() {
+            thread::Builder::new()
+                .name(format!("idle{pcpu}"))
+                .spawn_scoped(scope, move || {
+                    sit(machine.idle_seat(pcpu));
+                    vcpu_thread::idle(machine, pcpu);
+                })
+                .map_err(&no_thread)?;
+        }
+        while seated.load(Ordering::Acquire) < threads.len() + machine.pcpus.len() {
+            thread::yield_now();
+        }
         for pcpu in &machine.pcpus {
             // It asks at once what to run: it was poked.
             pcpu.poke();
@@ -159,7 +172,7 @@ fn on_threads<R>(
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect();
-        (result, registers)
+        Ok((result, registers))
     })
 }
 
