@@ -4,10 +4,14 @@ mod asm;
 mod assembly;
 mod baseline;
 mod callgrind;
+mod debian_kernel;
 mod fast_path;
+mod initramfs;
 mod instructions;
+mod kvm_in_qemu;
 mod licences;
 mod machine_code;
+mod qemu;
 mod run;
 
 use anyhow::Result;
@@ -42,6 +46,14 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Boot a stock Debian kernel with KVM in QEMU, all emulated, and run pvq in it.
+    KvmInQemu(kvm_in_qemu::Options),
+    /// Build the image of the KVM guest, and say where it is.
+    Guest {
+        /// Lint its code instead.
+        #[arg(long)]
+        lint: bool,
+    },
 }
 
 fn main() -> Result<()> {
@@ -51,5 +63,11 @@ fn main() -> Result<()> {
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::KvmInQemu(options) => std::process::exit(kvm_in_qemu::run_task(&options)?),
+        Task::Guest { lint: true } => Ok(pvqspin_guest_image::lint()?),
+        Task::Guest { lint: false } => {
+            println!("{}", pvqspin_guest_image::build()?.display());
+            Ok(())
+        }
     }
 }

@@ -59,11 +59,12 @@ pub(crate) fn loom() -> Result<()> {
 
 /// Every combination of the lock crate's features builds without warnings.
 pub(crate) fn features() -> Result<()> {
-    const FEATURES: [&str; 6] = [
+    const FEATURES: [&str; 7] = [
         "lock_api",
         "lock_api_04",
         "counters",
         "byte_release",
+        "kvm",
         "lockdep",
         "std",
     ];

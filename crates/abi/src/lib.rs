@@ -10,6 +10,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`chain`] | from a hint to the virtual CPU that everybody waits for: the walk |
 //! | [`cpu`] | virtual CPU numbers, as the lock word can name them |
 //! | [`hypercall`] | the calls, their register encoding, and the status that comes back |
 //! | [`page`] | the shared pages: run state and generation, wait-for edge, pressure |
@@ -18,6 +19,7 @@
 #![deny(unsafe_code)]
 #![doc(test(attr(deny(warnings))))]
 
+pub mod chain;
 pub mod cpu;
 pub mod hypercall;
 pub mod page;

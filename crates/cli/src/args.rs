@@ -8,6 +8,7 @@ use pvqspin_peers::catalog::Entry;
 use pvqspin_workload::catalog::Entry as Workload;
 use pvqspin_workload::{Distribution, NeighbourKind};
 
+use crate::kvm_args::{self, KvmArgs};
 use crate::outputs::Wanted;
 use crate::parse::{self, LockChoice};
 use crate::sweep_args::{
@@ -25,6 +26,7 @@ Examples:
   pvq compare --workload hash-table        something else than one hot lock
   pvq trace --lock linux-pv --overcommit 4
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
+  pvq kvm                                  the same in virtual machines, on KVM
   pvq sweep grids/example.toml             many such points, over all cores
   pvq uncontended                          what a lock costs that nobody else wants
   pvq threads                              ordinary threads, beside other crates' mutexes
@@ -106,6 +108,9 @@ pub(crate) enum Command {
     /// The same comparison in virtual time: any number of CPUs, the same figures every time
     #[command(after_help = SIMULATE_EXAMPLES)]
     Simulate(SimulateArgs),
+    /// The same comparison in real virtual machines, on KVM
+    #[command(after_help = kvm_args::EXAMPLES)]
+    Kvm(KvmArgs),
     /// Simulate a grid of points over all cores: resumable, and in shards for batch systems
     #[command(after_help = SWEEP_EXAMPLES)]
     Sweep(SweepArgs),

@@ -32,17 +32,29 @@ pub(crate) fn run(args: &CompareArgs) -> Done {
     }
 
     validate(&plan, &machine)?;
-    let mut report = empty_report(&plan, &machine);
-    print(&head(&plan, &report))?;
-    let stopped = run_plan(&plan, &machine, &mut report);
-    report.complete = report.results.len() == plan.run_count();
+    let report = empty_report(&plan, driver::describe(&machine), driver::NAME);
+    let cost = format!("hypercall +{}", exact_time(plan.host.hypercall_ns));
+    print(&head(&plan, &report, &cost, &report.machine.costs()))?;
+    complete(args, &plan, &outputs, report, |run| {
+        run_one(&plan, &machine, run)
+    })
+}
 
+/// Runs the plan, shows what came out, and writes it.
+pub(crate) fn complete(
+    args: &CompareArgs,
+    plan: &Plan,
+    outputs: &Outputs,
+    mut report: Report,
+    run_one: impl FnMut(&PlannedRun) -> Result<Record, Failure>,
+) -> Done {
+    let stopped = run_plan(plan, &mut report, run_one);
     if !report.results.is_empty() {
         normalise(&mut report.results);
         let points = summarise(&report.results);
-        print(&body(args, &plan, &points, &report))?;
+        print(&body(args, plan, &points, &report))?;
         outputs.write(&report, &points).map_err(Failure::Failed)?;
-        print(&written(&outputs))?;
+        print(&written(outputs))?;
     } else {
         print("No run was finished, so nothing was written.\n")?;
     }
@@ -50,21 +62,28 @@ pub(crate) fn run(args: &CompareArgs) -> Done {
     mutual_exclusion_held(&report)
 }
 
-/// Runs everything, or until somebody stops it or a run fails. What is finished is in the report.
-pub(crate) fn run_plan(plan: &Plan, machine: &Machine, report: &mut Report) -> Done {
+/// Runs everything, or until somebody stops it or a run fails. What is finished is in the report,
+/// and whether that is all.
+pub(crate) fn run_plan(
+    plan: &Plan,
+    report: &mut Report,
+    mut run_one: impl FnMut(&PlannedRun) -> Result<Record, Failure>,
+) -> Done {
     let mut progress = Progress::new(plan.run_count());
     for run in plan.runs() {
         if interrupt::asked() {
             return Err(Failure::Interrupted);
         }
         progress.begin(&name_of(plan, &run));
-        report.results.push(run_one(plan, machine, &run)?);
+        report.results.push(run_one(&run)?);
         progress.end();
     }
+    report.complete = true;
     Ok(())
 }
 
-fn run_one(plan: &Plan, machine: &Machine, run: &PlannedRun) -> Result<Record, Failure> {
+/// One run on the embedded hypervisor.
+pub(crate) fn run_one(plan: &Plan, machine: &Machine, run: &PlannedRun) -> Result<Record, Failure> {
     let config = config_of(plan, run);
     let result = driver::run(machine, &config, &name_of(plan, run))?;
     let facts = plan::facts(plan.locks[run.lock_index]);
@@ -94,11 +113,12 @@ pub(crate) fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
 pub(crate) fn validate(plan: &Plan, machine: &Machine) -> Done {
     plan.runs()
         .filter(|run| run.repeat == 0)
-        .try_for_each(|run| config_of(plan, &run).validate(machine))
+        .try_for_each(|run| config_of(plan, &run).validate(machine.cpus.len()))
         .map_err(Failure::bad_input)
 }
 
-fn name_of(plan: &Plan, run: &PlannedRun) -> String {
+/// What a run is called in messages.
+pub(crate) fn name_of(plan: &Plan, run: &PlannedRun) -> String {
     let overcommit = run.vcpus as f64 / plan.host.pcpus as f64;
     let (inside, outside) = run.section;
     format!(
@@ -110,14 +130,15 @@ fn name_of(plan: &Plan, run: &PlannedRun) -> String {
     )
 }
 
-pub(crate) fn empty_report(plan: &Plan, machine: &Machine) -> Report {
+/// A report without results.
+pub(crate) fn empty_report(plan: &Plan, machine: pvqspin_report::Machine, driver: &str) -> Report {
     Report {
         schema: SCHEMA,
         command: env::args().collect::<Vec<_>>().join(" "),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        machine: driver::describe(machine),
+        machine,
         seed: plan.host.seed,
-        driver: driver::NAME.to_owned(),
+        driver: driver.to_owned(),
         options: options(plan),
         started_unix_s: unix_s(),
         complete: false,
@@ -159,8 +180,9 @@ fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
     options
 }
 
-/// What is printed before anything runs: machine, host, plan.
-fn head(plan: &Plan, report: &Report) -> String {
+/// What is printed before anything runs: machine, host, plan. `calls` says what a hypercall is, and
+/// `costs` what things cost on this machine.
+pub(crate) fn head(plan: &Plan, report: &Report, calls: &str, costs: &str) -> String {
     let (host, machine) = (&plan.host, &report.machine);
     let neighbour = host.neighbour.map_or_else(String::new, |kind| {
         format!(", a lock-free VM beside it ({})", kind.name())
@@ -168,8 +190,8 @@ fn head(plan: &Plan, report: &Report) -> String {
     format!(
         "pvq {}: {}\n\
          machine  {}\n\
-         host     {} pCPUs, {} slices of {}, yields: {} (loan {} at least), hypercall +{}{neighbour}\n\
-         costs    {}\n\
+         host     {} pCPUs, {} slices of {}, yields: {} (loan {} at least), {calls}{neighbour}\n\
+         costs    {costs}\n\
          plan     {} runs of {} (locks: {}, points: {}, repeats: {}), seed {}, about {} s in all\n\n",
         report.version,
         report.command,
@@ -179,8 +201,6 @@ fn head(plan: &Plan, report: &Report) -> String {
         exact_time(host.slice_ns),
         host.yields.name(),
         exact_time(host.min_loan_ns),
-        exact_time(host.hypercall_ns),
-        machine.costs(),
         plan.run_count(),
         time(plan.duration.as_nanos() as f64),
         plan.locks.len(),

@@ -13,6 +13,7 @@
 //! | [`interrupt`] | Ctrl-C |
 //! | [`trace`] | one run, and what happened around its longest wait |
 //! | [`simulate`] | the same comparison in virtual time, and random schedules |
+//! | [`kvm`], [`kvm_args`] | the same comparison in virtual machines on KVM |
 //! | [`threads`] | ordinary threads, beside other crates' mutexes |
 //! | [`thread_args`] | its command line |
 //! | [`thread_advice`] | what to use where, from the figures of that run |
@@ -35,6 +36,12 @@ mod doctor;
 mod driver;
 mod failure;
 mod interrupt;
+#[cfg(target_arch = "x86_64")]
+mod kvm;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "kvm_elsewhere.rs"]
+mod kvm;
+mod kvm_args;
 mod list;
 mod merge;
 mod outputs;
@@ -69,6 +76,7 @@ fn main() -> ExitCode {
         None => compare::run(&cli.compare),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Trace(args)) => trace::run(&args),
+        Some(Command::Kvm(args)) => kvm::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Sweep(args)) => sweep::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         None => Calibration::measure(&machine)?.profile(plan.host.hypercall_ns),
     };
 
-    let mut real = compare::empty_report(&plan, &machine);
+    let mut real = compare::empty_report(&plan, driver::describe(&machine), driver::NAME);
     let runs = plan.run_count();
     let line = real.machine.line();
     print(&format!(
@@ -56,8 +56,9 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         time(plan.duration.as_nanos() as f64),
         plan.total_time().as_secs().max(1)
     ))?;
-    let stopped = compare::run_plan(&plan, &machine, &mut real);
-    real.complete = real.results.len() == runs;
+    let stopped = compare::run_plan(&plan, &mut real, |run| {
+        compare::run_one(&plan, &machine, run)
+    });
     let mut model = simulated(&plan, &profile, &real)?;
     if real.results.is_empty() {
         print("No run was finished, so nothing was written.\n")?;

@@ -137,7 +137,6 @@ extern crate alloc;
 extern crate std;
 
 mod accounting;
-mod chain;
 mod config;
 mod cosched;
 mod credit;

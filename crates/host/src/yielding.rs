@@ -1,8 +1,8 @@
 //! Directed yields: from a hint to the vCPU that runs next, by contract or as a mere hint.
 
+use pvqspin_abi::chain::{self, End, Look};
 use pvqspin_abi::{Cpu, Hint, Status};
 
-use crate::chain::{self, End, Look};
 use crate::config::YieldMode;
 use crate::host::Host;
 use crate::ids::VcpuId;

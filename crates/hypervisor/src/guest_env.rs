@@ -10,11 +10,11 @@ use core::sync::atomic::Ordering::Relaxed;
 use pvqspin::{Budget, CpuNodes, Env, Point};
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
 use pvqspin_workload::Guest;
-use pvqspin_workload::timer::Timer;
+use pvqspin_workload::own_time::Ticks;
 
 use crate::arena;
-use crate::clock;
-use crate::compute;
+use pvqspin_real_time::clock;
+use pvqspin_real_time::compute;
 use crate::vcb::{ExitReason, Vcb};
 
 /// Guest mode of the embedded hypervisor. Its functions end the process when they are called
@@ -24,9 +24,6 @@ pub(crate) enum GuestEnv {}
 
 /// Waits at least this long get a mark in the trace, even when they are not a vCPU's longest.
 const LONG_WAIT_NS: u64 = 100_000;
-
-/// How often a waiter looks at the lock before it looks at the clock.
-const LOOKS_PER_CLOCK: u32 = 4;
 
 #[inline(always)]
 fn vcb() -> &'static Vcb {
@@ -55,8 +52,9 @@ impl Env for GuestEnv {
     }
 
     #[inline]
-    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
-        condition() || Spinner::new(vcb(), budget).spin(condition)
+    fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        // SAFETY: guest code of this vCPU runs, on its own stack.
+        unsafe { vcb().time.spin_until::<Self>(condition, budget) }
     }
 
     #[inline]
@@ -108,27 +106,12 @@ impl Env for GuestEnv {
     #[inline]
     fn checkpoint(point: Point) {
         let vcb = vcb();
-        if point == Point::Joined {
-            vcb.joined_ns.store(clock::now_ns(), Relaxed);
-        }
+        vcb.time.stamp::<Self>(point);
         if vcb.watches(point) {
             passed(vcb, point);
         }
-        if Timer::may_come_at(point) {
-            interrupt_if_due(vcb);
-        }
-    }
-}
-
-/// Takes the timer interrupt, if it is due. One load while no timer is set.
-#[inline]
-fn interrupt_if_due(vcb: &Vcb) {
-    if vcb.timer.is_set() {
-        let joined_ns = vcb.joined_ns.load(Relaxed);
-        // SAFETY: guest code of this vCPU runs, on its own stack, and nobody else sets its timer.
-        unsafe { vcb.timer.fire_if_due::<GuestEnv>() };
-        // The handler may have waited too; this wait is older.
-        vcb.joined_ns.store(joined_ns, Relaxed);
+        // SAFETY: guest code of this vCPU runs, on its own stack.
+        unsafe { vcb.time.interrupt_at::<Self>(point) };
     }
 }
 
@@ -151,7 +134,7 @@ fn passed(vcb: &Vcb, point: Point) {
 /// Leaves a mark if the wait that has just ended was long.
 fn mark_wait(vcb: &Vcb) {
     let Some(marks) = vcb.marks() else { return };
-    let joined = vcb.joined_ns.load(Relaxed);
+    let joined = vcb.time.joined_ns.load(Relaxed);
     if vcb.marked_joined_ns.swap(joined, Relaxed) == joined {
         return; // This acquisition did not wait: nobody has joined since the last mark.
     }
@@ -164,69 +147,15 @@ fn mark_wait(vcb: &Vcb) {
     }
 }
 
-/// A wait in progress: a budget of the vCPU's own time, and the account of what it wastes.
-struct Spinner {
-    vcb: &'static Vcb,
-    budget_ticks: u64,
-    started: u64,
-    /// Up to when wasted time has been accounted for.
-    accounted: u64,
-}
-
-impl Spinner {
-    fn new(vcb: &'static Vcb, budget: Budget) -> Self {
-        let started = vcb.own_ticks();
-        Self {
-            vcb,
-            budget_ticks: budget
-                .get()
-                .map_or(u64::MAX, |ns| clock::ns_to_ticks(ns.into())),
-            started,
-            accounted: started,
-        }
-    }
-
-    fn spin(mut self, mut condition: impl FnMut() -> bool) -> bool {
-        loop {
-            for _ in 0..LOOKS_PER_CLOCK {
-                core::hint::spin_loop();
-                if condition() {
-                    self.account();
-                    return true;
-                }
-            }
-            self.take_interrupt();
-            let now = self.account();
-            if now.wrapping_sub(self.started) >= self.budget_ticks {
-                return false;
-            }
-        }
-    }
-
-    /// What a handler does in the middle of a spin is neither spinning nor part of the budget.
+impl Ticks for GuestEnv {
     #[inline]
-    fn take_interrupt(&mut self) {
-        if self.vcb.timer.is_set() {
-            let before = self.account();
-            interrupt_if_due(self.vcb);
-            let handled = self.vcb.own_ticks().wrapping_sub(before);
-            self.accounted = self.accounted.wrapping_add(handled);
-            self.started = self.started.wrapping_add(handled);
-        }
+    fn ticks() -> u64 {
+        clock::ticks()
     }
 
-    /// Adds the time since the last call to what was wasted, if somebody had to wait for a pCPU.
-    fn account(&mut self) -> u64 {
-        let now = self.vcb.own_ticks();
-        if self.vcb.memory.vm_page().pressure() {
-            let wasted = self.vcb.wasted_ticks.load(Relaxed);
-            let spun = now.wrapping_sub(self.accounted);
-            self.vcb
-                .wasted_ticks
-                .store(wasted.wrapping_add(spun), Relaxed);
-        }
-        self.accounted = now;
-        now
+    #[inline]
+    fn ns_to_ticks(ns: u64) -> u64 {
+        clock::ns_to_ticks(ns)
     }
 }
 
@@ -238,20 +167,20 @@ impl Guest for GuestEnv {
 
     #[inline]
     fn entered_at_ns() -> u64 {
-        clock::at_ns(vcb().entered_ticks.load(Relaxed))
+        clock::at_ns(vcb().time.entered_ticks.load(Relaxed))
     }
 
     #[inline]
     fn joined_at_ns() -> u64 {
-        vcb().joined_ns.load(Relaxed)
+        vcb().time.joined_ns.load(Relaxed)
     }
 
     fn wasted_ns() -> u64 {
-        clock::ticks_to_ns(vcb().wasted_ticks.load(Relaxed))
+        clock::ticks_to_ns(vcb().time.wasted_ticks.load(Relaxed))
     }
 
     #[inline]
     fn with_timer<R>(due_ns: u64, handler: &dyn Fn(), body: impl FnOnce() -> R) -> R {
-        vcb().timer.during(due_ns, handler, body)
+        vcb().time.timer.during(due_ns, handler, body)
     }
 }

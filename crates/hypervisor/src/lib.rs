@@ -46,18 +46,15 @@
     )
 )]
 
-mod config;
 mod error;
-mod faults;
 mod machine;
-mod noise;
 mod trace;
 
-pub use config::{MIN_SLICE_NS, Neighbour, RunConfig};
-pub use error::{ConfigProblem, RunError, Stuck, StuckVcpu, Unsupported};
-pub use faults::{Fault, Faults, Passing};
+pub use error::{RunError, Stuck, StuckVcpu, Unsupported};
 pub use machine::Machine;
-pub use noise::Noise;
+pub use pvqspin_real_time::{
+    ConfigProblem, Fault, Faults, MIN_SLICE_NS, Neighbour, Noise, Passing, RunConfig,
+};
 pub use trace::{Trace, TraceEvent, TraceKind};
 
 /// What one run gave.
@@ -84,8 +81,8 @@ macro_rules! supported {
 }
 
 supported! {
-    affinity arena clock compute context guest_env host_lock pcpu probe run session
-    signal timer vcb watchdog
+    arena context guest_env host_lock pcpu probe run session
+    signal vcb watchdog
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

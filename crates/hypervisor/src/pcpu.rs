@@ -25,12 +25,12 @@ use std::io;
 use pvqspin_abi::{Hypercall, RunState, Status};
 use pvqspin_host::{Host, Outcome, Run, VcpuId};
 
-use crate::clock;
+use pvqspin_real_time::clock;
 use crate::context;
 use pvqspin_guest_memory::GuestMemory;
 use crate::host_lock::HostLock;
 use crate::signal::{self, Registration, Target};
-use crate::timer::Timer;
+use pvqspin_real_time::timer::Timer;
 use crate::trace::{Ring, TraceEvent, TraceKind};
 use crate::vcb::{ExitReason, Vcb};
 
@@ -102,7 +102,7 @@ impl Pcpu {
     pub(crate) fn adopt_caller(&self) -> io::Result<Adopted<'_>> {
         let registration = Registration::new(self)?;
         self.target.set_to_caller();
-        self.timer.create()?;
+        self.timer.create(signal::SIGNAL)?;
         Ok(Adopted {
             pcpu: self,
             _registration: registration,
@@ -411,12 +411,12 @@ pub(crate) fn account_for_entry(vcb: &Vcb, pcpu: &Pcpu) {
     vcb.pcpu.store(core::ptr::from_ref(pcpu).cast_mut(), Relaxed);
     let now = clock::ticks();
     let away = now.wrapping_sub(vcb.left_ticks.load(Relaxed));
-    let stolen = vcb.stolen_ticks.load(Relaxed);
-    vcb.stolen_ticks.store(stolen.wrapping_add(away), Relaxed);
+    let stolen = vcb.time.stolen_ticks.load(Relaxed);
+    vcb.time.stolen_ticks.store(stolen.wrapping_add(away), Relaxed);
     vcb.left_ticks.store(now, Relaxed);
     // A hypercall that comes straight back does not count as having been away.
     let generation = vcb.memory.page(vcb.cpu).run().generation().get();
     if vcb.generation.swap(generation, Relaxed) != generation {
-        vcb.entered_ticks.store(now, Relaxed);
+        vcb.time.entered_ticks.store(now, Relaxed);
     }
 }

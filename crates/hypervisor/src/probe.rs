@@ -13,13 +13,13 @@ use pvqspin::Env;
 use pvqspin_abi::{Cpu, Generation, Hint};
 use pvqspin_host::{Config, Scheduling, YieldMode};
 
-use crate::affinity;
+use pvqspin_real_time::affinity;
 use crate::arena::{self, Arena};
-use crate::clock;
-use crate::compute;
+use pvqspin_real_time::clock;
+use pvqspin_real_time::compute;
 use crate::context;
 use crate::error::Unsupported;
-use crate::faults::Faults;
+use pvqspin_real_time::faults::Faults;
 use crate::guest_env::GuestEnv;
 use pvqspin_guest_memory::Loan;
 use crate::machine::Machine;
@@ -184,8 +184,8 @@ fn preemption_ns(cpus: &[usize]) -> Result<f64, Unsupported> {
     run_guest(cpus, SLICE_NS, &|_| {
         let vcb = arena::current().expect("a guest");
         for _ in 0..60 {
-            let before = vcb.stolen_ticks.load(Relaxed);
-            samples.push(watch_for_gap(|| vcb.stolen_ticks.load(Relaxed) != before).length);
+            let before = vcb.time.stolen_ticks.load(Relaxed);
+            samples.push(watch_for_gap(|| vcb.time.stolen_ticks.load(Relaxed) != before).length);
         }
     })?;
     Ok(samples.median_ns().unwrap_or(f64::NAN))
@@ -239,8 +239,8 @@ fn poke(cpus: &[usize]) -> Result<Option<Poke>, Unsupported> {
     let body = |_: Cpu| {
         let vcb = arena::current().expect("a guest");
         for _ in 0..POKES {
-            let before = vcb.stolen_ticks.load(Relaxed);
-            let gap = watch_for_gap(|| vcb.stolen_ticks.load(Relaxed) != before);
+            let before = vcb.time.stolen_ticks.load(Relaxed);
+            let gap = watch_for_gap(|| vcb.time.stolen_ticks.load(Relaxed) != before);
             gaps.push(gap.length);
             interrupted_at.store(gap.began, Relaxed);
         }

@@ -9,13 +9,13 @@ use pvqspin_host::{Config, Scheduling, VcpuId, YieldMode};
 use pvqspin_workload::Guest;
 
 use crate::arena;
-use crate::faults::{Fault, Faults, Passing};
 use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
 use crate::probe::machine_for_tests;
 use crate::session::{Live, Plan, Remains, VmPlan, execute};
 use crate::signal::Target;
 use crate::vcb::Body;
+use pvqspin_real_time::faults::{Fault, Faults, Passing};
 
 /// A session to test, and how to run it.
 struct Test<'a> {
@@ -261,8 +261,8 @@ fn a_signal_at_a_bad_moment_waits_for_a_better_one() {
     let taken_off_later = AtomicBool::new(false);
     let body = |_: Cpu| {
         let vcb = arena::current().expect("a guest");
-        let at_first = vcb.stolen_ticks.load(Relaxed);
-        let taken_off = || vcb.stolen_ticks.load(Relaxed) != at_first;
+        let at_first = vcb.time.stolen_ticks.load(Relaxed);
+        let taken_off = || vcb.time.stolen_ticks.load(Relaxed) != at_first;
         // As in the middle of a hypercall's stub.
         vcb.in_hypervisor.store(true, Relaxed);
         let me = Target::default();

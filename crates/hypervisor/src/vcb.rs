@@ -12,11 +12,10 @@ use pvqspin::Point;
 use pvqspin_abi::{Cpu, Hypercall, Status};
 
 use crate::arena;
-use crate::clock;
 use crate::context;
-use crate::faults::Faults;
+use pvqspin_real_time::faults::Faults;
 use pvqspin_guest_memory::GuestMemory;
-use pvqspin_workload::timer::Timer;
+use pvqspin_workload::own_time::OwnTime;
 use crate::pcpu::Pcpu;
 use crate::trace::GuestRing;
 
@@ -82,21 +81,12 @@ pub(crate) struct Vcb {
     /// Where guest marks go; null while tracing is off.
     marks: *const GuestRing,
 
-    /// Which generation `entered_ticks` belongs to.
+    /// Which generation its `entered_ticks` belong to.
     pub(crate) generation: AtomicU32,
-    /// When it was put on a pCPU last.
-    pub(crate) entered_ticks: AtomicU64,
     /// When it left a pCPU last.
     pub(crate) left_ticks: AtomicU64,
-    /// How long it was in the hypervisor, or off, since it started.
-    pub(crate) stolen_ticks: AtomicU64,
-
-    /// Its own time spent spinning while somebody had to wait for a pCPU.
-    pub(crate) wasted_ticks: AtomicU64,
-    /// Interrupts it while it waits. Used on its own stack only.
-    pub(crate) timer: Timer,
-    /// When it joined the queue that it is in, or was in last.
-    pub(crate) joined_ns: AtomicU64,
+    /// Its own time; in the hypervisor counts as off.
+    pub(crate) time: OwnTime,
     /// The `joined_ns` of the wait that was looked at last, for marks.
     pub(crate) marked_joined_ns: AtomicU64,
     /// The longest wait that a mark was made of.
@@ -164,12 +154,8 @@ impl Vcb {
             watched_points: identity.watched_points,
             marks: identity.marks,
             generation: AtomicU32::new(0),
-            entered_ticks: AtomicU64::new(0),
             left_ticks: AtomicU64::new(0),
-            stolen_ticks: AtomicU64::new(0),
-            wasted_ticks: AtomicU64::new(0),
-            timer: Timer::new(),
-            joined_ns: AtomicU64::new(0),
+            time: OwnTime::new(),
             marked_joined_ns: AtomicU64::new(0),
             longest_wait_ns: AtomicU64::new(0),
             passings: [const { AtomicU32::new(0) }; Point::ALL.len()],
@@ -258,23 +244,6 @@ impl Vcb {
     pub(crate) fn marks(&self) -> Option<&GuestRing> {
         // SAFETY: null, or a ring that `session` keeps alive for the whole run.
         unsafe { self.marks.as_ref() }
-    }
-
-    /// Its own time: ticks that passed while it was on a pCPU, in guest mode.
-    ///
-    /// A vCPU can be taken off between reading the clock and reading what was stolen, which would
-    /// count a whole absence as its own; so it reads again what was stolen.
-    #[inline]
-    pub(crate) fn own_ticks(&self) -> u64 {
-        loop {
-            let before = self.stolen_ticks.load(Relaxed);
-            compiler_fence(Ordering::SeqCst);
-            let now = clock::ticks();
-            compiler_fence(Ordering::SeqCst);
-            if self.stolen_ticks.load(Relaxed) == before {
-                return now.wrapping_sub(before);
-            }
-        }
     }
 }
 

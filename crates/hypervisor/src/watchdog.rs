@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pvqspin_abi::RunState;
 
-use crate::clock;
+use pvqspin_real_time::clock;
 use crate::error::StuckVcpu;
 use crate::session::Live;
 use crate::vcb::Vcb;
@@ -73,7 +73,7 @@ fn describe(vcb: &Vcb) -> StuckVcpu {
     let page = vcb.memory.page(vcb.cpu);
     let state = page.run().state();
     let since = match state {
-        RunState::Running => &vcb.entered_ticks,
+        RunState::Running => &vcb.time.entered_ticks,
         _ => &vcb.left_ticks,
     };
     // SAFETY: null, or a pCPU of the run that `live` borrows.

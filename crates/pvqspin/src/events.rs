@@ -116,6 +116,7 @@ mod counters {
     use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     #[derive(Debug)]
+    #[repr(transparent)]
     pub(crate) struct Counters([AtomicU64; Event::ALL.len()]);
 
     impl Counters {

@@ -35,6 +35,7 @@
 //! | the world | [`Env`], [`CpuNodes`], [`mode`] |
 //! | waiting | [`Policy`], [`Rules`], [`Fifo`], [`FifoHalt`], [`FifoHolder`], [`Bounded`], [`Native`] |
 //! | the word | [`word`], [`Idx3`], [`SpareBit`] |
+//! | a kernel on KVM | `kvm`, with the feature of that name |
 //! | ordinary threads | `threads`, with the feature `std` |
 //! | looking inside | [`Event`], [`events`], [`dump`] |
 //!
@@ -57,8 +58,8 @@
 //!
 //! # Features
 //!
-//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`, `std` for the lock
-//! in ordinary threads (`threads`), and `lockdep` (order checking: it makes locks larger and slower,
+//! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`, `kvm` for kernels on
+//! KVM (x86-64), `std` for the lock in ordinary threads (`threads`), and `lockdep` (order checking: it makes locks larger and slower,
 //! and is for debug builds of a kernel).
 
 #![no_std]
@@ -78,6 +79,8 @@ pub mod events;
 mod holds;
 mod in_queue;
 pub mod irq;
+#[cfg(all(feature = "kvm", target_arch = "x86_64", not(loom)))]
+pub mod kvm;
 mod lock;
 #[cfg(feature = "lockdep")]
 pub mod lockdep;

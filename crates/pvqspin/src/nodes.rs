@@ -50,6 +50,7 @@ pub(crate) const MAX_CONTEXTS: usize = 4;
 
 /// One queue node.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Node {
     pub(crate) state: AtomicU32,
     pub(crate) next: AtomicU32,

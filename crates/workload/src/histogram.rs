@@ -48,6 +48,7 @@ pub const fn middle_of(bucket: usize) -> u64 {
 
 /// A histogram that one virtual CPU writes and anybody may read.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Histogram {
     counts: [AtomicU64; BUCKETS],
     max: AtomicU64,
@@ -85,6 +86,13 @@ impl Histogram {
     #[must_use]
     pub fn max(&self) -> u64 {
         self.max.load(Relaxed)
+    }
+
+    /// Whether every count, and the maximum, is below a limit.
+    #[must_use]
+    pub fn is_below(&self, limit: u64) -> bool {
+        let counts = self.counts.iter().chain([&self.max]);
+        counts.into_iter().all(|count| count.load(Relaxed) < limit)
     }
 
     /// How many values lie above `limit`, up to the width of the bucket that `limit` falls in.

@@ -16,6 +16,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`control`] | the phase of a run: warm-up, measure, stop |
+//! | `compute` | the loop that stands for work (x86-64) |
 //! | [`section`] | how long a section lasts: fixed, uniform, exponential |
 //! | [`catalog`] | every workload, by name, with its defaults and its unit |
 //! | [`workload`] | what every workload is |
@@ -27,6 +28,7 @@
 //! | [`hot_lock`] | everybody wants one lock |
 //! | [`two_lines`], [`hash_table`], [`lock2`], [`locktorture`], [`leveldb`], [`kernel_build`], [`nested_contexts`], [`two_locks`], [`halted`] | the other workloads, one each |
 //! | [`neighbour`] | a VM beside it that takes no locks |
+//! | [`own_time`] | what passes while a virtual CPU is on a pCPU |
 //! | [`record`] | what one virtual CPU writes down |
 //! | [`histogram`] | counts of durations, to 2 % |
 //! | [`outcome`] | what all records say together |
@@ -37,6 +39,8 @@
 extern crate alloc;
 
 pub mod catalog;
+#[cfg(target_arch = "x86_64")]
+pub mod compute;
 pub mod control;
 pub mod guarded;
 pub mod halted;
@@ -51,6 +55,7 @@ pub mod locktorture;
 pub mod neighbour;
 pub mod nested_contexts;
 pub mod outcome;
+pub mod own_time;
 pub mod record;
 pub mod section;
 #[cfg(test)]

@@ -19,6 +19,7 @@ const NEVER: u64 = u64::MAX;
 
 /// The one-shot timer of one virtual CPU. Only that CPU uses it.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Timer {
     /// When it goes off, on the clock of [`Env::now_ns`].
     due_ns: AtomicU64,

@@ -25,10 +25,10 @@ const CALIBRATION_NS: u64 = 10_000_000;
 
 /// Proof that the clock has been calibrated.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Calibrated(());
+pub struct Calibrated(());
 
 /// Calibrates the clock at the first call; later calls cost nothing.
-pub(crate) fn calibrate() -> Calibrated {
+pub fn calibrate() -> Calibrated {
     static DONE: OnceLock<Calibrated> = OnceLock::new();
     *DONE.get_or_init(|| {
         let (start_ticks, start_ns) = read_both();
@@ -66,7 +66,7 @@ fn read_both() -> (u64, u64) {
 
 /// The counter.
 #[inline]
-pub(crate) fn ticks() -> u64 {
+pub fn ticks() -> u64 {
     // SAFETY: every x86-64 processor has RDTSC, and Linux lets user space execute it unless a
     // process asks for the contrary of itself, which then ends in a signal, not in bad memory.
     unsafe { _rdtsc() }
@@ -74,26 +74,33 @@ pub(crate) fn ticks() -> u64 {
 
 /// Nanoseconds since the calibration.
 #[inline]
-pub(crate) fn now_ns() -> u64 {
+pub fn now_ns() -> u64 {
     at_ns(ticks())
 }
 
 /// The time at which the counter stood at `ticks`.
 #[inline]
-pub(crate) fn at_ns(ticks: u64) -> u64 {
+pub fn at_ns(ticks: u64) -> u64 {
     ticks_to_ns(ticks.wrapping_sub(BASE.load(Relaxed)))
 }
 
 /// A length in ticks, in nanoseconds.
 #[inline]
-pub(crate) fn ticks_to_ns(ticks: u64) -> u64 {
+pub fn ticks_to_ns(ticks: u64) -> u64 {
     scale(ticks, NS_PER_TICK.load(Relaxed))
 }
 
 /// A length in nanoseconds, in ticks.
 #[inline]
-pub(crate) fn ns_to_ticks(ns: u64) -> u64 {
+pub fn ns_to_ticks(ns: u64) -> u64 {
     scale(ns, TICKS_PER_NS.load(Relaxed))
+}
+
+/// The clock's parameters, for guests that have no access to this process: ticks at time 0,
+/// nanoseconds for each tick and ticks for each nanosecond, both as 32.32 fixed-point numbers.
+#[must_use]
+pub fn parameters(_: Calibrated) -> [u64; 3] {
+    [&BASE, &NS_PER_TICK, &TICKS_PER_NS].map(|value| value.load(Relaxed))
 }
 
 #[inline]
@@ -102,19 +109,19 @@ fn scale(value: u64, factor: u64) -> u64 {
 }
 
 /// The counter's frequency in MHz.
-pub(crate) fn mhz(_: Calibrated) -> f64 {
+pub fn mhz(_: Calibrated) -> f64 {
     TICKS_PER_NS.load(Relaxed) as f64 / (1u64 << 32) as f64 * 1e3
 }
 
 /// Whether the processor promises that the counter never changes its speed, nor stops.
-pub(crate) fn is_invariant() -> bool {
+pub fn is_invariant() -> bool {
     const LEAF: u32 = 0x8000_0007;
     __cpuid(0x8000_0000).eax >= LEAF && __cpuid(LEAF).edx & (1 << 8) != 0
 }
 
 /// Spins for so many nanoseconds of real time.
 #[inline]
-pub(crate) fn busy_wait(ns: u64) {
+pub fn busy_wait(ns: u64) {
     if ns == 0 {
         return;
     }
@@ -137,7 +144,10 @@ mod tests {
         let (end_ticks, end_ns) = read_both();
         let ours = ticks_to_ns(end_ticks - start_ticks) as f64;
         let theirs = (end_ns - start_ns) as f64;
-        assert!((ours / theirs - 1.0).abs() < 2e-3, "{ours} against {theirs}");
+        assert!(
+            (ours / theirs - 1.0).abs() < 2e-3,
+            "{ours} against {theirs}"
+        );
     }
 
     #[test]
@@ -145,7 +155,10 @@ mod tests {
         calibrate();
         for ns in [1_000, 3_000_000, 60_000_000_000] {
             let back = ticks_to_ns(ns_to_ticks(ns));
-            assert!(ns.abs_diff(back) <= 2 + ns / 1_000_000, "{ns} became {back}");
+            assert!(
+                ns.abs_diff(back) <= 2 + ns / 1_000_000,
+                "{ns} became {back}"
+            );
         }
     }
 }

@@ -5,24 +5,35 @@
 //!                    running               preempted             preempted: run this one
 //! ```
 //!
-//! Every edge comes from a page that the guest can write, so the walk believes nothing but the
-//! states, which the host keeps itself. It looks at no vCPU of another VM (edges are VM-local
+//! A host that keeps the contract walks it in the hypercall; in front of a host that only takes a
+//! name, the guest walks it before the call. Every edge comes from memory that the guest can write,
+//! so the walk believes nothing but the states. It looks at no vCPU of another VM (edges are VM-local
 //! numbers), and at no more of them than the VM has.
+//!
+//! ```
+//! use pvqspin_abi::RunState::{Preempted, Running};
+//! use pvqspin_abi::chain::{End, Look, follow};
+//!
+//! // vCPU 0 names 1, which waits for 2, which holds the lock and is preempted.
+//! let vcpus = [(Running, Some(1)), (Running, Some(2)), (Preempted, None)];
+//! let look = |n: usize| Look { state: vcpus[n].0, waits_for: vcpus[n].1 };
+//! assert_eq!(follow(vcpus.len(), 0, 1, look), (End::Run(2), 1));
+//! ```
 
-use pvqspin_abi::RunState;
+use crate::page::RunState;
 
 /// What the walk sees of one vCPU.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    /// What the host knows that it does.
-    pub(crate) state: RunState,
+pub struct Look {
+    /// What it does, as far as whoever walks knows.
+    pub state: RunState,
     /// What the guest says that it waits for.
-    pub(crate) waits_for: Option<usize>,
+    pub waits_for: Option<usize>,
 }
 
 /// What the walk came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum End {
+pub enum End {
     /// This one could run and does not.
     Run(usize),
     /// Whoever it all waits for is running.
@@ -33,7 +44,10 @@ pub(crate) enum End {
 
 /// Follows the edges from `first` on, for `caller`, in a VM of so many vCPUs. Returns what it
 /// came to, and after how many hops.
-pub(crate) fn follow(
+///
+/// `look` is asked about vCPUs below `vcpus` (and `first`) only, and at most `vcpus` times.
+#[must_use]
+pub fn follow(
     vcpus: usize,
     caller: usize,
     first: usize,
@@ -96,8 +110,10 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
-    use alloc::vec;
+    use std::vec;
 
     use RunState::{Halted, Idle, Preempted, Running};
     use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! The one-shot timer of a pCPU thread: sends it [`SIGNAL`] when a slice is over.
+//! The one-shot timer of a pCPU thread: sends it a signal when a slice is over.
 //!
 //! Setting a timer is a system call, and in a virtual machine an exit to *its* hypervisor: 8 µs
 //! have been seen. So it is set as rarely as possible. A slice keeps its end across hypercalls
@@ -17,14 +17,13 @@ use core::sync::atomic::{Ordering::Relaxed, compiler_fence};
 use std::io;
 
 use crate::clock;
-use crate::signal::SIGNAL;
 
 /// The shortest time that the timer is set to. Zero would switch it off.
 const SHORTEST_NS: u64 = 1_000;
 
 /// A POSIX timer that signals one thread.
 #[derive(Debug)]
-pub(crate) struct Timer {
+pub struct Timer {
     /// The kernel's number for it, or -1.
     id: AtomicI32,
     /// The time that it is set to; 0: unknown, since a signal came. Written on the thread that it
@@ -34,19 +33,24 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// No timer yet.
-    pub(crate) const fn new() -> Self {
+    #[must_use]
+    pub const fn new() -> Self {
         Self {
             id: AtomicI32::new(-1),
             armed_until: AtomicU64::new(0),
         }
     }
 
-    /// Creates the timer; it will signal the calling thread.
-    pub(crate) fn create(&self) -> io::Result<()> {
+    /// Creates the timer; it will send this signal to the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn create(&self, signal: libc::c_int) -> io::Result<()> {
         // SAFETY: all-zero bytes are a valid `sigevent`.
         let mut event: libc::sigevent = unsafe { mem::zeroed() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = SIGNAL;
+        event.sigev_signo = signal;
         event.sigev_notify_thread_id = rustix::thread::gettid().as_raw_nonzero().get();
         let mut id: libc::c_int = -1;
         // SAFETY: the kernel reads `event` and writes the id. The raw call, because the C
@@ -68,7 +72,7 @@ impl Timer {
     }
 
     /// Deletes the timer, if there is one.
-    pub(crate) fn delete(&self) {
+    pub fn delete(&self) {
         let id = self.id.swap(-1, Relaxed);
         if id >= 0 {
             // SAFETY: no memory is passed; the id is one that `create` got.
@@ -77,7 +81,7 @@ impl Timer {
     }
 
     /// Makes sure that the signal comes at `until`, a time of [`clock::now_ns`], or before.
-    pub(crate) fn arm(&self, until: u64) {
+    pub fn arm(&self, until: u64) {
         let armed = self.armed_until.load(Relaxed);
         if armed != 0 && armed <= until {
             return;
@@ -90,17 +94,17 @@ impl Timer {
     }
 
     /// Whether the timer is set, and no signal has come since.
-    pub(crate) fn is_armed(&self) -> bool {
+    pub fn is_armed(&self) -> bool {
         self.armed_until.load(Relaxed) != 0
     }
 
     /// Handler side: the timer may have gone off, and has to be set again before a guest runs.
-    pub(crate) fn note_signal(&self) {
+    pub fn note_signal(&self) {
         self.armed_until.store(0, Relaxed);
     }
 
     /// Handler side: sends the signal again after `ns`.
-    pub(crate) fn retry_in(&self, ns: u64) {
+    pub fn retry_in(&self, ns: u64) {
         self.set(ns);
     }
 
@@ -135,5 +139,11 @@ impl Timer {
                 options(nostack, readonly)
             );
         }
+    }
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -26,15 +26,19 @@ impl AddAssign for Noise {
 /// Counts for the calling thread, from here on.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
-pub(crate) struct Listener(Noise);
+pub struct Listener(Noise);
 
 #[cfg(target_os = "linux")]
 impl Listener {
-    pub(crate) fn start() -> Self {
+    /// From now on.
+    #[must_use]
+    pub fn start() -> Self {
         Self(of_caller())
     }
 
-    pub(crate) fn heard(&self) -> Noise {
+    /// What was taken so far.
+    #[must_use]
+    pub fn heard(&self) -> Noise {
         let now = of_caller();
         Noise {
             interruptions: now.interruptions.saturating_sub(self.0.interruptions),

@@ -1,12 +1,9 @@
-//! The loop that stands for work: so many nanoseconds of computing, without looking at a clock.
-//!
-//! A clock would count time off the pCPU as work. A chain of multiplications does not, and its
-//! speed depends on nothing but the processor's frequency: each needs the one before, so neither
-//! a wide core nor a lucky alignment makes it faster.
+//! How fast the loop that stands for work turns here, and so many nanoseconds of it.
 
-use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::OnceLock;
+
+use pvqspin_workload::compute::{turns, turns_for};
 
 use crate::clock::{self, Calibrated};
 
@@ -15,30 +12,30 @@ static TURNS_PER_NS: AtomicU64 = AtomicU64::new(0);
 
 /// What [`calibrate`] found.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Speed {
+pub struct Speed {
     /// Nanoseconds for each turn.
-    pub(crate) turn_ns: f64,
+    pub turn_ns: f64,
 }
 
 /// Measures the loop at the first call; later calls cost nothing.
-pub(crate) fn calibrate(_: Calibrated) -> Speed {
+pub fn calibrate(_: Calibrated) -> Speed {
     static DONE: OnceLock<Speed> = OnceLock::new();
     *DONE.get_or_init(|| {
         // The difference of two lengths leaves out what a call costs besides its turns. The best
         // of many, because interrupts only ever make it slower.
         const SHORT: u64 = 500;
         const LONG: u64 = 10_500;
-        let best = |turns| {
+        let best = |count| {
             (0..100)
                 .map(|_| {
                     let start = clock::ticks();
-                    spin(turns);
+                    turns(count);
                     clock::ticks() - start
                 })
                 .min()
                 .unwrap_or(0)
         };
-        spin(LONG * 100); // lets the processor reach its frequency
+        turns(LONG * 100); // lets the processor reach its frequency
         let ticks = best(LONG).saturating_sub(best(SHORT)).max(1);
         let turn_ns = clock::ticks_to_ns(ticks << 10) as f64 / (LONG - SHORT) as f64 / 1024.0;
         TURNS_PER_NS.store(((1u64 << 32) as f64 / turn_ns) as u64, Relaxed);
@@ -48,31 +45,15 @@ pub(crate) fn calibrate(_: Calibrated) -> Speed {
 
 /// Computes for about so many nanoseconds of the caller's own time.
 #[inline]
-pub(crate) fn for_ns(ns: u32) {
-    let turns = (u64::from(ns) * (TURNS_PER_NS.load(Relaxed) >> 16)) >> 16;
-    spin(turns);
+pub fn for_ns(ns: u32) {
+    turns(turns_for(ns, turns_per_ns()));
 }
 
-/// Takes `turns` turns of two dependent multiplications each.
-#[inline(never)]
-fn spin(turns: u64) {
-    if turns == 0 {
-        return;
-    }
-    // SAFETY: touches the two registers that it names, and no memory.
-    unsafe {
-        asm!(
-            ".p2align 6",
-            "2:",
-            "imul {chain}, {chain}",
-            "imul {chain}, {chain}",
-            "dec {turns}",
-            "jnz 2b",
-            turns = inout(reg) turns => _,
-            chain = inout(reg) 3u64 => _,
-            options(nomem, nostack)
-        );
-    }
+/// Turns of the loop for each nanosecond, as a 32.32 fixed-point number, for guests that have no
+/// access to this process. 0 before [`calibrate`].
+#[must_use]
+pub fn turns_per_ns() -> u64 {
+    TURNS_PER_NS.load(Relaxed)
 }
 
 #[cfg(test)]

@@ -1,0 +1,21 @@
+//! The way out: a panic leaves its message in the result area, and the VM ends.
+
+use core::fmt::Write;
+use core::panic::PanicInfo;
+
+use pvqspin_kvm_boot::doorbell::Ring;
+use pvqspin_kvm_boot::{Places, Results};
+
+use crate::cpu;
+use crate::doorbell::ring;
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    // The result area comes first, whatever the number of vCPUs.
+    let results: &Results = cpu::place(Places::new(1).results, 0);
+    // Nothing can be done about a message that does not get through.
+    let _ = write!(results.message_writer(), "{info}");
+    loop {
+        ring(Ring::Panic);
+    }
+}

@@ -1,0 +1,194 @@
+//! The transport that is KVM's own: the hypercalls of a stock host, at CPL 0.
+
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU64};
+
+use pvqspin::kvm::{self, Call, Features, Host, Instructions, Kernel, Kvm, Vcpu, X86};
+use pvqspin::{CpuNodes, Env};
+use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
+use pvqspin_kvm_boot::boot::Transport as Chosen;
+use pvqspin_kvm_boot::{Places, StockRoom};
+
+use crate::transport::Transport;
+use crate::{clock, cpu};
+
+static HOST: Host = Host::new();
+static ROOMS: AtomicU64 = AtomicU64::new(0);
+/// Whether the lock neither tells KVM anything nor hears who is preempted.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Called once, by vCPU 0, before anybody else starts.
+pub(crate) fn set(chosen: Chosen, places: &Places) {
+    // Relaxed: the others are started by the VMM afterwards, which orders everything.
+    ROOMS.store(places.stock_rooms, Relaxed);
+    SILENT.store(chosen == Chosen::StockSilent, Relaxed);
+    let features = Features::detect::<X86>();
+    let wanted = match chosen {
+        Chosen::Stock => kvm::Transport::DirectedYield,
+        _ => kvm::Transport::KickAndHalt,
+    };
+    let used = HOST.set(features, wanted);
+    assert!(
+        used == wanted && features.steal_time,
+        "the transport {} needs more than this host has: {features}",
+        chosen.name()
+    );
+}
+
+/// Called once by each vCPU, before it takes part in anything.
+pub(crate) fn start(number: usize) {
+    let record = core::ptr::from_ref(own_room().vcpu.record());
+    // SAFETY: the VMM starts a vCPU of this transport at CPL 0, on KVM. Guest-physical and
+    // guest-virtual addresses are the same, the room stays where it is, and the number of a vCPU is
+    // its APIC id, because the VMM made it with that number.
+    unsafe { OnKvm::start_cpu(number as u32, record.addr() as u64) };
+}
+
+fn room(cpu: Cpu) -> &'static StockRoom {
+    cpu::place(ROOMS.load(Relaxed), cpu::index(cpu))
+}
+
+fn own_room() -> &'static StockRoom {
+    room(ThisGuest::cpu())
+}
+
+/// This guest, as a kernel.
+struct ThisGuest;
+
+impl Kernel for ThisGuest {
+    fn host() -> &'static Host {
+        &HOST
+    }
+
+    fn cpu() -> Cpu {
+        cpu::room().number.load()
+    }
+
+    fn cpu_count() -> usize {
+        cpu::count()
+    }
+
+    fn nodes(cpu: Cpu) -> &'static CpuNodes {
+        cpu::nodes(cpu)
+    }
+
+    fn vcpu(cpu: Cpu) -> &'static Vcpu {
+        &room(cpu).vcpu
+    }
+
+    fn now_ns() -> u64 {
+        clock::now_ns()
+    }
+}
+
+/// The processor, and how often it was left for the host.
+struct Counted;
+
+impl Instructions for Counted {
+    fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+        X86::cpuid(leaf, subleaf)
+    }
+
+    unsafe fn write_msr(register: u32, value: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { X86::write_msr(register, value) };
+    }
+
+    unsafe fn hypercall(call: Call, number: u64, first: u64, second: u64) -> i64 {
+        let room = own_room();
+        StockRoom::count(match number {
+            kvm::HC_KICK_CPU => &room.kicks,
+            _ => &room.yield_calls,
+        });
+        // SAFETY: the caller's promise.
+        unsafe { X86::hypercall(call, number, first, second) }
+    }
+
+    unsafe fn mask() -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { X86::mask() }
+    }
+
+    unsafe fn unmask() {
+        // SAFETY: the caller's promise.
+        unsafe { X86::unmask() };
+    }
+
+    unsafe fn halt_masked() {
+        StockRoom::count(&own_room().halts);
+        // SAFETY: the caller's promise.
+        unsafe { X86::halt_masked() };
+    }
+
+    unsafe fn halt_unmasked() {
+        StockRoom::count(&own_room().halts);
+        // SAFETY: the caller's promise.
+        unsafe { X86::halt_unmasked() };
+    }
+}
+
+type OnKvm = Kvm<ThisGuest, Counted>;
+
+/// What the host is told goes through KVM.
+pub(crate) enum Stock {}
+
+impl Transport for Stock {
+    fn run_sample(cpu: Cpu) -> RunSample {
+        let sample = OnKvm::run_sample(cpu);
+        if SILENT.load(Relaxed) {
+            // Sections that were preempted are found by the generation.
+            return RunSample::new(RunState::Running, sample.generation());
+        }
+        sample
+    }
+
+    fn pressure() -> bool {
+        !SILENT.load(Relaxed) && OnKvm::pressure()
+    }
+
+    fn halt(hint: Option<Hint>) {
+        if !SILENT.load(Relaxed) {
+            OnKvm::halt(hint);
+        }
+    }
+
+    fn kick(cpu: Cpu) {
+        if !SILENT.load(Relaxed) {
+            OnKvm::kick(cpu);
+        }
+    }
+
+    fn yield_to(hint: Hint) -> Status {
+        let status = OnKvm::yield_to(hint);
+        own_room().count_yield(status);
+        status
+    }
+
+    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
+        OnKvm::set_waiting_for(cpu)
+    }
+
+    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
+        OnKvm::waiting_for(cpu)
+    }
+
+    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
+        OnKvm::redirect_wait_of(cpu, to);
+    }
+
+    /// The doorbell's VMM writes down when it enters a guest, and what was stolen. Here the guest
+    /// notices it by the record.
+    #[inline]
+    fn notice_entry() {
+        let room = own_room();
+        let record = room.vcpu.record();
+        let generation = record.generation().get();
+        if room.noticed.load(Relaxed) != generation {
+            room.noticed.store(generation, Relaxed);
+            let time = &cpu::room().time;
+            time.entered_ticks.store(clock::ticks(), Relaxed);
+            let stolen = clock::ns_to_ticks(record.steal_ns());
+            time.stolen_ticks.store(stolen, Relaxed);
+        }
+    }
+}

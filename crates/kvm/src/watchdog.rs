@@ -1,0 +1,94 @@
+//! Waiting for a run on the caller's thread, and noticing that it has stopped getting anywhere.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What a watchdog watches.
+pub(crate) trait Watched {
+    /// Whether anything has ended the run.
+    fn failed(&self) -> bool;
+
+    /// Wakes those who have halted for too long, where that is the VMM's to do.
+    fn check_halts(&self, halt_timeout_ns: u64);
+}
+
+/// How often the watchdog looks. Each look takes some microseconds from a pCPU, if all CPUs are
+/// pCPUs.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Why waiting ended early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bite {
+    /// The guest makes no progress.
+    Stuck,
+    /// Something has ended the run.
+    Failed,
+}
+
+/// Watches a counter that has to change.
+pub(crate) struct Watchdog<'a> {
+    machine: &'a dyn Watched,
+    halt_timeout: Duration,
+    progress: &'a dyn Fn() -> u64,
+    patience: Duration,
+    seen: u64,
+    since: Instant,
+}
+
+impl<'a> Watchdog<'a> {
+    pub(crate) fn new(
+        machine: &'a dyn Watched,
+        halt_timeout: Duration,
+        patience: Duration,
+        progress: &'a dyn Fn() -> u64,
+    ) -> Self {
+        Self {
+            machine,
+            halt_timeout,
+            progress,
+            patience,
+            seen: progress(),
+            since: Instant::now(),
+        }
+    }
+
+    /// Lets so much time pass.
+    pub(crate) fn sleep(&mut self, length: Duration) -> Result<(), Bite> {
+        let end = Instant::now() + length;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(LOOK_EVERY));
+            self.look()?;
+        }
+    }
+
+    /// Waits until a count has reached a number.
+    pub(crate) fn wait_for(&mut self, count: &dyn Fn() -> u64, number: u64) -> Result<(), Bite> {
+        const ASK_EVERY: Duration = Duration::from_millis(1);
+        while count() < number {
+            self.sleep(ASK_EVERY)?;
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), Bite> {
+        if self.machine.failed() {
+            return Err(Bite::Failed);
+        }
+        let halt_timeout_ns = u64::try_from(self.halt_timeout.as_nanos()).unwrap_or(u64::MAX);
+        self.machine.check_halts(halt_timeout_ns);
+        let progress = (self.progress)();
+        if progress != self.seen {
+            self.seen = progress;
+            self.since = Instant::now();
+        }
+        if self.since.elapsed() < self.patience {
+            Ok(())
+        } else {
+            Err(Bite::Stuck)
+        }
+    }
+}

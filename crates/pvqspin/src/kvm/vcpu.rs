@@ -1,0 +1,349 @@
+//! What a guest keeps of each of its vCPUs: the record that KVM writes, and what the vCPU says of
+//! itself.
+//!
+//! ```text
+//! Vcpu, 128-byte aligned                              written by     read by
+//! +--------------------------------------------------+
+//! | record   steal, version, preempted; 64 bytes     |  the host      all vCPUs
+//! | doing    RUNNING, YIELDING, HALTED; KICKED       |  its vCPU; a kick by others
+//! | apic_id  plus 1: how hypercalls name it; or 0    |  its vCPU, once
+//! +-------------------- 128 bytes -------------------+
+//! | waiting_for   cpu + 1, or 0                      |  its vCPU      all vCPUs
+//! | window        how long it was stolen lately      |  its vCPU
+//! +--------------------------------------------------+
+//! ```
+//!
+//! The record alone does not tell what the lock wants to know. One flag stands for preempted, and on
+//! older hosts for halted too; since Linux 5.19 (commit 6cd88243c7e0, of 2022)
+//! it is set only when an interrupt took the vCPU off, and so not while it sits in a hypercall or in
+//! `HLT`. So a vCPU writes down itself what it is about to do:
+//!
+//! ```text
+//!              halt                         kick by another
+//!   RUNNING ──────────► HALTED ───────────────────────────────► HALTED | KICKED
+//!    │  ▲  ▲              │  an interrupt                            │
+//!    │  │  └──────────────┴──────────────────────────────────────────┘ it runs again
+//!    │  └───────────────┐
+//!    └─► YIELDING ──────┘      KICKED alone: the next halt ends at once
+//! ```
+//!
+//! | `doing` | the record's flag | [`RunState`] |
+//! | --- | --- | --- |
+//! | `RUNNING` | clear | running |
+//! | `RUNNING` | set | preempted |
+//! | `YIELDING` | any | preempted: it lent its pCPU |
+//! | `HALTED` | any | halted |
+//! | `HALTED`, `KICKED` | any | preempted: it could run again, and does not yet |
+//!
+//! *Idle* is never reported: a CPU that a lock names is in the lock's code or in a critical section.
+
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+
+use pvqspin_abi::{Cpu, Generation, RunSample, RunState};
+
+/// `preempted` in the record, bit 0. Bit 1 is a request of a guest to its host, and none of ours.
+const PREEMPTED: u8 = 1 << 0;
+
+const YIELDING: u32 = 1 << 0;
+const HALTED: u32 = 1 << 1;
+const KICKED: u32 = 1 << 2;
+
+/// Over how long to judge whether a vCPU gets its pCPU, in ns: a few time slices.
+const WINDOW_NS: u64 = 10_000_000;
+/// It does not if this part of the window was stolen from it. Less is the host's own housekeeping.
+const STOLEN_PART: u64 = 64;
+
+/// The record that KVM keeps of a vCPU, as in its public `kvm_para.h`: `struct kvm_steal_time`.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct StealTime {
+    steal: AtomicU64,
+    version: AtomicU32,
+    flags: AtomicU32,
+    preempted: AtomicU8,
+    reserved: [AtomicU8; 47],
+}
+
+impl StealTime {
+    const fn new() -> Self {
+        Self {
+            steal: AtomicU64::new(0),
+            version: AtomicU32::new(0),
+            flags: AtomicU32::new(0),
+            preempted: AtomicU8::new(0),
+            reserved: [const { AtomicU8::new(0) }; 47],
+        }
+    }
+
+    /// For how long the vCPU could run and did not, in ns, up to when it last came back.
+    #[must_use]
+    pub fn steal_ns(&self) -> u64 {
+        self.steal.load(Relaxed)
+    }
+
+    /// Whether the host says that it took the vCPU off its pCPU.
+    #[must_use]
+    pub fn is_preempted(&self) -> bool {
+        // Acquire: who sees a CPU preempted also sees the edge that it published before.
+        self.preempted.load(Acquire) & PREEMPTED != 0
+    }
+
+    /// How often the host put the vCPU on a pCPU, or took it back from its own user space.
+    ///
+    /// The host makes `version` odd, adds to `steal`, and makes `version` even again, each time
+    /// before the guest's next instruction, so that a run cannot pass unseen. (A return from user
+    /// space counts as well: then the hint of somebody who looked before is stale, and it looks
+    /// again.)
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        // Acquire: the flag is looked at afterwards.
+        Generation::new(self.version.load(Acquire) >> 1)
+    }
+}
+
+/// All that [`Kvm`](super::Kvm) keeps of one vCPU. A kernel has an array of them, beside that of
+/// [`CpuNodes`](crate::CpuNodes).
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct Vcpu {
+    record: StealTime,
+    doing: AtomicU32,
+    apic_id: AtomicU32,
+    own: OwnLine,
+}
+
+/// What is written often, away from what others watch.
+#[derive(Debug)]
+#[repr(C, align(128))]
+struct OwnLine {
+    waiting_for: AtomicU32,
+    /// 0 or 1.
+    was_stolen: AtomicU32,
+    stolen_then: AtomicU64,
+    window_began: AtomicU64,
+}
+
+impl Vcpu {
+    /// A vCPU that has not started: it looks as if it ran, and never halts. All of it is zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            record: StealTime::new(),
+            doing: AtomicU32::new(0),
+            apic_id: AtomicU32::new(0),
+            own: OwnLine {
+                waiting_for: AtomicU32::new(0),
+                was_stolen: AtomicU32::new(0),
+                stolen_then: AtomicU64::new(0),
+                window_began: AtomicU64::new(0),
+            },
+        }
+    }
+
+    /// The record that KVM writes, for its guest-physical address, and for who wants to see it.
+    #[must_use]
+    pub const fn record(&self) -> &StealTime {
+        &self.record
+    }
+
+    /// Its APIC id, once it has started.
+    #[must_use]
+    pub fn apic_id(&self) -> Option<u32> {
+        // Relaxed: a kernel brings a CPU up before it takes part in anything.
+        self.apic_id.load(Relaxed).checked_sub(1)
+    }
+
+    pub(super) fn set_apic_id(&self, id: Option<u32>) {
+        // No APIC has the id of all ones: that one is for all of them.
+        let plus_one = id.map_or(0, |id| id.wrapping_add(1));
+        self.apic_id.store(plus_one, Relaxed);
+    }
+
+    /// What it does, and which run it is. A VMM may look, too.
+    #[must_use]
+    pub fn sample(&self) -> RunSample {
+        // The generation first: if the vCPU runs in between, the sample has an old generation, and
+        // a hint made from it is dropped. The other way round it could pass for a new preemption.
+        let generation = self.record.generation();
+        // Acquire: as for the flag of the record.
+        let doing = self.doing.load(Acquire);
+        let state = if doing & HALTED != 0 && doing & KICKED == 0 {
+            RunState::Halted
+        } else if doing & (HALTED | YIELDING) != 0 || self.record.is_preempted() {
+            RunState::Preempted
+        } else {
+            RunState::Running
+        };
+        RunSample::new(state, generation)
+    }
+
+    /// Whether it waited for a pCPU lately. Asked by its own vCPU only.
+    pub(super) fn lacks_pcpu(&self, now_ns: u64) -> bool {
+        let own = &self.own;
+        // Relaxed throughout, and no read-modify-write: nobody else is interested, and an interrupt
+        // in between spoils one window.
+        let stolen = self
+            .record
+            .steal_ns()
+            .wrapping_sub(own.stolen_then.load(Relaxed));
+        let window = now_ns.wrapping_sub(own.window_began.load(Relaxed));
+        let much = stolen > WINDOW_NS / STOLEN_PART;
+        if window >= WINDOW_NS {
+            let is_much = stolen > window / STOLEN_PART;
+            own.was_stolen.store(is_much.into(), Relaxed);
+            own.stolen_then.store(self.record.steal_ns(), Relaxed);
+            own.window_began.store(now_ns, Relaxed);
+            return is_much;
+        }
+        much || own.was_stolen.load(Relaxed) != 0
+    }
+
+    /// Whom it waits for in a lock, if for anybody.
+    #[must_use]
+    pub fn waiting_for(&self) -> Option<Cpu> {
+        // Relaxed: the edge is advice.
+        Cpu::from_plus_one(self.own.waiting_for.load(Relaxed))
+    }
+
+    pub(super) fn set_waiting_for(&self, cpu: Option<Cpu>) {
+        self.own
+            .waiting_for
+            .store(cpu.map_or(0, Cpu::plus_one), Relaxed);
+    }
+
+    /// It is about to lend its pCPU.
+    pub(super) fn begin_yield(&self) {
+        // Relaxed, here and at the end: advice. Others may kick meanwhile, so no plain store.
+        self.doing.fetch_or(YIELDING, Relaxed);
+    }
+
+    /// It has its pCPU back.
+    pub(super) fn end_yield(&self) {
+        self.doing.fetch_and(!YIELDING, Relaxed);
+    }
+
+    /// It is about to halt. False if it was kicked already: then it must not.
+    ///
+    /// One location decides: a kick either comes before this exchange, which then finds it, or after
+    /// it, and whoever kicks finds the halt and calls the host, which remembers until the `HLT`.
+    pub(super) fn begin_halt(&self) -> bool {
+        // Acquire pairs with the release of the kick: what came before it is visible now.
+        let before = self.doing.fetch_or(HALTED, AcqRel);
+        if before & KICKED != 0 {
+            self.end_halt();
+            return false;
+        }
+        true
+    }
+
+    /// It is back from its halt, for whatever reason.
+    pub(super) fn end_halt(&self) {
+        // Acquire: as above. A kick that comes only now has a host that was called for nothing.
+        self.doing.fetch_and(!(HALTED | KICKED), AcqRel);
+    }
+
+    /// Somebody kicks it: whether it was asleep.
+    pub(super) fn note_kick(&self) -> bool {
+        // Release: what the kicker did before is visible after the halt that the kick ends.
+        self.doing.fetch_or(KICKED, AcqRel) & HALTED != 0
+    }
+}
+
+impl Default for Vcpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::{align_of, offset_of, size_of};
+
+    #[test]
+    fn the_record_is_laid_out_as_kvm_writes_it() {
+        assert_eq!(size_of::<StealTime>(), 64);
+        assert_eq!(align_of::<StealTime>(), 64);
+        assert_eq!(offset_of!(StealTime, version), 8);
+        assert_eq!(offset_of!(StealTime, flags), 12);
+        assert_eq!(offset_of!(StealTime, preempted), 16);
+        assert_eq!(offset_of!(Vcpu, own), 128);
+    }
+
+    fn state(vcpu: &Vcpu) -> RunState {
+        vcpu.sample().state()
+    }
+
+    #[test]
+    fn a_halt_is_told_from_a_preemption_whatever_the_flag_says() {
+        for flag in [0, PREEMPTED] {
+            let vcpu = Vcpu::new();
+            assert!(vcpu.begin_halt());
+            vcpu.record.preempted.store(flag, Relaxed);
+            assert_eq!(state(&vcpu), RunState::Halted);
+            // Kicked, but not on a pCPU yet.
+            assert!(vcpu.note_kick());
+            assert_eq!(state(&vcpu), RunState::Preempted);
+            vcpu.record.preempted.store(0, Relaxed);
+            vcpu.end_halt();
+            assert_eq!(state(&vcpu), RunState::Running);
+        }
+    }
+
+    #[test]
+    fn a_request_to_flush_is_no_preemption() {
+        let vcpu = Vcpu::new();
+        vcpu.record.preempted.store(1 << 1, Relaxed);
+        assert_eq!(state(&vcpu), RunState::Running);
+        vcpu.record.preempted.store(1 << 1 | PREEMPTED, Relaxed);
+        assert_eq!(state(&vcpu), RunState::Preempted);
+    }
+
+    #[test]
+    fn a_kick_before_the_halt_ends_it_once() {
+        let vcpu = Vcpu::new();
+        assert!(!vcpu.note_kick(), "it does not sleep: no hypercall");
+        assert!(!vcpu.begin_halt(), "it must not");
+        assert_eq!(state(&vcpu), RunState::Running);
+        assert!(vcpu.begin_halt(), "the kick is used up");
+    }
+
+    #[test]
+    fn a_kick_during_a_yield_is_not_lost() {
+        let vcpu = Vcpu::new();
+        vcpu.begin_yield();
+        assert_eq!(state(&vcpu), RunState::Preempted);
+        assert!(!vcpu.note_kick());
+        vcpu.end_yield();
+        assert_eq!(state(&vcpu), RunState::Running);
+        assert!(!vcpu.begin_halt());
+    }
+
+    #[test]
+    fn an_update_in_progress_is_still_the_old_run() {
+        let vcpu = Vcpu::new();
+        for (version, generation) in [(6, 3), (7, 3), (8, 4), (u32::MAX, u32::MAX >> 2)] {
+            vcpu.record.version.store(version, Relaxed);
+            let expected = Generation::new(generation);
+            assert_eq!(vcpu.sample().generation(), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn pressure_is_what_was_stolen_lately() {
+        let vcpu = Vcpu::new();
+        let mut now = 5 * WINDOW_NS;
+        assert!(!vcpu.lacks_pcpu(now));
+        // Housekeeping of the host.
+        vcpu.record.steal.store(WINDOW_NS / 1_000, Relaxed);
+        assert!(!vcpu.lacks_pcpu(now + 1));
+        // A slice of somebody else: known at once, and for one more window.
+        vcpu.record.steal.store(3_000_000, Relaxed);
+        assert!(vcpu.lacks_pcpu(now + 2));
+        now += WINDOW_NS;
+        assert!(vcpu.lacks_pcpu(now));
+        assert!(vcpu.lacks_pcpu(now + WINDOW_NS - 1));
+        assert!(!vcpu.lacks_pcpu(now + WINDOW_NS), "nothing since");
+    }
+}
