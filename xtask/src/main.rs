@@ -42,6 +42,14 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Random runs of simulator, embedded hypervisor and threads, in turns, for hours. `--help`
+    /// after it tells its options.
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Its options.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -51,5 +59,6 @@ fn main() -> Result<()> {
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::Soak { options } => run::soak(&options),
     }
 }
