@@ -8,7 +8,11 @@ mod fast_path;
 mod instructions;
 mod licences;
 mod machine_code;
+mod mutant_table;
+mod mutants;
 mod run;
+mod sources;
+mod unsafe_list;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -42,6 +46,26 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Make every deliberate mistake of the source: fails if one is found by no check, or if
+    /// tests/mutants.md lists others.
+    Mutants {
+        /// Run every check that finds a mistake, and not the quickest alone.
+        #[arg(long)]
+        all: bool,
+        /// Only this one.
+        #[arg(long)]
+        only: Option<String>,
+        /// Write tests/mutants.md instead of comparing it, and make no mistakes.
+        #[arg(long)]
+        write: bool,
+    },
+    /// List all that is unsafe, with the reason why it is sound: fails if docs/unsafe.md says
+    /// anything else, or if there is no reason.
+    UnsafeList {
+        /// Write docs/unsafe.md instead of comparing it.
+        #[arg(long)]
+        write: bool,
+    },
     /// Random runs of simulator, embedded hypervisor and threads, in turns, for hours. `--help`
     /// after it tells its options.
     #[command(disable_help_flag = true)]
@@ -59,6 +83,8 @@ fn main() -> Result<()> {
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::Mutants { all, only, write } => mutants::run(all, only.as_deref(), write),
+        Task::UnsafeList { write } => unsafe_list::check(write),
         Task::Soak { options } => run::soak(&options),
     }
 }

@@ -9,7 +9,7 @@
 //! states, which the host keeps itself. It looks at no vCPU of another VM (edges are VM-local
 //! numbers), and at no more of them than the VM has.
 
-use pvqspin_abi::RunState;
+use pvqspin_abi::{RunState, mutate};
 
 /// What the walk sees of one vCPU.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +41,20 @@ pub(crate) fn follow(
 ) -> (End, u64) {
     let mut seen = Seen::default();
     let mut at = first;
-    for hops in 0..vcpus as u64 {
+    let most = mutate!("host_walks_in_circles", vcpus as u64, u64::MAX);
+    for hops in 0..most {
         let Look { state, waits_for } = look(at);
         seen.note(at, state);
         match waits_for {
             // One that waits for the caller, or for itself, is stuck where it stands: it was
             // preempted after joining the queue and before linking itself.
-            Some(next) if next < vcpus && next != caller && next != at => at = next,
+            Some(next)
+                if mutate!("host_trusts_edges", next < vcpus, true)
+                    && next != caller
+                    && next != at =>
+            {
+                at = next;
+            }
             _ => return (seen.end_at(at, state), hops),
         }
     }
