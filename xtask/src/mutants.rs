@@ -128,8 +128,14 @@ fn fails(check: &Check, mutant: Option<&str>, binaries: &Binaries) -> Result<Opt
     }
 }
 
-/// The test binary of each suite, and the folder to run it in.
-type Binaries = BTreeMap<Suite, (PathBuf, PathBuf)>;
+/// A crate, and one of its test targets.
+type Target = (String, String);
+
+/// A test binary, and the folder to run it in.
+type Binary = (PathBuf, PathBuf);
+
+/// The binary of each suite.
+type Binaries = BTreeMap<Suite, Binary>;
 
 fn build() -> Result<Binaries> {
     let mut binaries = Binaries::new();
@@ -175,11 +181,7 @@ fn build() -> Result<Binaries> {
 }
 
 /// Builds tests, and returns by crate and target what came out, with the crate's folder.
-fn built(
-    flags: &str,
-    folder: &str,
-    options: &[&str],
-) -> Result<Vec<((String, String), (PathBuf, PathBuf))>> {
+fn built(flags: &str, folder: &str, options: &[&str]) -> Result<Vec<(Target, Binary)>> {
     let output = cargo()
         .env("RUSTFLAGS", flags)
         .env("CARGO_TARGET_DIR", target_dir(folder))
@@ -304,6 +306,9 @@ const FOOTER: &str = "
 - The release with which a waiter is promoted, and the acquire that reads it: relaxed, nothing fails,
   and nothing can. What the lock protects travels through the lock word; what the promotion publishes
   beside that is whom the new head waits for, which is advice.
+- The head that takes the lock in `Bounded` does not name its successor in the same step, because that
+  one may have left since: what it would name is put right before anybody else reads it as a head, so
+  a wrong name would cost a wrong hint at most.
 - The compiler fences around the claim of a node: they keep an interrupt handler of the same CPU out,
   and neither loom nor the simulator has handlers between two instructions.
 - loom orders the stores to one atomic as they were executed, and so cannot show a promotion that

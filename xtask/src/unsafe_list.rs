@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
@@ -56,7 +56,7 @@ pub(crate) fn check(write: bool) -> Result<()> {
     Ok(())
 }
 
-/// One block, function, `impl`, trait or attribute that is unsafe.
+/// One block, function, `impl` or trait that is unsafe.
 struct Place {
     krate: String,
     path: String,
@@ -67,29 +67,38 @@ struct Place {
 }
 
 fn places_in(source: &Source) -> Vec<Place> {
-    let mut finder = Finder(Vec::new());
+    let mut finder = Finder::default();
     finder.visit_file(&source.file);
     let anchors = Anchors::of(&source.file);
     let lines: Vec<_> = source.text.lines().collect();
-    let mut places: Vec<_> = (finder.0.into_iter())
-        .map(|(line, kind)| Place {
+    let mut places: Vec<_> = (finder.found.into_iter())
+        .map(|(line, kind, promised)| Place {
             krate: source.krate.clone(),
             path: source.path.clone(),
             line,
             anchor: anchors.around(line).to_owned(),
             kind,
-            why: reason_above(&lines, line, kind),
+            why: Some(reason_above(&lines, line, kind))
+                .filter(|why| !why.is_empty())
+                .or(promised)
+                .unwrap_or_default(),
         })
         .collect();
     places.sort_by_key(|place| place.line);
     places
 }
 
-struct Finder(Vec<(usize, &'static str)>);
+#[derive(Default)]
+struct Finder {
+    /// The line, the kind, and the reason if it is given elsewhere.
+    found: Vec<(usize, &'static str, Option<String>)>,
+    /// In an `impl` of this trait, whose documentation says what its functions ask for.
+    of_trait: Option<String>,
+}
 
 impl Finder {
     fn add(&mut self, spanned: &impl Spanned, kind: &'static str) {
-        self.0.push((spanned.span().start().line, kind));
+        self.found.push((spanned.span().start().line, kind, None));
     }
 
     /// Inside a macro there are only tokens: `unsafe` and what follows it.
@@ -103,10 +112,12 @@ impl Finder {
                         Some(TokenTree::Ident(next)) if next == "fn" => FUNCTION,
                         Some(TokenTree::Ident(next)) if next == "impl" => IMPL,
                         Some(TokenTree::Ident(next)) if next == "extern" => EXTERN,
-                        Some(TokenTree::Group(_)) => BLOCK,
+                        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
+                            BLOCK
+                        }
                         _ => continue,
                     };
-                    self.0.push((ident.span().start().line, kind));
+                    self.found.push((ident.span().start().line, kind, None));
                 }
                 _ => {}
             }
@@ -119,7 +130,6 @@ const FUNCTION: &str = "function";
 const IMPL: &str = "impl";
 const TRAIT: &str = "trait";
 const EXTERN: &str = "extern block";
-const ATTRIBUTE: &str = "attribute";
 
 impl<'ast> Visit<'ast> for Finder {
     fn visit_expr_unsafe(&mut self, block: &'ast syn::ExprUnsafe) {
@@ -128,7 +138,10 @@ impl<'ast> Visit<'ast> for Finder {
     }
     fn visit_signature(&mut self, signature: &'ast syn::Signature) {
         if let Some(token) = &signature.unsafety {
-            self.add(token, FUNCTION);
+            let promised = (self.of_trait.as_ref())
+                .map(|name| format!("the caller keeps what `{name}` asks for."));
+            self.found
+                .push((token.span().start().line, FUNCTION, promised));
         }
         visit::visit_signature(self, signature);
     }
@@ -136,7 +149,12 @@ impl<'ast> Visit<'ast> for Finder {
         if let Some(token) = &item.unsafety {
             self.add(token, IMPL);
         }
+        let name = (item.trait_.as_ref())
+            .and_then(|(_, path, _)| path.segments.last())
+            .map(|segment| segment.ident.to_string());
+        let outer = core::mem::replace(&mut self.of_trait, name);
         visit::visit_item_impl(self, item);
+        self.of_trait = outer;
     }
     fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
         if let Some(token) = &item.unsafety {
@@ -149,11 +167,6 @@ impl<'ast> Visit<'ast> for Finder {
             self.add(token, EXTERN);
         }
         visit::visit_item_foreign_mod(self, item);
-    }
-    fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
-        if attribute.path().is_ident("unsafe") {
-            self.add(attribute, ATTRIBUTE);
-        }
     }
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {
         self.tokens(mac.tokens.clone());

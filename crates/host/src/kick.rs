@@ -105,7 +105,7 @@ impl<P: GuestPages> Host<P> {
             && matches!(vcpu.state, State::Running(_))
             && !occupant.is_loan()
             && self.can_lend(&occupant.slice)
-            && (self.vms[vm.index()].pages.vcpu(vcpu.cpu))
+            && (self.vms[vcpu.vm.index()].pages.vcpu(vcpu.cpu))
                 .waiting_for()
                 .is_some();
         spins.then_some(occupant.slice.end)

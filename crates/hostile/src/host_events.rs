@@ -73,6 +73,8 @@ struct Machine<'a> {
     vms: [VmId; 2],
     vcpus: [usize; 2],
     weights: [u32; 2],
+    /// How many of its vCPUs the hostile VM has ended: never all, or nobody would be hostile.
+    exits: usize,
     looks: &'a Cell<u64>,
     bytes: Bytes<'a>,
     now: u64,
@@ -139,6 +141,7 @@ impl<'a> Machine<'a> {
             vms,
             vcpus,
             weights,
+            exits: 0,
             looks,
             bytes,
             now: 1_000,
@@ -240,8 +243,11 @@ impl<'a> Machine<'a> {
         self.write_over_own();
         let (now, on) = (self.now, pcpu(p));
         let outcome = match self.bytes.below(64) {
-            0 => self.watch(|host| host.exit(now, on)),
-            1..4 => self.watch(|host| host.block(now, on)),
+            0 if self.exits < self.vcpus[HOSTILE] / 2 => {
+                self.exits += 1;
+                self.watch(|host| host.exit(now, on))
+            }
+            0..4 => self.watch(|host| host.block(now, on)),
             4..8 => self.watch(|host| host.preempt(now, on)),
             _ => self.hypercall(p),
         };

@@ -76,7 +76,7 @@ fn nearly(text: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
 
 #[test]
 fn a_hostile_guest_breaks_no_promise() {
-    holds(150, bytes(400), host_events);
+    holds(1_000, bytes(400), host_events);
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     fn take(&self, seen: u32) -> bool {
         let last = seen & TAIL == self.tail;
         let next = self.node.next.load(Ordering::Acquire);
-        let named = if mutate!("name_stranger", P::RULES.passes_over(), false) {
+        let named = if P::RULES.passes_over() {
             // The link may be older than the word: whoever it names may have overtaken us since,
             // and the word must never name a stranger. `promote_next` looks again.
             0

@@ -50,19 +50,17 @@ pub(crate) fn contended<E: Env, P: Policy>(
     lends: Lends,
 ) {
     let passed = token.passed();
-    mutate!("kick_before_release", (), {
-        if let Some(head) = head_of(seen).filter(|_| passed.is_none() && seen & PENDING != 0) {
-            E::kick(head);
-        }
-    });
+    let early: Option<Cpu> = mutate!("kick_before_release", None, head_of(seen));
+    if let Some(head) = early.filter(|_| passed.is_none() && seen & PENDING != 0) {
+        E::kick(head);
+    }
     let (held, free) = clear(word, passed, seen);
     // From here on the lock may be gone: somebody else can take it, and free its memory.
     E::checkpoint(Point::Released);
 
     // A queue always has a named head once its holder returned from `lock`.
     let Some(head) = head_of(free) else { return };
-    let asleep = passed.is_none() && held & PENDING != 0;
-    let asleep = mutate!("kick_before_release", asleep, false);
+    let asleep = passed.is_none() && held & PENDING != 0 && early.is_none();
     // A head that was woken early may have been preempted since: then a kick alone does nothing.
     let awake_and_gone = E::run_sample(head).is_preempted();
     let kicked = kick::<E, P>(head, asleep);

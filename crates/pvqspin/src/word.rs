@@ -141,8 +141,8 @@ impl Format for Idx3 {
 
     #[inline]
     fn waiter(cpu: Cpu, context: usize) -> u32 {
-        let context = mutate!("drop_idx", context, 0);
-        cpu.plus_one() << 18 | (context as u32 & IDX_MASK) << IDX_SHIFT
+        let idx = mutate!("drop_idx", context as u32, 0);
+        cpu.plus_one() << 18 | (idx & IDX_MASK) << IDX_SHIFT
     }
 
     #[inline]

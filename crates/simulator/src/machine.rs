@@ -412,13 +412,16 @@ impl<'a> Machine<'a> {
     /// Does on a pCPU what the host says, after what that costs.
     fn follow(&mut self, p: usize, run: Run, cost_ns: u64) {
         let now = self.now();
+        let slice_ns = self.host.config().slice_ns;
         let pcpu = &mut self.pcpus[p];
         let touched = [pcpu.run.vcpu, run.vcpu];
         if let Some(left) = pcpu.run.vcpu {
             self.vcpus[left.index()].off_since = Some(now);
         }
         pcpu.run = Run {
-            until: run.until.map(|at| self.stage.costs.noticed(at)),
+            until: (run.until)
+                .map(|at| self.stage.timer_comes(at, slice_ns))
+                .map(|at| self.stage.costs.noticed(at)),
             ..run
         };
         pcpu.settled_ns = now;

@@ -119,6 +119,10 @@ macro_rules! fast_paths {
             }
 
             /// Unlock.
+            ///
+            /// # Safety
+            ///
+            /// The caller holds the lock, and the token is from when it took it.
             #[unsafe(no_mangle)]
             #[inline(never)]
             pub unsafe fn $unlock(
@@ -160,6 +164,10 @@ pub fn rw_read(lock: &QRwLock<Guest, Fifo>) -> ReadToken {
 }
 
 /// The end of a read section.
+///
+/// # Safety
+///
+/// The caller reads under the lock, and the token is from when it took it.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub unsafe fn rw_unlock_read(lock: &QRwLock<Guest, Fifo>, token: ReadToken) {
@@ -175,6 +183,10 @@ pub fn rw_write(lock: &QRwLock<Guest, Fifo>) -> WriteToken {
 }
 
 /// The end of a write section.
+///
+/// # Safety
+///
+/// The caller writes under the lock, and the token is from when it took it.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub unsafe fn rw_unlock_write(lock: &QRwLock<Guest, Fifo>, token: WriteToken) {
