@@ -3,8 +3,6 @@
 //! The environment's paravirtual functions are calls to named symbols, so that one look at the
 //! assembly tells whether any of them is left.
 
-#![expect(clippy::missing_safety_doc, reason = "only ever read as assembly")]
-
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
