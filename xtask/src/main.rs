@@ -11,8 +11,12 @@ mod instructions;
 mod kvm_in_qemu;
 mod licences;
 mod machine_code;
+mod mutant_table;
+mod mutants;
 mod qemu;
 mod run;
+mod sources;
+mod unsafe_list;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -54,6 +58,34 @@ enum Task {
         #[arg(long)]
         lint: bool,
     },
+    /// Make every deliberate mistake of the source: fails if one is found by no check, or if
+    /// tests/mutants.md lists others.
+    Mutants {
+        /// Run every check that finds a mistake, and not the quickest alone.
+        #[arg(long)]
+        all: bool,
+        /// Only this one.
+        #[arg(long)]
+        only: Option<String>,
+        /// Write tests/mutants.md instead of comparing it, and make no mistakes.
+        #[arg(long)]
+        write: bool,
+    },
+    /// List all that is unsafe, with the reason why it is sound: fails if docs/unsafe.md says
+    /// anything else, or if there is no reason.
+    UnsafeList {
+        /// Write docs/unsafe.md instead of comparing it.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Random runs of simulator, embedded hypervisor and threads, in turns, for hours. `--help`
+    /// after it tells its options.
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Its options.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -69,5 +101,8 @@ fn main() -> Result<()> {
             println!("{}", pvqspin_guest_image::build()?.display());
             Ok(())
         }
+        Task::Mutants { all, only, write } => mutants::run(all, only.as_deref(), write),
+        Task::UnsafeList { write } => unsafe_list::check(write),
+        Task::Soak { options } => run::soak(&options),
     }
 }

@@ -1,6 +1,7 @@
 //! Running cargo, and writing what comes out.
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -86,4 +87,14 @@ pub(crate) fn features() -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Becomes the soak: Ctrl-C is then its own affair.
+pub(crate) fn soak(options: &[String]) -> Result<()> {
+    let error = cargo()
+        .args(["run", "--release", "--quiet", "--locked"])
+        .args(["-p", "pvqspin-soak", "--"])
+        .args(options)
+        .exec();
+    Err(error).context("cannot start cargo")
 }

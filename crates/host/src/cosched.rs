@@ -117,13 +117,20 @@ impl<P: GuestPages> Host<P> {
     pub(crate) fn pick_from_gang(&mut self, p: usize) -> Option<VcpuId> {
         if self.gangs.rotate(self.clock, self.config.slice_ns) {
             for other in (0..self.pcpus.len()).filter(|&other| other != p) {
-                self.poke(other);
+                if !self.pcpus[other].offline {
+                    self.poke(other);
+                }
             }
         }
         let gang = &self.gangs.list[self.gangs.on?];
         // Each member has a pCPU of its own if it can, so that it finds its cache warm.
         let own = gang.members().nth(p);
         let is_waiting = |vcpu: &VcpuId| self.vcpus[vcpu.index()].state == State::Waiting;
+        if self.online_pcpus() < self.pcpus.len() {
+            // Too few for everybody: by turns, or those whose pCPU is gone would never run.
+            let turn = |vcpu: &VcpuId| self.vcpus[vcpu.index()].turn;
+            return gang.members().filter(is_waiting).min_by_key(turn);
+        }
         own.filter(is_waiting)
             .or_else(|| gang.members().find(is_waiting))
     }

@@ -100,7 +100,7 @@ impl<P: GuestPages> Host<P> {
         }
         let period = u128::from(period);
         let mut shares = alloc::vec![None; self.vms.len()];
-        let mut pool = period * self.pcpus.len() as u128;
+        let mut pool = period * self.online_pcpus() as u128;
         let mut weight: u128 = (self.vms.iter().zip(&wanting))
             .map(|(vm, count)| u128::from(vm.weight) * count)
             .sum();

@@ -285,7 +285,7 @@ impl<P: GuestPages> Host<P> {
 
     /// A pCPU asks what to run: at boot, after a poke, and when [`Run::until`] has come.
     pub fn reschedule(&mut self, now: u64, pcpu: Pcpu) -> Run {
-        let Some(p) = self.enter(now, pcpu) else {
+        let Some(p) = self.enter_online(now, pcpu) else {
             return Run::IDLE;
         };
         self.pcpus[p].poked = false;
@@ -313,7 +313,7 @@ impl<P: GuestPages> Host<P> {
     /// One that loses its pCPU before its time keeps its place. Under round robin only while at
     /// least half a slice is left, which is the shortest slice there: if it had more for each
     /// displacement, it could stay ahead of those who wait for ever.
-    fn place_when_displaced(&self, occupant: &Occupant) -> Place {
+    pub(crate) fn place_when_displaced(&self, occupant: &Occupant) -> Place {
         let left = occupant.slice.planned_end.saturating_sub(self.clock);
         match self.config.scheduling {
             Scheduling::RoundRobin if left < self.config.slice_ns / 2 => Place::Tail,
@@ -373,7 +373,7 @@ impl<P: GuestPages> Host<P> {
         pcpu: Pcpu,
         event: impl FnOnce(&mut Self, usize, &Occupant) -> Status,
     ) -> Outcome {
-        let Some(p) = self.enter(now, pcpu) else {
+        let Some(p) = self.enter_online(now, pcpu) else {
             return Outcome::NO_SUCH_PCPU;
         };
         let status = match self.running(p) {
@@ -390,12 +390,12 @@ impl<P: GuestPages> Host<P> {
 
     // --- the frame of every event --------------------------------------------------------------
 
-    fn advance(&mut self, now: u64) {
+    pub(crate) fn advance(&mut self, now: u64) {
         self.clock = self.clock.max(now);
         self.refill_credit();
     }
 
-    fn enter(&mut self, now: u64, pcpu: Pcpu) -> Option<usize> {
+    pub(crate) fn enter(&mut self, now: u64, pcpu: Pcpu) -> Option<usize> {
         self.advance(now);
         let p = pcpu.index();
         if p >= self.pcpus.len() {
@@ -405,8 +405,12 @@ impl<P: GuestPages> Host<P> {
         Some(p)
     }
 
+    fn enter_online(&mut self, now: u64, pcpu: Pcpu) -> Option<usize> {
+        self.enter(now, pcpu).filter(|&p| !self.pcpus[p].offline)
+    }
+
     /// Who is on a pCPU and has not been killed.
-    fn running(&self, p: usize) -> Option<Occupant> {
+    pub(crate) fn running(&self, p: usize) -> Option<Occupant> {
         self.pcpus[p].occupant.filter(|occupant| {
             matches!(
                 self.vcpus[occupant.current.index()].state,

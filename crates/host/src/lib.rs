@@ -32,6 +32,8 @@
 //!    may be that another one runs here from now on, and this one elsewhere.
 //! 3. After every event, [`Host::next_poke`] is drained, and those pCPUs are interrupted.
 //!
+//! pCPUs come and go by [`Host::offline`] and [`Host::online`], pages by [`Host::replace_pages`].
+//!
 //! A switch is only ever decided in an event of the pCPU it concerns. What happens elsewhere
 //! pokes it, and it decides when it comes.
 //!
@@ -108,6 +110,17 @@
 //!   in the pages come back as a status. A chain is followed for at most as many hops as the VM
 //!   has vCPUs, and never leaves the VM.
 //!
+//! # What faults do
+//!
+//! | fault | what becomes of it |
+//! | --- | --- |
+//! | a vCPU ends while others wait for it | it is nobody's target any more: hints that name it are refused, chains end before it. Whoever waits in a lock for it waits for ever: that is between the guest and itself, and takes no more than the VM's share |
+//! | a VM is killed while its vCPUs hold locks, wait, or lend | its pCPUs are poked and run somebody else; what it lent runs out; no other VM has known it |
+//! | a pCPU goes offline | who ran there waits and keeps its place; nobody else is moved |
+//! | a timer comes late, or not at all | the time is charged to whoever's slice it was, and under round robin taken from its next; with the next event of that pCPU everything is as it should be. Until then nobody else has that pCPU: keep time, or poke |
+//! | a storm of kicks | each VM has one remembered kick for each vCPU; a kick wakes nobody but siblings, and takes a pCPU from nobody but siblings, or from the kicker |
+//! | the pages of a VM go away | [`Host::replace_pages`] gives it others; hints go on without chains |
+//!
 //! [`YieldMode::Hint`] is the host to compare with: a yield only marks its target as next on the
 //! pCPU where it ran last, and is ignored if the target has had its share, as in stock Linux
 //! since EEVDF.
@@ -142,6 +155,7 @@ mod cosched;
 mod credit;
 mod halt;
 mod host;
+mod hotplug;
 mod ids;
 mod kick;
 mod order;

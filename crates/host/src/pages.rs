@@ -53,6 +53,12 @@ impl HeapPages {
             vm: VmPage::new(),
         }
     }
+
+    /// How many vCPUs there are pages for.
+    #[must_use]
+    pub fn vcpus(&self) -> usize {
+        self.vcpus.len()
+    }
 }
 
 impl GuestPages for HeapPages {

@@ -50,4 +50,13 @@ pub(crate) struct PcpuState {
     pub(crate) preempt: bool,
     /// Poked, and has not called `reschedule` since.
     pub(crate) poked: bool,
+    /// Taken away: nobody runs here, and nobody is to.
+    pub(crate) offline: bool,
+}
+
+impl PcpuState {
+    /// Whether somebody could run here and nobody does.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.occupant.is_none() && !self.offline
+    }
 }

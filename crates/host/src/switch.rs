@@ -14,7 +14,7 @@ use crate::order::Place;
 use crate::pages::GuestPages;
 use crate::pcpu::{Occupant, Slice};
 use crate::vcpu::State;
-use pvqspin_abi::RunSample;
+use pvqspin_abi::{RunSample, mutate};
 
 impl<P: GuestPages> Host<P> {
     // --- the run order -------------------------------------------------------------------------
@@ -162,7 +162,7 @@ impl<P: GuestPages> Host<P> {
     // --- the switch itself ---------------------------------------------------------------------
 
     /// Makes `next` the occupant of a pCPU, and tells the guests.
-    fn install(&mut self, p: usize, next: Option<Occupant>) {
+    pub(crate) fn install(&mut self, p: usize, next: Option<Occupant>) {
         let prev = core::mem::replace(&mut self.pcpus[p].occupant, next);
         match (prev.is_some(), next.is_some()) {
             (true, false) => self.idle_pcpus += 1,
@@ -183,7 +183,8 @@ impl<P: GuestPages> Host<P> {
         }
         if let Some(vcpu) = next {
             let state = &mut self.vcpus[vcpu.index()];
-            state.generation = state.generation.next();
+            let next = state.generation.next();
+            state.generation = mutate!("host_keeps_generation", next, state.generation);
             state.home = Some(pcpu);
             state.stats.runs += 1;
             self.publish(vcpu);
@@ -209,7 +210,7 @@ impl<P: GuestPages> Host<P> {
             0
         } else {
             let served = self.waiting_in_turn().min(self.idle_pcpus);
-            self.poke_idle(served);
+            mutate!("host_forgets_poke", self.poke_idle(served), ());
             served
         };
         let pressure = self.order.len() > served;
@@ -223,16 +224,15 @@ impl<P: GuestPages> Host<P> {
 
     /// Makes sure that so many idle pCPUs are poked, those that are already included.
     fn poke_idle(&mut self, count: usize) {
-        let is_idle = |pcpu: &crate::pcpu::PcpuState| pcpu.occupant.is_none();
         let poked = (self.pcpus.iter())
-            .filter(|pcpu| is_idle(pcpu) && pcpu.poked)
+            .filter(|pcpu| pcpu.is_idle() && pcpu.poked)
             .count();
         let mut missing = count.saturating_sub(poked);
         for p in 0..self.pcpus.len() {
             if missing == 0 {
                 break;
             }
-            if is_idle(&self.pcpus[p]) && !self.pcpus[p].poked {
+            if self.pcpus[p].is_idle() && !self.pcpus[p].poked {
                 self.poke(p);
                 missing -= 1;
             }

@@ -1,7 +1,7 @@
 //! Directed yields: from a hint to the vCPU that runs next, by contract or as a mere hint.
 
 use pvqspin_abi::chain::{self, End, Look};
-use pvqspin_abi::{Cpu, Hint, Status};
+use pvqspin_abi::{Cpu, Hint, Status, mutate};
 
 use crate::config::YieldMode;
 use crate::host::Host;
@@ -16,7 +16,11 @@ impl<P: GuestPages> Host<P> {
         let caller = occupant.current;
         let status = match self.target_of(caller, hint) {
             Err(status) => status,
-            Ok(target) => self.hand_over(p, occupant, target),
+            Ok(target) => mutate!(
+                "host_ignores_hint",
+                self.hand_over(p, occupant, target),
+                Status::Refused
+            ),
         };
         self.vcpus[caller.index()].stats.yields.add(status);
         status
@@ -28,7 +32,8 @@ impl<P: GuestPages> Host<P> {
         if target == caller {
             return Err(Status::Refused);
         }
-        if self.vcpus[target.index()].generation != hint.generation {
+        let current = self.vcpus[target.index()].generation;
+        if mutate!("host_ignores_generation", current != hint.generation, false) {
             return Err(Status::Stale);
         }
         if self.config.yields == YieldMode::Contract && self.config.follow_chain {
@@ -97,9 +102,11 @@ impl<P: GuestPages> Host<P> {
         }
     }
 
-    /// The pCPU that a vCPU ran on last; `p` if it never ran.
+    /// The pCPU that a vCPU ran on last; `p` if it never ran, or if that one has gone.
     pub(crate) fn home_of(&self, vcpu: VcpuId, p: usize) -> usize {
-        (self.vcpus[vcpu.index()].home).map_or(p, crate::ids::Pcpu::index)
+        (self.vcpus[vcpu.index()].home)
+            .filter(|&home| self.is_online(home))
+            .map_or(p, crate::ids::Pcpu::index)
     }
 
     /// The vCPU that `caller` means by a number.

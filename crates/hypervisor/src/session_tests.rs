@@ -3,9 +3,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use pvqspin::{Budget, Env, Point};
+use pvqspin::{Budget, Env, Point, QSpinLock};
 use pvqspin_abi::{Cpu, Generation, Hint, RunState};
-use pvqspin_host::{Config, Scheduling, VcpuId, YieldMode};
+use pvqspin_host::{Config, Pcpu, Scheduling, VcpuId, VmId, YieldMode};
 use pvqspin_workload::Guest;
 
 use crate::arena;
@@ -41,6 +41,15 @@ impl<'a> Test<'a> {
 
     /// Runs it while `conduct` does. `None` where the machine does not allow it.
     fn run<R>(self, conduct: impl FnOnce(&Live<'_>) -> R) -> Option<(R, Remains)> {
+        self.run_beside(None, conduct)
+    }
+
+    /// The same, beside a VM of as many vCPUs that do something else.
+    fn run_beside<R>(
+        self,
+        other: Option<&'a Body<'a>>,
+        conduct: impl FnOnce(&Live<'_>) -> R,
+    ) -> Option<(R, Remains)> {
         let machine: Machine = machine_for_tests()?;
         let pcpus = self.pcpus.min(machine.cpus.len());
         let plan = Plan {
@@ -53,12 +62,14 @@ impl<'a> Test<'a> {
                 min_loan_ns: self.slice_ns / 4,
                 ..Config::default()
             },
-            vms: vec![VmPlan {
-                vcpus: self.vcpus,
-                weight: 1,
-                body: self.body,
-                faults: Faults(self.faults),
-            }],
+            vms: (core::iter::once(self.body).chain(other))
+                .map(|body| VmPlan {
+                    vcpus: self.vcpus,
+                    weight: 1,
+                    body,
+                    faults: Faults(self.faults.clone()),
+                })
+                .collect(),
             hypercall_ns: 0,
             halt_timeout_ns: self.halt_timeout.as_nanos() as u64,
             trace: false,
@@ -376,6 +387,50 @@ fn a_hint_about_an_earlier_run_is_stale() {
     };
     if Test::new(1, 2, &body).run_to_the_end().is_some() {
         assert!([2, 3].contains(&status.load(Relaxed)), "{status:?}");
+    }
+}
+
+#[test]
+fn a_vm_that_is_killed_while_it_holds_and_waits_costs_the_other_nothing() {
+    let taken = counters::<2>();
+    let locks: [QSpinLock<GuestEnv>; 2] = [const { QSpinLock::new() }; 2];
+    let lock_for_ever = |vm: usize| loop {
+        let token = locks[vm].lock();
+        GuestEnv::compute(5_000);
+        add(&taken[vm]);
+        // SAFETY: this vCPU holds the lock, and the token is from above.
+        unsafe { locks[vm].unlock(token) };
+    };
+    let (killed, other) = (|_: Cpu| lock_for_ever(0), |_: Cpu| lock_for_ever(1));
+    let count = |vm: usize| taken[vm].load(Relaxed);
+    let test = Test::new(2, 4, &killed).run_beside(Some(&other), |live| {
+        let both_lock = wait_until(|| count(0) > 100 && count(1) > 100);
+        let poked: Vec<_> = {
+            let mut hosted = live.shared.host.lock();
+            let now = hosted.now();
+            hosted.host.kill_vm(now, VmId::new(0));
+            core::iter::from_fn(|| hosted.host.next_poke()).collect()
+        };
+        for pcpu in poked {
+            live.shared.pcpus[pcpu.index()].poke();
+        }
+        let on_their_own = || {
+            let hosted = live.shared.host.lock();
+            (0..live.shared.pcpus.len()).all(|p| {
+                let current = hosted.host.current(Pcpu::new(p as u32));
+                current.is_none_or(|vcpu| vcpu.index() >= 4)
+            })
+        };
+        let gone = wait_until(on_their_own);
+        let (of_killed, of_other) = (count(0), count(1));
+        let goes_on = wait_until(|| count(1) > of_other + 1_000);
+        (both_lock, gone, goes_on, count(0) == of_killed)
+    });
+    if let Some((seen, remains)) = test {
+        assert_eq!(seen, (true, true, true, true), "{}", remains.trace);
+        assert_eq!(remains.halt_timeouts, 0);
+        let ended = |vcpu| remains.host.run_state(VcpuId::new(vcpu)) == Some(RunState::Idle);
+        assert!((0..4).all(ended));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nothing here looks at how fast anything is: the machine may be busy with other things.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pvqspin::{Cpu, Point};
 use pvqspin_host::{Scheduling, YieldMode};
@@ -40,8 +40,33 @@ fn config(lock: LockId, pcpus: usize, overcommit: usize) -> RunConfig {
         min_loan_ns: 50_000,
         warmup: Some(Duration::from_millis(5)),
         duration: Duration::from_millis(60),
+        // A machine that does other things, too, must not look like one that loses wake-ups.
+        watchdog: Duration::from_secs(60),
+        halt_timeout: Duration::from_secs(20),
         ..RunConfig::default()
     }
+}
+
+/// Runs it until enough has happened, for twice as long each time: how much happens in a given time
+/// is up to what else the machine does.
+fn check_until(
+    machine: &Machine,
+    config: &RunConfig,
+    enough: impl Fn(&RunResult) -> bool,
+) -> RunResult {
+    let began = Instant::now();
+    let mut config = config.clone();
+    loop {
+        let result = check(machine, &config);
+        if enough(&result) || began.elapsed() > Duration::from_secs(60) {
+            return result;
+        }
+        config.duration *= 2;
+    }
+}
+
+fn got_somewhere(result: &RunResult) -> bool {
+    result.outcome.acquisitions > 0
 }
 
 /// Runs it, and checks what holds for every lock.
@@ -67,13 +92,14 @@ fn every_lock_excludes_under_overcommit() {
             (Scheduling::RoundRobin, YieldMode::Contract),
             (Scheduling::Fair, YieldMode::Hint),
         ] {
-            let result = check(
+            let result = check_until(
                 machine,
                 &RunConfig {
                     scheduling,
                     yields,
                     ..config(entry.id, pcpus(machine), 4)
                 },
+                got_somewhere,
             );
             let acquisitions = result.outcome.acquisitions;
             assert!(acquisitions > 0, "{} got nowhere", entry.name);
@@ -127,16 +153,17 @@ fn every_workload_runs_here_too() {
     let Some(machine) = machine() else { return };
     for entry in WORKLOADS {
         for lock in [LockId::Fifo, LockId::LinuxPv, LockId::UnfairHinted] {
-            let result = check(
+            let works = entry.id != WorkloadId::Halted;
+            let result = check_until(
                 machine,
                 &RunConfig {
                     workload: workload(entry.id),
                     duration: Duration::from_millis(30),
                     ..config(lock, pcpus(machine), 3)
                 },
+                |result| !works || got_somewhere(result) && result.outcome.units > 0,
             );
             let outcome = &result.outcome;
-            let works = entry.id != WorkloadId::Halted;
             assert_eq!(outcome.acquisitions > 0, works, "{}", entry.name);
             // How many interrupts come over a slow path is up to what else the machine does.
             if works && entry.id != WorkloadId::NestedContexts {
@@ -158,7 +185,9 @@ fn interrupts_come_over_slow_paths_here_too() {
             workload: workload(WorkloadId::NestedContexts),
             ..config(lock, 2, 2)
         };
-        check(machine, &nested).outcome.units
+        check_until(machine, &nested, |result| result.outcome.units > 0)
+            .outcome
+            .units
     });
     assert!(came.iter().sum::<u64>() > 0, "{came:?}");
 }
@@ -178,20 +207,19 @@ fn every_point_of_the_slow_path_can_lose_its_pcpu() {
                 vcpu: None,
                 passing: Passing::Every(7),
             };
-            let result = check(
+            let everybody_passes =
+                matches!(point, Point::Joined | Point::Taken) && machine.cpus.len() > 1;
+            let result = check_until(
                 machine,
                 &RunConfig {
                     faults: Faults(vec![fault]),
                     duration: Duration::from_millis(20),
                     ..config(lock, pcpus(machine), 3)
                 },
+                |result| !everybody_passes || result.faults_fired > 0,
             );
-            let everybody_passes = matches!(point, Point::Joined | Point::Taken);
             let fired = result.faults_fired > 0;
-            assert!(
-                fired || !everybody_passes || machine.cpus.len() < 2,
-                "{lock:?} {point:?}"
-            );
+            assert!(fired || !everybody_passes, "{lock:?} {point:?}");
         }
     }
 }
@@ -199,11 +227,15 @@ fn every_point_of_the_slow_path_can_lose_its_pcpu() {
 #[test]
 fn the_trace_tells_what_happened() {
     let Some(machine) = machine() else { return };
-    let result = check(
+    let result = check_until(
         machine,
         &RunConfig {
             trace: true,
             ..config(LockId::FifoHalt, pcpus(machine), 4)
+        },
+        |result| {
+            let seen = |kind| result.trace.events.iter().any(|event| event.kind == kind);
+            seen(TraceKind::TimerExit) && result.trace.longest_wait().is_some()
         },
     );
     let events = &result.trace.events;

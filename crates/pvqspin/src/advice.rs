@@ -5,7 +5,7 @@ use crate::events::Event;
 use crate::nodes::CpuNodes;
 use crate::policy::Policy;
 use crate::{holds, slow_path};
-use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
+use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status, mutate};
 
 /// A hint that names `cpu` as it is now.
 pub(crate) fn hint_for<E: Env>(cpu: Cpu) -> Hint {
@@ -22,7 +22,11 @@ pub(crate) fn yield_to<E: Env>(why: Event, cpu: Cpu, sample: RunSample) -> Statu
     nodes.count(why);
     let status = E::yield_to(Hint {
         cpu,
-        generation: sample.generation(),
+        generation: mutate!(
+            "forget_generation",
+            sample.generation(),
+            pvqspin_abi::Generation::default()
+        ),
     });
     nodes.observe_yield(status);
     nodes.count(match status {
@@ -61,7 +65,7 @@ pub(crate) fn hurry<E: Env, P: Policy>(
 /// Its edge still names whoever held the lock last, who may be anywhere by now, even queued
 /// behind: a host that followed it would run the wrong one. So it goes first.
 pub(crate) fn yield_to_head<E: Env>(head: Cpu, sample: RunSample) -> Status {
-    E::redirect_wait_of(head, None);
+    mutate!("keep_edge_of_head", E::redirect_wait_of(head, None), ());
     yield_to::<E>(Event::YieldToHead, head, sample)
 }
 

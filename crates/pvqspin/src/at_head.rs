@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::policy::Stalls;
 use crate::slow_path::{Waiter, cpu_of, is_stuck, node_of};
 use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
-use pvqspin_abi::Cpu;
+use pvqspin_abi::{Cpu, mutate};
 
 /// How long the holder waits for its successor to link itself before it asks the host, in ns. The
 /// link follows the tail exchange within a few instructions, unless a preemption falls between.
@@ -40,7 +40,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             if !Self::is_blocked(seen) {
                 // Withdrawn before the step that makes us the holder: one that is preempted with
                 // its old edge would send the host on to whoever held the lock before.
-                Self::set_edge(None);
+                mutate!("keep_edge", Self::set_edge(None), None);
                 if self.take(seen) {
                     break;
                 }
@@ -120,7 +120,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => break,
-                Err(now) if !Self::is_blocked(now) => return,
+                Err(now) if mutate!("drop_recheck_at_head", !Self::is_blocked(now), false) => {
+                    return;
+                }
                 Err(now) => seen = now,
             }
         }
@@ -157,7 +159,12 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         // Acquire pairs with the release of whoever held the lock before.
         if self
             .word
-            .compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(
+                seen,
+                held,
+                mutate!("weak_take", Ordering::Acquire, Ordering::Relaxed),
+                Ordering::Relaxed,
+            )
             .is_err()
         {
             return false;
@@ -173,7 +180,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     fn promote_next(&self, named: u32) {
         let next = self.linked_successor();
         let bits = cpu_of::<W>(next).map_or(0, head_bits);
-        if Self::PARAVIRTUAL && bits != named {
+        if Self::PARAVIRTUAL && mutate!("unnamed_head", bits != named, false) {
             // It had not linked itself when we took the lock, or left since. Two steps, both
             // ours: under a holder nobody else writes the head field.
             if named != 0 {
@@ -184,9 +191,10 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let Some(node) = node_of::<E, W>(next) else {
             return;
         };
+        node.built.is_known();
         // Release pairs with the acquire in `wait_in_queue`.
         let was = node.state.swap(state::HEAD, Ordering::Release);
-        if was == state::HALTED {
+        if mutate!("forget_sleeper", was == state::HALTED, false) {
             self.wake_in_time(next);
         }
     }

@@ -24,7 +24,7 @@ use crate::policy::Policy;
 use crate::policy::{Names, Rules, Stalls};
 use crate::slow_path::{self, Queued, Waiter, cpu_of, is_preempted};
 use crate::word::{Format, LOCKED, head_of};
-use pvqspin_abi::{Cpu, RunSample, RunState, Status};
+use pvqspin_abi::{Cpu, RunSample, RunState, Status, mutate};
 
 /// How long a kick may take to have its effect, in ns, before another waiter repeats it: a
 /// hypercall, the poke of a pCPU and a switch, twice over.
@@ -215,7 +215,8 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     /// it both halted, the inner halt could use up the kick that was meant for the outer: so only
     /// the outermost wait of a CPU halts.
     pub(crate) fn may_halt(&self) -> bool {
-        E::pressure() && self.nodes.in_use() == 1
+        let outermost = mutate!("halt_in_inner_wait", self.nodes.in_use() == 1, true);
+        E::pressure() && outermost
     }
 
     /// Nobody wants a pCPU, but the head sleeps under a held lock: it fell asleep, or was promoted
@@ -240,15 +241,22 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let node_state = &self.node.state;
         // One location decides: either this exchange comes first, and the promoter finds HALTED
         // and arranges for a kick; or the promotion came first, and we do not halt.
-        if node_state
-            .compare_exchange(
-                state::WAITING,
-                state::HALTED,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            )
-            .is_err()
-        {
+        let promoted = mutate!(
+            "drop_recheck",
+            node_state
+                .compare_exchange(
+                    state::WAITING,
+                    state::HALTED,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_err(),
+            {
+                node_state.store(state::HALTED, Ordering::Relaxed);
+                false
+            }
+        );
+        if promoted {
             return;
         }
         self.nodes.count(Event::HaltInQueue);

@@ -18,7 +18,7 @@ use crate::policy::{Fifo, Policy};
 use crate::release::{self, Lends};
 use crate::slow_path;
 use crate::word::{Format, Idx3, LOCKED, head_bits, head_of};
-use pvqspin_abi::Cpu;
+use pvqspin_abi::{Cpu, mutate};
 
 /// The type parameters of a lock, owned by nobody: whatever they are, the lock is `Send + Sync`.
 pub(crate) type Kind<E, P, W> = PhantomData<fn() -> (E, P, W)>;
@@ -205,7 +205,12 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
         let alone = Self::alone();
         // Acquire pairs with the release in `unlock` of whoever held the lock before.
         self.word
-            .compare_exchange(0, alone, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(
+                0,
+                alone,
+                mutate!("weak_acquire", Ordering::Acquire, Ordering::Relaxed),
+                Ordering::Relaxed,
+            )
             .ok()
             .map(|_| Token::new(alone))
     }
@@ -237,10 +242,12 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
             return;
         }
         // Release pairs with the acquire of whoever takes the lock next.
-        if let Err(seen) =
-            self.word
-                .compare_exchange(token.raw, 0, Ordering::Release, Ordering::Relaxed)
-        {
+        if let Err(seen) = self.word.compare_exchange(
+            token.raw,
+            0,
+            mutate!("weak_release", Ordering::Release, Ordering::Relaxed),
+            Ordering::Relaxed,
+        ) {
             release::contended::<E, P>(&self.word, token, seen, lends);
         }
     }

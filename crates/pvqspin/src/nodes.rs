@@ -29,7 +29,7 @@
 //!   HALTED ----------------------------------+
 //! ```
 
-use crate::atomic::{AtomicU32, Ordering};
+use crate::atomic::{AtomicU32, Built, Ordering};
 use crate::events::{Counters, Event};
 #[cfg(feature = "lockdep")]
 use crate::lockdep_held::HeldLocks;
@@ -55,6 +55,7 @@ pub(crate) struct Node {
     pub(crate) state: AtomicU32,
     pub(crate) next: AtomicU32,
     pub(crate) pred: AtomicU32,
+    pub(crate) built: Built,
 }
 
 impl Node {
@@ -64,6 +65,7 @@ impl Node {
                 state: AtomicU32::new(state::WAITING),
                 next: AtomicU32::new(0),
                 pred: AtomicU32::new(0),
+                built: Built::new(),
             }
         }
     }
@@ -74,6 +76,7 @@ impl Node {
         self.state.store(state::WAITING, Ordering::Relaxed);
         self.next.store(0, Ordering::Relaxed);
         self.pred.store(0, Ordering::Relaxed);
+        self.built.by_owner();
     }
 }
 

@@ -35,7 +35,7 @@ use crate::nodes::CpuNodes;
 use crate::policy::Policy;
 use crate::slow_path::{Waiter, cpu_of, is_off, node_of};
 use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
-use pvqspin_abi::{Cpu, RunState, Status};
+use pvqspin_abi::{Cpu, RunState, Status, mutate};
 
 /// How many of the waiters before it a waiter checks before it overtakes them. Beyond that it
 /// takes the rest for preempted too: a running one there would be behind a preempted one anyway.
@@ -85,9 +85,14 @@ fn seize<P: Policy, W: Format>(word: &AtomicU32, seen: u32, cpu: Cpu) -> Option<
         }
     };
     // Acquire pairs with the release of whoever held the lock before.
-    word.compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed)
-        .ok()
-        .map(|_| token)
+    word.compare_exchange(
+        seen,
+        held,
+        mutate!("weak_seize", Ordering::Acquire, Ordering::Relaxed),
+        Ordering::Relaxed,
+    )
+    .ok()
+    .map(|_| token)
 }
 
 /// Notes when the oldest wait of this CPU began.
@@ -127,7 +132,8 @@ pub(crate) fn age_us<E: Env>(cpu: Cpu) -> Option<u32> {
 pub(crate) fn is_closed<E: Env, P: Policy>(head: Cpu) -> bool {
     // A head waits, so it noted when; that we cannot see it yet must not make it young. (An
     // interrupt that waits between the claim of the outer node and the note is seen so, too.)
-    age_us::<E>(head).is_none_or(|age| age >= P::RULES.pass_over_us)
+    age_us::<E>(head)
+        .is_none_or(|age| age >= mutate!("ignore_age", P::RULES.pass_over_us, u32::MAX))
 }
 
 /// A newcomer finds the lock free and the queue, from its head to its tail as far as O(1) looks
@@ -213,7 +219,7 @@ fn overtake<E: Env, P: Policy, W: Format>(
         return None;
     }
     let age = age_us::<E>(head).unwrap_or(u32::MAX);
-    if age >= P::RULES.pass_over_us {
+    if age >= mutate!("ignore_age", P::RULES.pass_over_us, u32::MAX) {
         waiter.nodes.count(Event::Closed);
         return None;
     }
@@ -262,7 +268,7 @@ fn all_ahead_off<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>, see
             // The link of a head is from the time when it was none. `overtake` looks at the head.
             break;
         }
-        if !is_off::<E>(cpu) {
+        if mutate!("overtake_the_running", !is_off::<E>(cpu), false) {
             return false;
         }
         let Some(node) = node_of::<E, W>(link) else {
@@ -283,14 +289,23 @@ fn unlink<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>) {
     if waiter.node.next.load(Ordering::Relaxed) == 0 {
         // Perhaps the last one. Whoever queues behind `pred` next must find its link empty, so
         // that is cleared first; the exchange below publishes it.
-        before.next.store(0, Ordering::Relaxed);
+        mutate!(
+            "keep_stale_link",
+            before.next.store(0, Ordering::Relaxed),
+            ()
+        );
         if retreat_tail(waiter, pred) {
             return;
         }
     }
     let next = waiter.linked_successor();
     if let Some(after) = node_of::<E, W>(next) {
-        after.pred.store(pred, Ordering::Relaxed);
+        after.built.is_known();
+        mutate!(
+            "keep_stale_pred",
+            after.pred.store(pred, Ordering::Relaxed),
+            ()
+        );
         // The host follows the edges, and a preempted waiter cannot correct its own. (An edge that
         // does not name us belongs to a wait that interrupted this one.)
         if let Some(cpu) = cpu_of::<W>(next).filter(|&cpu| E::waiting_for(cpu) == Some(waiter.cpu))
@@ -299,7 +314,11 @@ fn unlink<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>) {
         }
     }
     // Release pairs with the acquire of whoever promotes through this link.
-    before.next.store(next, Ordering::Release);
+    mutate!(
+        "lose_skipped_waiter",
+        before.next.store(next, Ordering::Release),
+        ()
+    );
 }
 
 /// Makes `pred` the tail if we still are.

@@ -5,6 +5,7 @@ use crate::env::{Budget, Env, Point};
 use crate::events::Event;
 use crate::nodes::CpuNodes;
 use crate::word::{LOCKED, PENDING};
+use pvqspin_abi::mutate;
 
 /// Waits as the pending one and takes the lock; false if somebody else pends or queues.
 ///
@@ -36,7 +37,7 @@ pub(crate) fn take<E: Env>(word: &AtomicU32, nodes: &CpuNodes) -> bool {
                 .compare_exchange(
                     seen,
                     seen & !PENDING | LOCKED,
-                    Ordering::Acquire,
+                    mutate!("weak_pending_take", Ordering::Acquire, Ordering::Relaxed),
                     Ordering::Relaxed,
                 )
                 .is_ok()

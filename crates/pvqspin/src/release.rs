@@ -7,7 +7,7 @@ use crate::lock::Token;
 use crate::policy::{Policy, Stalls};
 use crate::word::{HEAD, LOCKED, PENDING, head_bits, head_of};
 use crate::{advice, pass_over};
-use pvqspin_abi::Cpu;
+use pvqspin_abi::{Cpu, mutate};
 
 /// Clears the locked bit of a native word, which others may change at the same time.
 ///
@@ -34,7 +34,10 @@ pub(crate) fn native(word: &AtomicU32) {
     }
     #[cfg(not(all(feature = "byte_release", target_arch = "x86_64", not(loom), not(miri))))]
     // Release pairs with the acquire of whoever takes the lock next.
-    word.fetch_and(!LOCKED, Ordering::Release);
+    word.fetch_and(
+        !LOCKED,
+        mutate!("weak_native_release", Ordering::Release, Ordering::Relaxed),
+    );
 }
 
 /// Releases a paravirtual lock that has a queue, then looks after its head.
@@ -47,13 +50,17 @@ pub(crate) fn contended<E: Env, P: Policy>(
     lends: Lends,
 ) {
     let passed = token.passed();
+    let early: Option<Cpu> = mutate!("kick_before_release", None, head_of(seen));
+    if let Some(head) = early.filter(|_| passed.is_none() && seen & PENDING != 0) {
+        E::kick(head);
+    }
     let (held, free) = clear(word, passed, seen);
     // From here on the lock may be gone: somebody else can take it, and free its memory.
     E::checkpoint(Point::Released);
 
     // A queue always has a named head once its holder returned from `lock`.
     let Some(head) = head_of(free) else { return };
-    let asleep = passed.is_none() && held & PENDING != 0;
+    let asleep = passed.is_none() && held & PENDING != 0 && early.is_none();
     // A head that was woken early may have been preempted since: then a kick alone does nothing.
     let awake_and_gone = E::run_sample(head).is_preempted();
     let kicked = kick::<E, P>(head, asleep);
@@ -105,7 +112,14 @@ fn clear(word: &AtomicU32, passed: Option<Cpu>, seen: u32) -> (u32, u32) {
     let Some(head) = passed else {
         // One step that cannot fail: waiters join all the time. Release pairs with the acquire of
         // whoever takes the lock next.
-        let held = word.fetch_and(!(LOCKED | PENDING), Ordering::Release);
+        let held = word.fetch_and(
+            !(LOCKED | PENDING),
+            mutate!(
+                "weak_contended_release",
+                Ordering::Release,
+                Ordering::Relaxed
+            ),
+        );
         return (held, held & !(LOCKED | PENDING));
     };
     put_head_back(word, head, seen)
@@ -114,7 +128,8 @@ fn clear(word: &AtomicU32, passed: Option<Cpu>, seen: u32) -> (u32, u32) {
 /// Makes a lock free that was taken past its head: the holder stands in the head's field.
 fn put_head_back(word: &AtomicU32, head: Cpu, mut seen: u32) -> (u32, u32) {
     loop {
-        let free = seen & !(LOCKED | PENDING | HEAD) | head_bits(head);
+        let named = mutate!("lose_passed_head", head_bits(head), 0);
+        let free = seen & !(LOCKED | PENDING | HEAD) | named;
         // Release pairs with the acquire of whoever takes the lock next. Only the tail can change
         // under a holder, so the loop ends.
         match word.compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed) {

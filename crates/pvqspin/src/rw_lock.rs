@@ -34,6 +34,7 @@ use crate::policy::{Fifo, Policy, Stalls};
 use crate::rw_word::{ASLEEP, READERS, WRITER, first_of, readers_of, writer_of, written_by};
 use crate::word::{Format, Idx3};
 use crate::{release, rw_front, rw_word};
+use pvqspin_abi::mutate;
 
 /// What a read acquisition must remember until its release. It belongs to the CPU that took it.
 #[must_use = "without its token a lock can never be released"]
@@ -322,7 +323,10 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
         // Release pairs with the acquire of the next writer. It cannot fail, and says in the same
         // step whether we were the last, and who is first in line.
-        let seen = self.word.fetch_sub(1, Ordering::Release);
+        let seen = self.word.fetch_sub(
+            1,
+            mutate!("weak_read_release", Ordering::Release, Ordering::Relaxed),
+        );
         Self::unmark(&token);
         if Self::PARAVIRTUAL && (seen > READERS || seen == 1 && queue != 0) {
             rw_front::after_a_reader::<E, P, W>(seen, queue);
@@ -356,7 +360,10 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     fn pass_turn_on(&self, turn: Token) {
         // Nobody else has been first in line, so nobody else has touched the word. Release pairs
         // with the acquire of whoever takes the lock next.
-        self.word.store(0, Ordering::Release);
+        self.word.store(
+            0,
+            mutate!("weak_write_release", Ordering::Release, Ordering::Relaxed),
+        );
         // SAFETY: this CPU holds the queue since it queued, and the token is from then. The queue,
         // and so the lock, is not gone before it is released.
         unsafe { self.queue.unlock(turn) };

@@ -36,7 +36,7 @@ use crate::pass_over;
 use crate::pending;
 use crate::policy::{Policy, Stalls};
 use crate::word::{Format, HEAD, LOCKED, TAIL, Tail, head_bits, head_of};
-use pvqspin_abi::{Cpu, RunState};
+use pvqspin_abi::{Cpu, RunState, mutate};
 
 /// Takes a lock that could not be had at once.
 #[cold]
@@ -136,7 +136,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 // An interrupt handler that waits puts the interrupted wait back when done.
                 let interrupted = Self::set_edge(holder);
                 self.wait_for_word(holder);
-                Self::set_edge(interrupted);
+                mutate!("lose_interrupted_edge", Self::set_edge(interrupted), None);
                 Token::new(self.alone())
             }
             Joined::Behind(pred) => {
@@ -148,7 +148,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                         Token::new(self.alone())
                     }
                 };
-                Self::set_edge(interrupted);
+                mutate!("lose_interrupted_edge", Self::set_edge(interrupted), None);
                 token
             }
         }
@@ -186,10 +186,12 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             };
             // Release publishes the node's initialisation to whoever queues behind; Acquire sees
             // that of the node before, which we are about to link to.
-            match self
-                .word
-                .compare_exchange(seen, joined, Ordering::AcqRel, Ordering::Relaxed)
-            {
+            match self.word.compare_exchange(
+                seen,
+                joined,
+                mutate!("weak_join", Ordering::AcqRel, Ordering::Relaxed),
+                Ordering::Relaxed,
+            ) {
                 Err(now) => seen = now,
                 Ok(_) => {
                     E::checkpoint(Point::Joined);
@@ -211,8 +213,12 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let before = cpu_of::<W>(pred);
         let interrupted = Self::set_edge(before);
         if let Some(node) = node_of::<E, W>(pred) {
+            node.built.is_known();
             // Release pairs with the acquire of the holder that promotes us.
-            node.next.store(self.tail, Ordering::Release);
+            node.next.store(
+                self.tail,
+                mutate!("weak_link", Ordering::Release, Ordering::Relaxed),
+            );
         }
         E::checkpoint(Point::Linked);
         interrupted

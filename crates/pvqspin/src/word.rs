@@ -40,7 +40,7 @@
 //! The word never names a CPU that neither holds the lock nor waits for it. All accesses are whole
 //! 32-bit atomics: Rust's memory model forbids racing accesses of different sizes.
 
-use pvqspin_abi::{Cpu, MAX_CPUS};
+use pvqspin_abi::{Cpu, MAX_CPUS, mutate};
 
 /// The lock is held.
 pub const LOCKED: u32 = 1;
@@ -141,7 +141,8 @@ impl Format for Idx3 {
 
     #[inline]
     fn waiter(cpu: Cpu, context: usize) -> u32 {
-        cpu.plus_one() << 18 | (context as u32 & IDX_MASK) << IDX_SHIFT
+        let idx = mutate!("drop_idx", context as u32, 0);
+        cpu.plus_one() << 18 | (idx & IDX_MASK) << IDX_SHIFT
     }
 
     #[inline]

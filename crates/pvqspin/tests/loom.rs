@@ -18,13 +18,33 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use pvqspin::{
     Bounded, Budget, Cpu, CpuNodes, Env, Fifo, FifoHalt, FifoHolder, Format, Generation, Hint,
-    Idx3, Native, Policy, QRwLock, QSpinLock, RunSample, RunState, SpareBit, Status,
+    Idx3, Native, Point, Policy, QRwLock, QSpinLock, RunSample, RunState, SpareBit, Status, Tail,
 };
 
-const CPUS: usize = 3;
+const CPUS: usize = 4;
 
 loom::thread_local! {
     static CPU: Cell<usize> = Cell::new(0);
+}
+
+/// Closed until somebody opens it.
+struct Gate {
+    is_open: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.is_open.lock().expect("no panics") = true;
+        self.bell.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut is_open = self.is_open.lock().expect("no panics");
+        while !*is_open {
+            is_open = self.bell.wait(is_open).expect("no panics");
+        }
+    }
 }
 
 struct Halt {
@@ -34,18 +54,29 @@ struct Halt {
 
 loom::lazy_static! {
     static ref NODES: [CpuNodes; CPUS] = std::array::from_fn(|_| CpuNodes::new());
+    static ref GATE: Gate = Gate {
+        is_open: Mutex::new(false),
+        bell: Condvar::new(),
+    };
     static ref HALTS: [Halt; CPUS] = std::array::from_fn(|_| Halt {
         kicked: Mutex::new(false),
         bell: Condvar::new(),
     });
 }
 
-/// `PREEMPTED`: what the host says of all other CPUs.
-struct Model<const PREEMPTED: bool>;
+fn numbered(cpu: usize) -> Cpu {
+    Cpu::new(cpu).expect("in range")
+}
 
-impl<const PREEMPTED: bool> Env for Model<PREEMPTED> {
+/// `PREEMPTED`: what the host says of all other CPUs. `LATE`: where CPU 3 stands until CPU 2 has taken
+/// the lock, and CPU 1 since it joined: [`NOWHERE`], or a number of [`Point`].
+struct Model<const PREEMPTED: bool, const LATE: u8 = NOWHERE>;
+
+const NOWHERE: u8 = u8::MAX;
+
+impl<const PREEMPTED: bool, const LATE: u8> Env for Model<PREEMPTED, LATE> {
     fn cpu() -> Cpu {
-        Cpu::new(CPU.with(Cell::get)).expect("in range")
+        numbered(CPU.with(Cell::get))
     }
 
     fn nodes(cpu: Cpu) -> &'static CpuNodes {
@@ -101,6 +132,18 @@ impl<const PREEMPTED: bool> Env for Model<PREEMPTED> {
         thread::yield_now();
         Status::Ran
     }
+
+    fn checkpoint(point: Point) {
+        if LATE == NOWHERE {
+            return;
+        }
+        match (Self::cpu().index(), point) {
+            (2, Point::Taken) => GATE.open(),
+            (1, Point::Joined) => GATE.wait(),
+            (3, late) if late as u8 == LATE => GATE.wait(),
+            _ => {}
+        }
+    }
 }
 
 struct Shared<E, P, W> {
@@ -148,6 +191,67 @@ fn explore<E: Env, P: Policy, W: Format>(cpus: usize, times: usize, preemptions:
             assert_eq!(nodes.in_use(), 0, "a node was not given back");
         }
     });
+}
+
+/// Behind a holder stands a queue of three, and only then it releases. The first and the last are off
+/// their pCPUs until the one in the middle has taken the lock past the first: it leaves the queue
+/// while somebody is behind it: linked (`LATE` is `Linked`), about to link itself (`Joined`), or only
+/// about to join (`Joining`).
+fn explore_the_middle_leaves<W: Format, const LATE: u8>() {
+    const WAITERS: usize = 3;
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(extra_preemptions());
+    model.max_branches = 100_000;
+    model.check(|| {
+        let shared = Arc::new(Shared::<Model<true, LATE>, Bounded<1_000>, W> {
+            lock: QSpinLock::new(),
+            count: UnsafeCell::new(0),
+        });
+        CPU.with(|cell| cell.set(0));
+        let token = shared.lock.lock();
+        let waiters: Vec<_> = (1..=WAITERS)
+            .map(|cpu| {
+                let joins = Arc::clone(&shared);
+                let waiter = thread::spawn(move || contend(&*joins, cpu, 1));
+                let joins_late = cpu == WAITERS && LATE == Point::Joining as u8;
+                let joined = Tail::Waiter(numbered(cpu), 0);
+                while !joins_late && W::tail(shared.lock.raw_word()) != joined {
+                    thread::yield_now();
+                }
+                waiter
+            })
+            .collect();
+        // SAFETY: the token is from above.
+        unsafe { shared.lock.unlock(token) };
+        for waiter in waiters {
+            waiter.join().expect("no panics");
+        }
+        assert!(!shared.lock.is_locked(), "{:#010x}", shared.lock.raw_word());
+        // SAFETY: everybody else has ended.
+        shared
+            .count
+            .with(|count| assert_eq!(unsafe { *count }, WAITERS));
+    });
+}
+
+#[test]
+fn the_middle_leaves() {
+    explore_the_middle_leaves::<Idx3, { Point::Linked as u8 }>();
+}
+
+#[test]
+fn the_middle_leaves_bit() {
+    explore_the_middle_leaves::<SpareBit, { Point::Linked as u8 }>();
+}
+
+#[test]
+fn the_middle_leaves_while_somebody_links() {
+    explore_the_middle_leaves::<Idx3, { Point::Joined as u8 }>();
+}
+
+#[test]
+fn the_middle_leaves_while_somebody_joins() {
+    explore_the_middle_leaves::<Idx3, { Point::Joining as u8 }>();
 }
 
 struct SharedRw<E, P, W> {
@@ -274,12 +378,14 @@ fn extra_preemptions() -> usize {
 // take it once each: as many as a few seconds allow.
 explore_all! {
     native: Model<false>, Native, Idx3, 3, 1;
+    native_bit: Model<false>, Native, SpareBit, 3, 1;
     fifo: Model<true>, Fifo, Idx3, 2, 1;
     fifo_bit: Model<true>, Fifo, SpareBit, 2, 1;
     fifo_undisturbed: Model<false>, Fifo, Idx3, 2, 1;
     fifo_halt: Model<false>, FifoHalt, Idx3, 3, 2;
     fifo_halt_bit: Model<false>, FifoHalt, SpareBit, 3, 2;
     fifo_holder: Model<false>, FifoHolder, Idx3, 3, 2;
+    fifo_holder_bit: Model<false>, FifoHolder, SpareBit, 3, 2;
     bounded: Model<true>, Bounded<1_000>, Idx3, 1, 1;
     bounded_bit: Model<true>, Bounded<1_000>, SpareBit, 1, 1;
 }

@@ -355,6 +355,36 @@ fn nobody_passes_over_a_head_that_is_too_old() {
 }
 
 #[test]
+fn nobody_passes_over_one_that_runs() {
+    let lock = lock::<Bounded, Idx3>();
+    let release = held_by(0, lock);
+    // The queue: 1 and 3 are preempted in the end, 2 runs, and 5 stands behind them all. None of their
+    // stories ends: the script is over while 5 still waits.
+    let wait = move |cpu: usize| {
+        let token = on(cpu, || lock.lock());
+        on(cpu, || unlock(lock, token));
+    };
+    then(move || {
+        then(move || {
+            then(move || {
+                then(move || {
+                    host_says(1, RunState::Preempted, 2);
+                    host_says(3, RunState::Preempted, 2);
+                    release();
+                });
+                wait(5);
+            });
+            wait(3);
+        });
+        wait(2);
+    });
+    let abandoned = std::panic::catch_unwind(|| wait(1));
+    assert!(abandoned.is_err());
+    assert_eq!(events(5, Event::PassedOver), 0);
+    assert_eq!(lock.raw_word() & word::LOCKED, 0, "it is still 2's to take");
+}
+
+#[test]
 fn strict_order_passes_over_nobody() {
     let lock = lock::<Fifo, Idx3>();
     let release = held_by(0, lock);

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use pvqspin_peers::catalog::LockId;
+use pvqspin_workload::Hypercalls;
 
 use crate::error::SimError;
 use crate::run::run;
@@ -29,6 +30,10 @@ pub struct Explored {
     pub events: u64,
     /// How many preemptions were made at chosen points.
     pub faults: u64,
+    /// How often a vCPU lost its pCPU inside a critical section.
+    pub lhp: u64,
+    /// How many hypercalls they made.
+    pub hypercalls: Hypercalls,
     /// The lowest seed that failed, and how.
     pub failure: Option<(u64, SimError)>,
 }
@@ -113,6 +118,8 @@ fn one(lock: LockId, seed: u64) -> Explored {
             acquisitions: result.outcome.acquisitions,
             events: result.events,
             faults: result.faults_fired,
+            lhp: result.outcome.lhp,
+            hypercalls: result.outcome.hypercalls,
             failure: None,
         },
         Err(error) => Explored {
@@ -128,6 +135,10 @@ impl Explored {
         self.acquisitions += other.acquisitions;
         self.events += other.events;
         self.faults += other.faults;
+        self.lhp += other.lhp;
+        self.hypercalls.halt += other.hypercalls.halt;
+        self.hypercalls.kick += other.hypercalls.kick;
+        self.hypercalls.yield_to += other.hypercalls.yield_to;
         let earlier = |seed: u64| self.failure.as_ref().is_none_or(|(mine, _)| seed < *mine);
         if other
             .failure

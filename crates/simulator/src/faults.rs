@@ -77,6 +77,9 @@ pub struct Jitter {
     /// One call in so many is interrupted by a handler that takes a lock of its own, and may be
     /// interrupted in turn, four deep. 0: none. Only locks of ours are made for that.
     pub interrupt_one_in: u32,
+    /// One timer in so many is late: the end of a slice is noticed up to a whole slice after it. As
+    /// late as the next tick of a machine whose timer was lost. 0: none.
+    pub late_timer_one_in: u32,
 }
 
 impl Jitter {
@@ -86,6 +89,7 @@ impl Jitter {
         longest_ns: 0,
         preempt_one_in: 0,
         interrupt_one_in: 0,
+        late_timer_one_in: 0,
     };
 
     pub(crate) fn is_none(&self) -> bool {

@@ -419,13 +419,16 @@ impl<'a> Machine<'a> {
     fn follow(&mut self, p: usize, run: Run, cost_ns: u64) {
         let now = self.now();
         let owed_ns = core::mem::take(&mut self.owed_ns);
+        let slice_ns = self.host.config().slice_ns;
         let pcpu = &mut self.pcpus[p];
         let touched = [pcpu.run.vcpu, run.vcpu];
         if let Some(left) = pcpu.run.vcpu {
             self.vcpus[left.index()].off_since = Some(now);
         }
         pcpu.run = Run {
-            until: run.until.map(|at| self.stage.costs.noticed(at)),
+            until: (run.until)
+                .map(|at| self.stage.timer_comes(at, slice_ns))
+                .map(|at| self.stage.costs.noticed(at)),
             ..run
         };
         pcpu.settled_ns = now;

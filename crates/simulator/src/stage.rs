@@ -179,6 +179,15 @@ impl Stage {
         many != 0 && self.random.borrow_mut().next_u32().is_multiple_of(many)
     }
 
+    /// When the timer that is set for this instant comes, if it may be a slice late.
+    pub(crate) fn timer_comes(&self, at: u64, slice_ns: u64) -> u64 {
+        if !self.one_in(self.jitter.late_timer_one_in) {
+            return at;
+        }
+        let slice = u32::try_from(slice_ns).unwrap_or(u32::MAX);
+        at + u64::from(self.draw(slice)) + 1
+    }
+
     /// A number below `end`, which is not 0.
     pub(crate) fn draw(&self, end: u32) -> u32 {
         self.random.borrow_mut().next_u32() % end

@@ -55,6 +55,7 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
         longest_ns: *dice.of(&[20, 200, 2_000]),
         preempt_one_in: *dice.of(&[0, 0, 20, 100, 1_000]),
         interrupt_one_in: 0,
+        late_timer_one_in: 0,
     };
     let costs = Costs {
         switch_ns: *dice.of(&[0, 500, 2_000]),
@@ -101,6 +102,7 @@ fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
     // Handlers wait for locks of their own, over whatever they interrupt: who waits for that waits
     // for as long as all of them together.
     let interrupted = config.jitter.interrupt_one_in > 0;
+    config.jitter.late_timer_one_in = *dice.of(&[0, 0, 0, 5, 50]);
     // A call takes time: vCPUs that give their pCPUs to each other for ever must not stop it.
     config.costs.hypercall_ns = config.costs.hypercall_ns.max(100);
     config.wait_limits = WaitLimits {
@@ -126,7 +128,9 @@ fn longest_wait_ns(config: &SimConfig) -> Option<u64> {
         _ => return None,
     };
     let costs = &config.costs;
-    let a_slice = config.slice_ns
+    // Where timers are late, a slice takes twice as long at most.
+    let late = u64::from(config.jitter.late_timer_one_in > 0);
+    let a_slice = config.slice_ns * (1 + late)
         + config.min_loan_ns
         + u64::from(costs.switch_ns + costs.hypercall_ns + costs.poke_ns);
     let rotation = 2 * a_slice * config.vcpus.div_ceil(config.pcpus) as u64;

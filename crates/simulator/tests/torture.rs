@@ -90,6 +90,37 @@ fn every_point_can_be_armed_and_is_hit() {
 }
 
 #[test]
+fn late_timers_cost_time_and_lose_nobody() {
+    let of = |late_timer_one_in| {
+        let config = SimConfig {
+            pcpus: 2,
+            vcpus: 6,
+            jitter: Jitter {
+                late_timer_one_in,
+                ..Jitter::NONE
+            },
+            faults: Faults::default(),
+            wait_limits: WaitLimits::default(),
+            duration_ns: 30_000_000,
+            ..torture(LockId::Fifo, 9)
+        };
+        let result = run(&config).expect("nobody is lost");
+        let ends = |what: What| matches!(what, What::SliceEnd);
+        let trace = run(&SimConfig {
+            trace: true,
+            ..config
+        });
+        let trace = trace.expect("the same again").trace;
+        let slices = trace.iter().filter(|event| ends(event.what)).count();
+        (slices, result.outcome.acquisitions)
+    };
+    let ((on_time, _), (late, taken)) = (of(0), of(1));
+    assert!(taken > 0);
+    // Each slice lasts for one and a half on average.
+    assert!(late * 5 < on_time * 4, "{late} slices instead of {on_time}");
+}
+
+#[test]
 fn a_limit_that_cannot_be_kept_is_broken_and_told() {
     let broken = |wait_limits| {
         let config = SimConfig {

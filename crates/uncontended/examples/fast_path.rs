@@ -3,8 +3,6 @@
 //! The environment's paravirtual functions are calls to named symbols, so that one look at the
 //! assembly tells whether any of them is left.
 
-#![expect(clippy::missing_safety_doc, reason = "only ever read as assembly")]
-
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -119,6 +117,10 @@ macro_rules! fast_paths {
             }
 
             /// Unlock.
+            ///
+            /// # Safety
+            ///
+            /// The caller holds the lock, and the token is from when it took it.
             #[unsafe(no_mangle)]
             #[inline(never)]
             pub unsafe fn $unlock(
@@ -160,6 +162,10 @@ pub fn rw_read(lock: &QRwLock<Guest, Fifo>) -> ReadToken {
 }
 
 /// The end of a read section.
+///
+/// # Safety
+///
+/// The caller reads under the lock, and the token is from when it took it.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub unsafe fn rw_unlock_read(lock: &QRwLock<Guest, Fifo>, token: ReadToken) {
@@ -175,6 +181,10 @@ pub fn rw_write(lock: &QRwLock<Guest, Fifo>) -> WriteToken {
 }
 
 /// The end of a write section.
+///
+/// # Safety
+///
+/// The caller writes under the lock, and the token is from when it took it.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub unsafe fn rw_unlock_write(lock: &QRwLock<Guest, Fifo>, token: WriteToken) {

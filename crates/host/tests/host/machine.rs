@@ -108,6 +108,12 @@ impl Machine {
         self.deliver();
     }
 
+    /// Ends a VM, in the middle of whatever it does.
+    pub(crate) fn kill(&mut self, vm: u32) {
+        self.rig.kill(vm);
+        self.deliver();
+    }
+
     /// All that the vCPUs of a VM ran, in nanoseconds.
     pub(crate) fn ran(&self, vm: usize) -> u64 {
         let base: usize = self.vms[..vm].iter().map(|vm| vm.vcpus).sum();

@@ -2,6 +2,7 @@
 
 mod gangs;
 mod hints;
+mod hotplug;
 mod hypercalls;
 mod lifecycle;
 mod loans;

@@ -19,6 +19,9 @@ enum Event {
     Exit(usize),
     Timeout(usize),
     Kill(u32),
+    Offline(usize),
+    Online(usize),
+    Remap(u32),
     Pass(u64),
     Write(usize, u32),
     Deliver,
@@ -35,7 +38,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => (p.clone(), v.clone()).prop_map(|(p, v)| Event::Kick(p, v)),
         6 => (p.clone(), v.clone()).prop_map(|(p, v)| Event::Yield(p, v)),
         1 => p.clone().prop_map(Event::Block),
-        1 => p.prop_map(Event::Exit),
+        1 => p.clone().prop_map(Event::Exit),
+        1 => p.clone().prop_map(Event::Offline),
+        2 => p.prop_map(Event::Online),
+        1 => (0_u32..4).prop_map(Event::Remap),
         1 => v.clone().prop_map(Event::Timeout),
         1 => prop_oneof![30 => Just(99), 1 => 0_u32..3].prop_map(Event::Kill),
         4 => prop_oneof![0_u64..200_000, Just(SLICE), 0..3 * SLICE].prop_map(Event::Pass),
@@ -79,6 +85,13 @@ fn apply(rig: &mut Rig, event: Event) {
             rig.check();
         }
         Event::Kill(vm) => rig.kill(vm),
+        Event::Offline(p) => {
+            let _ = rig.offline(p);
+        }
+        Event::Online(p) => {
+            let _ = rig.online(p);
+        }
+        Event::Remap(vm) => rig.replace_pages(vm as usize),
         Event::Pass(ns) => rig.pass(ns),
         Event::Write(v, raw) => rig.page(v % vcpus).set_waiting_for_raw(raw),
         Event::Deliver => rig.deliver(),

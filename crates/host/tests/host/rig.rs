@@ -112,6 +112,44 @@ impl Rig {
         self.check();
     }
 
+    pub(crate) fn offline(&mut self, p: usize) -> bool {
+        let pcpu = Pcpu::new(p as u32);
+        let gone = self.host.offline(self.now, pcpu);
+        if gone {
+            self.pokes.retain(|&poked| poked != pcpu);
+            assert_eq!(self.current(p), None);
+        }
+        self.check();
+        gone
+    }
+
+    /// A call by the one that was on `p`, whether somebody is there or not.
+    pub(crate) fn yield_to_from_nobody(&mut self, p: usize) -> Outcome {
+        let hint = Hint {
+            cpu: cpu(0),
+            generation: pvqspin_abi::Generation::default(),
+        };
+        self.call(p, Hypercall::YieldTo(hint))
+    }
+
+    /// Gives a VM fresh pages, if there is one of that number.
+    pub(crate) fn replace_pages(&mut self, vm: usize) {
+        let vcpus = self.pages.get(vm).map_or(1, |pages| pages.vcpus());
+        let fresh = Arc::new(HeapPages::new(vcpus));
+        let replaced = self.host.replace_pages(VmId::new(vm as u32), fresh.clone());
+        assert_eq!(replaced.is_ok(), vm < self.pages.len());
+        if replaced.is_ok() {
+            self.pages[vm] = fresh;
+        }
+        self.check();
+    }
+
+    pub(crate) fn online(&mut self, p: usize) -> bool {
+        let back = self.host.online(self.now, Pcpu::new(p as u32));
+        self.check();
+        back
+    }
+
     /// A yield by the one on `p` to vCPU `to` of its VM, as it stands now.
     pub(crate) fn yield_to(&mut self, p: usize, to: usize) -> Outcome {
         let hint = self.hint(p, to);
@@ -195,6 +233,7 @@ impl Rig {
     /// What holds after every event.
     pub(crate) fn check(&mut self) {
         while let Some(p) = self.host.next_poke() {
+            assert!(self.host.is_online(p), "{p:?} is offline");
             assert!(!self.pokes.contains(&p), "{p:?} was poked twice");
             self.pokes.push(p);
         }
@@ -226,7 +265,8 @@ impl Rig {
         if self.host.config().scheduling == Scheduling::CoScheduled {
             return;
         }
-        let idle = self.on().contains(&None);
+        let idle = (self.on().into_iter().enumerate())
+            .any(|(p, vcpu)| vcpu.is_none() && self.host.is_online(Pcpu::new(p as u32)));
         let waiting: Vec<_> = (0..self.host.vcpus())
             .filter(|&vcpu| self.state(vcpu) == RunState::Preempted)
             .collect();

@@ -1,0 +1,24 @@
+//! Arbitrary bytes against everything that reads what others write.
+//!
+//! Each function takes bytes, makes what they say happen, and panics if a promise is broken. The
+//! fuzz targets in `fuzz/` call them with what a fuzzer comes up with, and the property tests beside
+//! this crate with random bytes and with texts that are nearly right: the same bodies, so that a
+//! finding of either is a test of both.
+//!
+//! | function | what reads the bytes | what is promised |
+//! | --- | --- | --- |
+//! | [`host_events`] | `pvqspin-host`, as calls and pages of a hostile guest | see the module |
+//! | [`lock_word`] | the lock word, the registers of calls, the samples in pages | nothing panics, what is written is read |
+//! | [`grid_text`], [`profile_text`] | TOML of `pvq sweep` and of machine profiles | nothing panics, errors say where |
+//! | [`results_text`] | JSON of results | nothing panics, what is read is written again |
+
+#![doc(test(attr(deny(warnings))))]
+
+mod bytes;
+mod host_events;
+mod lock_word;
+mod texts;
+
+pub use host_events::host_events;
+pub use lock_word::lock_word;
+pub use texts::{grid_text, profile_text, results_text};

@@ -1,0 +1,82 @@
+//! Files that people write and pass around: grids and profiles in TOML, results in JSON.
+//!
+//! Whatever stands in them, the answer is a value or an error that says where and what, and never a
+//! panic. What was read can be written, and reads as the same.
+
+use pvqspin_report::rows::write_csv;
+use pvqspin_report::schema::write_json;
+use pvqspin_report::{Report, normalise, sentences, summarise, table};
+use pvqspin_simulator::Profile;
+use pvqspin_sweep::document;
+use pvqspin_sweep::grid;
+use pvqspin_sweep::source::Source;
+use std::io;
+
+/// A grid of simulations, and a document with places for tables.
+///
+/// ```
+/// pvqspin_hostile::grid_text(b"[[grid]]\nname = \"a\"\npcpus = [1, 2]\n");
+/// ```
+pub fn grid_text(input: &[u8]) {
+    let Ok(text) = core::str::from_utf8(input) else {
+        return;
+    };
+    let source = Source {
+        name: "grid.toml",
+        text,
+    };
+    match grid::points(source) {
+        Ok(points) => {
+            assert!(points.len() <= grid::MAX_POINTS);
+            for point in points {
+                let sound = point.config.validate();
+                assert!(sound.is_ok(), "{sound:?}: {point:?}");
+            }
+        }
+        Err(error) => assert!(error.to_string().starts_with("grid.toml"), "{error}"),
+    }
+    let _ = document::fill(text, &std::collections::BTreeMap::new());
+}
+
+/// A machine profile.
+///
+/// ```
+/// let flat = pvqspin_simulator::Profile::named("flat").unwrap();
+/// pvqspin_hostile::profile_text(flat.to_toml().as_bytes());
+/// ```
+pub fn profile_text(input: &[u8]) {
+    let Ok(text) = core::str::from_utf8(input) else {
+        return;
+    };
+    match Profile::parse(text) {
+        Ok(profile) => {
+            let again = Profile::parse(&profile.to_toml());
+            assert!(again.is_ok_and(|again| again == profile), "{profile:?}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// The results of a comparison.
+///
+/// ```
+/// pvqspin_hostile::results_text(b"{}");
+/// ```
+pub fn results_text(input: &[u8]) {
+    let Ok(mut report) = serde_json::from_slice::<Report>(input) else {
+        return;
+    };
+    let mut written = Vec::new();
+    // JSON has no infinite numbers; what has none is read again as it was.
+    if write_json(&report, &mut written).is_ok() {
+        let again = serde_json::from_slice::<Report>(&written);
+        assert!(again.is_ok(), "{again:?}");
+    }
+    normalise(&mut report.results);
+    let points = summarise(&report.results);
+    for point in &points {
+        let _ = (table::render(point), table::render_threads(point));
+    }
+    let _ = sentences::sentences(&points);
+    assert!(write_csv(&report, io::sink()).is_ok());
+}
