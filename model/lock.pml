@@ -22,7 +22,7 @@ proctype context(byte me; byte level) {
 #if PASSES
 	bit to_unlink;
 #endif
-idle:
+end_idle:
 	if
 #if !NESTED
 	:: atomic { CAN_STEP -> on(); goto call }
@@ -34,10 +34,15 @@ idle:
 		if :: state[me] == HALTED -> state[me] = OFF :: else fi;
 		on(); level_of[me] = 1; l = 1; goto call }
 #endif
+#if !HINTS
 	/* It may never want the lock again: nobody else's progress may hang on that. */
 	:: atomic { level == 0 && CAN_STEP && level_of[me] == 0 ->
-		if :: state[me] == ON -> take_off(me) :: else fi;
-		state[me] = IDLE; goto stopped }
+		state[me] = IDLE;
+#if NESTED
+		may_interrupt[me] = 0;
+#endif
+		goto stopped }
+#endif
 	fi;
 
 call:	/* lock.rs: lock(); slow_path.rs: lock() */
@@ -84,7 +89,7 @@ join_now:
 #if HINTS
 first:	/* slow_path.rs: acquire(), Joined::First */
 	atomic { CAN_STEP -> on();
-		interrupted = edge[me]; edge[me] = holder; promoter = holder;
+		interrupted = edge[me]; publish(holder); promoter = holder;
 		reaches(AT_HEAD);
 		goto for_word
 	}
@@ -95,8 +100,8 @@ link:	/* slow_path.rs: link() */
 		node_pred[MY_NODE] = next;
 #if HINTS
 		interrupted = edge[me];
-#ifndef MUTANT_FORGET_EDGE
-		edge[me] = CPU_OF(next)
+#ifndef MUTANT_forget_edge
+		publish(CPU_OF(next))
 #endif
 #endif
 	}
@@ -106,6 +111,10 @@ link:	/* slow_path.rs: link() */
 	/* --- in the queue: in_queue.rs, wait_in_queue() --------------------------------------- */
 in_queue:
 	if
+#if HINTS
+	/* keep_edge() */
+	:: atomic { CAN_STEP && !PROMOTION && edge[me] != BEFORE -> on(); publish(BEFORE); goto in_queue }
+#endif
 	:: atomic { CAN_STEP && PROMOTION -> on();
 #if HINTS
 		promoter = BEFORE; holder = promoter; reaches(AT_HEAD);
@@ -113,7 +122,7 @@ in_queue:
 		goto for_word }
 #if HALTS || SLEEPS_LONG
 	/* halt_in_queue(): one location decides. FIFO: should_sleep(), the holder runs. */
-#ifdef MUTANT_SKIP_RECHECK
+#ifdef MUTANT_drop_recheck
 	:: atomic { CAN_STEP && !PROMOTION && MAY_HALT && WOULD_SLEEP -> on(); goto queue_halts }
 #else
 	:: atomic { CAN_STEP && !PROMOTION && MAY_HALT && WOULD_SLEEP -> on();
@@ -143,7 +152,7 @@ in_queue:
 	fi;
 
 #if HALTS || SLEEPS_LONG
-#ifdef MUTANT_SKIP_RECHECK
+#ifdef MUTANT_drop_recheck
 queue_halts:
 	atomic { CAN_STEP -> on(); node_state[MY_NODE] = SLEEPS; wishes_kick() }
 #endif
@@ -192,14 +201,15 @@ for_word:
 	if
 	:: atomic { CAN_STEP && !BLOCKED -> on();
 		seen = W;
-#if HINTS && !defined(MUTANT_KEEP_EDGE)
-		edge[me] = 0;
+#if HINTS && !defined(MUTANT_keep_edge)
+		publish(0);
 #endif
 		goto read_link }
 #if HINTS
 	/* track_holder() */
-	:: atomic { CAN_STEP && BLOCKED && (PASSES || (W & PENDING)) && TRACKED != holder -> on();
-		holder = TRACKED; edge[me] = holder; goto for_word }
+	:: atomic { CAN_STEP && BLOCKED && ((PASSES || (W & PENDING)) -> TRACKED : promoter) != holder -> on();
+		holder = ((PASSES || (W & PENDING)) -> TRACKED : promoter); goto for_word }
+	:: atomic { CAN_STEP && BLOCKED && edge[me] != holder -> on(); publish(holder); goto for_word }
 #endif
 #if YIELDS && HINTS
 	/* yield_at_head(), advice.rs: hurry() */
@@ -208,7 +218,7 @@ for_word:
 #endif
 #if HALTS || SLEEPS_LONG
 	/* halt_at_head(): one location decides again. */
-#ifdef MUTANT_SKIP_RECHECK_AT_HEAD
+#ifdef MUTANT_drop_recheck_at_head
 	:: atomic { CAN_STEP && BLOCKED && MAY_HALT && HEAD_WOULD_SLEEP -> on(); goto head_wishes }
 #else
 	:: atomic { CAN_STEP && BLOCKED && MAY_HALT && HEAD_WOULD_SLEEP -> on();
@@ -227,7 +237,7 @@ head_yields:
 	atomic { CAN_STEP -> on(); yield_to_hinted(); saw(0); goto for_word }
 #endif
 #if HALTS || SLEEPS_LONG
-#ifdef MUTANT_SKIP_RECHECK_AT_HEAD
+#ifdef MUTANT_drop_recheck_at_head
 head_wishes:
 	atomic { CAN_STEP -> on(); wishes_kick(); W = W | PENDING }
 #endif
@@ -241,7 +251,7 @@ head_hint:
 
 read_link: /* at_head.rs: take() */
 	atomic { CAN_STEP -> on();
-#if PASSES
+#if PASSES && !defined(MUTANT_name_stranger)
 		next = 0
 #else
 		next = CPU_OF(node_next[MY_NODE])
@@ -256,7 +266,7 @@ read_link: /* at_head.rs: take() */
 			goto successor
 		:: W != seen ->
 #if HINTS
-			edge[me] = holder;
+			publish(holder);
 #endif
 			seen = 0; next = 0; goto for_word
 		fi
@@ -268,7 +278,13 @@ successor: /* at_head.rs: linked_successor() */
 		if :: to_unlink -> goto bridge :: else fi;
 #endif
 		seen = node_next[MY_NODE];
-		if :: next == 0 -> goto name_head :: else -> assert(CPU_OF(seen) == next); next = 0; goto promote fi }
+		if :: next == 0 -> goto name_head :: else ->
+#ifdef STRICT
+			/* In strict order a link does not change. */
+			assert(CPU_OF(seen) == next);
+#endif
+			next = 0; goto promote
+		fi }
 #if HINTS
 	:: atomic { CAN_STEP && node_next[MY_NODE] == 0 -> on(); stuck_behind(); goto successor_yields }
 #endif
@@ -279,13 +295,18 @@ successor_yields:
 #endif
 
 name_head: /* at_head.rs: promote_next() */
-	atomic { CAN_STEP -> on(); W = W | HEAD_BITS(CPU_OF(seen)); CHECK_WORD }
+	atomic { CAN_STEP -> on();
+#ifndef MUTANT_unnamed_head
+		W = W | HEAD_BITS(CPU_OF(seen));
+#endif
+		CHECK_WORD
+	}
 promote:
 	atomic { CAN_STEP -> on();
 		asleep = node_state[NODE(seen)] == SLEEPS;
 		node_state[NODE(seen)] = PROMOTED;
 		next = CPU_OF(seen); seen = 0;
-#ifdef MUTANT_PROMOTE_ASLEEP
+#ifdef MUTANT_forget_sleeper
 		asleep = 0;
 #endif
 		if
@@ -305,13 +326,13 @@ promote:
 #if NESTED
 has_lock:
 #if HINTS
-	atomic { CAN_STEP -> on(); edge[me] = interrupted; interrupted = 0 }
+	atomic { CAN_STEP -> on(); publish(interrupted); interrupted = 0 }
 #endif
 	atomic { CAN_STEP -> on();
 #else
 has_lock: atomic {
 #if HINTS
-		edge[me] = interrupted; interrupted = 0;
+		publish(interrupted); interrupted = 0;
 #endif
 #endif
 		/* Nobody reads a node that is not in use; claim() would clear it. */
@@ -326,7 +347,7 @@ has_lock: atomic {
 
 	/* --- release: lock.rs, release(); release.rs, contended() ------------------------------ */
 critical:
-#ifdef MUTANT_KICK_BEFORE_RELEASE
+#ifdef MUTANT_kick_before_release
 	atomic { CAN_STEP -> on();
 		if
 		:: (W & PENDING) && HEAD_OF(W) != 0 && passed == 0 ->
@@ -342,14 +363,14 @@ critical:
 		:: W == ALONE && passed == 0 -> W = 0; goto released
 		:: else
 		fi;
-#ifdef MUTANT_FORGET_KICK_WISH
+#ifdef MUTANT_forget_wish
 		asleep = 0;
 #else
 		asleep = (W & PENDING) && passed == 0;
 #endif
 		if
 		:: passed == 0 -> W = W & ~(LOCKED | PENDING)
-#ifdef MUTANT_LOSE_SKIPPED
+#ifdef MUTANT_lose_passed_head
 		:: else -> W = W & ~(LOCKED | PENDING | HEAD)
 #else
 		:: else -> W = (W & ~(LOCKED | PENDING | HEAD)) | HEAD_BITS(passed)
@@ -358,7 +379,9 @@ critical:
 		passed = 0;
 		CHECK_WORD;
 		next = HEAD_OF(W);
-#ifdef MUTANT_KICK_BEFORE_RELEASE
+		/* A free lock with a queue names its head. */
+		assert(next != 0 || queued[l] == 0);
+#ifdef MUTANT_kick_before_release
 		asleep = 0;
 #endif
 		if
@@ -414,7 +437,7 @@ released:
 		skip
 	}
 #endif
-	goto idle;
+	goto end_idle;
 #include "pass_over.pml"
 stopped: skip
 }

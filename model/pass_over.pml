@@ -24,37 +24,41 @@ newcomer_seizes: /* newcomer(), overtake(), seize() */
 	}
 
 overtakes: /* behind_preempted(): a holder waits for nobody, from the step on that makes it one */
-	atomic { CAN_STEP -> on(); holder = edge[me]; edge[me] = 0 }
+#if HINTS
+	atomic { CAN_STEP -> on(); holder = edge[me]; publish(0) }
+#endif
 	if
 	:: next == 0 ->
 		/* overtake(): looks at the head once more */
 		atomic { CAN_STEP -> on();
 			if
 			:: MAY_PASS(seen)
-			:: else -> edge[me] = holder; holder = 0; seen = 0; goto in_queue
+			:: else -> gives_up(); seen = 0; goto in_queue
 			fi
 		}
 	:: else -> next = 0
 	fi;
 	atomic { CAN_STEP -> on();
 		if
-		:: W == seen -> SEIZE; seen = 0; holder = 0
-		:: else -> edge[me] = holder; holder = 0; seen = 0; goto in_queue
+		:: W == seen -> SEIZE; seen = 0; kept_edge(0)
+		:: else -> gives_up(); seen = 0; goto in_queue
 		fi
 	}
+#ifdef MUTANT_lose_skipped_waiter
+	goto has_lock;
+#endif
 	/* unlink() */
 	atomic { CAN_STEP -> on();
 		next = node_pred[MY_NODE];
 		if :: node_next[MY_NODE] != 0 -> goto with_successor :: else fi
 	}
+#ifndef MUTANT_keep_stale_link
 	atomic { CAN_STEP -> on(); node_next[NODE(next)] = 0 }
+#endif
 	/* retreat_tail() */
 	atomic { CAN_STEP -> on();
 		if
-#ifdef MUTANT_FORGET_TO_RETREAT
-#else
 		:: TAIL_OF(W) == MY_TAIL -> W = (W & ~TAIL) | TAIL_BITS(next); next = 0; CHECK_WORD; goto has_lock
-#endif
 		:: else
 		fi
 	}
@@ -63,29 +67,37 @@ with_successor:
 	goto successor;
 bridge:	/* unlink(), with a successor: from `successor` */
 	atomic { CAN_STEP -> on(); seen = node_next[MY_NODE]; node_pred[NODE(seen)] = next }
+#if HINTS
 	if
 	:: atomic { CAN_STEP && edge[CPU_OF(seen)] == me -> on() }
 		atomic { CAN_STEP -> on(); edge[CPU_OF(seen)] = CPU_OF(next) }
 	:: atomic { CAN_STEP && edge[CPU_OF(seen)] != me -> on() }
 	fi;
+#endif
 	atomic { CAN_STEP -> on();
 		node_next[NODE(next)] = seen; seen = 0; next = 0; to_unlink = 0;
 		goto has_lock
 	}
 
 closed_redirects: /* advice.rs: yield_to_head() */
+#if HINTS
 	atomic { CAN_STEP -> on(); redirect(next) }
 	atomic { CAN_STEP -> on(); yield_to_hinted(); to_unlink = refused_; refused_ = 0 }
+#elif !defined(OBEYS)
+	to_unlink = 1;
+#endif
 	/* overtake_refused() */
 	atomic { CAN_STEP -> on();
 		all_ahead_off();
 		if
 		:: to_unlink && ahead_off_ && HEAD_OF(W) == next && !(W & (LOCKED | PENDING)) &&
-			state[next] == OFF && !PROMOTION ->
+				LOOKS_OFF(next) && next != me ->
 			to_unlink = 0; seen = W; goto overtakes
 		:: else -> to_unlink = 0; next = 0; goto in_queue
 		fi
 	}
+#if HINTS
 passing_yields:
-	atomic { CAN_STEP -> on(); yield_to_hinted(); saw_held = 0; goto in_queue }
+	atomic { CAN_STEP -> on(); yield_to_hinted(); saw(0); goto in_queue }
+#endif
 #endif

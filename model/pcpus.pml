@@ -15,9 +15,21 @@ inline note_slept() { slept = SLEEPS_LONG }
 /* The host acts on no hint about somebody who ran since. */
 inline hint_believed() { assert(!stale[me]) }
 
+/* An edge that somebody else wrote over while it was true: redirects are checked, then made, and the
+ * other one may have run between. It puts its edge right when it runs. */
+bit wrong[V+1];
+
+inline publish(to) { edge[me] = to; wrong[me] = 0 }
+
+/* env.rs: redirect_wait_of(_, None), of the head of a free lock */
+inline redirect(c) {
+	wrong[c] = wrong[c] || (stage[c] >= JOINED && ((word[0] & LOCKED) || HEAD_OF(word[0]) != c));
+	edge[c] = 0
+}
+
 /* A hint of a waiter that saw the lock held ends at somebody whose running helps: not at another one
  * that waits for the held lock, and not at somebody who has nothing to do with it. */
-#define WAITS_IN_VAIN(c) ((stage[c] == LINKED || stage[c] == AT_HEAD) && (word[0] & LOCKED))
+#define WAITS_IN_VAIN(c) ((stage[c] == LINKED || stage[c] == AT_HEAD) && (word[0] & LOCKED) && !wrong[c])
 #define A_STRANGER(c)    (stage[c] == 0 && owner[0] != (c))
 inline chain_followed() {
 #ifdef HINTS_HELP
@@ -27,7 +39,7 @@ inline chain_followed() {
 #endif
 }
 
-hidden byte at_, hops_, first_off_, last_off_, end_;
+SCRATCH byte at_, hops_, first_off_, last_off_, end_;
 
 inline put_on(c) {
 	state[c] = ON; on_pcpus++;
@@ -109,7 +121,7 @@ inline forget_hint() { hinted[me] = 0; stale[me] = 0 }
 inline resolve_hint() {
 	end_ = 0;
 	if
-#ifdef MUTANT_FORGET_GENERATION
+#ifdef MUTANT_host_ignores_generation
 	:: hinted[me] != 0 -> hint_believed(); follow(hinted[me])
 #else
 	:: hinted[me] != 0 && !stale[me] -> hint_believed(); follow(hinted[me])
@@ -120,7 +132,7 @@ inline resolve_hint() {
 
 /* host/src/yielding.rs: yield_to(), hand_over(). The slice may be used up (Refused) unless the host
  * keeps its contract. `refused_` says so to the caller. */
-hidden byte refused_;
+SCRATCH byte refused_;
 inline yield_to_hinted() {
 	resolve_hint();
 	refused_ = 0;
@@ -160,9 +172,9 @@ inline halt_hinting() {
 #define OFF4 false
 #endif
 
-/* The scheduler without a reason: slices that end, other VMs that come and go. */
+/* The scheduler without a reason: slices that end, in any order. */
 #define MOVES(c) \
-	:: atomic { state[c] == ON -> take_off(c) } \
+	:: atomic { state[c] == OFF && on_pcpus == P -> push_somebody_off(); put_on(c) } \
 	:: atomic { state[c] == OFF && on_pcpus < P -> put_on(c) }
 
 active proctype host() {

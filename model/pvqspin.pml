@@ -43,6 +43,13 @@
 #define STRICT
 #endif
 
+/* Dead between steps. Spin's breadth-first search, which finds the shortest counterexample, wants to know of them. */
+#ifdef SHORTEST
+#define SCRATCH
+#else
+#define SCRATCH hidden
+#endif
+
 #include "word.pml"
 #include "world.pml"
 #include "terms.pml"
@@ -68,9 +75,6 @@ bit may_interrupt[V+1];
 #endif
 
 #if HINTS
-/* env.rs: redirect_wait_of(_, None) */
-inline redirect(c) { edge[c] = 0 }
-
 /* at_head.rs: stuck_behind() */
 inline stuck_behind() {
 	at_ = CPU_OF(TAIL_OF(W)); hops_ = 0;
@@ -82,19 +86,32 @@ inline stuck_behind() {
 }
 #endif
 
+#if HINTS
+#define LOOKS_OFF(c)    (state[c] == OFF)
+#define LOOKS_ABSENT(c) ABSENT(c)
+#define kept_edge(c)    holder = c
+inline gives_up() { publish(holder); holder = 0 }
+#else
+/* It could be off its pCPU at any time: whoever looks may see it so. */
+#define LOOKS_OFF(c)    true
+#define LOOKS_ABSENT(c) true
+#define kept_edge(c)    skip
+#define gives_up()      skip
+#endif
+
 #if PASSES
 bit old[V+1];        /* its age has come to the bound */
 byte late[V+1];      /* how often it was passed since */
-hidden byte ahead_off_;
-hidden byte link_;
+SCRATCH byte ahead_off_;
+SCRATCH byte link_;
 
 inline young(c) { old[c] = 0 }
 inline old_forgotten(c) { old[c] = 0; late[c] = 0 }
 
 /* overtake(): the lock is free, its head off its pCPU and not too old */
-#define MAY_PASS(w) (!((w) & (LOCKED | PENDING)) && HEAD_OF(w) != 0 && HEAD_OF(w) != me && state[HEAD_OF(w)] == OFF \
+#define MAY_PASS(w) (!((w) & (LOCKED | PENDING)) && HEAD_OF(w) != 0 && HEAD_OF(w) != me && LOOKS_OFF(HEAD_OF(w)) \
 	&& CLOSED_TO(HEAD_OF(w)))
-#ifdef MUTANT_FORGET_AGE
+#ifdef MUTANT_ignore_age
 #define CLOSED_TO(c) true
 #else
 #define CLOSED_TO(c) !old[c]
@@ -121,6 +138,7 @@ inline count_late() {
 
 /* all_ahead_preempted() */
 inline all_ahead_off() {
+#if HINTS
 	link_ = node_pred[MY_NODE]; hops_ = 0; ahead_off_ = 1;
 	do
 	:: hops_ < 4 && link_ != 0 && CPU_OF(link_) != HEAD_OF(W) && state[CPU_OF(link_)] == OFF ->
@@ -130,6 +148,9 @@ inline all_ahead_off() {
 	:: else -> break
 	od;
 	link_ = 0; hops_ = 0
+#else
+	if :: ahead_off_ = 1 :: ahead_off_ = 0 fi
+#endif
 }
 
 /* behind_preempted(): passing_holder(), or holder(), or the one before */

@@ -26,7 +26,7 @@
 	(FREE_FOR_HEAD -> state[HEAD_OF(W)] != ON : (HOLDER != 0 && state[HOLDER] == OFF))))
 
 /* in_queue.rs: may_halt(). (Others may want a pCPU at any time: so much for pressure.) */
-#ifdef MUTANT_NESTED_HALT
+#ifdef MUTANT_halt_in_inner_wait
 #define MAY_HALT true
 #else
 #define MAY_HALT (depth[me] == 1)

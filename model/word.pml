@@ -15,7 +15,7 @@
 #define SOLE(c)         (((c) << 2) | 3)
 #define WAITER(c, x)    (((c) << 2) | (x))
 #define CPU_OF(t)       ((t) >> 2)
-#ifdef MUTANT_SOLE_HOLDER_IS_A_TAIL
+#ifdef MUTANT_sole_holder_is_a_tail
 #define IS_SOLE(t)      false
 #else
 #define IS_SOLE(t)      (((t) & 3) == 3)
@@ -27,7 +27,7 @@
 #define SLEEPS  1   /* state::HALTED */
 #define PROMOTED 2  /* state::HEAD */
 
-#ifdef MUTANT_DROP_IDX
+#ifdef MUTANT_drop_idx
 #define NODE(t)  (CPU_OF(t) * CONTEXTS)
 #else
 #if CONTEXTS > 1

@@ -27,7 +27,7 @@ bit  kick_pending[V+1];   /* host/src/vcpu.rs: kick_pending */
 byte level_of[V+1];
 
 /* Scratch, dead between steps. */
-hidden byte x_;
+SCRATCH byte x_;
 
 /* `me` can take a step. */
 #define CAN_STEP (state[me] != HALTED && level_of[me] == level)
@@ -37,7 +37,7 @@ inline kick(c) {
 	if
 	:: state[c] == HALTED -> state[c] = OFF
 	:: state[c] == IDLE
-#ifdef MUTANT_FORGET_KICK
+#ifdef MUTANT_host_forgets_kick
 	:: state[c] == OFF || state[c] == ON
 #else
 	:: state[c] == OFF || state[c] == ON -> kick_pending[c] = 1

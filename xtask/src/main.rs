@@ -8,6 +8,8 @@ mod fast_path;
 mod instructions;
 mod licences;
 mod machine_code;
+mod model;
+mod model_table;
 mod run;
 
 use anyhow::Result;
@@ -42,6 +44,16 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Check the protocol model with spin: what must hold holds in every state, and every mistake
+    /// is caught.
+    Model {
+        /// All of it: about half an hour, and some gigabytes.
+        #[arg(long)]
+        full: bool,
+        /// Only what has this in its name, the long ones too.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -51,5 +63,6 @@ fn main() -> Result<()> {
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::Model { full, only } => model::check(full, only.as_deref()),
     }
 }
