@@ -264,11 +264,7 @@ read_link: /* at_head.rs: take() */
 		:: W == seen && TAIL_OF(seen) != MY_TAIL ->
 			W = (seen & TAIL) | HEAD_BITS(next) | LOCKED; taken(); CHECK_WORD; seen = 0;
 			goto successor
-		:: W != seen ->
-#if HINTS
-			publish(holder);
-#endif
-			seen = 0; next = 0; goto for_word
+		:: W != seen -> seen = 0; next = 0; goto for_word
 		fi
 	}
 successor: /* at_head.rs: linked_successor() */
