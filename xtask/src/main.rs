@@ -11,6 +11,8 @@ mod instructions;
 mod kvm_in_qemu;
 mod licences;
 mod machine_code;
+mod model;
+mod model_table;
 mod mutant_table;
 mod mutants;
 mod qemu;
@@ -86,6 +88,16 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Check the protocol model with spin: what must hold holds in every state, and every mistake
+    /// is caught.
+    Model {
+        /// All of it: about half an hour, and some gigabytes.
+        #[arg(long)]
+        full: bool,
+        /// Only what has this in its name, the long ones too.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -104,5 +116,6 @@ fn main() -> Result<()> {
         Task::Mutants { all, only, write } => mutants::run(all, only.as_deref(), write),
         Task::UnsafeList { write } => unsafe_list::check(write),
         Task::Soak { options } => run::soak(&options),
+        Task::Model { full, only } => model::check(full, only.as_deref()),
     }
 }

@@ -54,7 +54,8 @@ pub(crate) fn loom() -> Result<()> {
         cargo()
             .env("RUSTFLAGS", "--cfg loom")
             .env("CARGO_TARGET_DIR", target_dir("loom"))
-            .args(["test", "--release", "-p", "pvqspin", "--test", "loom"]),
+            .args(["test", "--release", "-p", "pvqspin"])
+            .args(["--test", "loom", "--test", "litmus"]),
     )
 }
 

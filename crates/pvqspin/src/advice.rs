@@ -47,7 +47,7 @@ pub(crate) fn hurry<E: Env, P: Policy>(
     moved: &impl Fn() -> bool,
 ) -> bool {
     let sample = E::run_sample(holder);
-    if slow_path::is_stuck::<E>(holder) {
+    if slow_path::is_stuck_at::<E>(holder, sample) {
         let status = yield_to::<E>(Event::YieldToHolder, holder, sample);
         if should_back_off(status) {
             E::spin_until(moved, Budget::ns(P::RULES.retry_ns));
@@ -65,8 +65,18 @@ pub(crate) fn hurry<E: Env, P: Policy>(
 /// Its edge still names whoever held the lock last, who may be anywhere by now, even queued
 /// behind: a host that followed it would run the wrong one. So it goes first.
 pub(crate) fn yield_to_head<E: Env>(head: Cpu, sample: RunSample) -> Status {
-    mutate!("keep_edge_of_head", E::redirect_wait_of(head, None), ());
+    mutate!("keep_edge_of_head", withdraw_edge_of::<E>(head, sample), ());
     yield_to::<E>(Event::YieldToHead, head, sample)
+}
+
+/// Withdraws the edge of the head of a free lock, for a head that was seen off its pCPU.
+///
+/// One that ran since may have taken the lock and wait again: then its edge is a new one, and true.
+/// (It may also run between the look and the write. It puts its edge right when it runs next.)
+pub(crate) fn withdraw_edge_of<E: Env>(head: Cpu, seen: RunSample) {
+    if E::run_sample(head) == seen {
+        E::redirect_wait_of(head, None);
+    }
 }
 
 /// Whether a caller that got this status should leave the host alone for a while.

@@ -35,6 +35,8 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         // Whether this wait saw a hold that ended in time; a lock that is free at the first look
         // says nothing about how long it was held.
         let mut saw_short_hold = false;
+        // Whether a budget ran out under the present hold: however it ends, it is not a short one.
+        let mut overdue = false;
         loop {
             let seen = self.word.load(Ordering::Relaxed);
             if !Self::is_blocked(seen) {
@@ -44,21 +46,23 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 if self.take(seen) {
                     break;
                 }
-                Self::set_edge(holder);
                 continue;
             }
             if P::RULES.passes_over() || seen & PENDING != 0 {
-                holder = self.track_holder(seen, promoter, holder);
+                holder = self.holder_in(seen).or(promoter);
             }
+            self.keep_edge(holder);
             // Newcomers change the tail, which is none of the head's business.
             let moved = || (self.word.load(Ordering::Relaxed) ^ seen) & !TAIL != 0;
             let stalled = || Self::YIELDS && holder.is_some_and(is_stuck::<E>);
             let patience = self.patience();
-            E::spin_until(|| moved() || stalled(), patience);
+            let in_time = E::spin_until(|| moved() || stalled(), patience);
             if moved() {
-                saw_short_hold = true;
+                saw_short_hold |= !overdue;
+                overdue = false;
                 continue;
             }
+            overdue |= !in_time;
             match P::RULES.stalls {
                 Stalls::Spin => {}
                 Stalls::Halt => self.halt_at_head(seen, holder),
@@ -79,15 +83,10 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
     }
 
-    /// The holder, from the head's view: whoever promoted it, unless somebody passed over it and
-    /// left its own name in the head field.
-    fn track_holder(&self, seen: u32, promoter: Option<Cpu>, known: Option<Cpu>) -> Option<Cpu> {
-        let named = head_of(seen).filter(|&cpu| seen & PENDING != 0 && cpu != self.cpu);
-        let holder = named.or(promoter);
-        if holder != known {
-            Self::set_edge(holder);
-        }
-        holder
+    /// Who passed over this head, and left its own name in the head field. Without one, whoever
+    /// promoted the head holds the lock.
+    fn holder_in(&self, seen: u32) -> Option<Cpu> {
+        head_of(seen).filter(|&cpu| seen & PENDING != 0 && cpu != self.cpu)
     }
 
     /// The holder is preempted, or holds for long.

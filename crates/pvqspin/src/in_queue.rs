@@ -73,6 +73,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         loop {
             let link = self.node.pred.load(Ordering::Relaxed);
             let before = cpu_of::<W>(link);
+            self.keep_edge(before);
             let stalled = || Self::YIELDS && before.is_some_and(|cpu| self.is_absent(cpu));
             // Whoever overtakes leaves from before us: then there is somebody else to watch.
             let relinked =
@@ -202,10 +203,10 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
 
     /// The head, if the lock is free and it is preempted. Its old edge is withdrawn.
     fn absent_head(&self) -> Option<Cpu> {
-        let (head, _) = self
+        let (head, sample) = self
             .next_holder()
             .filter(|(_, sample)| sample.is_preempted())?;
-        E::redirect_wait_of(head, None);
+        advice::withdraw_edge_of::<E>(head, sample);
         Some(head)
     }
 

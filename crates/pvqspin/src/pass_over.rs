@@ -146,7 +146,10 @@ pub(crate) fn newcomer<E: Env, P: Policy, W: Format>(
     if !is_off::<E>(last) {
         return None;
     }
-    overtake::<E, P, W>(waiter, seen)
+    let age = age_of_passable_head(waiter, seen)?;
+    let token = take_past_head(waiter, seen)?;
+    waiter.nodes.record_max(Event::LongestBypassUs, age);
+    Some(token)
 }
 
 /// The waiter before us is preempted: go first if we may, else help whoever blocks everybody.
@@ -156,14 +159,13 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
     promoted: &impl Fn() -> bool,
 ) -> Option<Token> {
     let seen = waiter.word.load(Ordering::Relaxed);
-    if seen & LOCKED == 0 && all_ahead_off(waiter, seen) {
-        // As at the head: a holder waits for nobody, from the step on that makes it one.
-        let edge = E::set_waiting_for(None);
-        if let Some(token) = overtake::<E, P, W>(waiter, seen) {
-            unlink(waiter);
-            return Some(token);
-        }
-        E::set_waiting_for(edge);
+    if seen & LOCKED == 0
+        && all_ahead_off(waiter, seen)
+        && let Some(age) = age_of_passable_head(waiter, seen)
+        && let Some(token) = take_from_queue(waiter, seen)
+    {
+        waiter.nodes.record_max(Event::LongestBypassUs, age);
+        return Some(token);
     }
     // What to run instead: a preempted holder, or the head for whom the lock is closed.
     let (why, target) = match (seen & LOCKED != 0, head_of(seen)) {
@@ -209,25 +211,28 @@ fn passing_holder<E: Env>(seen: u32) -> Option<Cpu> {
         .filter(|&cpu| seen & PENDING != 0 && E::run_sample(cpu).state() != RunState::Halted)
 }
 
-/// Takes the free lock past a head that is off its pCPU and not too old.
-fn overtake<E: Env, P: Policy, W: Format>(
+/// How old the head of the free lock is, in µs, if it is off its pCPU and not too old to be passed
+/// over.
+fn age_of_passable_head<E: Env, P: Policy, W: Format>(
     waiter: &Waiter<'_, E, P, W>,
     seen: u32,
-) -> Option<Token> {
-    let head = head_of(seen)?;
-    if seen & (LOCKED | PENDING) != 0 || head == waiter.cpu || !is_off::<E>(head) {
-        return None;
-    }
+) -> Option<u32> {
+    let head = absent_head_of_free(waiter, seen)?;
     let age = age_us::<E>(head).unwrap_or(u32::MAX);
     if age >= mutate!("ignore_age", P::RULES.pass_over_us, u32::MAX) {
         waiter.nodes.count(Event::Closed);
         return None;
     }
-    let token = seize::<P, W>(waiter.word, seen, waiter.cpu)?;
-    E::checkpoint(Point::Taken);
-    waiter.nodes.count(Event::PassedOver);
-    waiter.nodes.record_max(Event::LongestBypassUs, age);
-    Some(token)
+    Some(age)
+}
+
+/// The head, if the lock is free and the head somebody else, off its pCPU.
+fn absent_head_of_free<E: Env, P: Policy, W: Format>(
+    waiter: &Waiter<'_, E, P, W>,
+    seen: u32,
+) -> Option<Cpu> {
+    let head = head_of(seen).filter(|_| seen & (LOCKED | PENDING) == 0)?;
+    (head != waiter.cpu && is_off::<E>(head)).then_some(head)
 }
 
 /// The lock is closed for a head that the host would not run when asked: keeping it closed would help
@@ -236,24 +241,38 @@ fn overtake_refused<E: Env, P: Policy, W: Format>(
     waiter: &Waiter<'_, E, P, W>,
     refused: Cpu,
 ) -> Option<Token> {
-    let seen = waiter.word.load(Ordering::Relaxed);
     // A call may return a slice later, under another head.
-    let same = head_of(seen) == Some(refused) && refused != waiter.cpu;
-    if !same
-        || seen & (LOCKED | PENDING) != 0
-        || !is_off::<E>(refused)
-        || !all_ahead_off(waiter, seen)
-    {
+    let seen = waiter.word.load(Ordering::Relaxed);
+    if absent_head_of_free(waiter, seen) != Some(refused) || !all_ahead_off(waiter, seen) {
         return None;
     }
-    let edge = E::set_waiting_for(None);
-    let Some(token) = seize::<P, W>(waiter.word, seen, waiter.cpu) else {
-        E::set_waiting_for(edge);
+    take_from_queue(waiter, seen)
+}
+
+/// Takes the free lock from the middle of the queue, past its head.
+fn take_from_queue<E: Env, P: Policy, W: Format>(
+    waiter: &Waiter<'_, E, P, W>,
+    seen: u32,
+) -> Option<Token> {
+    // As at the head: a holder waits for nobody, from the step on that makes it one.
+    E::set_waiting_for(None);
+    let Some(token) = take_past_head(waiter, seen) else {
+        // Not the edge from before: whoever it named may have left the queue meanwhile.
+        waiter.keep_edge(cpu_of::<W>(waiter.node.pred.load(Ordering::Relaxed)));
         return None;
     };
+    unlink(waiter);
+    Some(token)
+}
+
+/// Takes the free lock past its head, for one that is to be counted.
+fn take_past_head<E: Env, P: Policy, W: Format>(
+    waiter: &Waiter<'_, E, P, W>,
+    seen: u32,
+) -> Option<Token> {
+    let token = seize::<P, W>(waiter.word, seen, waiter.cpu)?;
     E::checkpoint(Point::Taken);
     waiter.nodes.count(Event::PassedOver);
-    unlink(waiter);
     Some(token)
 }
 
@@ -265,7 +284,8 @@ fn all_ahead_off<E: Env, P: Policy, W: Format>(waiter: &Waiter<'_, E, P, W>, see
     for _ in 0..LOOK_AHEAD {
         let Some(cpu) = cpu_of::<W>(link) else { break };
         if Some(cpu) == head {
-            // The link of a head is from the time when it was none. `overtake` looks at the head.
+            // The link of a head is from the time when it was none. `absent_head_of_free` looks
+            // at the head.
             break;
         }
         if mutate!("overtake_the_running", !is_off::<E>(cpu), false) {

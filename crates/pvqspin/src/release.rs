@@ -64,15 +64,19 @@ pub(crate) fn contended<E: Env, P: Policy>(
     // A head that was woken early may have been preempted since: then a kick alone does nothing.
     let awake_and_gone = E::run_sample(head).is_preempted();
     let kicked = kick::<E, P>(head, asleep);
-    if lends == Lends::No || kicked && !awake_and_gone {
+    if kicked && !awake_and_gone {
         return;
     }
-    if !P::RULES.passes_over() || pass_over::is_closed::<E, P>(head) {
+    let closed = || !P::RULES.passes_over() || pass_over::is_closed::<E, P>(head);
+    if lends == Lends::Yes && closed() {
         lend_to::<E, P>(head);
-    } else if E::run_sample(head).is_preempted() {
-        // Others may pass over it for now. But it may hold another lock: who waits for that one
-        // must find it, and not us, at the end of the chain.
-        E::redirect_wait_of(head, None);
+        return;
+    }
+    // We keep our pCPU, or others may pass over it for now. But it may hold another lock: who waits
+    // for that one must find it, and not us, at the end of the chain.
+    let sample = E::run_sample(head);
+    if sample.is_preempted() {
+        advice::withdraw_edge_of::<E>(head, sample);
     }
 }
 

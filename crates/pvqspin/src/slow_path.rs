@@ -12,7 +12,7 @@
 //!              │                                       ▲
 //!              └────► somebody waits before us         │ promoted
 //!                        └─► link ──► wait_in_queue ───┘
-//!                                          └─► pass_over::overtake ────► held
+//!                                          └─► pass_over::behind_preempted ► held
 //! ```
 //!
 //! Who may change what: anybody swaps the tail, and names itself as the head if nobody waits yet;
@@ -36,7 +36,7 @@ use crate::pass_over;
 use crate::pending;
 use crate::policy::{Policy, Stalls};
 use crate::word::{Format, HEAD, LOCKED, TAIL, Tail, head_bits, head_of};
-use pvqspin_abi::{Cpu, RunState, mutate};
+use pvqspin_abi::{Cpu, RunSample, RunState, mutate};
 
 /// Takes a lock that could not be had at once.
 #[cold]
@@ -126,6 +126,14 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             E::set_waiting_for(to)
         } else {
             None
+        }
+    }
+
+    /// Publishes whom this CPU waits for, unless its page says so already. Others redirect the edges of
+    /// preempted waiters, and one that ran meanwhile and waits again finds its new edge undone.
+    pub(crate) fn keep_edge(&self, to: Option<Cpu>) {
+        if Self::PARAVIRTUAL && E::waiting_for(self.cpu) != to {
+            E::set_waiting_for(to);
         }
     }
 
@@ -241,7 +249,12 @@ pub(crate) fn is_off<E: Env>(cpu: Cpu) -> bool {
 /// Whether `holder` cannot go on by itself: it is preempted, or asleep while the one that it waits
 /// for is preempted. (Who holds a lock may wait for another one.)
 pub(crate) fn is_stuck<E: Env>(holder: Cpu) -> bool {
-    match E::run_sample(holder).state() {
+    is_stuck_at::<E>(holder, E::run_sample(holder))
+}
+
+/// Whether a holder that does this cannot go on by itself.
+pub(crate) fn is_stuck_at<E: Env>(holder: Cpu, sample: RunSample) -> bool {
+    match sample.state() {
         RunState::Preempted => true,
         RunState::Halted => E::waiting_for(holder).is_some_and(is_preempted::<E>),
         RunState::Running | RunState::Idle => false,

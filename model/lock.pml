@@ -1,0 +1,439 @@
+/* One context of one CPU: takes a lock, releases it, again and again. Models
+ * crates/pvqspin/src/{lock,slow_path,in_queue,at_head,release}.rs; pass_over.rs is in pass_over.pml.
+ *
+ * Each `atomic` is one step: one access to what others see, with what follows from it privately.
+ * A compare-exchange and the load before it are one step where the load decides nothing else: the
+ * exchange succeeds only if the word is what was loaded.
+ *
+ * How long a waiter spins is left open: wherever a budget could be gone, it may go on to the next
+ * thing, or not. So all budgets, clocks and scores (holds.rs) are covered.
+ */
+proctype context(byte me; byte level) {
+#if LOCKS > 1
+	byte l, ctx;
+#endif
+	byte next, passed;
+	short seen;
+	bit asleep, past_queue;
+#if HINTS
+	byte promoter, holder, interrupted;
+	bit slept, gone;
+#endif
+#if PASSES
+	bit to_unlink;
+#endif
+end_idle:
+	if
+#if !NESTED
+	:: atomic { CAN_STEP -> on(); goto call }
+#else
+	/* CPU 1 takes lock 0, and so does 2; interrupts on them, and CPU 3, take lock 1. */
+	:: atomic { level == 0 && CAN_STEP -> on(); l = (me == V -> 1 : 0); goto call }
+	:: atomic { level == 1 && level_of[me] == 0 && may_interrupt[me] ->
+		may_interrupt[me] = 0;
+		if :: state[me] == HALTED -> state[me] = OFF :: else fi;
+		on(); level_of[me] = 1; l = 1; goto call }
+#endif
+#if !HINTS
+	/* It may never want the lock again: nobody else's progress may hang on that. */
+	:: atomic { level == 0 && CAN_STEP && level_of[me] == 0 ->
+		state[me] = IDLE;
+#if NESTED
+		may_interrupt[me] = 0;
+#endif
+		goto stopped }
+#endif
+	fi;
+
+call:	/* lock.rs: lock(); slow_path.rs: lock() */
+	atomic { CAN_STEP -> on();
+		if
+		:: W == 0 -> W = ALONE; taken(); CHECK_WORD; goto critical
+		:: else ->
+			/* nodes.rs: claim() */
+			if
+			:: depth[me] >= CLAIMABLE -> past_queue = 1; goto without_node
+			:: else
+			fi;
+			set_context(depth[me]); depth[me]++;
+			node_state[MY_NODE] = WAITING; node_next[MY_NODE] = 0; node_pred[MY_NODE] = 0;
+			young(me);
+#if CONTEXTS == 1 && !PASSES
+			goto join_now
+#endif
+		fi
+	}
+join:	/* slow_path.rs: join() */
+	atomic { CAN_STEP -> on();
+#include "newcomer.pml"
+join_now:
+		if
+		:: W == 0 -> W = ALONE; taken(); CHECK_WORD; goto has_lock
+		:: W != 0 && IS_WAITER(TAIL_OF(W)) ->
+			next = TAIL_OF(W);
+			W = (W & ~TAIL) | TAIL_BITS(MY_TAIL);
+			joined(); CHECK_WORD; goto link
+		:: W != 0 && !IS_WAITER(TAIL_OF(W)) ->
+#if HINTS
+			holder = CPU_OF(TAIL_OF(W));
+#endif
+			W = (W & ~(TAIL | HEAD)) | TAIL_BITS(MY_TAIL) | HEAD_BITS(me);
+			joined(); CHECK_WORD;
+#if HINTS
+			goto first
+#else
+			goto for_word
+#endif
+		fi
+	}
+#if HINTS
+first:	/* slow_path.rs: acquire(), Joined::First */
+	atomic { CAN_STEP -> on();
+		interrupted = edge[me]; publish(holder); promoter = holder;
+		reaches(AT_HEAD);
+		goto for_word
+	}
+#endif
+link:	/* slow_path.rs: link() */
+#if HINTS || PASSES
+	atomic { CAN_STEP -> on();
+		node_pred[MY_NODE] = next;
+#if HINTS
+		interrupted = edge[me];
+#ifndef MUTANT_forget_edge
+		publish(CPU_OF(next))
+#endif
+#endif
+	}
+#endif
+	atomic { CAN_STEP -> on(); node_next[NODE(next)] = MY_TAIL; next = 0; reaches(LINKED) }
+
+	/* --- in the queue: in_queue.rs, wait_in_queue() --------------------------------------- */
+in_queue:
+	if
+#if HINTS
+	/* keep_edge() */
+	:: atomic { CAN_STEP && !PROMOTION && edge[me] != BEFORE -> on(); publish(BEFORE); goto in_queue }
+#endif
+	:: atomic { CAN_STEP && PROMOTION -> on();
+#if HINTS
+		promoter = BEFORE; holder = promoter; reaches(AT_HEAD);
+#endif
+		goto for_word }
+#if HALTS || SLEEPS_LONG
+	/* halt_in_queue(): one location decides. FIFO: should_sleep(), the holder runs. */
+#ifdef MUTANT_drop_recheck
+	:: atomic { CAN_STEP && !PROMOTION && MAY_HALT && WOULD_SLEEP -> on(); goto queue_halts }
+#else
+	:: atomic { CAN_STEP && !PROMOTION && MAY_HALT && WOULD_SLEEP -> on();
+		node_state[MY_NODE] = SLEEPS; wishes_kick(); goto queue_hint }
+#endif
+#endif
+#if YIELDS && !PASSES && !HINTS
+	/* kick_if_overdue() */
+	:: atomic { CAN_STEP && !PROMOTION && HEAD_OF(W) != 0 && state[HEAD_OF(W)] == HALTED ->
+		next = HEAD_OF(W); goto queue_kicks }
+#endif
+#if YIELDS && !PASSES && HINTS
+	/* yield_in_queue(), yield_to_front() */
+	:: atomic { CAN_STEP && !PROMOTION && ABSENT(BEFORE) && !FREE_FOR_HEAD -> on();
+		saw(W & LOCKED); sample(BEFORE); goto queue_yields }
+	:: atomic { CAN_STEP && !PROMOTION && ABSENT(BEFORE) && FREE_FOR_HEAD && state[HEAD_OF(W)] == OFF ->
+		on(); next = HEAD_OF(W); sample(next); goto queue_redirects }
+	:: atomic { CAN_STEP && !PROMOTION && ABSENT(BEFORE) && FREE_FOR_HEAD && state[HEAD_OF(W)] == HALTED ->
+		on(); next = HEAD_OF(W); goto queue_kicks }
+	/* wake_head_in_time() */
+	:: atomic { CAN_STEP && !PROMOTION && (W & LOCKED) && HEAD_OF(W) != 0 && state[HEAD_OF(W)] == HALTED &&
+			!SOMEBODY_OFF -> on(); next = HEAD_OF(W); goto queue_kicks }
+#endif
+#if PASSES
+#include "behind_preempted.pml"
+#endif
+	fi;
+
+#if HALTS || SLEEPS_LONG
+#ifdef MUTANT_drop_recheck
+queue_halts:
+	atomic { CAN_STEP -> on(); node_state[MY_NODE] = SLEEPS; wishes_kick() }
+#endif
+queue_hint:
+#if HINTS
+	/* absent_head(), or the rule `names` */
+	atomic { CAN_STEP -> on();
+		saw(W & LOCKED);
+#if NAMES_HOLDER
+		next = HOLDER;
+		if :: next == 0 -> next = BEFORE :: else fi;
+#else
+		if
+		:: FREE_FOR_HEAD && state[HEAD_OF(W)] == OFF -> next = HEAD_OF(W); goto queue_hint_redirects
+		:: else -> next = BEFORE
+		fi;
+#endif
+		sample(next); next = 0; goto queue_sleeps
+	}
+#if !NAMES_HOLDER
+queue_hint_redirects:
+	atomic { CAN_STEP -> on(); redirect(next); sample(next); next = 0 }
+#endif
+queue_sleeps:
+#endif
+	atomic { CAN_STEP -> on(); halt_hinting(); saw(0); note_slept() }
+	/* woken, or the kick was there already */
+	atomic { CAN_STEP -> on();
+		if :: node_state[MY_NODE] == SLEEPS -> node_state[MY_NODE] = WAITING :: else fi;
+		goto in_queue
+	}
+#endif
+#if YIELDS && !PASSES
+#if HINTS
+queue_redirects: /* advice.rs: yield_to_head() */
+	atomic { CAN_STEP -> on(); redirect(next); next = 0 }
+queue_yields:
+	atomic { CAN_STEP -> on(); yield_to_hinted(); saw(0); goto in_queue }
+#endif
+queue_kicks: /* kick_if_overdue() */
+	atomic { CAN_STEP -> on(); kick(next); next = 0; goto in_queue }
+#endif
+
+	/* --- at the head: at_head.rs, wait_for_word() ------------------------------------------ */
+for_word:
+	if
+	:: atomic { CAN_STEP && !BLOCKED -> on();
+		seen = W;
+#if HINTS && !defined(MUTANT_keep_edge)
+		publish(0);
+#endif
+		goto read_link }
+#if HINTS
+	/* track_holder() */
+	:: atomic { CAN_STEP && BLOCKED && ((PASSES || (W & PENDING)) -> TRACKED : promoter) != holder -> on();
+		holder = ((PASSES || (W & PENDING)) -> TRACKED : promoter); goto for_word }
+	:: atomic { CAN_STEP && BLOCKED && edge[me] != holder -> on(); publish(holder); goto for_word }
+#endif
+#if YIELDS && HINTS
+	/* yield_at_head(), advice.rs: hurry() */
+	:: atomic { CAN_STEP && BLOCKED && holder != 0 && STUCK(holder) -> on();
+		saw(1); sample(holder); goto head_yields }
+#endif
+#if HALTS || SLEEPS_LONG
+	/* halt_at_head(): one location decides again. */
+#ifdef MUTANT_drop_recheck_at_head
+	:: atomic { CAN_STEP && BLOCKED && MAY_HALT && HEAD_WOULD_SLEEP -> on(); goto head_wishes }
+#else
+	:: atomic { CAN_STEP && BLOCKED && MAY_HALT && HEAD_WOULD_SLEEP -> on();
+		asleep = (W & PENDING) && HEAD_OF(W) != me;
+		if :: !(W & PENDING) -> wishes_kick() :: else fi;
+		W = W | PENDING; CHECK_WORD;
+		if
+		:: asleep -> asleep = 0; goto for_word
+		:: else -> goto head_hint
+		fi }
+#endif
+#endif
+	fi;
+#if YIELDS && HINTS
+head_yields:
+	atomic { CAN_STEP -> on(); yield_to_hinted(); saw(0); goto for_word }
+#endif
+#if HALTS || SLEEPS_LONG
+#ifdef MUTANT_drop_recheck_at_head
+head_wishes:
+	atomic { CAN_STEP -> on(); wishes_kick(); W = W | PENDING }
+#endif
+head_hint:
+#if HINTS
+	atomic { CAN_STEP -> on(); saw(1);
+		if :: holder != 0 -> sample(holder) :: else fi }
+#endif
+	atomic { CAN_STEP -> on(); halt_hinting(); saw(0); note_slept(); goto for_word }
+#endif
+
+read_link: /* at_head.rs: take() */
+	atomic { CAN_STEP -> on();
+#if PASSES && !defined(MUTANT_name_stranger)
+		next = 0
+#else
+		next = CPU_OF(node_next[MY_NODE])
+#endif
+	}
+	atomic { CAN_STEP -> on();
+		if
+		:: W == seen && TAIL_OF(seen) == MY_TAIL ->
+			W = ALONE; taken(); CHECK_WORD; seen = 0; next = 0; goto has_lock
+		:: W == seen && TAIL_OF(seen) != MY_TAIL ->
+			W = (seen & TAIL) | HEAD_BITS(next) | LOCKED; taken(); CHECK_WORD; seen = 0;
+			goto successor
+		:: W != seen -> seen = 0; next = 0; goto for_word
+		fi
+	}
+successor: /* at_head.rs: linked_successor() */
+	if
+	:: atomic { CAN_STEP && node_next[MY_NODE] != 0 -> on();
+#if PASSES
+		if :: to_unlink -> goto bridge :: else fi;
+#endif
+		seen = node_next[MY_NODE];
+		if :: next == 0 -> goto name_head :: else ->
+#ifdef STRICT
+			/* In strict order a link does not change. */
+			assert(CPU_OF(seen) == next);
+#endif
+			next = 0; goto promote
+		fi }
+#if HINTS
+	:: atomic { CAN_STEP && node_next[MY_NODE] == 0 -> on(); stuck_behind(); goto successor_yields }
+#endif
+	fi;
+#if HINTS
+successor_yields:
+	atomic { CAN_STEP -> on(); yield_to_hinted(); goto successor }
+#endif
+
+name_head: /* at_head.rs: promote_next() */
+	atomic { CAN_STEP -> on();
+#ifndef MUTANT_unnamed_head
+		W = W | HEAD_BITS(CPU_OF(seen));
+#endif
+		CHECK_WORD
+	}
+promote:
+	atomic { CAN_STEP -> on();
+		asleep = node_state[NODE(seen)] == SLEEPS;
+		node_state[NODE(seen)] = PROMOTED;
+		next = CPU_OF(seen); seen = 0;
+#ifdef MUTANT_forget_sleeper
+		asleep = 0;
+#endif
+		if
+		:: asleep -> asleep = 0
+		:: else -> next = 0; goto has_lock
+		fi
+	}
+	/* wake_in_time() */
+	if
+#if YIELDS
+	:: atomic { CAN_STEP && !SOMEBODY_OFF -> on(); answers_wish(next); kick(next); next = 0; goto has_lock }
+#endif
+	:: atomic { CAN_STEP -> on(); W = W | PENDING; CHECK_WORD; next = 0; goto has_lock }
+	fi;
+
+	/* slow_path.rs: the end of acquire() and of lock() */
+#if NESTED
+has_lock:
+#if HINTS
+	atomic { CAN_STEP -> on(); publish(interrupted); interrupted = 0 }
+#endif
+	atomic { CAN_STEP -> on();
+#else
+has_lock: atomic {
+#if HINTS
+		publish(interrupted); interrupted = 0;
+#endif
+#endif
+		/* Nobody reads a node that is not in use; claim() would clear it. */
+		node_state[MY_NODE] = WAITING; node_next[MY_NODE] = 0; node_pred[MY_NODE] = 0;
+		wish_answered[me] = 0;
+		depth[me]--; set_context(0);
+#if HINTS
+		promoter = 0; holder = 0; slept = 0;
+#endif
+		old_forgotten(me)
+	}
+
+	/* --- release: lock.rs, release(); release.rs, contended() ------------------------------ */
+critical:
+#ifdef MUTANT_kick_before_release
+	atomic { CAN_STEP -> on();
+		if
+		:: (W & PENDING) && HEAD_OF(W) != 0 && passed == 0 ->
+			answers_wish(HEAD_OF(W)); kick(HEAD_OF(W))
+		:: else
+		fi
+	}
+#endif
+	atomic { CAN_STEP -> on();
+		assert(owner[l] == me);
+		owner[l] = 0; past_queue = 0;
+		if
+		:: W == ALONE && passed == 0 -> W = 0; goto released
+		:: else
+		fi;
+#ifdef MUTANT_forget_wish
+		asleep = 0;
+#else
+		asleep = (W & PENDING) && passed == 0;
+#endif
+		if
+		:: passed == 0 -> W = W & ~(LOCKED | PENDING)
+#ifdef MUTANT_lose_passed_head
+		:: else -> W = W & ~(LOCKED | PENDING | HEAD)
+#else
+		:: else -> W = (W & ~(LOCKED | PENDING | HEAD)) | HEAD_BITS(passed)
+#endif
+		fi;
+		passed = 0;
+		CHECK_WORD;
+		next = HEAD_OF(W);
+		/* A free lock with a queue names its head. */
+		assert(next != 0 || queued[l] == 0);
+#ifdef MUTANT_kick_before_release
+		asleep = 0;
+#endif
+		if
+		:: next == 0 -> asleep = 0; goto released
+		:: next != 0 && asleep -> answers_wish(next)
+		:: next != 0 && !asleep ->
+#if (YIELDS && HINTS) || KICKS_ALWAYS
+			goto lend
+#else
+			next = 0; goto released
+#endif
+		fi
+	}
+#if YIELDS && HINTS
+	/* a head that was woken early may have been preempted since: awake_and_gone */
+	atomic { CAN_STEP -> on(); gone = (state[next] == OFF) }
+#endif
+	atomic { CAN_STEP -> on();
+		kick(next); asleep = 0;
+#if YIELDS && HINTS
+		if
+		:: gone -> gone = 0
+		:: else -> next = 0; goto released
+		fi
+#else
+		next = 0; goto released
+#endif
+	}
+#if KICKS_ALWAYS
+lend:
+	if
+	:: atomic { CAN_STEP -> on(); kick(next); next = 0; goto released }
+	:: atomic { CAN_STEP && !SOMEBODY_OFF -> on(); next = 0; goto released }
+	fi;
+#endif
+#if YIELDS && HINTS
+lend:	/* release.rs: lend_to() */
+	if
+	:: atomic { CAN_STEP && state[next] == OFF -> on(); sample(next) }
+	:: atomic { CAN_STEP && state[next] != OFF -> on(); next = 0; goto released }
+	fi;
+	atomic { CAN_STEP -> on(); redirect(next); next = 0 }
+	atomic { CAN_STEP -> on(); yield_to_hinted(); goto released }
+#endif
+	/* --- done ------------------------------------------------------------------------------ */
+released:
+#if NESTED
+	atomic { CAN_STEP -> on();
+		if :: level == 1 -> level_of[me] = 0 :: else -> may_interrupt[me] = (me != V) fi;
+#if LOCKS > 1
+		l = 0;
+#endif
+		skip
+	}
+#endif
+	goto end_idle;
+#include "pass_over.pml"
+stopped: skip
+}

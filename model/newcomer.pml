@@ -1,0 +1,8 @@
+#if PASSES
+		/* pass_over.rs: newcomer() */
+		if
+		:: IS_WAITER(TAIL_OF(W)) && LOOKS_OFF(CPU_OF(TAIL_OF(W))) && MAY_PASS(W) ->
+			seen = W; goto newcomer_seizes
+		:: else
+		fi;
+#endif
