@@ -122,7 +122,7 @@ const COLUMNS: [&str; 12] = [
 ];
 
 /// The workload whose unit is the critical section, which every table has anyway.
-const PLAIN: &str = "hot-lock";
+pub(crate) const PLAIN: &str = "hot-lock";
 
 /// What the workload is counted in, where that is something of its own.
 fn own_unit(at: &AtPoint) -> Option<&str> {
@@ -221,7 +221,7 @@ fn relative(lock: &Summary, to: Option<&Summary>) -> String {
 }
 
 /// What must not be overlooked: figures that are bugs, in a lock or in the measurement.
-fn warnings(at: &AtPoint) -> String {
+pub(crate) fn warnings(at: &AtPoint) -> String {
     let mut text = String::new();
     for lock in &at.locks {
         let name = &lock.lock;
