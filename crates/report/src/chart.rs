@@ -63,11 +63,11 @@ pub(crate) struct Chart {
 
 impl Chart {
     fn sketch(&self, locks: &Locks) -> Result<Sketch> {
-        let title = sketch::shortened(&format!("{}, {}", self.title, self.place), 88);
+        let heading = (self.title.as_str(), self.place.as_str());
         match &self.plot {
-            Plot::Lines(lines) => lines.draw(&title, locks),
-            Plot::Scatter(scatter) => scatter.draw(&title, locks),
-            Plot::Rows(rows) => rows.draw(&title, locks),
+            Plot::Lines(lines) => lines.draw(heading, locks),
+            Plot::Scatter(scatter) => scatter.draw(heading, locks),
+            Plot::Rows(rows) => rows.draw(heading, locks),
         }
     }
 

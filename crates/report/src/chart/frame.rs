@@ -6,14 +6,14 @@ use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{IntoFont, TRANSPARENT};
 
 use super::axis::Axis;
-use super::sketch::{Area, Drawn, FONT, Sketch, Spot, TEXT, bold, write};
+use super::sketch::{Area, Drawn, FONT, Sketch, Spot, TEXT, bold, shortened, write, writing};
 use super::theme::LIGHT;
 
 /// How wide every picture is.
 pub(crate) const WIDTH: u32 = 720;
 
 /// How much of a file's picture is its heading; a page leaves it out.
-pub(crate) const HEADING: u32 = 34;
+pub(crate) const HEADING: u32 = 50;
 
 const BELOW: u32 = 46;
 
@@ -49,7 +49,7 @@ impl Plane<'_> {
 
 /// Draws the heading, the axes and the grid around a plot of this height.
 pub(crate) fn frame<'a>(
-    title: &str,
+    (title, place): (&str, &str),
     (x, y): (&'a Axis, &'a Axis),
     margins: Margins,
     height: u32,
@@ -57,7 +57,9 @@ pub(crate) fn frame<'a>(
     let mut sketch = Sketch::new(WIDTH, HEADING + margins.top + height + BELOW);
     sketch.heading(|area| {
         let style = bold(15.0, LIGHT.ink, HPos::Left, VPos::Center);
-        write(area, title, (12, 18), style)
+        write(area, title, (12, 16), style)?;
+        let style = writing(11.5, LIGHT.faint, HPos::Left, VPos::Center);
+        write(area, &shortened(place, 118), (12, 36), style)
     })?;
     let (across, down) = sketch.draw(|area| mesh(area, x, y, margins))?;
     let plane = Plane {
@@ -74,12 +76,13 @@ pub(crate) fn frame<'a>(
 type Ranges = (std::ops::Range<i32>, std::ops::Range<i32>);
 
 fn mesh(area: &Area<'_>, x: &Axis, y: &Axis, margins: Margins) -> Drawn<Ranges> {
-    let writing = |size: f64| (FONT, size * 1.24).into_font();
+    let font = |size: f64| (FONT, size * 1.24).into_font();
     let mut builder = ChartBuilder::on(area);
     builder
         .margin_top(HEADING + margins.top)
         .margin_right(margins.right)
         .margin_bottom(6)
+        .margin_left(8)
         .x_label_area_size(BELOW - 6)
         .y_label_area_size(margins.left);
     let mut chart = builder.build_cartesian_2d(x.clone(), y.clone())?;
@@ -87,8 +90,8 @@ fn mesh(area: &Area<'_>, x: &Axis, y: &Axis, margins: Margins) -> Drawn<Ranges> 
     mesh.light_line_style(TRANSPARENT)
         .bold_line_style(LIGHT.grid)
         .axis_style(LIGHT.faint)
-        .label_style(writing(TEXT).color(&LIGHT.ink))
-        .axis_desc_style(writing(TEXT).color(&LIGHT.faint))
+        .label_style(font(TEXT).color(&LIGHT.ink))
+        .axis_desc_style(font(TEXT).color(&LIGHT.faint))
         .x_desc(x.title.as_str())
         .y_desc(y.title.as_str());
     if !x.labels().is_empty() {

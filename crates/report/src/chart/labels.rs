@@ -34,54 +34,105 @@ fn overlap(a: Room, b: Room) -> i32 {
     across * down
 }
 
-/// Where the middle of a label's left edge comes, and whether it needs a line to its mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Placed {
+/// Labels of marks that lie together, one below the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The marks, by their numbers, the highest first.
+    pub(crate) members: Vec<usize>,
+    /// Where the middle of the first label's left end comes.
     pub(crate) at: Spot,
-    pub(crate) apart: bool,
+    /// A line from the marks to the labels, if they are not beside each other.
+    pub(crate) line: Option<(Spot, Spot)>,
 }
 
+impl Block {
+    /// Where the label of a member comes.
+    pub(crate) fn place(&self, member: usize) -> Spot {
+        (self.at.0, self.at.1 + LINE * member as i32)
+    }
+}
+
+/// How much room a mark takes in front of a label.
+pub(crate) const MARK: i32 = 16;
+
+/// Marks nearer than this lie together.
+const NEAR: i32 = 13;
+
 /// Places labels around marks, within a frame: beside the mark if there is room, or else the
-/// nearest place that there is.
-pub(crate) fn around(marks: &[(Spot, String)], frame: Room) -> Vec<Placed> {
+/// nearest place that there is. Labels of marks that lie together have room for their mark.
+pub(crate) fn around(marks: &[(Spot, String)], frame: Room) -> Vec<Block> {
     let mut taken: Vec<Room> = marks
         .iter()
         .map(|((x, y), _)| (x - 6, y - 6, x + 6, y + 6))
         .collect();
-    let mut placed = Vec::new();
-    for (spot, name) in marks {
-        let width = text_width(name);
-        let best = candidates(*spot, width)
-            .map(|(at, apart)| {
-                let room = (at.0, at.1 - LINE / 2, at.0 + width, at.1 + LINE / 2);
-                let inside = overlap(room, frame);
-                let outside = (room.2 - room.0) * (room.3 - room.1) - inside;
+    let mut blocks = Vec::new();
+    for members in together(marks) {
+        let names = members.iter().map(|i| text_width(&marks[*i].1));
+        let mark = if members.len() > 1 { MARK } else { 0 };
+        let width = names.max().unwrap_or(0) + mark;
+        let height = LINE * members.len() as i32;
+        let spot = marks[members[0]].0;
+        let best = candidates(spot, width, height)
+            .map(|((x, y), apart)| {
+                let room = (x, y, x + width, y + height);
+                let outside = width * height - overlap(room, frame);
                 let over: i32 = taken.iter().map(|other| overlap(room, *other)).sum();
-                (over + 4 * outside, Placed { at, apart }, room)
+                (over + 4 * outside, room, apart)
             })
             // The first of equals: candidates come nearest first.
             .min_by_key(|(cost, ..)| *cost);
-        if let Some((_, label, room)) = best {
-            taken.push(room);
-            placed.push(label);
-        }
+        let Some((_, room, apart)) = best else {
+            continue;
+        };
+        let edge = (
+            spot.0.clamp(room.0 - 3, room.2 + 3),
+            spot.1.clamp(room.1, room.3),
+        );
+        taken.push(room);
+        blocks.push(Block {
+            members,
+            at: (room.0, room.1 + LINE / 2),
+            line: apart.then_some((spot, edge)),
+        });
     }
-    placed
+    blocks
 }
 
-/// Places for a label, the nearest to its mark first.
-fn candidates((x, y): Spot, width: i32) -> impl Iterator<Item = (Spot, bool)> {
-    let rings = [0, 18, 36, 54, 80, 110, 140];
+/// Marks that cover each other, the highest of each group first.
+fn together(marks: &[(Spot, String)]) -> Vec<Vec<usize>> {
+    let near = |a: Spot, b: Spot| (a.0 - b.0).abs() < NEAR && (a.1 - b.1).abs() < NEAR;
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (i, (spot, _)) in marks.iter().enumerate() {
+        let joins = |group: &Vec<usize>| group.iter().any(|j| near(marks[*j].0, *spot));
+        let (mut joined, rest): (Vec<_>, Vec<_>) = groups.into_iter().partition(joins);
+        groups = rest;
+        let mut group = joined.drain(..).flatten().collect::<Vec<usize>>();
+        group.push(i);
+        groups.push(group);
+    }
+    for group in &mut groups {
+        group.sort_by_key(|i| (marks[*i].0.1, *i));
+    }
+    // Large groups first: they have the fewest places to go to.
+    groups.sort_by_key(|group| (std::cmp::Reverse(group.len()), group[0]));
+    groups
+}
+
+/// Places for the left upper corner of a block, the nearest to its mark first.
+fn candidates((x, y): Spot, width: i32, height: i32) -> impl Iterator<Item = (Spot, bool)> {
+    let rings = [0, 16, 32, 48, 64, 90, 120, 150];
     rings.into_iter().flat_map(move |far| {
+        let (right, left) = (x + 10, x - 10 - width);
+        let (middle, over, under) = (y - height / 2, y - height - 4, y + 4);
         [
-            (x + 10 + far / 2, y - far),
-            (x - 10 - far / 2 - width, y - far),
-            (x + 10 + far / 2, y + far),
-            (x - 10 - far / 2 - width, y + far),
-            (x - width / 2, y - far - LINE),
-            (x - width / 2, y + far + LINE),
-            (x + 10 + far, y),
-            (x - 10 - far - width, y),
+            (right + far, middle),
+            (left - far, middle),
+            (right + far / 2, over - far),
+            (right + far / 2, under + far),
+            (left - far / 2, under + far),
+            (left - far / 2, over - far),
+            (x - width / 2, over - 4 - far),
+            (x - width / 2, under + 4 + far),
         ]
         .map(|at| (at, far > 0))
     })
@@ -110,24 +161,23 @@ mod tests {
 
     #[test]
     fn labels_around_marks_do_not_cover_each_other() {
-        let marks: Vec<(Spot, String)> = (0..12)
-            .map(|i| ((300 + i, 150 + 2 * i), "native-queued".to_owned()))
-            .collect();
+        let spots =
+            (0..12)
+                .map(|i| (300 + i, 150 + 2 * i))
+                .chain([(20, 20), (620, 380), (330, 150)]);
+        let marks: Vec<(Spot, String)> = spots.map(|at| (at, "native-queued".into())).collect();
         let frame = (0, 0, 640, 400);
-        let rooms: Vec<Room> = around(&marks, frame)
+        let blocks = around(&marks, frame);
+        let rooms: Vec<Room> = blocks
             .iter()
-            .map(|label| {
-                let (x, y) = label.at;
-                (x, y - LINE / 2, x + 7 * 13, y + LINE / 2)
-            })
+            .flat_map(|block| (0..block.members.len()).map(|i| block.place(i)))
+            .map(|(x, y)| (x, y - LINE / 2, x + 7 * 13, y + LINE / 2))
             .collect();
-        assert_eq!(rooms.len(), marks.len());
+        assert_eq!(rooms.len(), marks.len(), "every mark has its label");
+        assert_eq!(blocks.len(), 4, "the first twelve lie together");
         for (i, a) in rooms.iter().enumerate() {
-            assert_eq!(
-                overlap(*a, frame),
-                (a.2 - a.0) * (a.3 - a.1),
-                "inside the frame"
-            );
+            let area = (a.2 - a.0) * (a.3 - a.1);
+            assert_eq!(overlap(*a, frame), area, "{a:?} leaves the frame");
             for b in &rooms[..i] {
                 assert_eq!(overlap(*a, *b), 0, "{a:?} covers {b:?}");
             }

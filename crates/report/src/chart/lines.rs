@@ -31,7 +31,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn draw(&self, title: &str, locks: &Locks) -> Result<Sketch> {
+    pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks) -> Result<Sketch> {
         // Every name at the lines' ends must have a place.
         let height = (15 * self.lines.len() as u32 + 20).clamp(250, 1_500);
         let margins = Margins {
@@ -39,7 +39,7 @@ impl Lines {
             right: 190,
             top: 4,
         };
-        let (mut sketch, plane) = frame(title, (&self.x, &self.y), margins, height)?;
+        let (mut sketch, plane) = frame(heading, (&self.x, &self.y), margins, height)?;
         let spots = |line: &Line| -> Vec<(i32, i32)> {
             let points = line.points.iter();
             points.map(|(step, y)| plane.at(*step as f64, *y)).collect()

@@ -38,7 +38,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    pub(crate) fn draw(&self, title: &str, locks: &Locks) -> Result<Sketch> {
+    pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks) -> Result<Sketch> {
         let legend = if self.signs.len() > 1 { 26 } else { 4 };
         let margins = Margins {
             left: 180,
@@ -47,7 +47,7 @@ impl Rows {
         };
         let y = Axis::rows(self.rows.len());
         let height = ROW * self.rows.len() as u32;
-        let (mut sketch, plane) = frame(title, (&self.x, &y), margins, height)?;
+        let (mut sketch, plane) = frame(heading, (&self.x, &y), margins, height)?;
         let edge = sketch.size.0 as i32 - 10;
         let head = HEADING as i32 + legend as i32 + 4;
         sketch.draw(|area| {

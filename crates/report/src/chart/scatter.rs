@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use super::axis::Axis;
 use super::data::Data;
 use super::frame::{Margins, frame};
-use super::labels::around;
+use super::labels::{MARK, around};
 use super::look::Locks;
 use super::sketch::{Sketch, Spot, TEXT, mark, path, shortened, write, writing};
 use super::theme::LIGHT;
@@ -51,14 +51,14 @@ impl Scatter {
         front
     }
 
-    pub(crate) fn draw(&self, title: &str, locks: &Locks) -> Result<Sketch> {
+    pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks) -> Result<Sketch> {
         let height = (12 * self.dots.len() as u32 + 140).clamp(300, 600);
         let margins = Margins {
             left: 74,
             right: 150,
             top: 4,
         };
-        let (mut sketch, plane) = frame(title, (&self.x, &self.y), margins, height)?;
+        let (mut sketch, plane) = frame(heading, (&self.x, &self.y), margins, height)?;
         let front: Vec<Spot> = self
             .front()
             .iter()
@@ -75,7 +75,7 @@ impl Scatter {
             }
             path(area, steps, LIGHT.faint.stroke_width(1))?;
             let style = writing(TEXT, LIGHT.faint, HPos::Right, VPos::Bottom);
-            let corner = (plane.right - 6, plane.bottom - 4);
+            let corner = (plane.right + 140, plane.bottom + 38);
             write(area, "better: right and down", corner, style)
         })?;
         let marks: Vec<(Spot, String)> = self
@@ -87,26 +87,27 @@ impl Scatter {
             })
             .collect();
         let right = sketch.size.0 as i32 - 4;
-        // The last line belongs to the corner's writing.
-        let labels = around(&marks, (plane.left, plane.top, right, plane.bottom - 20));
-        for ((dot, (spot, name)), label) in self.dots.iter().zip(marks).zip(labels).rev() {
-            let lock = &locks[dot.lock];
-            let title = format!(
-                "{}: {}, {}",
-                lock.name,
-                self.x.text(dot.x),
-                self.y.text(dot.y)
-            );
-            sketch.lock(dot.lock, "none", &title, |area| {
-                if label.apart {
-                    let width = super::sketch::text_width(&name);
-                    let end = (spot.0.clamp(label.at.0, label.at.0 + width), label.at.1);
-                    path(area, vec![spot, end], lock.colour.mix(0.5).stroke_width(1))?;
-                }
-                mark(area, lock.mark, spot, lock.colour)?;
-                let style = writing(TEXT, LIGHT.ink, HPos::Left, VPos::Center);
-                write(area, &name, label.at, style)
-            })?;
+        let frame = (plane.left, plane.top, right, plane.bottom);
+        for block in around(&marks, frame) {
+            for (member, i) in block.members.iter().enumerate().rev() {
+                let (dot, (spot, name)) = (&self.dots[*i], &marks[*i]);
+                let lock = &locks[dot.lock];
+                let (x, y) = (self.x.text(dot.x), self.y.text(dot.y));
+                let title = format!("{}: {x}, {y}", lock.name);
+                let (mut at, together) = (block.place(member), block.members.len() > 1);
+                sketch.lock(dot.lock, "none", &title, |area| {
+                    if let (0, Some((from, to))) = (member, block.line) {
+                        path(area, vec![from, to], LIGHT.faint.stroke_width(1))?;
+                    }
+                    mark(area, lock.mark, *spot, lock.colour)?;
+                    if together {
+                        mark(area, lock.mark, (at.0 + 6, at.1), lock.colour)?;
+                        at.0 += MARK;
+                    }
+                    let style = writing(TEXT, LIGHT.ink, HPos::Left, VPos::Center);
+                    write(area, name, at, style)
+                })?;
+            }
         }
         Ok(sketch)
     }

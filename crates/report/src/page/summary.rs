@@ -104,6 +104,7 @@ fn cards(set: &Set) -> Markup {
         return html! {};
     };
     let middle = Spread::of(told.ratios.iter().copied()).median;
+    let all = range(&told.ratios, times);
     let (ours, rival) = (&told.ours, &told.rival);
     let highest = set
         .points
@@ -123,7 +124,7 @@ fn cards(set: &Set) -> Markup {
             li {
                 strong { (times(middle)) }
                 " the throughput of " (rival) ", the best of the other locks"
-                @if told.ratios.len() > 1 { " (" (range(&told.ratios, times)) ")" }
+                @if told.ratios.len() > 1 && all != times(middle) { " (" (all) ")" }
             }
             li {
                 strong { (waits) }
@@ -154,6 +155,15 @@ fn words(set: &Set) -> Vec<String> {
 
 /// Who is best at each point.
 fn winners(sets: &[Set]) -> Grid {
+    // Where there is only one setting, points differ in overcommit alone.
+    let mut settings = sets.iter().flat_map(|set| {
+        let first =
+            |setting: &crate::sets::Setting<'_>| set.setting_words(&setting.points[0].point);
+        set.settings().iter().map(first).collect::<Vec<_>>()
+    });
+    let only = settings
+        .next()
+        .filter(|first| settings.all(|other| other == *first));
     let column = |title: &str, hint, number| Column {
         title: title.to_owned(),
         hint,
@@ -188,16 +198,19 @@ fn winners(sets: &[Set]) -> Grid {
         .flat_map(|set| set.points.iter().map(move |at| (set, at)));
     Grid {
         id: "winners",
-        caption: "Who is best, point by point".to_owned(),
+        caption: match &only {
+            Some(words) => format!("Who is best, point by point: {words}"),
+            None => "Who is best, point by point".to_owned(),
+        },
         columns,
         filters: Vec::new(),
         rows: points
-            .filter_map(|(set, at)| winner(set, at, sets.len() > 1))
+            .filter_map(|(set, at)| winner(set, at, sets.len() > 1, only.is_none()))
             .collect(),
     }
 }
 
-fn winner(set: &Set, at: &AtPoint, labelled: bool) -> Option<Line> {
+fn winner(set: &Set, at: &AtPoint, labelled: bool, placed: bool) -> Option<Line> {
     let best = at.fastest(|_| true)?;
     let fastest = best.throughput_per_s.median;
     let next = at.fastest(|lock| lock.lock != best.lock);
@@ -215,12 +228,10 @@ fn winner(set: &Set, at: &AtPoint, labelled: bool) -> Option<Line> {
         text: show(value),
         value: Some(value),
     };
-    let place = format!(
-        "{}, {} {}",
-        set.setting_words(&at.point),
-        count(at.point.overcommit()),
-        set.crowd()
-    );
+    let mut place = format!("{} {}", count(at.point.overcommit()), set.crowd());
+    if placed {
+        place = format!("{}, {place}", set.setting_words(&at.point));
+    }
     let mut cells = vec![
         Cell {
             text: place,
