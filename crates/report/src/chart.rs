@@ -120,3 +120,97 @@ impl Chart {
         Ok(svg.into_string() + "\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{samples, summarise};
+
+    fn charts() -> (Vec<Chart>, Locks) {
+        let mut records = Vec::new();
+        for vcpus in [2, 4, 8, 16] {
+            for (lock, throughput) in [("fifo", 600_000.0), ("test-and-set", 9e5 / vcpus as f64)] {
+                records.push(samples::record(lock, vcpus, throughput));
+            }
+        }
+        records[7].neighbour = Some(0.8);
+        let points = summarise(&records);
+        let locks = Locks::of(&points);
+        let place = Place {
+            setting: "here & now".to_owned(),
+            crowd: "vCPUs for each pCPU",
+        };
+        let points: Vec<_> = points.iter().collect();
+        (of_setting(&points, &locks, &place), locks)
+    }
+
+    #[test]
+    fn every_picture_shows_every_lock_and_says_what_it_is() {
+        let (charts, locks) = charts();
+        let names: Vec<&str> = charts.iter().map(|chart| chart.name).collect();
+        assert_eq!(
+            names,
+            [
+                "throughput",
+                "longest-wait",
+                "pareto",
+                "waits",
+                "hypercalls",
+                "fairness",
+                "neighbour"
+            ]
+        );
+        for chart in &charts {
+            let svg = chart.file(&locks).expect("it can be drawn");
+            for part in [
+                "data-lock=\"0\"",
+                "data-lock=\"1\"",
+                "here &amp; now",
+                "<desc",
+            ] {
+                assert!(svg.contains(part), "{}: no {part}", chart.name);
+            }
+            let data = chart.data(&locks);
+            assert_eq!(data.rows.len(), 2, "{}", chart.name);
+            for (_, cells) in &data.rows {
+                assert_eq!(cells.len(), data.columns.len(), "{}", chart.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_grey_is_swapped_in_the_dark() {
+        let (charts, locks) = charts();
+        for chart in &charts {
+            let svg = chart.file(&locks).expect("it can be drawn");
+            let (style, drawing) = svg.split_once("</style>").expect("there is a style");
+            for grey in [LIGHT.paper, LIGHT.ink, LIGHT.faint].map(hex) {
+                assert!(style.contains(&grey), "{grey} is not swapped");
+                assert!(
+                    drawing.contains(&grey),
+                    "{}: {grey} is not drawn",
+                    chart.name
+                );
+            }
+            assert!(
+                !drawing.contains("\"#000000\""),
+                "{}: black would vanish in the dark",
+                chart.name
+            );
+        }
+    }
+
+    #[test]
+    fn the_words_name_both_ends() {
+        let (charts, _) = charts();
+        let reading = &charts[0].reading;
+        assert!(
+            reading.contains("(fifo), the lowest") && reading.ends_with("(test-and-set)."),
+            "{reading}"
+        );
+        assert_eq!(
+            charts[6].reading, "test-and-set has 0.80 at 8 vCPUs for each pCPU.",
+            "fifo had no neighbour"
+        );
+    }
+}

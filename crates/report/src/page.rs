@@ -202,3 +202,55 @@ fn style() -> String {
         dark = greys(DARK),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Source;
+    use crate::samples;
+
+    #[test]
+    fn more_settings_than_anybody_looks_at_have_figures_only() {
+        let mut report = samples::report();
+        report.results = (1..=panels::MOST as u64 + 3)
+            .map(|inside_us| {
+                let mut record = samples::record("fifo", 4, 1_000.0);
+                record.inside_ns = inside_us * 1_000;
+                record
+            })
+            .collect();
+        let source = Source::of_report(&report, "many").expect("our own");
+        let page = Page::new(&Set::of(vec![source]), None).expect("there is something to show");
+        assert!(page.html().contains("There are 3 more settings"));
+        assert_eq!(page.html().matches("class=\"panel\"").count(), panels::MOST);
+        assert!(page.html().contains("15 of 15 rows"));
+        assert!(
+            page.pictures
+                .iter()
+                .all(|(name, _)| !name.starts_with("13-"))
+        );
+    }
+
+    #[test]
+    fn doubts_stand_on_top() {
+        let mut report = samples::report();
+        report.complete = false;
+        report.planned = 9;
+        report.results[0].exclusion_violations = 3;
+        let source = Source::of_report(&report, "bad").expect("our own");
+        let page = Page::new(&Set::of(vec![source]), None).expect("there is something to show");
+        for doubt in [
+            "INCOMPLETE: 2 of 9 runs",
+            "BUG: fifo let two in at once, 3 times",
+        ] {
+            let at = page.html().find(doubt);
+            assert!(at < page.html().find("class=\"cards\""), "{doubt}: {at:?}");
+            assert!(at.is_some(), "{doubt}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_not_shown() {
+        assert!(Page::new(&[], None).is_err());
+    }
+}

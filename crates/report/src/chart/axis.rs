@@ -192,9 +192,19 @@ impl ValueFormatter<f64> for Axis {
                 let step = value.round().max(0.0) as usize;
                 labels.get(step).cloned().unwrap_or_default()
             }
-            _ => self.text(*value),
+            _ => without_zeros(&self.text(*value)),
         }
     }
+}
+
+/// The label of a tick: `1 ms` for `1.0 ms`, `0.2` for `0.20`.
+fn without_zeros(text: &str) -> String {
+    let (number, unit) = text.split_at(text.find(' ').unwrap_or(text.len()));
+    if !number.contains('.') {
+        return text.to_owned();
+    }
+    let number = number.trim_end_matches('0').trim_end_matches('.');
+    format!("{number}{unit}")
 }
 
 #[cfg(test)]
@@ -229,6 +239,9 @@ mod tests {
         assert_eq!(ticks(&axis).len(), 6);
         assert_eq!(axis.map(&0.0, (0, 100)), 0);
         assert_eq!(axis.format_ext(&0.6), "0.6");
+        assert_eq!(axis.format_ext(&1.0), "1");
+        let written = ["1.0 ms", "10 ms", "1 000", "0.010", "2e-5"].map(without_zeros);
+        assert_eq!(written, ["1 ms", "10 ms", "1 000", "0.01", "2e-5"]);
     }
 
     #[test]

@@ -92,8 +92,10 @@ fn mesh(area: &Area<'_>, x: &Axis, y: &Axis, margins: Margins) -> Drawn<Ranges> 
         .axis_style(LIGHT.faint)
         .label_style(font(TEXT).color(&LIGHT.ink))
         .axis_desc_style(font(TEXT).color(&LIGHT.faint))
-        .x_desc(x.title.as_str())
-        .y_desc(y.title.as_str());
+        .x_desc(x.title.as_str());
+    if !y.title.is_empty() {
+        mesh.y_desc(y.title.as_str());
+    }
     if !x.labels().is_empty() {
         mesh.disable_x_mesh();
     }

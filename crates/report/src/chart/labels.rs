@@ -171,7 +171,14 @@ mod tests {
         let rooms: Vec<Room> = blocks
             .iter()
             .flat_map(|block| (0..block.members.len()).map(|i| block.place(i)))
-            .map(|(x, y)| (x, y - LINE / 2, x + 7 * 13, y + LINE / 2))
+            .map(|(x, y)| {
+                (
+                    x,
+                    y - LINE / 2,
+                    x + text_width("native-queued"),
+                    y + LINE / 2,
+                )
+            })
             .collect();
         assert_eq!(rooms.len(), marks.len(), "every mark has its label");
         assert_eq!(blocks.len(), 4, "the first twelve lie together");

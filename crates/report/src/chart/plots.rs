@@ -119,7 +119,7 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
         ));
     }
     if last.locks.iter().any(|lock| lock.neighbour.is_some()) {
-        let left = |lock: &Summary| lock.neighbour.map_or(0.0, |spread| spread.median);
+        let left = |lock: &Summary| lock.neighbour.map_or(f64::NAN, |spread| spread.median);
         charts.push(chart(
             "neighbour",
             "what is left for a neighbour VM, over its share",
@@ -161,11 +161,9 @@ fn extremes(
     figure: fn(&Summary) -> f64,
     show: fn(f64) -> String,
 ) -> String {
+    let known = || at.locks.iter().filter(|lock| figure(lock).is_finite());
     let by_figure = |a: &&Summary, b: &&Summary| figure(a).total_cmp(&figure(b));
-    let ends = (
-        at.locks.iter().max_by(by_figure),
-        at.locks.iter().min_by(by_figure),
-    );
+    let ends = (known().max_by(by_figure), known().min_by(by_figure));
     match ends {
         (Some(high), Some(low)) if high.lock != low.lock => format!(
             "At {place}, the highest {what} is {} ({}), the lowest {} ({}).",

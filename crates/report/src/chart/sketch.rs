@@ -35,7 +35,7 @@ pub(crate) const TEXT: f64 = 13.0;
 
 /// How wide a text is, about: nobody can ask a font that the reader's machine will choose.
 pub(crate) fn text_width(text: &str) -> i32 {
-    text.chars().count() as i32 * 7
+    text.chars().count() as i32 * 13 / 2 + 4
 }
 
 /// A name that has room for so many letters, and no more.

@@ -69,7 +69,7 @@ impl Grid {
             }
             div.scroll tabindex="0" role="region" aria-labelledby=(format!("{}-caption", self.id)) {
                 table.grid id=(self.id) {
-                    caption id=(format!("{}-caption", self.id)) { (self.caption) }
+                    caption id=(format!("{}-caption", self.id)) { span { (self.caption) } }
                     thead {
                         tr {
                             @for column in &self.columns {

@@ -222,7 +222,7 @@ impl Panel {
                                 summary { "the figures of this picture" }
                                 div.scroll tabindex="0" role="region" aria-label=(data.caption) {
                                     table {
-                                        caption { (data.caption) }
+                                        caption { span { (data.caption) } }
                                         thead {
                                             tr {
                                                 th scope="col" { "lock" }
