@@ -3,6 +3,7 @@
 mod asm;
 mod assembly;
 mod baseline;
+mod browser;
 mod callgrind;
 mod debian_kernel;
 mod fast_path;
@@ -48,6 +49,16 @@ enum Task {
     },
     /// Model-check the lock with loom, bounded to about a minute.
     Loom,
+    /// Open pages of results in a headless Chromium: fails if anything on them does not work. Needs
+    /// chromium and chromedriver.
+    Browser {
+        /// Also keep screenshots and a PDF in this folder.
+        #[arg(long, value_name = "FOLDER")]
+        screenshots: Option<std::path::PathBuf>,
+        /// Look at this page instead of those that it makes itself.
+        #[arg(long, value_name = "FILE")]
+        page: Option<std::path::PathBuf>,
+    },
     /// Check the licence of every dependency, and advisories if cargo-deny is installed.
     Licences,
     /// Build every feature combination of the lock crate.
@@ -104,6 +115,9 @@ fn main() -> Result<()> {
     match Args::parse().task {
         Task::Asm { write } => asm::check(write),
         Task::Instructions { write } => instructions::check(write),
+        Task::Browser { screenshots, page } => {
+            browser::check(screenshots.as_deref(), page.as_deref())
+        }
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),

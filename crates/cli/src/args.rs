@@ -1,16 +1,15 @@
 //! The command line and its help.
 
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::Entry;
-use pvqspin_workload::catalog::Entry as Workload;
-use pvqspin_workload::{Distribution, NeighbourKind};
+use pvqspin_workload::NeighbourKind;
 
+use crate::common_args::{OutputArgs, RunArgs, WorkArgs};
 use crate::kvm_args::{self, KvmArgs};
 use crate::outputs::Wanted;
 use crate::parse::{self, LockChoice};
+use crate::report_args::{REPORT_EXAMPLES, ReportArgs};
 use crate::sweep_args::{
     MERGE_EXAMPLES, MergeArgs, STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs,
 };
@@ -30,6 +29,7 @@ Examples:
   pvq sweep grids/example.toml             many such points, over all cores
   pvq uncontended                          what a lock costs that nobody else wants
   pvq threads                              ordinary threads, beside other crates' mutexes
+  pvq report results/compare.json          the HTML page of results; of several files, side by side
   pvq doctor                               what this machine can and cannot do
   pvq list                                 every name that can be given
 
@@ -132,6 +132,9 @@ pub(crate) enum Command {
     /// Compare the lock with user-space mutexes on ordinary threads, without any hypervisor
     #[command(after_help = thread_args::EXAMPLES)]
     Threads(ThreadsArgs),
+    /// Make an HTML page, with pictures, from results files
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportArgs),
     /// Tell what this machine can and cannot do, and what to do about it
     Doctor,
     /// List the locks, policies, word formats, host policies and workloads
@@ -158,23 +161,9 @@ pub(crate) struct CompareArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) overcommit: Vec<f64>,
 
-    /// Mean time inside the lock, a list that pairs up with --outside [default: the workload's;
-    /// for hot-lock 1us,20us]
-    #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = parse::section)]
-    pub(crate) inside: Vec<u32>,
-
-    /// Mean time outside the lock, a list that pairs up with --inside [default: the workload's;
-    /// for hot-lock 2us,20us]
-    #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = parse::section_or_zero)]
-    pub(crate) outside: Vec<u32>,
-
-    /// Repeats of every run [default: 3]
-    #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
-    pub(crate) repeats: Option<usize>,
-
-    /// Measured time of each run [default: what a minute in all allows]
-    #[arg(long, value_name = "TIME", value_parser = parse::time)]
-    pub(crate) duration: Option<u64>,
+    /// Sections and repeats.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 
     /// The workload and the host.
     #[command(flatten)]
@@ -184,39 +173,23 @@ pub(crate) struct CompareArgs {
     #[arg(long)]
     pub(crate) targets: bool,
 
-    /// Where the results go; CSV and SVG go beside it [default: results/compare.json]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-
-    /// Where the CSV goes [default: beside the JSON]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) csv: Option<PathBuf>,
-
-    /// Write no files
-    #[arg(long, conflicts_with_all = ["json", "csv"])]
-    pub(crate) no_files: bool,
+    /// Where the results go.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// What is the same for `compare` and `trace`.
 #[derive(Debug, Args)]
 pub(crate) struct SetupArgs {
-    /// What the guests do: one of `pvq list`
-    #[arg(long, value_name = "NAME", default_value = "hot-lock", value_parser = parse::workload)]
-    pub(crate) workload: &'static Workload,
+    /// What is done inside and outside the lock.
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
 
     /// Also run a lock-free VM beside it, as many vCPUs as pCPUs: busy (computes, and what is left
     /// for it is measured) or halted (sleeps for good) [without a name: busy]
     #[arg(long, value_name = "KIND", num_args = 0..=1, default_missing_value = "busy")]
     #[arg(value_parser = parse::neighbour)]
     pub(crate) neighbour: Option<NeighbourKind>,
-
-    /// Spread of the section lengths: fixed, uniform (50 % up and down), exponential
-    #[arg(long, value_name = "NAME", default_value = "uniform", value_parser = parse::distribution)]
-    pub(crate) distribution: Distribution,
-
-    /// Seed of the section lengths
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
 
     /// CPUs that run guests, each by a pinned thread [default: all]
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
@@ -251,13 +224,7 @@ pub(crate) struct SetupArgs {
 impl CompareArgs {
     /// Where its results are wanted.
     pub(crate) fn wanted(&self) -> Wanted<'_> {
-        Wanted {
-            json: self.json.as_deref(),
-            csv: self.csv.as_deref(),
-            no_files: self.no_files,
-            default_json: "results/compare.json",
-            picture: true,
-        }
+        self.output.wanted("results/compare.json")
     }
 }
 
@@ -265,8 +232,8 @@ impl SetupArgs {
     /// The section lengths that were asked for, or else those of the workload.
     pub(crate) fn section(&self, inside: Option<u32>, outside: Option<u32>) -> (u32, u32) {
         (
-            inside.unwrap_or(self.workload.inside_ns),
-            outside.unwrap_or(self.workload.outside_ns),
+            inside.unwrap_or(self.work.workload.inside_ns),
+            outside.unwrap_or(self.work.workload.outside_ns),
         )
     }
 }
@@ -336,16 +303,20 @@ pub(crate) struct SimulateArgs {
     #[command(flatten)]
     pub(crate) setup: SetupArgs,
 
+    /// Where the results go.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+
     /// Also show what happened around each lock's longest wait
     #[arg(long, conflicts_with_all = ["torture", "replay"])]
     pub(crate) longest: bool,
 
     /// Instead: run so many random schedules of each lock, from --seed on
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["json", "csv"])]
     pub(crate) torture: Option<u64>,
 
     /// Instead: run the random schedule of this seed, and show all of it
-    #[arg(long, value_name = "SEED", conflicts_with = "torture")]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["torture", "json", "csv"])]
     pub(crate) replay: Option<u64>,
 }
 

@@ -1,22 +1,21 @@
 //! The main job: run the plan, show it, write it.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use pvqspin_hypervisor::{Machine, RunConfig};
 use pvqspin_peers::catalog::BOUNDED_WAIT_US;
 use pvqspin_report::aggregate::{AtPoint, normalise, summarise};
 use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_report::sentences::sentences;
-use pvqspin_report::{Record, Report, SCHEMA, TOLERATED, table, targets};
+use pvqspin_report::{Record, Report, TOLERATED, table, targets};
 
 use crate::args::CompareArgs;
+use crate::begun;
 use crate::driver::{self, Limits};
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, written};
 use crate::plan::{self, Plan, PlannedRun};
 use crate::progress::Progress;
 
@@ -53,8 +52,8 @@ pub(crate) fn complete(
         normalise(&mut report.results);
         let points = summarise(&report.results);
         print(&body(args, plan, &points, &report))?;
-        outputs.write(&report, &points).map_err(Failure::Failed)?;
-        print(&written(outputs))?;
+        outputs.write(&report).map_err(Failure::Failed)?;
+        print(&written(outputs.paths()))?;
     } else {
         print("No run was finished, so nothing was written.\n")?;
     }
@@ -130,28 +129,8 @@ pub(crate) fn name_of(plan: &Plan, run: &PlannedRun) -> String {
     )
 }
 
-/// A report without results.
 pub(crate) fn empty_report(plan: &Plan, machine: pvqspin_report::Machine, driver: &str) -> Report {
-    Report {
-        schema: SCHEMA,
-        command: env::args().collect::<Vec<_>>().join(" "),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        machine,
-        seed: plan.host.seed,
-        driver: driver.to_owned(),
-        options: options(plan),
-        started_unix_s: unix_s(),
-        complete: false,
-        planned: plan.run_count() as u64,
-        results: Vec::with_capacity(plan.run_count()),
-    }
-}
-
-/// The time of day, in seconds since 1970.
-pub(crate) fn unix_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    begun::report(driver, machine, plan.host.seed, options(plan), plan.run_count())
 }
 
 fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
@@ -267,18 +246,6 @@ pub(crate) fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
         count(worst.overcommit),
         worst.interrupted_share() * 100.0,
     ))
-}
-
-/// The files that were written, in a line.
-pub(crate) fn written(outputs: &Outputs) -> String {
-    let paths: Vec<String> = outputs
-        .paths()
-        .map(|path| path.display().to_string())
-        .collect();
-    match paths.as_slice() {
-        [] => String::new(),
-        paths => format!("\nwritten: {}\n", paths.join(", ")),
-    }
 }
 
 /// A lock that lets two in is worse than a slow one: that is an error of the run.

@@ -75,8 +75,8 @@ impl HostSettings {
                 .watchdog
                 .map_or(default.watchdog, Duration::from_nanos),
             neighbour: setup.neighbour,
-            distribution: setup.distribution,
-            seed: setup.seed,
+            distribution: setup.work.distribution,
+            seed: setup.work.seed,
         })
     }
 

@@ -3,12 +3,16 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`args`] | the command line and its help |
+//! | [`common_args`] | options that several commands have |
 //! | [`parse`] | times, names and lists, with errors that say what would be right |
 //! | [`plan`] | which runs, in which order, for how long |
 //! | [`turns`] | the order of runs, and how long they may take |
 //! | [`driver`] | the one place that talks to the embedded hypervisor |
 //! | [`compare`] | the main job: run the plan, show it, write it |
+//! | [`begun`] | the head of a results file |
 //! | [`outputs`] | where results go, checked before anything runs |
+//! | [`page_files`] | where a page and its pictures go |
+//! | [`report`], [`report_args`] | a page from results files |
 //! | [`progress`] | a bar with the time left, or plain lines |
 //! | [`interrupt`] | Ctrl-C |
 //! | [`trace`] | one run, and what happened around its longest wait |
@@ -29,8 +33,10 @@
 //! | [`failure`] | errors and exit codes |
 
 mod args;
+mod begun;
 mod calibrate;
 mod calibrate_lines;
+mod common_args;
 mod compare;
 mod doctor;
 mod driver;
@@ -45,9 +51,12 @@ mod kvm_args;
 mod list;
 mod merge;
 mod outputs;
+mod page_files;
 mod parse;
 mod plan;
 mod progress;
+mod report;
+mod report_args;
 mod simulate;
 mod simulate_profile;
 mod simulate_torture;
@@ -85,6 +94,7 @@ fn main() -> ExitCode {
         Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Uncontended(args)) => uncontended::run(&args),
         Some(Command::Threads(args)) => threads::run(&args),
+        Some(Command::Report(args)) => report::run(&args),
         Some(Command::Doctor) => doctor::run(),
         Some(Command::List) => list::run(),
     };

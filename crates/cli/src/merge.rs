@@ -12,8 +12,9 @@ pub(crate) fn run(args: &MergeArgs) -> Done {
     files::check_writable(&args.out).map_err(Failure::BadInput)?;
     let rows = merge(&args.parts).map_err(Failure::BadInput)?;
     let is_json = args.out.extension().is_some_and(|ending| ending == "json");
+    let points = rows.len();
     let written = if is_json {
-        sweep_files::write_json(&rows, &args.out)
+        sweep_files::write_json(rows, &args.out)
     } else {
         sweep_files::write_csv(&rows, &args.out)
     };
@@ -21,7 +22,7 @@ pub(crate) fn run(args: &MergeArgs) -> Done {
     let out = args.out.display();
     print(&format!(
         "{} points of {} shards: {out}\n",
-        rows.len(),
+        points,
         args.parts.len()
     ))
 }

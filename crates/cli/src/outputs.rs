@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use pvqspin_report::aggregate::AtPoint;
-use pvqspin_report::{Report, chart, files, rows, schema};
+use pvqspin_report::load::Source;
+use pvqspin_report::{Report, files, rows, schema};
+
+use crate::page_files::PageFiles;
 
 /// Where results are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +17,12 @@ pub(crate) struct Wanted<'a> {
     pub(crate) json: Option<&'a Path>,
     /// What was said.
     pub(crate) csv: Option<&'a Path>,
+    /// Whether no page is to be written.
+    pub(crate) no_page: bool,
     /// Whether nothing is to be written.
     pub(crate) no_files: bool,
     /// Where the JSON goes if nothing is said.
     pub(crate) default_json: &'a str,
-    /// Whether there is a picture of these results.
-    pub(crate) picture: bool,
 }
 
 /// The files that will be written.
@@ -28,11 +30,11 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Outputs {
     json: Option<PathBuf>,
     csv: Option<PathBuf>,
-    svg: Option<PathBuf>,
+    page: Option<PageFiles>,
 }
 
 impl Outputs {
-    /// What the options ask for, or else `default`: the CSV and the picture beside the JSON unless said otherwise.
+    /// What the options ask for, or else `default`: CSV and page beside the JSON unless said otherwise.
     ///
     /// # Errors
     ///
@@ -50,8 +52,8 @@ impl Outputs {
                 ..Self::default()
             },
         };
-        if !wanted.picture {
-            outputs.svg = None;
+        if wanted.no_page {
+            outputs.page = None;
         }
         let paths: Vec<&Path> = outputs.paths().collect();
         for (i, path) in paths.iter().enumerate() {
@@ -61,7 +63,12 @@ impl Outputs {
                  that ends in .csv",
                 path.display()
             );
+        }
+        for path in [&outputs.json, &outputs.csv].into_iter().flatten() {
             files::check_writable(path)?;
+        }
+        if let Some(page) = &outputs.page {
+            page.check()?;
         }
         Ok(outputs)
     }
@@ -69,22 +76,23 @@ impl Outputs {
     fn beside(json: PathBuf, csv: Option<PathBuf>) -> Self {
         // A pipe or a device has nothing beside it.
         let is_file = fs::metadata(&json).map_or(true, |there| there.is_file());
-        let sibling = |ending: &str| is_file.then(|| json.with_extension(ending));
         Self {
-            csv: csv.or_else(|| sibling("csv")),
-            svg: sibling("svg"),
+            csv: csv.or_else(|| is_file.then(|| json.with_extension("csv"))),
+            page: PageFiles::beside(&json),
             json: Some(json),
         }
     }
 
-    /// Every file, in the order in which they are written.
+    /// Everything, in the order in which it is written: the page last.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
-        [&self.json, &self.csv, &self.svg]
-            .into_iter()
+        let results = [&self.json, &self.csv].into_iter();
+        results
             .filter_map(|path| path.as_deref())
+            .chain(self.page.iter().flat_map(PageFiles::paths))
     }
 
-    /// The same places for a second set of results, told apart by this word in their names.
+    /// The places for a second set of results, told apart by this word in their names. It has no
+    /// page of its own.
     pub(crate) fn named(&self, word: &str) -> Self {
         let renamed = |path: &Option<PathBuf>| {
             let path = path
@@ -101,27 +109,59 @@ impl Outputs {
         Self {
             json: renamed(&self.json),
             csv: renamed(&self.csv),
-            svg: renamed(&self.svg),
+            page: None,
         }
     }
 
-    /// Writes them all.
+    /// Writes results, and their page.
     ///
     /// # Errors
     ///
     /// At the first that cannot be written.
-    pub(crate) fn write(&self, report: &Report, points: &[AtPoint]) -> Result<()> {
+    pub(crate) fn write(&self, report: &Report) -> Result<()> {
+        self.write_results(report)?;
+        let json = self.json.as_deref().and_then(Path::file_stem);
+        let label = json.unwrap_or_default().display().to_string();
+        self.write_page(&[(&label, report)])
+    }
+
+    /// Writes results only.
+    ///
+    /// # Errors
+    ///
+    /// At the first that cannot be written.
+    pub(crate) fn write_results(&self, report: &Report) -> Result<()> {
         if let Some(path) = &self.json {
             files::write_atomically(path, |to| schema::write_json(report, to))?;
         }
         if let Some(path) = &self.csv {
             files::write_atomically(path, |to| rows::write_csv(report, to))?;
         }
-        if let Some(path) = &self.svg {
-            let picture = chart::svg(points)?;
-            files::write_atomically(path, |to| to.write_all(picture.as_bytes()))?;
-        }
         Ok(())
+    }
+
+    /// Writes one page of several sets of results.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be drawn or written.
+    pub(crate) fn write_page(&self, reports: &[(&str, &Report)]) -> Result<()> {
+        let Some(page) = &self.page else {
+            return Ok(());
+        };
+        let sources = reports
+            .iter()
+            .map(|(label, report)| Source::of_report(report, label));
+        page.write(sources.collect::<Result<_>>()?)
+    }
+}
+
+/// What was written, in a line after an empty one; nothing if that is nothing.
+pub(crate) fn written<'a>(paths: impl Iterator<Item = &'a Path>) -> String {
+    let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
+    match paths.as_slice() {
+        [] => String::new(),
+        paths => format!("\nwritten: {}\n", paths.join(", ")),
     }
 }
 
@@ -152,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn csv_and_picture_go_beside_the_json() {
+    fn csv_and_page_go_beside_the_json() {
         let folder = tempfile::tempdir().expect("a folder");
         let json = folder.path().join("mine.json");
         let json = json.to_str().expect("text");
@@ -161,24 +201,24 @@ mod tests {
             .paths()
             .map(|path| path.file_name().expect("a name").to_str().expect("text"))
             .collect();
-        assert_eq!(names, ["mine.json", "mine.csv", "mine.svg"]);
+        assert_eq!(names, ["mine.json", "mine.csv", "mine-charts", "mine.html"]);
     }
 
     #[test]
-    fn there_is_not_always_a_picture() {
+    fn a_page_can_be_done_without() {
         let folder = tempfile::tempdir().expect("a folder");
         let json = folder.path().join("mine.json");
-        let wanted = Wanted {
-            json: Some(&json),
-            csv: None,
-            no_files: false,
-            default_json: "unused",
-            picture: false,
-        };
-        assert_eq!(
-            Outputs::checked(wanted).expect("writable").paths().count(),
-            2
-        );
+        let options = ["--no-page", "--json", json.to_str().expect("text")];
+        assert_eq!(outputs(&options).expect("writable").paths().count(), 2);
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_the_pictures_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("mine-charts"), "a file").expect("writable");
+        let json = folder.path().join("mine.json");
+        let error = outputs(&["--json", json.to_str().expect("text")]).expect_err("no folder");
+        assert!(error.to_string().contains("it is a file"), "{error}");
     }
 
     #[test]
@@ -202,14 +242,7 @@ mod tests {
         let first = outputs(&["--json", json.to_str().expect("text")]).expect("writable");
         let second = first.named("simulated");
         let names: Vec<_> = second.paths().filter_map(|path| path.file_name()).collect();
-        assert_eq!(
-            names,
-            [
-                "mine-simulated.json",
-                "mine-simulated.csv",
-                "mine-simulated.svg"
-            ]
-        );
+        assert_eq!(names, ["mine-simulated.json", "mine-simulated.csv"]);
         let device = outputs(&["--json", "/dev/null"]).expect("writable");
         assert_eq!(
             device.named("simulated").paths().count(),

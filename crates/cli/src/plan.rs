@@ -120,7 +120,7 @@ impl Plan {
             .map(|overcommit| vcpus(*overcommit, host.pcpus, limits))
             .collect::<Result<_>>()?;
         dedup_in_order(&mut vcpus);
-        let workload = args.setup.workload;
+        let workload = args.setup.work.workload;
         let own = [(workload.inside_ns, workload.outside_ns)];
         // The one whose section lengths are its parameter; the others have their own.
         let usual = if workload.id == WorkloadId::HotLock {
@@ -128,18 +128,18 @@ impl Plan {
         } else {
             own.as_slice()
         };
-        let mut sections = sections(&args.inside, &args.outside, usual)?;
+        let mut sections = sections(&args.run.inside, &args.run.outside, usual)?;
         dedup_in_order(&mut sections);
         let mut plan = Self {
             locks: parse::chosen(&args.lock),
             workload,
             sections,
             vcpus,
-            repeats: args.repeats.unwrap_or(preset.repeats),
+            repeats: args.run.repeats.unwrap_or(preset.repeats),
             duration: SHORTEST,
             host,
         };
-        plan.duration = plan.duration_within(preset, args.duration)?;
+        plan.duration = plan.duration_within(preset, args.run.duration)?;
         Ok(plan)
     }
 

@@ -1,25 +1,32 @@
 //! The same comparison in virtual time: any number of pCPUs, the same figures every time.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
 use pvqspin_report::figures::{exact_time, time};
-use pvqspin_report::{Record, table};
+use pvqspin_report::{Machine, Record, table};
 use pvqspin_simulator::{
     LongestWait, Neighbour, Profile, SimConfig, SimError, SimResult, TraceEvent,
 };
 use pvqspin_workload::{Section, WorkloadConfig};
+use serde_json::Value;
 
 use crate::args::SimulateArgs;
+use crate::begun;
 use crate::driver::{HostSettings, Limits};
 use crate::failure::{Done, Failure, print};
+use crate::outputs::{Outputs, written};
 use crate::parse;
 use crate::plan;
 use crate::{simulate_profile, simulate_torture};
 
 /// How many pCPUs are simulated if nobody says otherwise.
 const PCPUS: usize = 2;
+
+/// Where results go if nothing is said.
+const DEFAULT_JSON: &str = "results/simulate.json";
 
 /// What is shown before the longest wait.
 const MARGIN_NS: u64 = 20_000;
@@ -34,7 +41,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Done {
         return (locks.iter()).try_for_each(|lock| simulate_torture::replay(lock, seed));
     }
     if let Some(schedules) = args.torture {
-        return simulate_torture::explore(&locks, args.setup.seed, schedules);
+        return simulate_torture::explore(&locks, args.setup.work.seed, schedules);
     }
     compare(args, &locks)
 }
@@ -67,23 +74,38 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
             .map_err(Failure::bad_input)?;
     }
 
-    let mut records = Vec::new();
+    let outputs = Outputs::checked(args.output.wanted(DEFAULT_JSON)).map_err(Failure::BadInput)?;
+
+    let planned = vcpus.len() * locks.len();
+    let hypercall_ns = config(args, &host, profile.as_ref(), locks[0], vcpus[0])?
+        .costs
+        .hypercall_ns;
+    let options = options(args, &host, &vcpus, locks, hypercall_ns);
+    let mut report = begun::report(
+        "simulator",
+        Machine::describe(),
+        host.seed,
+        options,
+        planned,
+    );
+    let records = &mut report.results;
     let mut longest = String::new();
     for &vcpus in &vcpus {
         for lock in locks {
             let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
             let result = simulate(&config)?;
             let section = args.setup.section(args.inside, args.outside);
-            let point = plan::point(args.setup.workload.name, &host, vcpus, section);
+            let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
             records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
             if args.longest {
                 longest += &around_longest(lock, vcpus, &result);
             }
         }
     }
-    normalise(&mut records);
+    normalise(records);
+    report.complete = true;
     let mut text = String::new();
-    for at in summarise(&records) {
+    for at in summarise(&report.results) {
         let _ = writeln!(text, "{}", table::render(&at));
     }
     let _ = writeln!(text, "{}", table::LEGEND);
@@ -93,7 +115,36 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         exact_time(args.duration),
         host.seed
     );
-    print(&(text + &longest))
+    print(&(text + &longest))?;
+    outputs.write(&report).map_err(Failure::Failed)?;
+    print(&written(outputs.paths()))
+}
+
+/// Every parameter, for the results file.
+fn options(
+    args: &SimulateArgs,
+    host: &HostSettings,
+    vcpus: &[usize],
+    locks: &[&'static Entry],
+    hypercall_ns: u32,
+) -> BTreeMap<String, Value> {
+    let (inside, outside) = args.setup.section(args.inside, args.outside);
+    let locks: Vec<&str> = locks.iter().map(|lock| lock.name).collect();
+    let mut options = host.options();
+    // Nothing is watched: virtual time cannot stand still.
+    options.remove("watchdog_ns");
+    let more: [(&str, Value); 8] = [
+        ("locks", locks.into()),
+        ("workload", args.setup.work.workload.name.into()),
+        ("vcpus", vcpus.into()),
+        ("sections_ns", vec![vec![inside, outside]].into()),
+        ("duration_ns", args.duration.into()),
+        ("hypercall_cost_ns", hypercall_ns.into()),
+        ("vms", args.vms.into()),
+        ("profile", args.profile.as_deref().unwrap_or("flat").into()),
+    ];
+    options.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    options
 }
 
 fn config(
@@ -124,7 +175,7 @@ fn config(
     Ok(SimConfig {
         lock: lock.id,
         workload: WorkloadConfig {
-            id: args.setup.workload.id,
+            id: args.setup.work.workload.id,
             inside: section(inside_ns),
             outside: section(outside_ns),
             seed: host.seed,

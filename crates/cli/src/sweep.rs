@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use pvqspin_report::figures::{count, time};
-use pvqspin_report::files;
 use pvqspin_sweep::journal::{Head, Journal};
 use pvqspin_sweep::output;
 use pvqspin_sweep::plan::Plan;
@@ -23,9 +22,11 @@ use pvqspin_sweep::source::Source;
 use crate::driver::usable_cpus;
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
+use crate::outputs::written;
+use crate::page_files::PageFiles;
 use crate::progress::Progress;
 use crate::sweep_args::SweepArgs;
-use crate::sweep_files;
+use crate::sweep_files::SweepFiles;
 
 /// What one critical section takes to simulate, roughly, in ns: about five events of 100 ns on a
 /// processor of 2.6 GHz.
@@ -46,10 +47,13 @@ pub(crate) fn run(args: &SweepArgs) -> Done {
         return print(&listing(&plan, &part, threads));
     }
     let out = place(args).map_err(Failure::BadInput)?;
-    files::check_writable(&out).map_err(Failure::BadInput)?;
-    if let Some(json) = &args.json {
-        files::check_writable(json).map_err(Failure::BadInput)?;
-    }
+    let results = SweepFiles {
+        csv: &out,
+        json: args.json.as_deref(),
+        // A shard's rows are no results yet.
+        page: PageFiles::beside(&out).filter(|_| args.shard.is_none() && !args.no_page),
+    };
+    results.check().map_err(Failure::BadInput)?;
     // A shard's rows are its output; otherwise they stand beside it until all are there.
     let journal = match args.shard {
         Some(_) => out.clone(),
@@ -82,16 +86,13 @@ pub(crate) fn run(args: &SweepArgs) -> Done {
         return print(&format!("written: {}\n", out.display()));
     }
     output::sort(&mut rows);
-    sweep_files::write(&rows, &out, args.json.as_deref()).map_err(Failure::Failed)?;
+    results.write(rows).map_err(Failure::Failed)?;
     // Only now, when its rows are safe elsewhere.
     let removed = fs::remove_file(&journal);
     removed
         .with_context(|| format!("cannot remove {}", journal.display()))
         .map_err(Failure::Failed)?;
-    print(&format!(
-        "written: {}\n",
-        sweep_files::names(&out, args.json.as_deref())
-    ))
+    print(written(results.paths()).trim_start())
 }
 
 /// Reads a grid file.

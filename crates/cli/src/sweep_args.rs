@@ -38,6 +38,10 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
+    /// Write no page and no pictures (`pvq report` makes them from the CSV)
+    #[arg(long)]
+    pub(crate) no_page: bool,
+
     /// Also write the JSON that `compare` writes
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     pub(crate) json: Option<PathBuf>,

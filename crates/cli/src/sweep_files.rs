@@ -1,19 +1,60 @@
-//! The files that sweeps leave: CSV, and the JSON of every driver.
+//! The files that sweeps leave: CSV, the JSON of every driver, and a page.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use pvqspin_report::{Machine, Report, SCHEMA, files, schema};
+use pvqspin_report::load::Source;
+use pvqspin_report::{Machine, Report, files, schema};
 use pvqspin_sweep::output;
 use pvqspin_sweep::point::Row;
 
-/// Writes both.
-pub(crate) fn write(rows: &[Row], csv: &Path, json: Option<&Path>) -> Result<()> {
-    write_csv(rows, csv)?;
-    json.map_or(Ok(()), |json| write_json(rows, json))
+use crate::begun;
+use crate::page_files::PageFiles;
+
+/// Where the results of a whole sweep go.
+#[derive(Debug)]
+pub(crate) struct SweepFiles<'a> {
+    pub(crate) csv: &'a Path,
+    pub(crate) json: Option<&'a Path>,
+    pub(crate) page: Option<PageFiles>,
+}
+
+impl SweepFiles<'_> {
+    /// Makes sure that they can be written.
+    ///
+    /// # Errors
+    ///
+    /// Says what is in the way.
+    pub(crate) fn check(&self) -> Result<()> {
+        files::check_writable(self.csv)?;
+        self.json.map_or(Ok(()), files::check_writable)?;
+        self.page.as_ref().map_or(Ok(()), PageFiles::check)
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    ///
+    /// At the first that cannot be written.
+    pub(crate) fn write(&self, rows: Vec<Row>) -> Result<()> {
+        write_csv(&rows, self.csv)?;
+        let report = report(rows);
+        if let Some(json) = self.json {
+            files::write_atomically(json, |to| schema::write_json(&report, to))?;
+        }
+        let Some(page) = &self.page else {
+            return Ok(());
+        };
+        let label = self.csv.file_stem().unwrap_or_default().display();
+        page.write(vec![Source::of_report(&report, &label.to_string())?])
+    }
+
+    /// Every file, the page last.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let results = [self.csv].into_iter().chain(self.json);
+        results.chain(self.page.iter().flat_map(PageFiles::paths))
+    }
 }
 
 /// Writes rows as CSV: the same bytes wherever and however they were simulated.
@@ -22,27 +63,18 @@ pub(crate) fn write_csv(rows: &[Row], path: &Path) -> Result<()> {
 }
 
 /// Writes rows as the JSON of every driver, with what a sweep knows about each added to it.
-pub(crate) fn write_json(rows: &[Row], path: &Path) -> Result<()> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    let report = Report {
-        schema: SCHEMA,
-        command: env::args().collect::<Vec<_>>().join(" "),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        machine: Machine::describe(),
-        // Each row has its own.
-        seed: rows.first().map_or(0, |row| row.facts.seed),
-        driver: "simulator".to_owned(),
-        options: BTreeMap::new(),
-        started_unix_s: since_1970.map_or(0, |since| since.as_secs()),
-        complete: true,
-        planned: rows.len() as u64,
-        results: rows.to_vec(),
-    };
-    files::write_atomically(path, |to| schema::write_json(&report, to))
+pub(crate) fn write_json(rows: Vec<Row>, path: &Path) -> Result<()> {
+    files::write_atomically(path, |to| schema::write_json(&report(rows), to))
 }
 
-/// What was written, for people.
-pub(crate) fn names(csv: &Path, json: Option<&Path>) -> String {
-    let csv = csv.display().to_string();
-    json.map_or(csv.clone(), |json| format!("{csv}, {}", json.display()))
+fn report(rows: Vec<Row>) -> Report<Row> {
+    // Each row has its own.
+    let seed = rows.first().map_or(0, |row| row.facts.seed);
+    let options = BTreeMap::new();
+    Report {
+        complete: true,
+        planned: rows.len() as u64,
+        results: rows,
+        ..begun::report("simulator", Machine::describe(), seed, options, 0)
+    }
 }

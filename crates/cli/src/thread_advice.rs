@@ -5,7 +5,7 @@
 
 use pvqspin_report::Spread;
 use pvqspin_report::aggregate::AtPoint;
-use pvqspin_report::figures::{percent, time};
+use pvqspin_report::figures::{percent, range, time};
 use pvqspin_report::sentences::against_the_best;
 use pvqspin_report::table::THREADS_REFERENCE;
 use pvqspin_threads::CATALOG;
@@ -69,8 +69,8 @@ fn in_order(crowded: &[&AtPoint]) -> Option<String> {
          of those locks, {}, reached {} of what is possible (its longest wait: {waits}), the best of \
          all {}.",
         best.name,
-        range(shares(crowded, best.name)),
-        range(fastest),
+        range(&shares(crowded, best.name), percent),
+        range(&fastest, percent),
     ))
 }
 
@@ -81,11 +81,14 @@ fn spinning(crowded: &[&AtPoint]) -> Option<String> {
     if names.is_empty() {
         return None;
     }
-    let reached = names.iter().flat_map(|name| shares(crowded, name));
+    let reached: Vec<f64> = names
+        .iter()
+        .flat_map(|name| shares(crowded, name))
+        .collect();
     Some(format!(
         "Queues that only spin ({}) reached {}: not for threads.",
         names.join(", "),
-        range(reached.collect())
+        range(&reached, percent)
     ))
 }
 
@@ -93,7 +96,10 @@ fn reached(points: &[AtPoint], name: &str) -> String {
     let points: Vec<&AtPoint> = points.iter().collect();
     match shares(&points, name) {
         none if none.is_empty() => String::new(),
-        shares => format!(" ({name} reached {} of what is possible)", range(shares)),
+        shares => format!(
+            " ({name} reached {} of what is possible)",
+            range(&shares, percent)
+        ),
     }
 }
 
@@ -132,16 +138,6 @@ fn longest_ns(points: &[&AtPoint], name: &str) -> Option<f64> {
     locks
         .map(|lock| lock.wait_max_ns.max)
         .max_by(f64::total_cmp)
-}
-
-fn range(values: Vec<f64>) -> String {
-    let spread = Spread::of(values);
-    let (low, high) = (percent(spread.min), percent(spread.max));
-    if low == high {
-        low
-    } else {
-        format!("{low} to {high}")
-    }
 }
 
 #[cfg(test)]

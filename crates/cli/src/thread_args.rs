@@ -1,11 +1,8 @@
 //! The command line of `pvq threads` and its help.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use pvqspin_workload::Distribution;
-use pvqspin_workload::catalog::Entry as Workload;
 
+use crate::common_args::{OutputArgs, RunArgs, WorkArgs};
 use crate::outputs::Wanted;
 use crate::parse::{self, ThreadLockChoice};
 
@@ -42,58 +39,22 @@ pub(crate) struct ThreadsArgs {
     #[arg(value_parser = parse::overcommit, allow_negative_numbers = true)]
     pub(crate) overcommit: Vec<f64>,
 
-    /// Mean time inside the lock, a list that pairs up with --outside [default: the workload's;
-    /// for hot-lock 1us]
-    #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = parse::section)]
-    pub(crate) inside: Vec<u32>,
+    /// Sections and repeats.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 
-    /// Mean time outside the lock, a list that pairs up with --inside [default: the workload's;
-    /// for hot-lock 2us]
-    #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = parse::section_or_zero)]
-    pub(crate) outside: Vec<u32>,
+    /// What the threads do.
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
 
-    /// Repeats of every run [default: 3]
-    #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
-    pub(crate) repeats: Option<usize>,
-
-    /// Measured time of each run [default: what a minute in all allows]
-    #[arg(long, value_name = "TIME", value_parser = parse::time)]
-    pub(crate) duration: Option<u64>,
-
-    /// What the threads do: one of `pvq list`
-    #[arg(long, value_name = "NAME", default_value = "hot-lock", value_parser = parse::workload)]
-    pub(crate) workload: &'static Workload,
-
-    /// Spread of the section lengths: fixed, uniform (50 % up and down), exponential
-    #[arg(long, value_name = "NAME", default_value = "uniform", value_parser = parse::distribution)]
-    pub(crate) distribution: Distribution,
-
-    /// Seed of the section lengths
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
-
-    /// Where the results go; CSV goes beside it [default: results/threads.json]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-
-    /// Where the CSV goes [default: beside the JSON]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) csv: Option<PathBuf>,
-
-    /// Write no files
-    #[arg(long, conflicts_with_all = ["json", "csv"])]
-    pub(crate) no_files: bool,
+    /// Where the results go.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 impl ThreadsArgs {
     /// Where its results are wanted.
     pub(crate) fn wanted(&self) -> Wanted<'_> {
-        Wanted {
-            json: self.json.as_deref(),
-            csv: self.csv.as_deref(),
-            no_files: self.no_files,
-            default_json: "results/threads.json",
-            picture: false,
-        }
+        self.output.wanted("results/threads.json")
     }
 }

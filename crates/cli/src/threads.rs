@@ -1,7 +1,6 @@
 //! The lock on ordinary threads, beside other crates' mutexes: run the plan, show it, write it.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -9,17 +8,18 @@ use anyhow::{Context, Result, ensure};
 use pvqspin_report::aggregate::{AtPoint, normalise, summarise};
 use pvqspin_report::figures::time;
 use pvqspin_report::schema::{LockFacts, Point};
-use pvqspin_report::{Machine, Record, Report, SCHEMA, table};
+use pvqspin_report::{Machine, Record, Report, table};
 use pvqspin_sweep::words::distribution_name;
 use pvqspin_threads::{self as driver, Entry, RunConfig};
 use pvqspin_workload::catalog::Entry as Workload;
 use pvqspin_workload::{Distribution, Section as Length, WorkloadConfig};
 
-use crate::compare::{incomplete, mutual_exclusion_held, unix_s, written};
+use crate::begun;
+use crate::compare::{incomplete, mutual_exclusion_held};
 use crate::driver::usable_cpus;
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, written};
 use crate::parse;
 use crate::plan::{self, Section};
 use crate::progress::Progress;
@@ -51,8 +51,8 @@ pub(crate) fn run(args: &ThreadsArgs) -> Done {
         normalise(&mut report.results);
         let points = summarise(&report.results);
         print(&body(&points, &report))?;
-        outputs.write(&report, &points).map_err(Failure::Failed)?;
-        print(&written(&outputs))?;
+        outputs.write(&report).map_err(Failure::Failed)?;
+        print(&written(outputs.paths()))?;
     }
     stopped?;
     mutual_exclusion_held(&report)
@@ -85,9 +85,9 @@ impl Plan {
             .map(|overcommit| threads(*overcommit, cpus))
             .collect::<Result<Vec<_>>>()?;
         plan::dedup_in_order(&mut threads);
-        let workload = args.workload;
+        let workload = args.work.workload;
         let usual = [(workload.inside_ns, workload.outside_ns)];
-        let mut sections = plan::sections(&args.inside, &args.outside, &usual)?;
+        let mut sections = plan::sections(&args.run.inside, &args.run.outside, &usual)?;
         plan::dedup_in_order(&mut sections);
         let (budget, repeats) = match args.quick {
             true => (Duration::from_secs(10), 1),
@@ -96,16 +96,16 @@ impl Plan {
         let mut plan = Self {
             locks: parse::chosen_for_threads(&args.lock),
             workload,
-            distribution: args.distribution,
+            distribution: args.work.distribution,
             sections,
             cpus,
             threads,
-            repeats: args.repeats.unwrap_or(repeats),
+            repeats: args.run.repeats.unwrap_or(repeats),
             duration: SHORTEST,
-            seed: args.seed,
+            seed: args.work.seed,
         };
         let runs = u32::try_from(plan.run_count()).unwrap_or(u32::MAX);
-        plan.duration = match args.duration {
+        plan.duration = match args.run.duration {
             Some(ns) => asked_duration(ns)?,
             None => (budget / runs.max(1))
                 .saturating_sub(WARMUP)
@@ -245,22 +245,17 @@ fn run_plan(plan: &Plan, report: &mut Report) -> Done {
 }
 
 fn empty_report(plan: &Plan) -> Report {
-    Report {
-        schema: SCHEMA,
-        command: env::args().collect::<Vec<_>>().join(" "),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        machine: Machine {
-            cpus_allowed: plan.cpus,
-            ..Machine::describe()
-        },
-        seed: plan.seed,
-        driver: "threads".to_owned(),
-        options: options(plan),
-        started_unix_s: unix_s(),
-        complete: false,
-        planned: plan.run_count() as u64,
-        results: Vec::with_capacity(plan.run_count()),
-    }
+    let machine = Machine {
+        cpus_allowed: plan.cpus,
+        ..Machine::describe()
+    };
+    begun::report(
+        "threads",
+        machine,
+        plan.seed,
+        options(plan),
+        plan.run_count(),
+    )
 }
 
 fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {

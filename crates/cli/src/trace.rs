@@ -29,7 +29,7 @@ pub(crate) fn run(args: &TraceArgs) -> Done {
         &host,
         &driver::Run {
             lock: args.lock.id,
-            workload: args.setup.workload.id,
+            workload: args.setup.work.workload.id,
             vcpus,
             section,
             repeat: 0,
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &TraceArgs) -> Done {
         .validate(machine.cpus.len())
         .map_err(Failure::bad_input)?;
     let result = driver::run(&machine, &config, args.lock.name)?;
-    let point = plan::point(args.setup.workload.name, &host, vcpus, section);
+    let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
     let record = Record::new(&plan::facts(args.lock), &point, 0, &result.outcome);
     print(&head(&record))?;
     print(&events(args.all, &result))

@@ -20,7 +20,7 @@ use crate::compare;
 use crate::driver::{self, Limits};
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
-use crate::outputs::{Outputs, Wanted};
+use crate::outputs::{Outputs, Wanted, written};
 use crate::plan::{self, Plan, PlannedRun};
 use crate::simulate_profile;
 use crate::validate_args::ValidateArgs;
@@ -86,17 +86,15 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
     print(&text)?;
 
     let second = outputs.named("simulated");
+    for (outputs, report) in [(&outputs, &real), (&second, &model)] {
+        outputs.write_results(report).map_err(Failure::Failed)?;
+    }
     outputs
-        .write(&real, &real_points)
+        .write_page(&[("machine", &real), ("model", &model)])
         .map_err(Failure::Failed)?;
-    second
-        .write(&model, &model_points)
-        .map_err(Failure::Failed)?;
-    print(&format!(
-        "{}{}",
-        compare::written(&outputs),
-        compare::written(&second)
-    ))?;
+    // The page last.
+    let paths = second.paths().chain(outputs.paths());
+    print(&written(paths))?;
     stopped?;
     compare::mutual_exclusion_held(&real)
 }

@@ -289,8 +289,11 @@ fn a_short_comparison_runs_and_writes_its_files() {
 
     let csv = fs::read_to_string(folder.path().join("results/compare.csv")).expect("written");
     assert_eq!(csv.lines().count(), 5, "a header and a row for each");
-    let svg = fs::read_to_string(folder.path().join("results/compare.svg")).expect("written");
-    assert!(svg.contains("<svg") && svg.trim_end().ends_with("</svg>"));
+    let page = fs::read_to_string(folder.path().join("results/compare.html")).expect("written");
+    assert!(page.contains("<svg") && page.ends_with("</html>"));
+    let charts = fs::read_dir(folder.path().join("results/compare-charts")).expect("written");
+    // Throughput, longest wait, both, waits, vCPUs and perhaps hypercalls, of two sections, twice.
+    assert!(charts.count() >= 20);
 }
 
 #[test]

@@ -7,6 +7,7 @@ fn simulate(options: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pvq"))
         .arg("simulate")
         .args(options)
+        .arg("--no-files")
         .output()
         .expect("the binary starts")
 }

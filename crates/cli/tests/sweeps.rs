@@ -2,30 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
-fn pvq(folder: &Path, options: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .args(options)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary starts")
-}
+mod binary;
+
+use binary::{done, names, pvq};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-#[track_caller]
-fn done(folder: &Path, options: &[&str]) -> String {
-    let output = pvq(folder, options);
-    assert!(
-        output.status.success(),
-        "{options:?}: {}",
-        text(&output.stderr)
-    );
-    text(&output.stdout)
 }
 
 #[track_caller]
@@ -55,16 +38,6 @@ fn with_grid() -> tempfile::TempDir {
     folder
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("there");
-    let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-    let mut names: Vec<String> = entries
-        .map(|entry| name(entry.expect("readable")))
-        .collect();
-    names.sort();
-    names
-}
-
 #[test]
 fn a_list_runs_nothing() {
     let folder = with_grid();
@@ -82,7 +55,10 @@ fn a_sweep_leaves_its_rows_and_no_journal() {
     let folder = with_grid();
     let options = ["sweep", "g.toml", "--json", "g.json"];
     done(folder.path(), &options);
-    assert_eq!(names(&folder.path().join("results")), ["g.csv"]);
+    assert_eq!(
+        names(&folder.path().join("results")),
+        ["g-charts", "g.csv", "g.html"]
+    );
     let rows = fs::read_to_string(folder.path().join("results/g.csv")).expect("there");
     assert_eq!(rows.lines().count(), 1 + 4);
     let json = fs::read_to_string(folder.path().join("g.json")).expect("there");
@@ -100,7 +76,11 @@ fn a_sweep_leaves_its_rows_and_no_journal() {
 fn shards_merge_to_the_same_bytes() {
     let folder = with_grid();
     let path = folder.path();
-    done(path, &["sweep", "g.toml", "--out", "whole.csv"]);
+    done(
+        path,
+        &["sweep", "g.toml", "--out", "whole.csv", "--no-page"],
+    );
+    assert!(!path.join("whole.html").exists());
     for shard in ["1/3", "2/3", "3/3"] {
         let out = format!("part-{}", &shard[..1]);
         done(

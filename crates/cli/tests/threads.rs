@@ -85,7 +85,7 @@ fn a_short_run_writes_its_files() {
         "bounded *",
         "vs std",
         "Nobody expects a spinlock to win here",
-        "written: results/threads.json, results/threads.csv\n",
+        "written: results/threads.json, results/threads.csv, results/threads-charts, results/threads.html\n",
     ] {
         assert!(text.contains(expected), "no '{expected}' in:\n{text}");
     }

@@ -4,9 +4,9 @@
 //! repeats, with the lowest and the highest beside it. The longest wait is the exception: a
 //! promise about it is broken by one wait in one repeat, so it is the longest of all.
 
-use pvqspin_workload::{LockLoad, bound_per_s, catalog};
-
 use crate::schema::Record;
+
+pub use crate::bound::normalise;
 
 /// The middle and both ends of a figure over the repeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,7 +62,7 @@ pub struct PointKey {
 }
 
 impl PointKey {
-    fn of(record: &Record) -> Self {
+    pub(crate) fn of(record: &Record) -> Self {
         Self {
             workload: record.workload.clone(),
             host_policy: record.host_policy.clone(),
@@ -116,8 +116,12 @@ pub struct Summary {
     pub over_bound: Spread,
     /// Jain's index.
     pub jain: Spread,
+    /// Median of the wait, in ns.
+    pub wait_p50_ns: Spread,
     /// 99th percentile of the wait, in ns.
     pub wait_p99_ns: Spread,
+    /// 99.9th percentile of the wait, in ns.
+    pub wait_p999_ns: Spread,
     /// 99.99th percentile of the wait, in ns.
     pub wait_p9999_ns: Spread,
     /// The longest wait of each repeat, in ns. Its `max` is the longest of all.
@@ -134,12 +138,17 @@ pub struct Summary {
     pub lwp_per_s: Spread,
     /// Hypercalls for each acquisition.
     pub hypercalls_per_acquisition: Spread,
+    /// The same by kind: halts, kicks, directed yields.
+    pub calls: [Spread; 3],
     /// All hypercalls of all repeats.
     pub hypercalls: u64,
     /// Share of the pCPU time that was wasted.
     pub wasted_share: Spread,
     /// The neighbour's share of what it was due, if there was one.
     pub neighbour: Option<Spread>,
+    /// Acquisitions of each vCPU over the mean of its repeat's, of all repeats; empty if they are
+    /// not known.
+    pub vcpu_shares: Vec<f64>,
     /// Mean time inside as measured, in ns.
     pub inside_measured_ns: Spread,
     /// Mean time outside as measured, in ns.
@@ -172,7 +181,9 @@ impl Summary {
             throughput_per_s: spread(|r| r.throughput_per_s),
             over_bound: spread(|r| r.throughput_over_bound),
             jain: spread(|r| r.jain),
+            wait_p50_ns: spread(|r| r.wait_ns.p50 as f64),
             wait_p99_ns: spread(|r| r.wait_ns.p99 as f64),
+            wait_p999_ns: spread(|r| r.wait_ns.p999 as f64),
             wait_p9999_ns: spread(|r| r.wait_ns.p9999 as f64),
             wait_max_ns: spread(|r| r.wait_ns.max as f64),
             waits_over_slice: total(|r| r.waits_over_slice),
@@ -187,9 +198,15 @@ impl Summary {
             lhp_per_s: spread(|r| per_second(r.lhp, r)),
             lwp_per_s: spread(|r| per_second(r.lwp, r)),
             hypercalls_per_acquisition: spread(|r| r.hypercalls_per_acquisition),
+            calls: [
+                spread(|r| per_acquisition(r.hypercalls.halt, r)),
+                spread(|r| per_acquisition(r.hypercalls.kick, r)),
+                spread(|r| per_acquisition(r.hypercalls.yield_to, r)),
+            ],
             hypercalls: total(|r| r.hypercalls.halt + r.hypercalls.kick + r.hypercalls.yield_to),
             wasted_share: spread(|r| r.wasted_share),
             neighbour: (!neighbours.is_empty()).then(|| Spread::of(neighbours)),
+            vcpu_shares: records.iter().flat_map(|r| vcpu_shares(r)).collect(),
             inside_measured_ns: spread(|r| r.inside_measured_ns),
             outside_measured_ns: spread(|r| r.outside_measured_ns),
             exclusion_violations: total(|r| r.exclusion_violations),
@@ -204,64 +221,24 @@ impl Summary {
     }
 }
 
-/// Puts every throughput over one bound for each point, from the median C and N of all its runs.
-///
-/// A record's own C and N are means, and a mean is ruined by one section in which the machine's
-/// own scheduler took the CPU away: one such run in a hundred stood at 2.4 times its bound. A lock
-/// that was handed over once for each slice may have no section outside that was not preempted,
-/// and so no N. The median over all locks and repeats at a point suffers from neither, and a lock
-/// that makes critical sections slower (by hammering their cache lines) is charged for it.
-///
-/// In workloads whose sections move cache lines, the shortest C of all locks takes the median's place:
-/// a lock that is not handed over keeps its data, and no bound may lie below what that one does.
-pub fn normalise(records: &mut [Record]) {
-    let mut bounds: Vec<(PointKey, f64)> = Vec::new();
-    for record in records.iter() {
-        let point = PointKey::of(record);
-        if !bounds.iter().any(|(known, _)| *known == point) {
-            let bound = common_bound(&point, records);
-            bounds.push((point, bound));
-        }
-    }
-    for record in records {
-        let point = PointKey::of(record);
-        let bound = bounds.iter().find(|(known, _)| *known == point);
-        if let Some((_, bound)) = bound.filter(|(_, bound)| bound.is_finite() && *bound > 0.0) {
-            record.throughput_over_bound = record.throughput_per_s / bound;
-        }
-    }
-}
-
-fn common_bound(point: &PointKey, records: &[Record]) -> f64 {
-    let workload = catalog::find(&point.workload);
-    // A lock that stays where it is keeps its data there: no other has sections as short.
-    let shortest = workload.is_some_and(|entry| entry.moves_lines);
-    let common = |measured: fn(&Record) -> f64, asked: f64| {
-        let values = records
-            .iter()
-            .filter(|record| PointKey::of(record) == *point)
-            .map(measured)
-            .filter(|value| *value > 0.0);
-        let spread = Spread::of(values);
-        match if shortest { spread.min } else { spread.median } {
-            0.0 => asked,
-            common => common,
-        }
-    };
-    let inside = common(|record| record.inside_measured_ns, point.inside_ns as f64);
-    let outside = common(|record| record.outside_measured_ns, point.outside_ns as f64);
-    let load = LockLoad {
-        busiest_ns: common(|record| record.busiest_lock_ns, f64::NAN),
-        per_round: common(|record| record.acquisitions_per_round, 1.0),
-    };
-    bound_per_s(load, inside, outside, point.pcpus, point.vcpus)
-}
-
 fn per_second(count: u64, record: &Record) -> f64 {
     match record.duration_ns {
         0 => 0.0,
         ns => count as f64 * 1e9 / ns as f64,
     }
+}
+
+fn per_acquisition(calls: u64, record: &Record) -> f64 {
+    calls as f64 / record.acquisitions.max(1) as f64
+}
+
+fn vcpu_shares(record: &Record) -> Vec<f64> {
+    let each = &record.per_vcpu;
+    let mean = each.iter().map(|got| *got as f64).sum::<f64>() / each.len().max(1) as f64;
+    if mean <= 0.0 {
+        return Vec::new();
+    }
+    each.iter().map(|got| *got as f64 / mean).collect()
 }
 
 /// All that was measured at one point.
@@ -401,59 +378,6 @@ mod tests {
             .map(|at| (at.point.inside_ns, at.point.vcpus))
             .collect();
         assert_eq!(order, [(1_000, 4), (1_000, 8), (20_000, 4)]);
-    }
-
-    #[test]
-    fn one_disturbed_run_does_not_move_the_bound() {
-        let mut records: Vec<Record> = (0..5)
-            .map(|repeat| Record {
-                repeat,
-                ..samples::record("fifo", 4, 500_000.0)
-            })
-            .collect();
-        let expected = records[0].throughput_over_bound;
-        records[1].inside_measured_ns = 10_662.0;
-        records[1].throughput_over_bound = 2.36;
-        records[2].outside_measured_ns = 0.0;
-        records[2].throughput_over_bound = 0.0;
-        normalise(&mut records);
-        for record in &records {
-            assert!(
-                (record.throughput_over_bound - expected).abs() < 1e-9,
-                "{record:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn where_lines_move_the_shortest_section_bounds() {
-        let records = |workload: &str| {
-            [500.0, 600.0, 2_000.0].map(|inside_measured_ns| Record {
-                workload: workload.into(),
-                inside_measured_ns,
-                busiest_lock_ns: inside_measured_ns,
-                outside_measured_ns: 100.0,
-                ..samples::record("fifo", 4, 400_000.0)
-            })
-        };
-        let (mut moving, mut still) = (records("two-lines"), records("hot-lock"));
-        normalise(&mut moving);
-        normalise(&mut still);
-        // One over the busiest lock's time is the least of the three.
-        assert!((moving[2].throughput_over_bound - 0.4e6 / 2e6).abs() < 1e-9);
-        assert!((still[2].throughput_over_bound - 0.4e6 / 1e9 * 600.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn nothing_measured_means_what_was_asked() {
-        let mut record = samples::record("fifo", 4, 400_000.0);
-        (record.inside_measured_ns, record.outside_measured_ns) = (0.0, 0.0);
-        let mut records = [record];
-        normalise(&mut records);
-        assert!(
-            (records[0].throughput_over_bound - 0.6).abs() < 1e-9,
-            "{records:?}"
-        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How numbers are written for people: short, with a unit, never more digits than mean anything.
 
+use crate::aggregate::Spread;
+
 /// A time in ns with a fitting unit.
 ///
 /// ```
@@ -128,6 +130,25 @@ pub fn count(value: f64) -> String {
         whole if whole.fract() == 0.0 => grouped(whole as u64),
         small if small.abs() < 9.95 => share(small),
         _ => grouped(value.round() as u64),
+    }
+}
+
+/// The lowest and the highest of some values, or the only one.
+///
+/// ```
+/// use pvqspin_report::figures::{percent, range};
+///
+/// assert_eq!(range(&[0.5, 0.3, 0.4], percent), "30 % to 50 %");
+/// assert_eq!(range(&[0.301, 0.302], percent), "30 %");
+/// ```
+#[must_use]
+pub fn range(values: &[f64], show: impl Fn(f64) -> String) -> String {
+    let ends = Spread::of(values.iter().copied());
+    let (low, high) = (show(ends.min), show(ends.max));
+    if low == high {
+        low
+    } else {
+        format!("{low} to {high}")
     }
 }
 

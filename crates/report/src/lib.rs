@@ -10,7 +10,8 @@
 //!                                        ├──> tables        table
 //!                                        ├──> sentences     sentences
 //!                                        ├──> check list    targets
-//!                                        └──> picture       chart
+//!                                        └──> page          page, with pictures (chart)
+//!   results file ──> Source ──> Set ─────────┘               load, sets
 //! ```
 //!
 //! | module | what it holds |
@@ -18,24 +19,32 @@
 //! | [`schema`] | the JSON object: names, units, version |
 //! | [`rows`] | the same as a flat CSV row |
 //! | [`machine`] | what is recorded about the machine |
-//! | [`aggregate`] | median and spread over the repeats of one lock at one point |
+//! | [`aggregate`], `bound` | median and spread over the repeats of one lock at one point |
 //! | [`agreement`] | two drivers side by side |
 //! | [`figures`] | how numbers are written for people |
 //! | [`table`] | one table for each point |
 //! | [`sentences`] | two sentences in plain words, computed |
 //! | [`targets`] | the project's targets, each with the figure that was reached |
-//! | [`chart`] | an SVG picture |
+//! | [`load`] | results files, read back |
+//! | [`sets`] | what belongs together on a page |
+//! | `chart` | pictures: SVG and PNG |
+//! | [`page`] | one HTML page of all of it |
 //! | [`files`] | atomic writes, and the check that they will be possible |
 
 pub mod aggregate;
 pub mod agreement;
-pub mod chart;
+mod bound;
+mod chart;
 pub mod figures;
 pub mod files;
+pub mod load;
+mod load_csv;
 pub mod machine;
+pub mod page;
 pub mod rows;
 pub mod schema;
 pub mod sentences;
+pub mod sets;
 pub mod table;
 pub mod targets;
 

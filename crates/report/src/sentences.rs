@@ -3,8 +3,10 @@
 //! Every word that takes a side is chosen by a comparison of figures. If our lock loses, the
 //! second sentence says so.
 
+use std::fmt;
+
 use crate::aggregate::{AtPoint, Spread, Summary};
-use crate::figures::{count, percent, time};
+use crate::figures::{count, percent, range, time};
 
 /// The policy that the project stands for.
 pub const OURS: &str = "fifo";
@@ -93,8 +95,8 @@ fn kept_by_silent(
             .collect(),
         None => locks.iter().map(|lock| lock.over_bound.median).collect(),
     };
-    let range = range_of(&shares, percent);
-    Some(format!("{range} ({how}: {best})"))
+    let reached = range(&shares, percent);
+    Some(format!("{reached} ({how}: {best})"))
 }
 
 fn is_silent(at: &AtPoint, name: &str) -> bool {
@@ -134,12 +136,12 @@ fn answer(crowded: &[&AtPoint]) -> String {
             .collect();
         return format!(
             "{OURS} reaches {} of what is possible; no other lock ran beside it.",
-            range_of(&reached, percent)
+            range(&reached, percent)
         );
     };
     format!(
         "Naming the one that everybody waits for, {}",
-        compared(&met, OURS, &rival)
+        Comparison::of(&met, OURS, &rival)
     )
 }
 
@@ -152,65 +154,114 @@ fn answer(crowded: &[&AtPoint]) -> String {
 /// ```
 #[must_use]
 pub fn against_the_best(points: &[AtPoint], ours: &str) -> Option<String> {
-    let met: Vec<&AtPoint> = points.iter().filter(|at| at.lock(ours).is_some()).collect();
-    let rival = best_overall(&met, |lock| !lock.is_ours())?;
-    Some(compared(&met, ours, &rival))
+    let points: Vec<&AtPoint> = points.iter().collect();
+    Comparison::with_the_best(&points, ours).map(|comparison| comparison.to_string())
 }
 
-fn compared(met: &[&AtPoint], ours: &str, rival: &str) -> String {
-    let pairs: Vec<(&Summary, &Summary)> = met
-        .iter()
-        .filter_map(|at| Some((at.lock(ours)?, at.lock(rival)?)))
-        .collect();
-    format!(
-        "{ours} is {}, {rival}; {}.",
-        speed(&pairs),
-        waiting(&pairs, rival)
-    )
+/// One of our locks beside another, over the points at which both ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Ours.
+    pub ours: String,
+    /// The other.
+    pub rival: String,
+    /// Our throughput over the other's at each point.
+    pub ratios: Vec<f64>,
+    /// Our longest wait at any point, in ns.
+    pub our_wait_ns: f64,
+    /// The other's, in ns.
+    pub their_wait_ns: f64,
 }
 
-/// How our throughput compares, in words that end before the rival's name.
-fn speed(pairs: &[(&Summary, &Summary)]) -> String {
-    let ratios: Vec<f64> = pairs
-        .iter()
-        .map(|(ours, rival)| ours.throughput_per_s.median / rival.throughput_per_s.median)
-        .filter(|ratio| ratio.is_finite())
-        .collect();
-    let behind = ratios.iter().filter(|ratio| **ratio < 1.0 - LEVEL).count();
-    let ahead = ratios.iter().filter(|ratio| **ratio > 1.0 + LEVEL).count();
-    let range = range_of(&ratios, |ratio| format!("{ratio:.2}"));
-    let range = format!("{range} times its throughput");
-    let all = ratios.len();
-    match (behind, ahead) {
-        (0, 0) => format!("as fast ({range}) as the best of the others"),
-        (0, n) if n == all => format!("faster ({range}) than the best of the others"),
-        (0, n) => format!(
-            "as fast or, in {n} of {all} settings, faster ({range}) than the best of the others"
-        ),
-        (n, 0) if n == all => format!("slower ({range}) than the best of the others"),
-        (n, _) => format!("slower in {n} of {all} settings ({range}) than the best of the others"),
+impl Comparison {
+    /// With the best of the locks that are not ours, over all of these points where `ours` ran;
+    /// `None` if it ran nowhere, or alone.
+    #[must_use]
+    pub fn with_the_best(points: &[&AtPoint], ours: &str) -> Option<Self> {
+        let met: Vec<&AtPoint> = points
+            .iter()
+            .copied()
+            .filter(|at| at.lock(ours).is_some())
+            .collect();
+        let rival = best_overall(&met, |lock| !lock.is_ours())?;
+        Some(Self::of(&met, ours, &rival))
+    }
+
+    fn of(met: &[&AtPoint], ours: &str, rival: &str) -> Self {
+        let pairs: Vec<(&Summary, &Summary)> = met
+            .iter()
+            .filter_map(|at| Some((at.lock(ours)?, at.lock(rival)?)))
+            .collect();
+        let longest =
+            |of: &dyn Fn(&(&Summary, &Summary)) -> f64| Spread::of(pairs.iter().map(of)).max;
+        Self {
+            ours: ours.to_owned(),
+            rival: rival.to_owned(),
+            ratios: pairs
+                .iter()
+                .map(|(ours, rival)| ours.throughput_per_s.median / rival.throughput_per_s.median)
+                .filter(|ratio| ratio.is_finite())
+                .collect(),
+            our_wait_ns: longest(&|pair| pair.0.wait_max_ns.max),
+            their_wait_ns: longest(&|pair| pair.1.wait_max_ns.max),
+        }
+    }
+
+    /// How our throughput compares, in words that end before the rival's name.
+    fn speed(&self) -> String {
+        let ratios = &self.ratios;
+        let behind = ratios.iter().filter(|ratio| **ratio < 1.0 - LEVEL).count();
+        let ahead = ratios.iter().filter(|ratio| **ratio > 1.0 + LEVEL).count();
+        let range = format!(
+            "{} times its throughput",
+            range(ratios, |ratio| format!("{ratio:.2}"))
+        );
+        let all = ratios.len();
+        match (behind, ahead) {
+            (0, 0) => format!("as fast ({range}) as the best of the others"),
+            (0, n) if n == all => format!("faster ({range}) than the best of the others"),
+            (0, n) => format!(
+                "as fast or, in {n} of {all} settings, faster ({range}) than the best of the others"
+            ),
+            (n, 0) if n == all => format!("slower ({range}) than the best of the others"),
+            (n, _) => {
+                format!("slower in {n} of {all} settings ({range}) than the best of the others")
+            }
+        }
+    }
+
+    /// By how much our longest wait is shorter or longer, such as `33 times shorter`; `None` if
+    /// nobody waited.
+    #[must_use]
+    pub fn waiting(&self) -> Option<String> {
+        let (ours, theirs) = (self.our_wait_ns, self.their_wait_ns);
+        if ours <= 0.0 || theirs <= 0.0 {
+            None
+        } else if theirs / ours >= 1.0 + LEVEL {
+            Some(format!("{} shorter", factor(theirs / ours)))
+        } else if ours / theirs >= 1.0 + LEVEL {
+            Some(format!("{} longer", factor(ours / theirs)))
+        } else {
+            Some("about the same".to_owned())
+        }
     }
 }
 
-/// How the longest waits compare.
-fn waiting(pairs: &[(&Summary, &Summary)], rival: &str) -> String {
-    let longest = |of: &dyn Fn(&(&Summary, &Summary)) -> f64| Spread::of(pairs.iter().map(of)).max;
-    let ours = longest(&|pair| pair.0.wait_max_ns.max);
-    let theirs = longest(&|pair| pair.1.wait_max_ns.max);
-    let compared = if ours <= 0.0 || theirs <= 0.0 {
-        String::new()
-    } else if theirs / ours >= 1.0 + LEVEL {
-        format!(", {} shorter", factor(theirs / ours))
-    } else if ours / theirs >= 1.0 + LEVEL {
-        format!(", {} longer", factor(ours / theirs))
-    } else {
-        ", about the same".to_owned()
-    };
-    format!(
-        "its longest wait was {}, against {} with {rival}{compared}",
-        time(ours),
-        time(theirs)
-    )
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiting = self
+            .waiting()
+            .map_or_else(String::new, |waiting| format!(", {waiting}"));
+        write!(
+            f,
+            "{} is {}, {rival}; its longest wait was {}, against {} with {rival}{waiting}.",
+            self.ours,
+            self.speed(),
+            time(self.our_wait_ns),
+            time(self.their_wait_ns),
+            rival = self.rival,
+        )
+    }
 }
 
 fn factor(value: f64) -> String {
@@ -239,16 +290,6 @@ fn best_overall(at: &[&AtPoint], which: impl Fn(&Summary) -> bool) -> Option<Str
         .filter_map(|lock| Some((mean_log(&lock.lock)?, lock.lock.clone())))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
-}
-
-fn range_of(values: &[f64], show: fn(f64) -> String) -> String {
-    let spread = Spread::of(values.iter().copied());
-    let (low, high) = (show(spread.min), show(spread.max));
-    if low == high {
-        low
-    } else {
-        format!("{low} to {high}")
-    }
 }
 
 #[cfg(test)]

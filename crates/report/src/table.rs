@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Row, Table, TableStyle};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use crate::aggregate::{AtPoint, PointKey, Spread, Summary};
 use crate::figures::{count, exact_time, percent, share, time, times};
@@ -41,10 +41,37 @@ Jain        fairness over 100 ms windows: 1 is fair     wait: from the call to h
 /// The lock of ordinary threads that every other is put beside.
 pub const THREADS_REFERENCE: &str = "std";
 
+/// A column: its title, and what it says of a lock.
+type Column = (String, fn(&AtPoint, &Summary) -> String);
+
 /// The heading and the table of one point. Colours and width follow the terminal, if there is one.
 #[must_use]
 pub fn render(at: &AtPoint) -> String {
-    framed(at, &heading(&at.point), header(at), row)
+    let mut columns = common("vs tas", |at, lock| relative(lock, at.lock(REFERENCE)));
+    let more: [Column; 5] = [
+        ("longest".to_owned(), longest),
+        ("LHP/s".to_owned(), |_, lock| count(lock.lhp_per_s.median)),
+        ("LWP/s".to_owned(), |_, lock| count(lock.lwp_per_s.median)),
+        ("calls/acq".to_owned(), |_, lock| {
+            share(lock.hypercalls_per_acquisition.median)
+        }),
+        ("wasted".to_owned(), |_, lock| {
+            percent(lock.wasted_share.median)
+        }),
+    ];
+    columns.extend(more);
+    if let Some(unit) = own_unit(at) {
+        columns.push((format!("{unit}/s"), |_, lock| {
+            count(lock.units_per_s.median)
+        }));
+    }
+    if has_neighbour(at) {
+        columns.push(("neighbour".to_owned(), |_, lock| {
+            let neighbour = lock.neighbour.as_ref();
+            neighbour.map_or_else(|| "-".to_owned(), |spread| share(spread.median))
+        }));
+    }
+    framed(at, &heading(&at.point), &columns)
 }
 
 /// The same for ordinary threads: without what only a host could know.
@@ -58,21 +85,57 @@ pub fn render_threads(at: &AtPoint) -> String {
         count(point.overcommit()),
         sections(point),
     );
-    framed(at, &heading, threads_header(), threads_row)
+    let mut columns = common("vs std", |at, lock| {
+        relative(lock, at.lock(THREADS_REFERENCE))
+    });
+    columns.push(("wait p99.99".to_owned(), |_, lock| {
+        time(lock.wait_p9999_ns.median)
+    }));
+    columns.push(("longest".to_owned(), longest));
+    framed(at, &heading, &columns)
 }
 
-fn framed(at: &AtPoint, heading: &str, header: Row, row: fn(&AtPoint, &Summary) -> Row) -> String {
+/// The columns that every table begins with; `reference` puts a lock beside the usual one.
+fn common(title: &str, reference: fn(&AtPoint, &Summary) -> String) -> Vec<Column> {
+    let columns: [Column; 7] = [
+        ("lock".to_owned(), |_, lock| match lock.is_ours() {
+            true => format!("{} *", lock.lock),
+            false => lock.lock.clone(),
+        }),
+        ("thr/bound".to_owned(), |_, lock| {
+            with_ends(&lock.over_bound)
+        }),
+        ("per s".to_owned(), |_, lock| {
+            count(lock.throughput_per_s.median)
+        }),
+        (title.to_owned(), reference),
+        ("vs best".to_owned(), |at, lock| {
+            relative(lock, at.fastest(|_| true))
+        }),
+        ("Jain".to_owned(), |_, lock| share(lock.jain.median)),
+        ("wait p99".to_owned(), |_, lock| {
+            time(lock.wait_p99_ns.median)
+        }),
+    ];
+    columns.into()
+}
+
+fn longest(_at: &AtPoint, lock: &Summary) -> String {
+    time(lock.wait_max_ns.max)
+}
+
+fn framed(at: &AtPoint, heading: &str, columns: &[Column]) -> String {
     let mut table = Table::new();
     table
         .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
+        .set_header(columns.iter().map(|(title, _)| title));
     if !table.is_tty() {
         let extra = usize::from(own_unit(at).is_some()) + usize::from(has_neighbour(at));
         table.set_width(WIDTH_WITHOUT_TERMINAL + WIDTH_OF_A_COLUMN * extra as u16);
     }
     for lock in &at.locks {
-        table.add_row(row(at, lock));
+        table.add_row(columns.iter().map(|(_, cell)| cell(at, lock)));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -105,24 +168,8 @@ fn sections(point: &PointKey) -> String {
     )
 }
 
-/// What every table has.
-const COLUMNS: [&str; 12] = [
-    "lock",
-    "thr/bound",
-    "per s",
-    "vs tas",
-    "vs best",
-    "Jain",
-    "wait p99",
-    "longest",
-    "LHP/s",
-    "LWP/s",
-    "calls/acq",
-    "wasted",
-];
-
 /// The workload whose unit is the critical section, which every table has anyway.
-const PLAIN: &str = "hot-lock";
+pub(crate) const PLAIN: &str = "hot-lock";
 
 /// What the workload is counted in, where that is something of its own.
 fn own_unit(at: &AtPoint) -> Option<&str> {
@@ -132,73 +179,6 @@ fn own_unit(at: &AtPoint) -> Option<&str> {
 
 fn has_neighbour(at: &AtPoint) -> bool {
     at.locks.iter().any(|lock| lock.neighbour.is_some())
-}
-
-fn header(at: &AtPoint) -> Row {
-    let unit = own_unit(at).map(|unit| format!("{unit}/s"));
-    let neighbour = has_neighbour(at).then(|| "neighbour".to_owned());
-    let columns = COLUMNS.map(str::to_owned).into_iter();
-    Row::from(columns.chain(unit).chain(neighbour).collect::<Vec<_>>())
-}
-
-fn threads_header() -> Row {
-    Row::from([
-        "lock",
-        "thr/bound",
-        "per s",
-        "vs std",
-        "vs best",
-        "Jain",
-        "wait p99",
-        "wait p99.99",
-        "longest",
-    ])
-}
-
-fn name(lock: &Summary) -> String {
-    match lock.is_ours() {
-        true => format!("{} *", lock.lock),
-        false => lock.lock.clone(),
-    }
-}
-
-fn threads_row(at: &AtPoint, lock: &Summary) -> Row {
-    Row::from([
-        name(lock),
-        with_ends(&lock.over_bound),
-        count(lock.throughput_per_s.median),
-        relative(lock, at.lock(THREADS_REFERENCE)),
-        relative(lock, at.fastest(|_| true)),
-        share(lock.jain.median),
-        time(lock.wait_p99_ns.median),
-        time(lock.wait_p9999_ns.median),
-        time(lock.wait_max_ns.max),
-    ])
-}
-
-fn row(at: &AtPoint, lock: &Summary) -> Row {
-    let mut cells = vec![
-        name(lock),
-        with_ends(&lock.over_bound),
-        count(lock.throughput_per_s.median),
-        relative(lock, at.lock(REFERENCE)),
-        relative(lock, at.fastest(|_| true)),
-        share(lock.jain.median),
-        time(lock.wait_p99_ns.median),
-        time(lock.wait_max_ns.max),
-        count(lock.lhp_per_s.median),
-        count(lock.lwp_per_s.median),
-        share(lock.hypercalls_per_acquisition.median),
-        percent(lock.wasted_share.median),
-    ];
-    if own_unit(at).is_some() {
-        cells.push(count(lock.units_per_s.median));
-    }
-    if has_neighbour(at) {
-        let neighbour = lock.neighbour.as_ref();
-        cells.push(neighbour.map_or_else(|| "-".to_owned(), |spread| share(spread.median)));
-    }
-    Row::from(cells)
 }
 
 fn with_ends(spread: &Spread) -> String {
@@ -221,7 +201,7 @@ fn relative(lock: &Summary, to: Option<&Summary>) -> String {
 }
 
 /// What must not be overlooked: figures that are bugs, in a lock or in the measurement.
-fn warnings(at: &AtPoint) -> String {
+pub(crate) fn warnings(at: &AtPoint) -> String {
     let mut text = String::new();
     for lock in &at.locks {
         let name = &lock.lock;

@@ -70,7 +70,7 @@ const FIGURES: [(&str, Figure); 13] = [
     }),
     ("jain", |rows| share(median(rows, |row| row.record.jain))),
     ("calls", |rows| {
-        small(median(rows, |row| row.record.hypercalls_per_acquisition))
+        share(median(rows, |row| row.record.hypercalls_per_acquisition))
     }),
     ("wasted", |rows| {
         share(median(rows, |row| row.record.wasted_share))
@@ -88,7 +88,7 @@ const FIGURES: [(&str, Figure); 13] = [
         count(median(rows, |row| per_second(row.facts.chains, row)))
     }),
     ("hops", |rows| {
-        small(median(rows, |row| {
+        share(median(rows, |row| {
             row.facts.chain_hops as f64 / (row.facts.chains as f64).max(1.0)
         }))
     }),
@@ -120,14 +120,4 @@ pub(crate) fn median(rows: &[&Row], figure: impl Fn(&Row) -> f64) -> f64 {
 
 fn per_second(events: u64, row: &Row) -> f64 {
     events as f64 * 1e9 / (row.record.duration_ns as f64).max(1.0)
-}
-
-/// A number that is often far below 1.
-fn small(value: f64) -> String {
-    match value {
-        0.0 => "0".to_owned(),
-        value if value < 0.001 => format!("{value:.0e}"),
-        value if value < 0.1 => format!("{value:.3}"),
-        value => format!("{value:.2}"),
-    }
 }

@@ -1,0 +1,156 @@
+//! Two figures against each other: throughput and the longest wait, and which locks nobody beats in
+//! both.
+
+use anyhow::Result;
+use plotters::style::Color;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::axis::Axis;
+use super::data::Data;
+use super::frame::{Margins, frame};
+use super::labels::{MARK, around};
+use super::look::Locks;
+use super::sketch::{Sketch, Spot, TEXT, mark, path, shortened, write, writing};
+use super::theme::LIGHT;
+
+/// How many letters of a name there is room for.
+const LETTERS: usize = 22;
+
+/// One lock: its number, more is better, less is better.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Dot {
+    pub(crate) lock: usize,
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+}
+
+/// The picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Scatter {
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    pub(crate) dots: Vec<Dot>,
+}
+
+impl Scatter {
+    /// The dots that no other beats in one figure without losing in the other, by `x`.
+    pub(crate) fn front(&self) -> Vec<Dot> {
+        let beaten = |dot: &Dot| {
+            let beats = |other: &Dot| {
+                other.x >= dot.x && other.y <= dot.y && (other.x > dot.x || other.y < dot.y)
+            };
+            self.dots.iter().any(beats)
+        };
+        let mut front: Vec<Dot> = self
+            .dots
+            .iter()
+            .filter(|dot| !beaten(dot))
+            .copied()
+            .collect();
+        front.sort_by(|a, b| a.x.total_cmp(&b.x));
+        front
+    }
+
+    pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks) -> Result<Sketch> {
+        let height = (12 * self.dots.len() as u32 + 140).clamp(300, 600);
+        let margins = Margins {
+            left: 74,
+            right: 150,
+            top: 4,
+        };
+        let (mut sketch, plane) = frame(heading, (&self.x, &self.y), margins, height)?;
+        let front: Vec<Spot> = self
+            .front()
+            .iter()
+            .map(|dot| plane.at(dot.x, dot.y))
+            .collect();
+        sketch.draw(|area| {
+            // In steps: what lies between two locks is reached by neither.
+            let mut steps = Vec::new();
+            for spot in &front {
+                if let Some(&(x, _)) = steps.last() {
+                    steps.push((x, spot.1));
+                }
+                steps.push(*spot);
+            }
+            path(area, steps, LIGHT.faint.stroke_width(1))?;
+            let style = writing(TEXT, LIGHT.faint, HPos::Right, VPos::Bottom);
+            let corner = (plane.right + 140, plane.bottom + 38);
+            write(area, "better: right and down", corner, style)
+        })?;
+        let marks: Vec<(Spot, String)> = self
+            .dots
+            .iter()
+            .map(|dot| {
+                let name = shortened(&locks[dot.lock].name, LETTERS);
+                (plane.at(dot.x, dot.y), name)
+            })
+            .collect();
+        let right = sketch.size.0 as i32 - 4;
+        let frame = (plane.left, plane.top, right, plane.bottom);
+        for block in around(&marks, frame) {
+            for (member, i) in block.members.iter().enumerate().rev() {
+                let (dot, (spot, name)) = (&self.dots[*i], &marks[*i]);
+                let lock = &locks[dot.lock];
+                let (x, y) = (self.x.text(dot.x), self.y.text(dot.y));
+                let title = format!("{}: {x}, {y}", lock.name);
+                let (mut at, together) = (block.place(member), block.members.len() > 1);
+                sketch.lock(dot.lock, "none", &title, |area| {
+                    if let (0, Some((from, to))) = (member, block.line) {
+                        path(area, vec![from, to], LIGHT.faint.stroke_width(1))?;
+                    }
+                    mark(area, lock.mark, *spot, lock.colour)?;
+                    if together {
+                        mark(area, lock.mark, (at.0 + 6, at.1), lock.colour)?;
+                        at.0 += MARK;
+                    }
+                    let style = writing(TEXT, LIGHT.ink, HPos::Left, VPos::Center);
+                    write(area, name, at, style)
+                })?;
+            }
+        }
+        Ok(sketch)
+    }
+
+    pub(crate) fn data(&self, locks: &Locks) -> Data {
+        let front = self.front();
+        let row = |dot: &Dot| {
+            let unbeaten = if front.contains(dot) { "yes" } else { "no" };
+            let cells = vec![self.x.text(dot.x), self.y.text(dot.y), unbeaten.to_owned()];
+            (locks[dot.lock].name.clone(), cells)
+        };
+        Data {
+            caption: format!("{} and {}", self.x.title, self.y.title),
+            columns: vec![
+                self.x.title.clone(),
+                self.y.title.clone(),
+                "not beaten in both".to_owned(),
+            ],
+            rows: self.dots.iter().map(row).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_beaten_in_both_is_not_in_front() {
+        let dots = [
+            (0.9, 10.0),
+            (0.95, 40.0),
+            (0.5, 9.0),
+            (0.5, 30.0),
+            (0.9, 10.0),
+        ];
+        let dots = dots.iter().enumerate();
+        let scatter = Scatter {
+            x: Axis::linear("", [1.0], 1.0, |_| String::new()),
+            y: Axis::logarithmic("", [1.0], 1.0, |_| String::new()),
+            dots: dots.map(|(lock, &(x, y))| Dot { lock, x, y }).collect(),
+        };
+        let front: Vec<usize> = scatter.front().iter().map(|dot| dot.lock).collect();
+        assert_eq!(front, [2, 0, 4, 1], "equals stay both");
+    }
+}

@@ -1,0 +1,192 @@
+//! An SVG picture in layers: what the plotting library draws, in groups that a page can show and
+//! hide one by one.
+//!
+//! ```text
+//!   heading   <g class="heading">                         only in files: a page has its own
+//!   base      axes, grid, writing
+//!   locks     <g class="lock" data-lock="3"> line, marks, label </g>
+//! ```
+
+use anyhow::{Result, anyhow};
+use maud::{PreEscaped, html};
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, IntoDrawingArea};
+use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
+use plotters::prelude::SVGBackend;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle};
+
+use super::look::Mark;
+
+/// A place in a picture, in pixels from its left upper corner.
+pub(crate) type Spot = (i32, i32);
+
+/// What drawing functions draw on.
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// What they return.
+pub(crate) type Drawn<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Its name in every picture. The page's style sheet and the file's reader decide what that is.
+pub(crate) const FONT: &str = "sans-serif";
+
+/// The size of ordinary writing, in pixels.
+pub(crate) const TEXT: f64 = 13.0;
+
+/// How wide a text is, about: nobody can ask a font that the reader's machine will choose.
+pub(crate) fn text_width(text: &str) -> i32 {
+    text.chars().count() as i32 * 13 / 2 + 4
+}
+
+/// A name that has room for so many letters, and no more.
+pub(crate) fn shortened(name: &str, letters: usize) -> String {
+    if name.chars().count() <= letters {
+        return name.to_owned();
+    }
+    let mut short: String = name.chars().take(letters.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+/// A picture that is being drawn.
+#[derive(Debug)]
+pub(crate) struct Sketch {
+    pub(crate) size: (u32, u32),
+    parts: String,
+}
+
+impl Sketch {
+    /// An empty one.
+    pub(crate) fn new(width: u32, height: u32) -> Self {
+        Self {
+            size: (width, height),
+            parts: String::new(),
+        }
+    }
+
+    /// Draws something that belongs to no lock.
+    pub(crate) fn draw<T>(&mut self, draw: impl FnOnce(&Area<'_>) -> Drawn<T>) -> Result<T> {
+        let (inner, value) = self.layer(draw)?;
+        self.parts.push_str(&inner);
+        Ok(value)
+    }
+
+    /// Draws the heading.
+    pub(crate) fn heading(&mut self, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<()> {
+        let (inner, ()) = self.layer(draw)?;
+        let group = html! { g class="heading" { (PreEscaped(inner)) } };
+        self.parts.push_str(&group.into_string());
+        Ok(())
+    }
+
+    /// Draws a line of this kind.
+    pub(crate) fn dashed(
+        &mut self,
+        dashes: &str,
+        draw: impl FnOnce(&Area<'_>) -> Drawn,
+    ) -> Result<()> {
+        let (inner, ()) = self.layer(draw)?;
+        let group = html! { g stroke-dasharray=(dashes) { (PreEscaped(inner)) } };
+        self.parts.push_str(&group.into_string());
+        Ok(())
+    }
+
+    /// Draws something of one lock, and says what it is where the reader points at it.
+    pub(crate) fn lock(
+        &mut self,
+        number: usize,
+        dashes: &str,
+        title: &str,
+        draw: impl FnOnce(&Area<'_>) -> Drawn,
+    ) -> Result<()> {
+        let (inner, ()) = self.layer(draw)?;
+        let group = html! {
+            g class="lock" data-lock=(number) stroke-dasharray=(dashes) {
+                title { (title) }
+                (PreEscaped(inner))
+            }
+        };
+        self.parts.push_str(&group.into_string());
+        Ok(())
+    }
+
+    /// Everything that was drawn, without the element around it.
+    pub(crate) fn into_parts(self) -> String {
+        self.parts
+    }
+
+    fn layer<T>(&self, draw: impl FnOnce(&Area<'_>) -> Drawn<T>) -> Result<(String, T)> {
+        let failed = |error: &dyn std::fmt::Display| anyhow!("cannot draw the picture: {error}");
+        let mut svg = String::new();
+        let value = {
+            let area = SVGBackend::with_string(&mut svg, self.size).into_drawing_area();
+            let value = draw(&area).map_err(|error| failed(&error))?;
+            area.present().map_err(|error| failed(&error))?;
+            value
+        };
+        let inner = svg
+            .split_once('>')
+            .and_then(|(_, rest)| rest.rsplit_once("</svg>"))
+            .map(|(inner, _)| inner.to_owned())
+            .ok_or_else(|| failed(&"the library made no SVG"))?;
+        Ok((inner, value))
+    }
+}
+
+/// Writing of this size in pixels; the library's own sizes are for another measure.
+pub(crate) fn writing(size: f64, colour: RGBColor, across: HPos, down: VPos) -> TextStyle<'static> {
+    styled(FontStyle::Normal, size, colour, Pos::new(across, down))
+}
+
+/// The same in bold.
+pub(crate) fn bold(size: f64, colour: RGBColor, across: HPos, down: VPos) -> TextStyle<'static> {
+    styled(FontStyle::Bold, size, colour, Pos::new(across, down))
+}
+
+fn styled(style: FontStyle, size: f64, colour: RGBColor, pos: Pos) -> TextStyle<'static> {
+    TextStyle {
+        color: colour.to_backend_color(),
+        pos,
+        ..TextStyle::from((FONT, size * 1.24).into_font().style(style))
+    }
+}
+
+/// Writes there.
+pub(crate) fn write(area: &Area<'_>, text: &str, at: Spot, style: TextStyle<'static>) -> Drawn {
+    area.draw(&Text::new(text.to_owned(), at, style))?;
+    Ok(())
+}
+
+/// Draws lines from spot to spot.
+pub(crate) fn path(area: &Area<'_>, spots: Vec<Spot>, style: ShapeStyle) -> Drawn {
+    area.draw(&PathElement::new(spots, style))?;
+    Ok(())
+}
+
+/// Draws a mark.
+pub(crate) fn mark(area: &Area<'_>, mark: Mark, (x, y): Spot, colour: RGBColor) -> Drawn {
+    let (filled, line) = (colour.filled(), colour.stroke_width(2));
+    let polygon = |corners: &[Spot]| {
+        let corners: Vec<Spot> = corners.iter().map(|(dx, dy)| (x + dx, y + dy)).collect();
+        area.draw(&Polygon::new(corners, filled))
+    };
+    let strokes = |ends: [(Spot, Spot); 2]| {
+        ends.into_iter().try_for_each(|((ax, ay), (bx, by))| {
+            let spots = vec![(x + ax, y + ay), (x + bx, y + by)];
+            area.draw(&PathElement::new(spots, line))
+        })
+    };
+    match mark {
+        Mark::Disc => area.draw(&Circle::new((x, y), 5, filled)),
+        Mark::Ring => area.draw(&Circle::new((x, y), 4, line)),
+        Mark::Square => area.draw(&Rectangle::new([(x - 4, y - 4), (x + 4, y + 4)], filled)),
+        Mark::Frame => area.draw(&Rectangle::new([(x - 4, y - 4), (x + 4, y + 4)], line)),
+        Mark::Bar => area.draw(&Rectangle::new([(x - 2, y - 6), (x + 2, y + 6)], filled)),
+        Mark::Diamond => polygon(&[(0, -6), (6, 0), (0, 6), (-6, 0)]),
+        Mark::Up => polygon(&[(0, -6), (6, 5), (-6, 5)]),
+        Mark::Down => polygon(&[(0, 6), (6, -5), (-6, -5)]),
+        Mark::Cross => strokes([((-4, -4), (4, 4)), ((-4, 4), (4, -4))]),
+        Mark::Plus => strokes([((-5, 0), (5, 0)), ((0, -5), (0, 5))]),
+    }?;
+    Ok(())
+}
