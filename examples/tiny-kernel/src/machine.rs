@@ -1,0 +1,75 @@
+//! The hardware: CPUs that are threads, an interrupt flag for each, and interrupts between them.
+
+extern crate std;
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// How many CPUs the machine has.
+pub const CPUS: usize = 4;
+
+static PENDING: [AtomicBool; CPUS] = [const { AtomicBool::new(false) }; CPUS];
+/// There is one machine.
+static POWER: Mutex<()> = Mutex::new(());
+
+std::thread_local! {
+    static CPU: Cell<usize> = const { Cell::new(0) };
+    static ENABLED: Cell<bool> = const { Cell::new(false) };
+    static HANDLER: Cell<fn()> = const { Cell::new(|| ()) };
+}
+
+/// Starts every CPU at `main` with interrupts enabled, and returns when all have come back.
+pub fn boot(main: fn(usize), handler: fn()) {
+    let _on = POWER.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        for cpu in 0..CPUS {
+            scope.spawn(move || {
+                CPU.set(cpu);
+                HANDLER.set(handler);
+                ENABLED.set(true);
+                main(cpu);
+            });
+        }
+    });
+}
+
+/// The CPU that executes this.
+#[must_use]
+pub fn cpu() -> usize {
+    CPU.get()
+}
+
+/// Masks the interrupts of this CPU; says whether they were enabled.
+#[must_use]
+pub fn disable_interrupts() -> bool {
+    ENABLED.replace(false)
+}
+
+/// Puts the interrupt flag back. What came meanwhile is handled at once, on top of the caller.
+pub fn restore_interrupts(enabled: bool) {
+    ENABLED.set(enabled);
+    take_interrupts();
+}
+
+/// Interrupts another CPU, as soon as that one allows it.
+pub fn send_interrupt(cpu: usize) {
+    // Release pairs with the exchange that takes the interrupt.
+    PENDING[cpu].store(true, Release);
+}
+
+/// One turn of a spinning loop: the processor may take an interrupt here, as anywhere.
+pub fn relax() {
+    take_interrupts();
+    // A thread may have to wait for one that has no processor.
+    thread::yield_now();
+}
+
+fn take_interrupts() {
+    while ENABLED.get() && PENDING[cpu()].swap(false, AcqRel) {
+        ENABLED.set(false);
+        HANDLER.get()();
+        ENABLED.set(true);
+    }
+}
