@@ -3,11 +3,15 @@
 mod asm;
 mod assembly;
 mod baseline;
+mod book;
 mod callgrind;
+mod excerpts;
 mod fast_path;
 mod instructions;
 mod licences;
+mod links;
 mod machine_code;
+mod markdown;
 mod run;
 
 use anyhow::Result;
@@ -42,6 +46,15 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Build the guides as a book, into target/book; fails if a link is dead or code is untested.
+    Book {
+        /// Check it, and keep nothing.
+        #[arg(long)]
+        check: bool,
+        /// Copy the excerpts of compiled files into the guides first.
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 fn main() -> Result<()> {
@@ -51,5 +64,6 @@ fn main() -> Result<()> {
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::Book { check, write } => book::book(check, write),
     }
 }
