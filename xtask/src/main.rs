@@ -12,6 +12,7 @@ mod licences;
 mod links;
 mod machine_code;
 mod markdown;
+mod publish;
 mod run;
 
 use anyhow::Result;
@@ -46,6 +47,15 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Pack the public crates, and build each from its package.
+    Package,
+    /// Compare the interfaces of the public crates with the last release (tag v*), with
+    /// cargo-semver-checks.
+    Semver {
+        /// Compare with this revision instead.
+        #[arg(long, value_name = "REV")]
+        baseline: Option<String>,
+    },
     /// Build the guides as a book, into target/book; fails if a link is dead or code is untested.
     Book {
         /// Check it, and keep nothing.
@@ -64,6 +74,8 @@ fn main() -> Result<()> {
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::Package => publish::package(),
+        Task::Semver { baseline } => publish::semver(baseline),
         Task::Book { check, write } => book::book(check, write),
     }
 }

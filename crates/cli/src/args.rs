@@ -213,7 +213,7 @@ pub(crate) struct SetupArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// CPUs that run guests, each by a pinned thread [default: all]
+    /// Physical CPUs: each a pinned thread [default: all], or simulated [default: the profile's]
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
     pub(crate) pcpus: Option<usize>,
 

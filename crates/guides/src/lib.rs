@@ -1,6 +1,6 @@
 //! The code in the guides, tested: `cargo test --doc -p pvqspin-guides`.
 //!
-//! Every chapter of `docs/` with Rust code that is not an excerpt of a compiled file stands here;
+//! Every chapter of `docs/` and every crate's README with Rust code that is not an excerpt of a compiled file stands here;
 //! `cargo xtask book --check` tells if one is missing.
 
 macro_rules! chapters {
@@ -16,6 +16,9 @@ macro_rules! chapters {
 chapters! {
     AdoptHost: "../../../docs/adopt-host.md",
     AdoptLock: "../../../docs/adopt-lock.md",
+    CrateAbi: "../../../crates/abi/README.md",
+    CrateHost: "../../../crates/host/README.md",
+    CrateLock: "../../../crates/pvqspin/README.md",
     Debugging: "../../../docs/debugging.md",
     Protocol: "../../../docs/protocol.md",
     Threads: "../../../docs/threads.md",

@@ -6,7 +6,9 @@
 //!   own node ───────────────────────► free: yield to its head; kick one that has halted
 //!      │   ▲                          nobody is asked twice within the retry interval
 //!      │   └───────────────────────────┘
-//!      │ holds are long, or the policy halts: HALTED, HALT(hint), look again
+//!      │ holds are long, or the policy halts; then
+//!      │   somebody wants a pCPU: HALTED, HALT(hint); woken early: spin on the own node again
+//!      │   nobody does: kick a head that sleeps under a held lock
 //!      ▼
 //!   promoted
 //! ```
