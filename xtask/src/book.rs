@@ -21,6 +21,7 @@ pub(crate) fn book(check: bool, write: bool) -> Result<()> {
     let mut wrong = excerpts::check(&files, write)?;
     let files = if write { markdown::files()? } else { files };
     wrong.extend(links::in_files(&files));
+    wrong.extend(in_no_chapter(&files));
 
     let scratch = tempfile::tempdir().context("cannot make a scratch directory")?;
     let place = if check {
@@ -51,6 +52,23 @@ pub(crate) fn book(check: bool, write: bool) -> Result<()> {
         many => bail!("{many} things are wrong in the guides"),
     }
     Ok(())
+}
+
+/// What is in `docs/`, and not in the table of contents: nobody would find it in the book.
+fn in_no_chapter(files: &[(PathBuf, String)]) -> Vec<String> {
+    let contents = Path::new("docs/SUMMARY.md");
+    let chapters: Vec<_> = files
+        .iter()
+        .filter(|(path, _)| path == contents)
+        .flat_map(|(_, text)| markdown::Page::parse(text).links)
+        .map(|(_, to)| Path::new("docs").join(to))
+        .collect();
+    files
+        .iter()
+        .map(|(path, _)| path)
+        .filter(|path| path.starts_with("docs") && *path != contents && !chapters.contains(path))
+        .map(|path| format!("{}: docs/SUMMARY.md has no line for it", path.display()))
+        .collect()
 }
 
 fn searches(book: &Path) -> Result<bool> {
@@ -127,4 +145,26 @@ fn quietly(command: &mut Command) -> Result<()> {
         said.lines().last().unwrap_or("failed without a word")
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chapter_that_the_contents_forget_is_found() {
+        let file = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
+        let files = [
+            file("README.md", ""),
+            file("docs/SUMMARY.md", "- [A](a.md)\n- [B](b/c.md)\n"),
+            file("docs/a.md", ""),
+            file("docs/b/c.md", ""),
+            file("docs/d.md", ""),
+        ];
+        let found = in_no_chapter(&files);
+        assert!(
+            found.len() == 1 && found[0].contains("docs/d.md"),
+            "{found:?}"
+        );
+    }
 }

@@ -10,6 +10,9 @@ use std::thread;
 /// How many CPUs the machine has.
 pub const CPUS: usize = 4;
 
+/// A CPU that has turned in spinning loops so often hangs: the whole run needs some thousands.
+const WATCHDOG: u64 = 20_000_000;
+
 static PENDING: [AtomicBool; CPUS] = [const { AtomicBool::new(false) }; CPUS];
 /// There is one machine.
 static POWER: Mutex<()> = Mutex::new(());
@@ -17,6 +20,7 @@ static POWER: Mutex<()> = Mutex::new(());
 std::thread_local! {
     static CPU: Cell<usize> = const { Cell::new(0) };
     static ENABLED: Cell<bool> = const { Cell::new(false) };
+    static TURNS: Cell<u64> = const { Cell::new(0) };
     static HANDLER: Cell<fn()> = const { Cell::new(|| ()) };
 }
 
@@ -60,7 +64,13 @@ pub fn send_interrupt(cpu: usize) {
 }
 
 /// One turn of a spinning loop: the processor may take an interrupt here, as anywhere.
+///
+/// # Panics
+///
+/// If the kernel hangs.
 pub fn relax() {
+    TURNS.set(TURNS.get() + 1);
+    assert!(TURNS.get() < WATCHDOG, "cpu{} hangs", cpu());
     take_interrupts();
     // A thread may have to wait for one that has no processor.
     thread::yield_now();
