@@ -37,6 +37,8 @@ impl Queue {
 
     fn push(&mut self, task: Task) {
         self.tasks[(self.first + self.length) % TASKS] = Some(task);
+        // An interrupt here would find a task that is not counted yet, under a lock that is held.
+        machine::between_instructions();
         self.length += 1;
     }
 

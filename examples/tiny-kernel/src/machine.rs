@@ -11,7 +11,7 @@ use std::thread;
 pub const CPUS: usize = 4;
 
 /// A CPU that has turned in spinning loops so often hangs: the whole run needs some thousands.
-const WATCHDOG: u64 = 20_000_000;
+const WATCHDOG: u64 = 5_000_000;
 
 static PENDING: [AtomicBool; CPUS] = [const { AtomicBool::new(false) }; CPUS];
 /// There is one machine.
@@ -61,6 +61,12 @@ pub fn restore_interrupts(enabled: bool) {
 pub fn send_interrupt(cpu: usize) {
     // Release pairs with the exchange that takes the interrupt.
     PENDING[cpu].store(true, Release);
+}
+
+/// A place between two instructions: if interrupts are enabled, one may come here. On real hardware
+/// that is everywhere; here it is where somebody says so.
+pub fn between_instructions() {
+    take_interrupts();
 }
 
 /// One turn of a spinning loop: the processor may take an interrupt here, as anywhere.
