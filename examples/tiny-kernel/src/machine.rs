@@ -20,6 +20,7 @@ static POWER: Mutex<()> = Mutex::new(());
 std::thread_local! {
     static CPU: Cell<usize> = const { Cell::new(0) };
     static ENABLED: Cell<bool> = const { Cell::new(false) };
+    static INSTRUCTIONS: Cell<u64> = const { Cell::new(0) };
     static TURNS: Cell<u64> = const { Cell::new(0) };
     static HANDLER: Cell<fn()> = const { Cell::new(|| ()) };
 }
@@ -64,8 +65,13 @@ pub fn send_interrupt(cpu: usize) {
 }
 
 /// A place between two instructions: if interrupts are enabled, one may come here. On real hardware
-/// that is everywhere; here it is where somebody says so.
+/// that is everywhere; here it is where somebody says so. Every seventh time the timer of this CPU
+/// interrupts it.
 pub fn between_instructions() {
+    INSTRUCTIONS.set(INSTRUCTIONS.get() + 1);
+    if INSTRUCTIONS.get().is_multiple_of(7) {
+        send_interrupt(cpu());
+    }
     take_interrupts();
 }
 
