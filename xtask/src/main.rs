@@ -3,19 +3,24 @@
 mod asm;
 mod assembly;
 mod baseline;
+mod book;
 mod browser;
 mod callgrind;
 mod debian_kernel;
+mod excerpts;
 mod fast_path;
 mod initramfs;
 mod instructions;
 mod kvm_in_qemu;
 mod licences;
+mod links;
 mod machine_code;
+mod markdown;
 mod model;
 mod model_table;
 mod mutant_table;
 mod mutants;
+mod publish;
 mod qemu;
 mod run;
 mod sources;
@@ -109,6 +114,24 @@ enum Task {
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
     },
+    /// Pack the public crates, and build each from its package.
+    Package,
+    /// Compare the interfaces of the public crates with the last release (tag v*), with
+    /// cargo-semver-checks.
+    Semver {
+        /// Compare with this revision instead.
+        #[arg(long, value_name = "REV")]
+        baseline: Option<String>,
+    },
+    /// Build the guides as a book, into target/book; fails if a link is dead or code is untested.
+    Book {
+        /// Check it, and keep nothing.
+        #[arg(long)]
+        check: bool,
+        /// Copy the excerpts of compiled files into the guides first.
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 fn main() -> Result<()> {
@@ -131,5 +154,8 @@ fn main() -> Result<()> {
         Task::UnsafeList { write } => unsafe_list::check(write),
         Task::Soak { options } => run::soak(&options),
         Task::Model { full, only } => model::check(full, only.as_deref()),
+        Task::Package => publish::package(),
+        Task::Semver { baseline } => publish::semver(baseline),
+        Task::Book { check, write } => book::book(check, write),
     }
 }

@@ -59,7 +59,8 @@ pub(crate) fn loom() -> Result<()> {
     )
 }
 
-/// Every combination of the lock crate's features builds without warnings.
+/// Every combination of the lock crate's features builds without warnings, and its unit tests hold with
+/// each feature alone, and with none.
 pub(crate) fn features() -> Result<()> {
     const FEATURES: [&str; 7] = [
         "lock_api",
@@ -71,6 +72,8 @@ pub(crate) fn features() -> Result<()> {
         "std",
     ];
     for combination in 0..1_u32 << FEATURES.len() {
+        // All together, and those of the default, are tested by the ordinary test commands.
+        let alone = combination.count_ones() < 2;
         let features: Vec<_> = FEATURES
             .iter()
             .enumerate()
@@ -79,13 +82,20 @@ pub(crate) fn features() -> Result<()> {
             .collect();
         let features = features.join(",");
         println!("pvqspin --no-default-features --features '{features}'");
-        succeed(
-            cargo()
-                .env("RUSTFLAGS", "-D warnings")
-                .env("CARGO_TARGET_DIR", target_dir("features"))
-                .args(["check", "--quiet", "-p", "pvqspin", "--no-default-features"])
-                .args(["--features", &features]),
-        )?;
+        let with_features = |command: &[&str]| {
+            succeed(
+                cargo()
+                    .env("RUSTFLAGS", "-D warnings")
+                    .env("CARGO_TARGET_DIR", target_dir("features"))
+                    .args(command)
+                    .args(["--quiet", "-p", "pvqspin", "--no-default-features"])
+                    .args(["--features", &features]),
+            )
+        };
+        with_features(&["check"])?;
+        if alone {
+            with_features(&["test", "--lib"])?;
+        }
     }
     Ok(())
 }

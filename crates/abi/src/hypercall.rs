@@ -85,6 +85,15 @@ impl Hypercall {
 }
 
 /// What became of a hypercall. A guest may ignore it; the lock uses it to back off.
+///
+/// The register that carries it holds the number of the variant.
+///
+/// ```
+/// use pvqspin_abi::Status;
+///
+/// assert_eq!(Status::from_register(Status::Stale as u64), Status::Stale);
+/// assert_eq!(Status::from_register(99), Status::Refused);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Status {

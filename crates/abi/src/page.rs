@@ -24,6 +24,16 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::cpu::Cpu;
 
 /// How often a virtual CPU was put on a pCPU, modulo 2^30.
+///
+/// Compared for equality only: after 2^30 runs a hint could be taken for a fresh one, which would
+/// cost one useless yield.
+///
+/// ```
+/// use pvqspin_abi::Generation;
+///
+/// assert_eq!(Generation::new(7).next(), Generation::new(8));
+/// assert_eq!(Generation::new((1 << 30) - 1).next(), Generation::new(0));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Generation(u32);
 
@@ -168,7 +178,7 @@ impl VcpuPage {
         }
     }
 
-    /// The latest sample of its run state.
+    /// The latest sample of its run state, with acquire ordering.
     #[must_use]
     #[inline]
     pub fn run(&self) -> RunSample {
@@ -177,7 +187,10 @@ impl VcpuPage {
         RunSample::from_raw(self.run.0.load(Acquire))
     }
 
-    /// Host side: publishes the run state.
+    /// Host side: publishes the run state, with release ordering.
+    ///
+    /// *Running* before the virtual CPU executes its first instruction, anything else after it has
+    /// executed its last.
     #[inline]
     pub fn set_run(&self, sample: RunSample) {
         self.run.0.store(sample.raw(), Release);
@@ -194,7 +207,7 @@ impl VcpuPage {
         Cpu::from_plus_one(self.waiting_for.0.load(Relaxed))
     }
 
-    /// Guest side: publishes whom this virtual CPU waits for.
+    /// Guest side: publishes whom this virtual CPU waits for, relaxed.
     #[inline]
     pub fn set_waiting_for(&self, cpu: Option<Cpu>) {
         self.set_waiting_for_raw(cpu.map_or(0, Cpu::plus_one));
@@ -214,6 +227,15 @@ impl Default for VcpuPage {
 }
 
 /// The page of a whole VM.
+///
+/// ```
+/// use pvqspin_abi::VmPage;
+///
+/// let page = VmPage::new();
+/// assert!(!page.pressure());
+/// page.set_pressure(true); // the host: somebody waits for a pCPU
+/// assert!(page.pressure());
+/// ```
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct VmPage {

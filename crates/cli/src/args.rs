@@ -191,7 +191,7 @@ pub(crate) struct SetupArgs {
     #[arg(value_parser = parse::neighbour)]
     pub(crate) neighbour: Option<NeighbourKind>,
 
-    /// CPUs that run guests, each by a pinned thread [default: all]
+    /// Physical CPUs: each a pinned thread [default: all], or simulated [default: the profile's]
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
     pub(crate) pcpus: Option<usize>,
 

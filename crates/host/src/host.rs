@@ -70,6 +70,11 @@ pub(crate) struct Vm<P> {
 /// [`reschedule`](Self::reschedule) soon. A time before the latest one counts as the latest one.
 ///
 /// A pCPU or vCPU number that does not exist has no effect.
+///
+/// # Panics
+///
+/// Nothing here panics, whatever guests call or write. (A [`GuestPages`] may, if it has fewer pages
+/// than its VM has vCPUs.)
 #[derive(Debug)]
 pub struct Host<P> {
     pub(crate) config: Config,

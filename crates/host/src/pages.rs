@@ -8,7 +8,29 @@ use pvqspin_abi::{Cpu, VcpuPage, VmPage};
 
 /// The shared pages of one VM.
 ///
-/// The host asks only for vCPUs that the VM has, and expects the same page every time.
+/// The host asks only for vCPUs that the VM has, and expects the same page every time, for as long
+/// as the host lives. All access is by the atomics of the pages: guests may write at any time.
+///
+/// ```
+/// use pvqspin_abi::{Cpu, VcpuPage, VmPage};
+/// use pvqspin_host::GuestPages;
+///
+/// /// At fixed places in memory that the guest has, too.
+/// struct Mapped {
+///     vcpus: &'static [VcpuPage],
+///     vm: &'static VmPage,
+/// }
+///
+/// impl GuestPages for Mapped {
+///     fn vcpu(&self, cpu: Cpu) -> &VcpuPage {
+///         &self.vcpus[cpu.index()]
+///     }
+///     fn vm(&self) -> &VmPage {
+///         self.vm
+///     }
+/// }
+/// # let _: Option<Mapped> = None;
+/// ```
 pub trait GuestPages {
     /// The page of a vCPU.
     fn vcpu(&self, cpu: Cpu) -> &VcpuPage;

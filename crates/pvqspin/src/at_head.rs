@@ -24,7 +24,8 @@ use pvqspin_abi::{Cpu, mutate};
 /// link follows the tail exchange within a few instructions, unless a preemption falls between.
 const LINK_PATIENCE_NS: u32 = 1_000;
 
-/// How far to walk for a host that does not. Beyond it the next call starts from somewhere nearer.
+/// How many edges to follow for a host that follows none. Of a longer chain the one that was
+/// reached is named; as soon as it runs, it asks for the one that it waits for itself.
 const LONGEST_WALK: usize = 64;
 
 impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {

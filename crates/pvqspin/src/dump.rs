@@ -37,12 +37,12 @@ const LONGEST_WALK: usize = 256;
 /// How many edges of the chain are followed.
 const LONGEST_CHAIN: usize = 8;
 
-/// A CPU, and what its host said of it. `None`: there is no CPU of that number.
+/// A CPU, and what its host said of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CpuReport {
     /// Which one.
     pub cpu: Cpu,
-    /// What it was doing.
+    /// What it was doing; `None`: there is no CPU of that number.
     pub run: Option<RunState>,
 }
 

@@ -12,6 +12,13 @@ use crate::nodes::CpuNodes;
 use pvqspin_abi::{Cpu, Hint, RunSample, Status};
 
 /// How long [`Env::spin_until`] may try.
+///
+/// ```
+/// use pvqspin::Budget;
+///
+/// assert_eq!(Budget::ns(15_000).get(), Some(15_000));
+/// assert_eq!(Budget::FOREVER.get(), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Budget(u32);
 
@@ -128,7 +135,7 @@ pub trait Env: Sized + 'static {
     /// Spins until `condition` holds or the budget is gone; says whether it held.
     ///
     /// The condition reads memory that other CPUs write, and has no side effect. It must be tried
-    /// at least once.
+    /// at least once, with the ordering that it brings itself: this function adds none.
     fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool;
 
     /// What `cpu` was doing a moment ago. Without a host: running.
@@ -183,18 +190,24 @@ pub trait Env: Sized + 'static {
     }
 
     /// Stops this CPU until it is kicked, and asks the host to run the hinted one.
+    ///
+    /// Called with interrupts as they are where the lock is taken: masked, under an
+    /// [`IrqLock`](crate::irq::IrqLock). An interrupt may end it; the lock looks again.
     #[inline]
     fn halt(hint: Option<Hint>) {
         let _ = hint;
     }
 
     /// Ends the halt of `cpu`, or its next one.
+    ///
+    /// It orders: what the caller did before it is visible to `cpu` once its halt has ended.
     #[inline]
     fn kick(cpu: Cpu) {
         let _ = cpu;
     }
 
-    /// Lends this pCPU to the hinted CPU, or to whom it waits for in the end.
+    /// Lends this pCPU to the hinted CPU, or to whom it waits for in the end. Returns when this CPU
+    /// runs again, at once or a loan later. A host without directed yields refuses.
     #[inline]
     fn yield_to(hint: Hint) -> Status {
         let _ = hint;

@@ -6,8 +6,9 @@
 //!   own node ───────────────────────► free: yield to its head; kick one that has halted
 //!      │   ▲                          nobody is asked twice within the retry interval
 //!      │   └───────────────────────────┘
-//!      │ holds are long, the policy halts, or the host refuses and sleepers may be passed over:
-//!      │ HALTED, HALT(hint), look again
+//!      │ holds are long, the policy halts, or the host refuses and sleepers may be passed over; then
+//!      │   somebody wants a pCPU: HALTED, HALT(hint); woken early: spin on the own node again
+//!      │   nobody does: kick a head that sleeps under a held lock
 //!      ▼
 //!   promoted
 //! ```

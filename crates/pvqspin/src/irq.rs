@@ -73,7 +73,45 @@ impl<I: Interrupts> fmt::Debug for IrqToken<I> {
 }
 
 /// A [`QSpinLock`] that keeps interrupts masked from before it is taken until after it is
-/// released. Four bytes, as the lock itself.
+/// released. Four bytes, as the lock itself; memory ordering and panics are those of the lock.
+///
+/// While it waits, interrupts are masked as well: whoever masks for long waits makes everything
+/// else on this CPU wait. `lock_api::Mutex` guards data with it.
+///
+/// ```
+/// # use pvqspin::{Budget, Cpu, CpuNodes, Env};
+/// # struct Kernel;
+/// # static NODES: CpuNodes = CpuNodes::new();
+/// # impl Env for Kernel {
+/// #     fn cpu() -> Cpu { Cpu::new(0).unwrap() }
+/// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
+/// #     fn spin_until(mut c: impl FnMut() -> bool, _: Budget) -> bool { while !c() {} true }
+/// # }
+/// use pvqspin::irq::{Interrupts, IrqLock};
+/// use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+///
+/// static ENABLED: AtomicBool = AtomicBool::new(true);
+///
+/// struct Flag;
+///
+/// impl Interrupts for Flag {
+///     type State = bool;
+///     fn mask() -> bool {
+///         ENABLED.swap(false, Relaxed)
+///     }
+///     unsafe fn restore(was_enabled: bool) {
+///         ENABLED.store(was_enabled, Relaxed);
+///     }
+/// }
+///
+/// static LOCK: IrqLock<Kernel, Flag> = IrqLock::new();
+///
+/// let token = LOCK.lock();
+/// assert!(!ENABLED.load(Relaxed));
+/// // SAFETY: the token is from the line above, and this CPU holds the lock.
+/// unsafe { LOCK.unlock(token) };
+/// assert!(ENABLED.load(Relaxed));
+/// ```
 #[repr(transparent)]
 pub struct IrqLock<E, I, P = Fifo, W = Idx3> {
     lock: QSpinLock<E, P, W>,

@@ -174,6 +174,9 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
     }
 
     /// Takes the lock, waiting for as long as it takes.
+    ///
+    /// A CPU that takes a lock that it holds waits for ever, as with every spinlock. The feature
+    /// `lockdep` reports it, and so does [`report`](Self::report) from outside.
     #[inline]
     pub fn lock(&self) -> Token {
         self.class.taking::<E>(self.address(), How::Exclusive);

@@ -183,6 +183,33 @@ pub trait HasSwitch: 'static {
 /// An environment that behaves as `E` when its switch is on, and as bare metal when it is off.
 ///
 /// Only slow paths ask the switch.
+///
+/// ```
+/// # use pvqspin::{Budget, Cpu, CpuNodes, Env};
+/// # struct Kernel;
+/// # static NODES: CpuNodes = CpuNodes::new();
+/// # impl Env for Kernel {
+/// #     fn cpu() -> Cpu { Cpu::new(0).unwrap() }
+/// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
+/// #     fn spin_until(mut c: impl FnMut() -> bool, _: Budget) -> bool { while !c() {} true }
+/// # }
+/// use pvqspin::mode::{Detected, HasSwitch, Mode, Switch, Switchable};
+///
+/// struct Boot;
+/// static SWITCH: Switch = Switch::new();
+///
+/// impl HasSwitch for Boot {
+///     fn switch() -> &'static Switch {
+///         &SWITCH
+///     }
+/// }
+///
+/// static LOCK: pvqspin::Mutex<u32, Switchable<Kernel, Boot>> = pvqspin::Mutex::new(0);
+/// *LOCK.lock() += 1; // in early boot: off
+/// SWITCH.set(Mode::Auto.choose(Detected { hypervisor: true, directed_yield: true, dedicated: false }));
+/// *LOCK.lock() += 1; // from now on with hypercalls
+/// assert_eq!(*LOCK.lock(), 2);
+/// ```
 #[derive(Debug)]
 pub struct Switchable<E, S>(PhantomData<fn() -> (E, S)>);
 

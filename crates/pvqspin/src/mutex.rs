@@ -15,6 +15,9 @@ use crate::word::{Format, Idx3};
 /// The type parameters are those of the lock. Preemption by the own kernel must be off while a
 /// guard lives, as with any spinlock; [`crate::irq`] has a variant that masks interrupts.
 ///
+/// Memory ordering and panics are those of the lock: what happened while one guard lived happened
+/// before the next one was handed out, and nothing here panics.
+///
 /// A panic in a critical section releases the lock as the guard unwinds, and poisons nothing:
 /// kernels do not unwind, and whoever does knows best what its data is worth then.
 ///

@@ -25,8 +25,8 @@
 //!   WAITING ------------------------------> HEAD
 //!     |  ^                                   ^
 //!     |  | woken early                       | promoted; the promoter also asks the word
-//!     v  |                                   | for a kick at the next release
-//!   HALTED ----------------------------------+
+//!     v  |                                   | for a kick at the next release, or
+//!   HALTED ----------------------------------+ kicks at once if nobody wants a pCPU
 //! ```
 
 use crate::atomic::{AtomicU32, Built, Ordering};

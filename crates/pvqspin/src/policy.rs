@@ -133,8 +133,8 @@ pub struct FifoHalt;
 pub struct FifoHolder;
 
 /// For hosts that take hints only: order among those who run. A preempted head may be passed over
-/// until it has waited `WAIT_US` microseconds; then the lock is closed to all others, unless the host refuses to run that head. With
-/// `WAIT_US = 0` it is [`Fifo`] without halting.
+/// until it has waited `WAIT_US` microseconds; then the lock is closed to all others, unless the
+/// host refuses to run that head. With `WAIT_US = 0` it is [`Fifo`] without halting.
 ///
 /// It needs a clock ([`Env::now_ns`](crate::Env::now_ns)): without one the bound never comes.
 #[derive(Clone, Copy, Debug)]

@@ -87,7 +87,12 @@ impl WriteToken {
 ///
 /// # Memory ordering
 ///
-/// Taking the lock acquires and releasing it releases, readers as well as writers.
+/// Taking the lock acquires and releasing it releases, readers as well as writers. A failed
+/// [`try_read`](Self::try_read) or [`try_write`](Self::try_write) orders nothing.
+///
+/// # Panics
+///
+/// Nothing here panics.
 ///
 /// ```
 /// # use pvqspin::{Budget, Cpu, CpuNodes, Env};

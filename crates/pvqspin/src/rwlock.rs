@@ -12,6 +12,9 @@ use crate::word::{Format, Idx3};
 
 /// Data behind a [`QRwLock`], which tells about the order, and about interrupt handlers.
 ///
+/// What happened while a writer's guard lived happened before the next guard of any kind was handed
+/// out, and what readers did happened before the next writer's.
+///
 /// Preemption by the own kernel must be off while a guard lives, as with any spinlock. As with
 /// [`Mutex`](crate::Mutex), a panic releases the lock and poisons nothing.
 ///

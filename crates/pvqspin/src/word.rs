@@ -31,7 +31,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | 0 | 0 | 0 | 0 | free |
 //! | `h`, sole | 0 | 0 | 1 | held by `h`, nobody waits |
-//! | `t` | `f` | 0 | 1 | held, `f` waits for the word (awake, or preempted) |
+//! | `t` | `f` | 0 | 1 | held, `f` waits for the word (awake, preempted, or asleep with a kick on its way) |
 //! | `t` | `f` | 1 | 1 | held, and whoever releases must kick `f` |
 //! | `t` | 0 | 0 | 1 | held; the next in line has not linked itself yet |
 //! | `t` | `f` | 0 | 0 | being handed over to `f` |

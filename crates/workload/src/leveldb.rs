@@ -12,6 +12,7 @@ use crate::{Control, Guest, Record, Worker};
 /// So much of the time outside is the caller's own, between two gets; the rest is the search.
 const CALLER_PART: u32 = 8;
 
+// excerpt: workload
 /// One mutex.
 #[derive(Debug)]
 pub struct LevelDb<E> {
@@ -52,6 +53,7 @@ impl<E: Guest> Workload for LevelDb<E> {
         Account::new(WorkloadId::LevelDb, [&self.mutex], [1])
     }
 }
+// end: workload
 
 #[cfg(test)]
 mod tests {

