@@ -130,7 +130,13 @@ pub(crate) fn name_of(plan: &Plan, run: &PlannedRun) -> String {
 }
 
 pub(crate) fn empty_report(plan: &Plan, machine: pvqspin_report::Machine, driver: &str) -> Report {
-    begun::report(driver, machine, plan.host.seed, options(plan), plan.run_count())
+    begun::report(
+        driver,
+        machine,
+        plan.host.seed,
+        options(plan),
+        plan.run_count(),
+    )
 }
 
 fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
