@@ -7,7 +7,7 @@ use std::time::Duration;
 use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
 
 use crate::config::MIN_SLICE_NS;
-use crate::trace::Trace;
+use pvqspin_trace::Trace;
 
 /// This machine cannot run the embedded hypervisor.
 #[derive(Debug, thiserror::Error)]

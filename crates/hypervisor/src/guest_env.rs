@@ -15,6 +15,7 @@ use pvqspin_workload::timer::Timer;
 use crate::arena;
 use crate::clock;
 use crate::compute;
+use crate::marks::{Mark, Marks};
 use crate::vcb::{ExitReason, Vcb};
 
 /// Guest mode of the embedded hypervisor. Its functions end the process when they are called
@@ -135,8 +136,11 @@ fn interrupt_if_due(vcb: &Vcb) {
 /// The slow half of a checkpoint: tracing is on, or a fault is armed here.
 #[cold]
 fn passed(vcb: &Vcb, point: Point) {
-    if point == Point::Taken {
-        mark_wait(vcb);
+    if let Some(marks) = vcb.marks() {
+        marks.make(clock::now_ns(), Mark::Passed(point));
+        if point == Point::Taken {
+            mark_wait(vcb, marks);
+        }
     }
     let passings = &vcb.passings[point as usize];
     let passing = passings.load(Relaxed).wrapping_add(1);
@@ -149,8 +153,7 @@ fn passed(vcb: &Vcb, point: Point) {
 }
 
 /// Leaves a mark if the wait that has just ended was long.
-fn mark_wait(vcb: &Vcb) {
-    let Some(marks) = vcb.marks() else { return };
+fn mark_wait(vcb: &Vcb, marks: &Marks) {
     let joined = vcb.joined_ns.load(Relaxed);
     if vcb.marked_joined_ns.swap(joined, Relaxed) == joined {
         return; // This acquisition did not wait: nobody has joined since the last mark.
@@ -160,7 +163,15 @@ fn mark_wait(vcb: &Vcb) {
     let longest = vcb.longest_wait_ns.load(Relaxed);
     if waited >= LONG_WAIT_NS || waited > longest {
         vcb.longest_wait_ns.store(longest.max(waited), Relaxed);
-        marks.push(now, waited);
+        marks.make(now, Mark::LongWait(waited));
+    }
+}
+
+/// Notes that a lock was taken or released.
+#[cold]
+fn mark_lock(vcb: &Vcb, address: usize, held: bool) {
+    if let Some(marks) = vcb.marks() {
+        marks.make(clock::now_ns(), Mark::Lock { address, held });
     }
 }
 
@@ -248,6 +259,14 @@ impl Guest for GuestEnv {
 
     fn wasted_ns() -> u64 {
         clock::ticks_to_ns(vcb().wasted_ticks.load(Relaxed))
+    }
+
+    #[inline]
+    fn mark(lock: usize, held: bool) {
+        let vcb = vcb();
+        if vcb.is_traced() {
+            mark_lock(vcb, lock, held);
+        }
     }
 
     #[inline]

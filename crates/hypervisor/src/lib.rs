@@ -50,15 +50,15 @@ mod config;
 mod error;
 mod faults;
 mod machine;
+mod marks;
 mod noise;
-mod trace;
 
 pub use config::{MIN_SLICE_NS, Neighbour, RunConfig};
 pub use error::{ConfigProblem, RunError, Stuck, StuckVcpu, Unsupported};
 pub use faults::{Fault, Faults, Passing};
 pub use machine::Machine;
 pub use noise::Noise;
-pub use trace::{Trace, TraceEvent, TraceKind};
+pub use pvqspin_trace::{Trace, TraceEvent, What};
 
 /// What one run gave.
 #[derive(Clone, Debug)]

@@ -122,6 +122,7 @@ fn measure(
         hypercall_ns: config.hypercall_ns,
         halt_timeout_ns: config.halt_timeout.as_nanos() as u64,
         trace: config.trace,
+        trace_marks: config.trace_marks,
     };
     let (conducted, remains) = execute(&plan, |live| {
         conduct(live, config, control, progress).map_err(|Bite| snapshot(live))

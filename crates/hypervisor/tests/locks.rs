@@ -8,7 +8,7 @@ use std::time::Duration;
 use pvqspin::{Cpu, Point};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor::{
-    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, TraceKind,
+    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, What,
     Unsupported, run,
 };
 use pvqspin_peers::catalog::{CATALOG, LockId};
@@ -208,15 +208,13 @@ fn the_trace_tells_what_happened() {
     );
     let events = &result.trace.events;
     assert!(events.is_sorted_by_key(|event| event.at_ns));
-    for kind in [TraceKind::Enter, TraceKind::TimerExit, TraceKind::Done] {
-        assert!(events.iter().any(|event| event.kind == kind), "no {kind:?}");
+    for what in [What::Enter, What::SliceEnd, What::Done, What::Holds(0), What::Left(0)] {
+        assert!(events.iter().any(|event| event.what == what), "no {what:?}");
     }
-    let longest = result.trace.longest_wait().expect("somebody waited");
-    let around = result.trace.around_longest_wait(10_000).to_string();
-    assert!(
-        around.contains("wait begins") && around.contains("wait ends"),
-        "{longest}\n{around}"
-    );
+    let (end, waited) = result.trace.longest_wait().expect("somebody waited");
+    let joined = (result.trace.between(end.at_ns - waited, end.at_ns))
+        .find(|event| event.what == What::Passed(Point::Joined) && event.vcpu == end.vcpu);
+    assert!(joined.is_some(), "{end} has not joined {waited} ns before");
 }
 
 #[test]

@@ -20,9 +20,10 @@ use pvqspin_host::{self as host, Host, Outcome, Run, VcpuId};
 use crate::agenda::Agenda;
 use crate::checks::Patience;
 use crate::error::SimError;
+use crate::looks::HostLook;
 use crate::pcpu::{Pcpu, Phase};
 use crate::stage::{Request, Stage};
-use crate::trace::What;
+use pvqspin_trace::What;
 use crate::vcpu::{Activity, Spin, Vcpu};
 use crate::watch::Watchers;
 use pvqspin_guest_memory::GuestMemory;
@@ -382,6 +383,7 @@ impl<'a> Machine<'a> {
         while let Some(poked) = self.host.next_poke() {
             self.poke(poked.index());
         }
+        self.show_host();
         let pressure = self.pressure_now();
         if pressure != self.pressure {
             // Whether time is wasted depends on it: account for what passed before.
@@ -390,6 +392,19 @@ impl<'a> Machine<'a> {
             self.everybody_looks = true;
         }
         result
+    }
+
+    /// Shows those who look how the host stands.
+    fn show_host(&self) {
+        if self.stage.looks.wanted() {
+            let number = |vcpu: VcpuId| vcpu.index() as u32;
+            self.stage.looks.note_host(HostLook {
+                pcpus: (0..self.pcpus.len())
+                    .map(|p| self.host.current(pcpu(p)).map(number))
+                    .collect(),
+                queue: self.host.waiting().map(number).collect(),
+            });
+        }
     }
 
     /// It is the same on the pages of all VMs.
