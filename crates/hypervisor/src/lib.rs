@@ -49,13 +49,14 @@
 mod config;
 mod error;
 mod faults;
+mod glance;
 mod machine;
-mod marks;
 mod noise;
 
 pub use config::{MIN_SLICE_NS, Neighbour, RunConfig};
-pub use error::{ConfigProblem, RunError, Stuck, StuckVcpu, Unsupported};
+pub use error::{ConfigProblem, RunError, Stuck, Unsupported};
 pub use faults::{Fault, Faults, Passing};
+pub use glance::{Glance, VcpuGlance};
 pub use machine::Machine;
 pub use noise::Noise;
 pub use pvqspin_trace::{Trace, TraceEvent, What};
@@ -84,12 +85,12 @@ macro_rules! supported {
 }
 
 supported! {
-    affinity arena clock compute context guest_env host_lock pcpu probe run session
+    affinity arena clock compute context guest_env host_lock marks pcpu probe run session
     signal timer vcb watchdog
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use run::run;
+pub use run::{run, run_watched};
 
 /// Runs one lock under one workload: not on this platform.
 ///
@@ -99,6 +100,21 @@ pub use run::run;
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 pub fn run(_machine: &Machine, _config: &RunConfig) -> Result<RunResult, RunError> {
     Err(RunError::Unsupported(Unsupported::Platform))
+}
+
+/// The same, while somebody watches: not on this platform.
+///
+/// # Errors
+///
+/// Always [`RunError::Unsupported`].
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub fn run_watched(
+    machine: &Machine,
+    config: &RunConfig,
+    _every: core::time::Duration,
+    _watcher: &mut dyn FnMut(&Glance),
+) -> Result<RunResult, RunError> {
+    run(machine, config)
 }
 
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]

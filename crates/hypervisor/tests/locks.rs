@@ -8,7 +8,7 @@ use std::time::Duration;
 use pvqspin::{Cpu, Point};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor::{
-    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, What,
+    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, What, run_watched,
     Unsupported, run,
 };
 use pvqspin_peers::catalog::{CATALOG, LockId};
@@ -215,6 +215,23 @@ fn the_trace_tells_what_happened() {
     let joined = (result.trace.between(end.at_ns - waited, end.at_ns))
         .find(|event| event.what == What::Passed(Point::Joined) && event.vcpu == end.vcpu);
     assert!(joined.is_some(), "{end} has not joined {waited} ns before");
+}
+
+#[test]
+fn a_watcher_sees_the_run_go_on() {
+    let Some(machine) = machine() else { return };
+    let config = config(LockId::Fifo, pcpus(machine), 4);
+    let mut seen = Vec::new();
+    let result = run_watched(machine, &config, Duration::from_millis(5), &mut |glance| {
+        seen.push(glance.clone());
+    });
+    let outcome = result.expect("a good run").outcome;
+    assert!(seen.iter().all(|glance| glance.vcpus.len() == config.vcpus));
+    assert!(seen.is_sorted_by_key(|glance| glance.acquisitions));
+    assert!(seen.is_sorted_by_key(|glance| glance.yields));
+    let last = seen.last().expect("the run is longer than 5 ms");
+    // While it measures, the warm-up is behind it: it has seen more than nothing.
+    assert!(last.acquisitions > 0 && outcome.acquisitions > 0);
 }
 
 #[test]
