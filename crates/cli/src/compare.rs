@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
+use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pvqspin_hypervisor::{Machine, RunConfig};
@@ -18,14 +19,26 @@ use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::outputs::Outputs;
 use crate::plan::{self, Plan, PlannedRun};
-use crate::progress::Progress;
+use crate::progress::{Progress, Viewer};
 
 /// Runs `pvq compare`.
 pub(crate) fn run(args: &CompareArgs) -> Done {
+    run_for(args, interrupt::listen, |plan| {
+        Ok(Box::new(Progress::new(plan.run_count())))
+    })
+}
+
+/// The same for any viewer, which is made when everything has been checked, and dropped before results
+/// are printed.
+pub(crate) fn run_for(
+    args: &CompareArgs,
+    listen: impl FnOnce() -> io::Result<()>,
+    viewer: impl FnOnce(&Plan) -> Result<Box<dyn Viewer>, Failure>,
+) -> Done {
     let plan = Plan::new(args, &Limits::here()).map_err(Failure::BadInput)?;
     let outputs = Outputs::checked(args.wanted()).map_err(Failure::BadInput)?;
     // Without this Ctrl-C ends the program at once, which is no reason not to measure.
-    let listening = interrupt::listen();
+    let listening = listen();
     let machine = Machine::probe().map_err(driver::unsupported)?;
     if let Err(error) = listening {
         eprintln!("note: Ctrl-C will lose what was measured ({error})");
@@ -34,7 +47,10 @@ pub(crate) fn run(args: &CompareArgs) -> Done {
     validate(&plan, &machine)?;
     let mut report = empty_report(&plan, &machine);
     print(&head(&plan, &report))?;
-    let stopped = run_plan(&plan, &machine, &mut report);
+    let stopped = {
+        let mut viewer = viewer(&plan)?;
+        run_viewed(&plan, &machine, &mut report, &mut *viewer)
+    };
     report.complete = report.results.len() == plan.run_count();
 
     if !report.results.is_empty() {
@@ -52,21 +68,42 @@ pub(crate) fn run(args: &CompareArgs) -> Done {
 
 /// Runs everything, or until somebody stops it or a run fails. What is finished is in the report.
 pub(crate) fn run_plan(plan: &Plan, machine: &Machine, report: &mut Report) -> Done {
-    let mut progress = Progress::new(plan.run_count());
+    run_viewed(plan, machine, report, &mut Progress::new(plan.run_count()))
+}
+
+/// The same, with somebody who is told.
+fn run_viewed(
+    plan: &Plan,
+    machine: &Machine,
+    report: &mut Report,
+    viewer: &mut dyn Viewer,
+) -> Done {
     for run in plan.runs() {
         if interrupt::asked() {
             return Err(Failure::Interrupted);
         }
-        progress.begin(&name_of(plan, &run));
-        report.results.push(run_one(plan, machine, &run)?);
-        progress.end();
+        viewer.begin(&name_of(plan, &run), &run);
+        let record = run_one(plan, machine, &run, viewer)?;
+        viewer.end(&record);
+        report.results.push(record);
     }
     Ok(())
 }
 
-fn run_one(plan: &Plan, machine: &Machine, run: &PlannedRun) -> Result<Record, Failure> {
+fn run_one(
+    plan: &Plan,
+    machine: &Machine,
+    run: &PlannedRun,
+    viewer: &mut dyn Viewer,
+) -> Result<Record, Failure> {
     let config = config_of(plan, run);
-    let result = driver::run(machine, &config, &name_of(plan, run))?;
+    let name = name_of(plan, run);
+    let result = match viewer.looks_every() {
+        None => driver::run(machine, &config, &name)?,
+        Some(every) => driver::run_watched(machine, &config, &name, every, &mut |glance| {
+            viewer.look(glance);
+        })?,
+    };
     let facts = plan::facts(plan.locks[run.lock_index]);
     Ok(Record {
         interruptions: Some(result.noise.interruptions),
@@ -86,6 +123,7 @@ pub(crate) fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
             repeat: run.repeat,
             duration: plan.duration,
             trace: false,
+            trace_marks: None,
         },
     )
 }

@@ -8,10 +8,16 @@
 //! | [`turns`] | the order of runs, and how long they may take |
 //! | [`driver`] | the one place that talks to the embedded hypervisor |
 //! | [`compare`] | the main job: run the plan, show it, write it |
+//! | [`watch`], [`watch_board`], [`watch_screen`] | the same, while somebody watches: the terminal, what is known, how it is drawn |
 //! | [`outputs`] | where results go, checked before anything runs |
 //! | [`progress`] | a bar with the time left, or plain lines |
 //! | [`interrupt`] | Ctrl-C |
-//! | [`trace`] | one run, and what happened around its longest wait |
+//! | [`as_simulated`] | what the hypervisor is asked for, asked of the simulator |
+//! | [`trace`] | one run, recorded: a file for viewers, its longest wait, its last bad event |
+//! | [`trace_args`] | the command lines of `trace` and `explain` |
+//! | [`trace_picture`] | one event under two locks, side by side |
+//! | [`explain`], [`explain_view`], [`explain_words`] | a preempted holder or waiter, step by step |
+//! | [`terminal`] | how wide the terminal is, and what it shows |
 //! | [`simulate`] | the same comparison in virtual time, and random schedules |
 //! | [`threads`] | ordinary threads, beside other crates' mutexes |
 //! | [`thread_args`] | its command line |
@@ -28,11 +34,15 @@
 //! | [`failure`] | errors and exit codes |
 
 mod args;
+mod as_simulated;
 mod calibrate;
 mod calibrate_lines;
 mod compare;
 mod doctor;
 mod driver;
+mod explain;
+mod explain_view;
+mod explain_words;
 mod failure;
 mod interrupt;
 mod list;
@@ -48,14 +58,20 @@ mod study;
 mod sweep;
 mod sweep_args;
 mod sweep_files;
+mod terminal;
 mod thread_advice;
 mod thread_args;
 mod threads;
 mod trace;
+mod trace_args;
+mod trace_picture;
 mod turns;
 mod uncontended;
 mod validate;
 mod validate_args;
+mod watch;
+mod watch_board;
+mod watch_screen;
 
 use std::process::ExitCode;
 
@@ -69,6 +85,8 @@ fn main() -> ExitCode {
         None => compare::run(&cli.compare),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Trace(args)) => trace::run(&args),
+        Some(Command::Watch(args)) => watch::run(&args),
+        Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Sweep(args)) => sweep::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),

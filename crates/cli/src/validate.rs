@@ -15,6 +15,7 @@ use pvqspin_report::figures::{share, time};
 use pvqspin_report::{Record, Report, table};
 use pvqspin_simulator::{Profile, SimConfig};
 
+use crate::as_simulated;
 use crate::calibrate::Calibration;
 use crate::compare;
 use crate::driver::{self, Limits};
@@ -124,25 +125,9 @@ fn simulated(plan: &Plan, profile: &Profile, real: &Report) -> Result<Report, Fa
 
 /// What the hypervisor is asked for, asked of the simulator.
 fn config_of(plan: &Plan, profile: &Profile, run: &PlannedRun) -> SimConfig {
-    let real = compare::config_of(plan, run);
-    let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    let mut config = SimConfig::default();
-    profile.apply(&mut config);
-    SimConfig {
-        lock: real.lock,
-        workload: real.workload,
-        pcpus: real.pcpus,
-        vcpus: real.vcpus,
-        weight: real.weight,
-        scheduling: real.scheduling,
-        yields: real.yields,
-        slice_ns: real.slice_ns,
-        min_loan_ns: real.min_loan_ns,
-        warmup_ns: Some(ns(real.warmup())),
-        duration_ns: ns(real.duration),
-        seed: real.workload.seed,
-        ..config
-    }
+    let mut base = SimConfig::default();
+    profile.apply(&mut base);
+    as_simulated::simulated(&compare::config_of(plan, run), base)
 }
 
 fn costs(profile: &Profile) -> String {

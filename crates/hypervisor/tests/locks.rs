@@ -8,8 +8,8 @@ use std::time::Duration;
 use pvqspin::{Cpu, Point};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor::{
-    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, What, run_watched,
-    Unsupported, run,
+    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, Unsupported, What,
+    run, run_watched,
 };
 use pvqspin_peers::catalog::{CATALOG, LockId};
 use pvqspin_workload::catalog::CATALOG as WORKLOADS;
@@ -208,7 +208,13 @@ fn the_trace_tells_what_happened() {
     );
     let events = &result.trace.events;
     assert!(events.is_sorted_by_key(|event| event.at_ns));
-    for what in [What::Enter, What::SliceEnd, What::Done, What::Holds(0), What::Left(0)] {
+    for what in [
+        What::Enter,
+        What::SliceEnd,
+        What::Done,
+        What::Holds(0),
+        What::Left(0),
+    ] {
         assert!(events.iter().any(|event| event.what == what), "no {what:?}");
     }
     let (end, waited) = result.trace.longest_wait().expect("somebody waited");

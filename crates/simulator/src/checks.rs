@@ -5,8 +5,8 @@ use pvqspin_host::VcpuId;
 
 use crate::error::{Dump, SimError, VcpuDump};
 use crate::machine::Machine;
-use crate::stage::SHOWN;
 use crate::stage::GuestSide;
+use crate::stage::SHOWN;
 use crate::vcpu::Vcpu;
 use crate::waits::BrokenLimit;
 

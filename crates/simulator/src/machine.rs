@@ -23,10 +23,10 @@ use crate::error::SimError;
 use crate::looks::HostLook;
 use crate::pcpu::{Pcpu, Phase};
 use crate::stage::{Request, Stage};
-use pvqspin_trace::What;
 use crate::vcpu::{Activity, Spin, Vcpu};
 use crate::watch::Watchers;
 use pvqspin_guest_memory::GuestMemory;
+use pvqspin_trace::What;
 
 /// More events than this at one instant, and time stands still.
 const MOST_EVENTS_AT_ONCE: u64 = 1_000_000;

@@ -26,14 +26,14 @@ use crate::faults::Faults;
 use crate::guest_env::SimEnv;
 use crate::interrupts::Storm;
 use crate::lines::VmSide;
+use crate::looks::{Look, Looks};
 use crate::machine::{Machine, cpus};
 use crate::oracle;
 use crate::stage::{GuestSide, OnStage, Stage};
-use crate::looks::{Look, Looks};
-use pvqspin_trace::Trace;
 use crate::vcpu::{Body, Vcpu};
 use crate::waits::LongestWait;
 use pvqspin_guest_memory::Loan;
+use pvqspin_trace::Trace;
 
 /// What one simulation gave.
 #[derive(Clone, Debug)]

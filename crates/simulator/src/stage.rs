@@ -21,9 +21,9 @@ use crate::interrupts::{Interrupts, Storm};
 use crate::lines::VmSide;
 use crate::looks::Looks;
 use crate::topology::Topology;
-use pvqspin_trace::{Ring, TraceEvent, What};
 use crate::waits::{BrokenLimit, LongestWait, Wait, WaitLimits};
 use pvqspin_guest_memory::GuestMemory;
+use pvqspin_trace::{Ring, TraceEvent, What};
 use pvqspin_workload::timer::Timer;
 
 /// A condition on the stack of a vCPU that spins on it.
@@ -172,7 +172,11 @@ impl Stage {
             limits: config.wait_limits,
             broken: Cell::new(None),
             storm,
-            trace: RefCell::new(Ring::new(if config.trace { config.trace_events } else { KEPT })),
+            trace: RefCell::new(Ring::new(if config.trace {
+                config.trace_events
+            } else {
+                KEPT
+            })),
             detailed: config.trace,
             lock_numbers: RefCell::default(),
             looks,

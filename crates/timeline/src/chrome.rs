@@ -348,7 +348,10 @@ mod tests {
         // cpu1 lends its pCPU at 20 µs, and cpu0 is there at 20 µs.
         let (starts, ends) = (of("s"), of("f"));
         assert_eq!((starts.len(), ends.len()), (1, 1));
-        assert_eq!((&starts[0]["ts"], &ends[0]["ts"]), (&json!(18.999), &json!(19.0)));
+        assert_eq!(
+            (&starts[0]["ts"], &ends[0]["ts"]),
+            (&json!(18.999), &json!(19.0))
+        );
         assert_eq!(starts[0]["args"]["ran"], "cpu0");
         assert_eq!(of("i").len(), 1, "the kick that was not needed");
         assert_eq!(of("X").iter().filter(|e| e["pid"] == HOST).count(), 5);

@@ -45,7 +45,10 @@ impl Episode {
     /// For how long nobody could get the lock because of it, in nanoseconds.
     #[must_use]
     pub const fn cost_ns(&self) -> u64 {
-        self.on_ns - self.off_ns
+        match self.trouble {
+            Trouble::Holder => self.on_ns - self.off_ns,
+            Trouble::Waiter => self.ended_ns - self.off_ns,
+        }
     }
 }
 
@@ -55,12 +58,18 @@ impl Scene {
     /// A lock that waits for a sleeper is recognised where a VM has one lock only.
     #[must_use]
     pub fn episodes(&self) -> Vec<Episode> {
+        self.episodes_from(SHORTEST_GAP_NS)
+    }
+
+    /// The same, with free locks that waited for at least so many nanoseconds.
+    #[must_use]
+    pub fn episodes_from(&self, shortest_gap_ns: u64) -> Vec<Episode> {
         let mut episodes: Vec<Episode> = (0..self.lanes.len() as u32)
             .flat_map(|vcpu| self.holder_episodes(vcpu))
             .collect();
         if self.locks <= self.waiting.len() {
             for vm in 0..self.waiting.len() as u32 {
-                episodes.extend(self.waiter_episodes(vm));
+                episodes.extend(self.waiter_episodes(vm, shortest_gap_ns));
             }
         }
         episodes.sort_by_key(|episode| (episode.on_ns, episode.off_ns));
@@ -91,7 +100,7 @@ impl Scene {
         })
     }
 
-    fn waiter_episodes(&self, vm: u32) -> Vec<Episode> {
+    fn waiter_episodes(&self, vm: u32, shortest_gap_ns: u64) -> Vec<Episode> {
         // Everything that begins or ends a hold, in order.
         let mut changes: Vec<(u64, bool, u32)> = Vec::new();
         for (vcpu, lane) in self.lanes_of(vm) {
@@ -115,8 +124,10 @@ impl Scene {
                 continue;
             }
             holders += 1;
-            let Some(free) = free_since.take() else { continue };
-            if at - free >= SHORTEST_GAP_NS {
+            let Some(free) = free_since.take() else {
+                continue;
+            };
+            if at - free >= shortest_gap_ns {
                 episodes.extend(self.waiter_episode(vcpu, free, at));
             }
         }
@@ -196,9 +207,16 @@ mod tests {
             ]
         );
         assert_eq!(episodes[0].place, Place::Preempted(Why::SliceEnd));
-        assert_eq!((episodes[0].began_ns, episodes[0].ended_ns), (2_000, 22_000));
-        assert_eq!((episodes[1].began_ns, episodes[1].ended_ns), (5_000, 41_000));
+        assert_eq!(
+            (episodes[0].began_ns, episodes[0].ended_ns),
+            (2_000, 22_000)
+        );
+        assert_eq!(
+            (episodes[1].began_ns, episodes[1].ended_ns),
+            (5_000, 41_000)
+        );
         assert_eq!(episodes[0].waiters, 2);
         assert_eq!(episodes[0].cost_ns(), 16_000);
+        assert_eq!(episodes[1].cost_ns(), 19_000, "until it has the lock");
     }
 }

@@ -20,6 +20,7 @@
 
 pub mod chrome;
 pub mod episode;
+pub mod picture;
 pub mod replay;
 #[cfg(test)]
 mod samples;

@@ -130,7 +130,9 @@ impl Replay {
 
     fn event(&mut self, event: &TraceEvent) {
         self.now = event.at_ns;
-        let vcpu = event.vcpu.filter(|&vcpu| (vcpu as usize) < self.vcpus.len());
+        let vcpu = event
+            .vcpu
+            .filter(|&vcpu| (vcpu as usize) < self.vcpus.len());
         if let (true, Some(vcpu)) = (event.what.is_mark(), vcpu) {
             self.goes_on(vcpu);
             self.mark(vcpu, event.what);
@@ -142,7 +144,11 @@ impl Replay {
             self.wake(vcpu, None);
             return;
         }
-        let Some(p) = event.pcpu.map(|p| p as usize).filter(|&p| p < self.pcpus.len()) else {
+        let Some(p) = event
+            .pcpu
+            .map(|p| p as usize)
+            .filter(|&p| p < self.pcpus.len())
+        else {
             return;
         };
         match (event.what, vcpu) {
@@ -159,11 +165,17 @@ impl Replay {
     // --- the host's events ---------------------------------------------------------------------
 
     fn enter(&mut self, p: usize, vcpu: u32) {
-        if self.pcpus[p].current.is_none_or(|(current, _)| current != vcpu) {
+        if self.pcpus[p]
+            .current
+            .is_none_or(|(current, _)| current != vcpu)
+        {
             self.leave(p);
             // It cannot be in two places: what it left, it left.
             for other in 0..self.pcpus.len() {
-                if self.pcpus[other].current.is_some_and(|(current, _)| current == vcpu) {
+                if self.pcpus[other]
+                    .current
+                    .is_some_and(|(current, _)| current == vcpu)
+                {
                     self.leave(other);
                     self.pcpus[other].current = None;
                 }
@@ -204,7 +216,9 @@ impl Replay {
     fn asks(&mut self, p: usize, vcpu: u32, what: What) {
         let named = |cpu: Cpu| {
             let (base, count) = self.vcpus[vcpu as usize].vm_range;
-            Some(cpu.index() as u32).filter(|&cpu| cpu < count).map(|cpu| base + cpu)
+            Some(cpu.index() as u32)
+                .filter(|&cpu| cpu < count)
+                .map(|cpu| base + cpu)
         };
         let (to, call) = match what {
             What::SliceEnd => (Place::Preempted(Why::SliceEnd), None),
@@ -226,7 +240,10 @@ impl Replay {
             _ => return,
         };
         self.pcpus[p].call = None;
-        if self.pcpus[p].current.is_some_and(|(current, _)| current == vcpu) {
+        if self.pcpus[p]
+            .current
+            .is_some_and(|(current, _)| current == vcpu)
+        {
             self.pcpus[p].asked = Some((self.now, to));
         }
         if what == What::Done {
@@ -235,7 +252,9 @@ impl Replay {
                 vcpu.locks.clear();
             });
         }
-        let Some((kind, named, status)) = call else { return };
+        let Some((kind, named, status)) = call else {
+            return;
+        };
         let number = self.scene.calls.len();
         self.scene.calls.push(Call {
             at_ns: self.now,
@@ -289,9 +308,9 @@ impl Replay {
                 self.holders.resize(lock as usize + 1, None);
             }
             let before = self.holders[lock as usize].replace(vcpu);
-            if let Some(other) = before.filter(|&other| {
-                other != vcpu && self.vcpus[other as usize].locks.contains(&lock)
-            }) {
+            if let Some(other) = before
+                .filter(|&other| other != vcpu && self.vcpus[other as usize].locks.contains(&lock))
+            {
                 self.change(other, self.now, |other| {
                     other.locks.retain(|&held| held != lock);
                     other.released = true;
@@ -448,7 +467,10 @@ mod tests {
             ]
         );
         for lane in &scene.lanes {
-            let joined = lane.spans.windows(2).all(|two| two[0].to_ns == two[1].from_ns);
+            let joined = lane
+                .spans
+                .windows(2)
+                .all(|two| two[0].to_ns == two[1].from_ns);
             assert!(joined, "{lane:?}");
         }
         assert_eq!(scene.locks, 1);

@@ -191,6 +191,8 @@ impl Scene {
 
     /// The vCPUs of a VM, with their numbers on the host.
     pub fn lanes_of(&self, vm: u32) -> impl Iterator<Item = (u32, &Lane)> {
-        (0..).zip(&self.lanes).filter(move |(_, lane)| lane.vm == vm)
+        (0..)
+            .zip(&self.lanes)
+            .filter(move |(_, lane)| lane.vm == vm)
     }
 }

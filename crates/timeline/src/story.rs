@@ -31,16 +31,25 @@ pub fn steps(scene: &Scene, episode: &Episode) -> Vec<Step> {
     match episode.trouble {
         Trouble::Holder => {
             say(episode.began_ns, format!("{who} has the lock"));
-            say(episode.off_ns, format!("{who} loses its pCPU while it holds the lock: {off}"));
+            say(
+                episode.off_ns,
+                format!("{who} loses its pCPU while it holds the lock: {off}"),
+            );
         }
         Trouble::Waiter => {
-            say(episode.began_ns, format!("{who} begins to wait for the lock"));
+            say(
+                episode.began_ns,
+                format!("{who} begins to wait for the lock"),
+            );
             for span in scene.lanes[episode.vcpu as usize]
                 .between(episode.began_ns, episode.off_ns)
                 .filter(|span| span.place.is_off() && span.from_ns > episode.began_ns)
                 .take(1)
             {
-                say(span.from_ns, format!("{who} loses its pCPU while it waits: {off}"));
+                say(
+                    span.from_ns,
+                    format!("{who} loses its pCPU while it waits: {off}"),
+                );
             }
             say(
                 episode.off_ns,
@@ -54,8 +63,11 @@ pub fn steps(scene: &Scene, episode: &Episode) -> Vec<Step> {
     for call in calls(scene, episode) {
         say(call.at_ns, words_of(scene, call));
     }
-    let cost = time(episode.cost_ns() as f64);
-    say(episode.on_ns, format!("{who} is on a pCPU again, after {cost}"));
+    let away = time((episode.on_ns - episode.off_ns) as f64);
+    say(
+        episode.on_ns,
+        format!("{who} is on a pCPU again, after {away}"),
+    );
     say(
         episode.ended_ns,
         match episode.trouble {
@@ -154,7 +166,9 @@ fn next_holder(scene: &Scene, episode: &Episode) -> Option<(u64, u32)> {
         .filter(|&(vcpu, _)| vcpu != episode.vcpu)
         .filter_map(|(vcpu, lane)| {
             let start = (lane.spans).partition_point(|span| span.from_ns < episode.ended_ns);
-            let hold = lane.spans[start..].iter().find(|span| span.doing == Doing::Holds)?;
+            let hold = lane.spans[start..]
+                .iter()
+                .find(|span| span.doing == Doing::Holds)?;
             Some((hold.from_ns, vcpu))
         })
         .min()
@@ -162,7 +176,9 @@ fn next_holder(scene: &Scene, episode: &Episode) -> Option<(u64, u32)> {
 
 fn words_of(scene: &Scene, call: &Call) -> String {
     let by = scene.name(call.by);
-    let named = call.named.map_or_else(|| "nobody".to_owned(), |vcpu| scene.name(vcpu));
+    let named = call
+        .named
+        .map_or_else(|| "nobody".to_owned(), |vcpu| scene.name(vcpu));
     let asked = match call.kind {
         CallKind::Halt => format!("{by} halts and names {named}"),
         CallKind::Kick => format!("{by} kicks {named}"),

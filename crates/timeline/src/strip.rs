@@ -68,7 +68,12 @@ pub fn render(scene: &Scene, episode: &Episode, width: usize, charset: Charset) 
     let columns = width.max(NARROWEST) - label;
     let window = window(scene, episode, &steps);
     let mut text = String::new();
-    let _ = writeln!(text, "{:label$}{}", "", letters(&steps, window, columns).trim_end());
+    let _ = writeln!(
+        text,
+        "{:label$}{}",
+        "",
+        letters(&steps, window, columns).trim_end()
+    );
     for ((_, lane), name) in lanes.iter().zip(&names) {
         let drawn = row(lane, window, columns, charset);
         let _ = writeln!(text, "{name:label$}{}", drawn.trim_end());
@@ -185,7 +190,8 @@ mod tests {
     fn lanes_show_who_held_and_who_was_off() {
         let scene = samples::scene();
         let episode = scene.episodes()[0];
-        for (charset, holds, off) in [(Charset::Ascii, '#', '!'), (Charset::Unicode, '█', '▒')] {
+        for (charset, holds, off) in [(Charset::Ascii, '#', '!'), (Charset::Unicode, '█', '▒')]
+        {
             let text = render(&scene, &episode, 80, charset);
             let lines: Vec<&str> = text.lines().collect();
             assert!(lines[1].starts_with("cpu0") && lines[2].starts_with("cpu1"));
@@ -194,7 +200,10 @@ mod tests {
             let (on, gone) = (count(lines[1], holds), count(lines[1], off));
             assert!(gone > 3 * on && on > 0, "{on} {gone}\n{text}");
             assert!(text.contains("Cost: for"));
-            assert!(text.lines().take(6).all(|line| line.chars().count() <= 80), "{text}");
+            assert!(
+                text.lines().take(6).all(|line| line.chars().count() <= 80),
+                "{text}"
+            );
             assert_eq!(text.is_ascii(), charset == Charset::Ascii, "{text}");
         }
     }
