@@ -2,7 +2,7 @@
 
 use pvqspin::word::{PENDING, head_of};
 use pvqspin::{Point, Tail};
-use pvqspin_abi::{Cpu, Status};
+use pvqspin_abi::{Cpu, RunState, Status};
 use pvqspin_simulator::{Look, What};
 use pvqspin_timeline::{Doing, Scene};
 
@@ -198,11 +198,13 @@ impl Narrator<'_> {
         let Some(head) = look.word.and_then(head_of) else {
             return format!("{who} makes the word free.");
         };
-        let off = look.host.queue.contains(&(head.index() as u32));
-        let state = if off {
-            "It has no pCPU: unless somebody sees to it, a free lock waits for a vCPU that does not run."
-        } else {
-            "It will see that the word is free, and take it."
+        let state = look.vcpus.get(head.index()).map(|vcpu| vcpu.run.state());
+        let state = match state {
+            Some(RunState::Preempted) => {
+                "It has no pCPU: unless somebody sees to it, a free lock waits for a vCPU that does not run."
+            }
+            Some(RunState::Halted) => "It has halted: somebody has to kick it.",
+            _ => "It will see that the word is free, and take it.",
         };
         format!(
             "{who} makes the word free. The word names the head, {}, and only that one may take it. {state}",

@@ -13,9 +13,11 @@ use std::rc::Rc;
 
 use pvqspin::{CpuNodes, NodeLook};
 use pvqspin_abi::{Cpu, RunSample};
+use pvqspin_host::{Pcpu, VcpuId};
 use pvqspin_trace::TraceEvent;
 use pvqspin_workload::Workload;
 
+use crate::machine::Machine;
 use crate::stage::GuestSide;
 
 /// How everything stood right after an event.
@@ -105,5 +107,20 @@ impl Looks {
 
     pub(crate) fn take(&self) -> Vec<Look> {
         self.taken.take()
+    }
+}
+
+impl Machine<'_> {
+    /// Shows those who look how the host stands.
+    pub(crate) fn show_host(&self) {
+        if self.stage.looks.wanted() {
+            let number = |vcpu: VcpuId| vcpu.index() as u32;
+            self.stage.looks.note_host(HostLook {
+                pcpus: (0..self.host.config().pcpus as u32)
+                    .map(|p| self.host.current(Pcpu::new(p)).map(number))
+                    .collect(),
+                queue: self.host.waiting().map(number).collect(),
+            });
+        }
     }
 }

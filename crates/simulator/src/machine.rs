@@ -20,7 +20,6 @@ use pvqspin_host::{self as host, Host, Outcome, Run, VcpuId};
 use crate::agenda::Agenda;
 use crate::checks::Patience;
 use crate::error::SimError;
-use crate::looks::HostLook;
 use crate::pcpu::{Pcpu, Phase};
 use crate::stage::{Request, Stage};
 use crate::vcpu::{Activity, Spin, Vcpu};
@@ -394,19 +393,6 @@ impl<'a> Machine<'a> {
         result
     }
 
-    /// Shows those who look how the host stands.
-    fn show_host(&self) {
-        if self.stage.looks.wanted() {
-            let number = |vcpu: VcpuId| vcpu.index() as u32;
-            self.stage.looks.note_host(HostLook {
-                pcpus: (0..self.pcpus.len())
-                    .map(|p| self.host.current(pcpu(p)).map(number))
-                    .collect(),
-                queue: self.host.waiting().map(number).collect(),
-            });
-        }
-    }
-
     /// It is the same on the pages of all VMs.
     fn pressure_now(&self) -> bool {
         (self.stage.guests.first()).is_some_and(|guest| guest.memory.vm_page().pressure())
@@ -497,19 +483,6 @@ impl<'a> Machine<'a> {
         }
         self.refresh(p);
         self.look_again_on(p, self.stage.word_of(id.index()));
-    }
-
-    /// What the host counted of chains for some vCPUs: how many it followed, their hops, and the
-    /// longest.
-    pub(crate) fn chains(&self, vcpus: core::ops::Range<usize>) -> [u64; 3] {
-        let mut sums = [0; 3];
-        for index in vcpus {
-            let stats = self.host.stats(VcpuId::new(index as u32));
-            sums[0] += stats.chains;
-            sums[1] += stats.chain_hops;
-            sums[2] = stats.longest_chain.max(sums[2]);
-        }
-        sums
     }
 }
 

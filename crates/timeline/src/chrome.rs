@@ -10,8 +10,7 @@
 //! The format is Google's (Nat Duca and Dan Sinclair, "Trace Event Format", 2016). Every slice is a
 //! complete event (`X`), slices of a track neither overlap nor nest, and are written in order of time.
 //! An arrow is a pair of flow events (`s` and `f`, the latter bound to the slice around it), each
-//! within a slice of its own track. Times are in µs with three decimals: nothing of a nanosecond is
-//! lost.
+//! within a slice of its own track. Times are in µs, to the nanosecond.
 
 use std::io::{self, Write};
 
@@ -173,7 +172,7 @@ impl Writer<'_> {
                     cat: "pcpu",
                     tid: Self::tid_of_pcpu(pcpu),
                     ts: self.us(stay.from_ns),
-                    dur: Some((stay.to_ns - stay.from_ns) as f64 / 1e3),
+                    dur: Some(length(stay.from_ns, stay.to_ns)),
                     ..BLANK
                 })?;
             }
@@ -201,7 +200,7 @@ impl Writer<'_> {
                     pid,
                     tid,
                     ts: self.us(span.from_ns),
-                    dur: Some((span.to_ns - span.from_ns) as f64 / 1e3),
+                    dur: Some(length(span.from_ns, span.to_ns)),
                     cname,
                     args,
                     ..BLANK
@@ -222,7 +221,7 @@ impl Writer<'_> {
             // became of it.
             let from = call.at_ns - 1;
             let arrow = call.ran.filter(|&(vcpu, at_ns)| {
-                self.is_drawn(call.by, from) && self.is_drawn(vcpu, at_ns)
+                self.is_drawn(call.by, from) && self.is_drawn(vcpu, at_ns + 1)
             });
             let event = Event {
                 name: name_of(call.kind),
@@ -255,7 +254,9 @@ impl Writer<'_> {
                         bp: "e",
                         pid: to.0,
                         tid: to.1,
-                        ts: self.us(ran_ns),
+                        // And just after the beginning, for readers to which the slice before
+                        // ends then.
+                        ts: self.us(ran_ns + 1),
                         id,
                         args,
                         ..BLANK
@@ -305,6 +306,12 @@ impl Writer<'_> {
     }
 }
 
+/// The length of a slice, in µs: half a nanosecond short, so that whichever way a reader rounds, it is
+/// over when the next one begins.
+fn length(from_ns: u64, to_ns: u64) -> f64 {
+    ((to_ns - from_ns) as f64 - 0.5) / 1e3
+}
+
 /// What a span is called, and Chrome's colour for it. `None`: there is nothing to draw.
 fn drawn(span: &Span) -> Option<(&'static str, &'static str)> {
     Some(match (span.place, span.doing) {
@@ -350,7 +357,7 @@ mod tests {
         assert_eq!((starts.len(), ends.len()), (1, 1));
         assert_eq!(
             (&starts[0]["ts"], &ends[0]["ts"]),
-            (&json!(18.999), &json!(19.0))
+            (&json!(18.999), &json!(19.001))
         );
         assert_eq!(starts[0]["args"]["ran"], "cpu0");
         assert_eq!(of("i").len(), 1, "the kick that was not needed");

@@ -23,6 +23,8 @@ pub mod episode;
 pub mod picture;
 pub mod replay;
 #[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
 mod samples;
 pub mod scene;
 pub mod story;
