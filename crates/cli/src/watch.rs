@@ -23,7 +23,7 @@ use crate::progress::Viewer;
 use crate::watch_board::Board;
 use crate::watch_screen;
 
-/// How often the screen is drawn. Each time takes some hundred µs from a pCPU, if all CPUs are pCPUs.
+/// How often the screen is drawn. Each time takes some 80 µs from a pCPU, if all CPUs are pCPUs.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What Ctrl-C sends when the terminal is read key by key.
