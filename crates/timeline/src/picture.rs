@@ -101,17 +101,17 @@ struct Frame {
 }
 
 impl Frame {
-    fn from_ns(&self) -> u64 {
+    fn start_ns(&self) -> u64 {
         self.event_ns.saturating_sub(self.extent.before_ns)
     }
 
-    fn to_ns(&self) -> u64 {
+    fn end_ns(&self) -> u64 {
         self.event_ns + self.extent.after_ns
     }
 
     fn x(&self, at_ns: u64) -> f64 {
-        let at_ns = at_ns.clamp(self.from_ns(), self.to_ns());
-        let share = (at_ns - self.from_ns()) as f64 / (self.to_ns() - self.from_ns()) as f64;
+        let at_ns = at_ns.clamp(self.start_ns(), self.end_ns());
+        let share = (at_ns - self.start_ns()) as f64 / (self.end_ns() - self.start_ns()) as f64;
         self.left + share * self.width
     }
 
@@ -120,8 +120,11 @@ impl Frame {
     }
 }
 
-/// The states that are drawn, from the back to the front: class, and which spans.
-const STATES: [(&str, fn(&Span) -> bool); 5] = [
+/// A state that is drawn: its class, and which spans are in it.
+type State = (&'static str, fn(&Span) -> bool);
+
+/// From the back to the front.
+const STATES: [State; 5] = [
     ("off", |span| {
         span.place.is_off() && span.doing != Doing::Holds
     }),
@@ -149,7 +152,7 @@ fn side(panel: &Panel<'_>, frame: &Frame, left: f64) -> Group {
         group = group.add(words(&name, left, y + 5.0, "plain"));
         for (class, is_it) in STATES {
             let data = strokes(
-                lane.between(frame.from_ns(), frame.to_ns()),
+                lane.between(frame.start_ns(), frame.end_ns()),
                 is_it,
                 frame,
                 y,
@@ -170,7 +173,7 @@ fn side(panel: &Panel<'_>, frame: &Frame, left: f64) -> Group {
         ));
     for call in &panel.scene.calls {
         if let Some((ran, at_ns)) = call.ran
-            && (frame.event_ns..=panel.episode.on_ns.min(frame.to_ns())).contains(&call.at_ns)
+            && (frame.event_ns..=panel.episode.on_ns.min(frame.end_ns())).contains(&call.at_ns)
             && ran == panel.episode.vcpu
         {
             let (from, to) = (Frame::y(call.by as usize), Frame::y(ran as usize));
