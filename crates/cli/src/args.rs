@@ -2,7 +2,6 @@
 
 use clap::{Args, Parser, Subcommand};
 use pvqspin_host::{Scheduling, YieldMode};
-use pvqspin_peers::catalog::Entry;
 use pvqspin_workload::NeighbourKind;
 
 use crate::common_args::{OutputArgs, RunArgs, WorkArgs};
@@ -14,6 +13,7 @@ use crate::sweep_args::{
     MERGE_EXAMPLES, MergeArgs, STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs,
 };
 use crate::thread_args::{self, ThreadsArgs};
+use crate::trace_args::{EXPLAIN_EXAMPLES, ExplainArgs, TRACE_EXAMPLES, TraceArgs};
 use crate::validate_args::{CALIBRATE_EXAMPLES, CalibrateArgs, VALIDATE_EXAMPLES, ValidateArgs};
 
 const EXAMPLES: &str = "\
@@ -23,7 +23,9 @@ Examples:
   pvq compare --lock fifo,unfair-hinted --overcommit 4 --repeats 9
   pvq compare --inside 5us --outside 30us --yields hint
   pvq compare --workload hash-table        something else than one hot lock
-  pvq trace --lock linux-pv --overcommit 4
+  pvq trace --lock linux-pv --overcommit 4 a file for Perfetto, and the longest wait
+  pvq explain holder                       what a preempted holder does, step by step
+  pvq watch                                compare, and see it happen
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
   pvq kvm                                  the same in virtual machines, on KVM
   pvq sweep grids/example.toml             many such points, over all cores
@@ -50,11 +52,15 @@ Times are numbers with ns, us, ms or s; without a unit they are ns. Every run is
 one point; runs are interleaved and repeated, so that other work on the machine hits all
 locks alike.";
 
-const TRACE_EXAMPLES: &str = "\
+const WATCH_EXAMPLES: &str = "\
 Examples:
-  pvq trace                                fifo at overcommit 4: its longest wait
-  pvq trace --lock test-and-set --overcommit 2 --duration 50ms
-  pvq trace --lock fifo --all > events.txt everything that was recorded";
+  pvq watch                                about a minute; files in results/
+  pvq watch --quick --no-files             10 seconds, nothing written
+  pvq watch --lock fifo,native-queued --overcommit 4 --inside 20us --outside 20us
+
+The options are those of `compare`, and so are the results. q or Ctrl-C stops after the run at hand,
+and keeps what was finished; once more stops at once. Drawing takes some time from the CPUs that are
+measured (docs/tracing.md says how much): figures to publish come from `compare`.";
 
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
@@ -102,9 +108,15 @@ pub(crate) enum Command {
     /// Run the locks at each overcommit, and show them side by side (the default)
     #[command(after_help = COMPARE_EXAMPLES)]
     Compare(CompareArgs),
-    /// Run one lock once, and show what happened around its longest wait
+    /// The same, and watch it: who runs where, the queue, throughput so far
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(CompareArgs),
+    /// Record one run of one lock: a file for Perfetto, and what happened around its longest wait
     #[command(after_help = TRACE_EXAMPLES)]
     Trace(TraceArgs),
+    /// Walk through a preempted holder or waiter, step by step
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// The same comparison in virtual time: any number of CPUs, the same figures every time
     #[command(after_help = SIMULATE_EXAMPLES)]
     Simulate(SimulateArgs),
@@ -318,39 +330,6 @@ pub(crate) struct SimulateArgs {
     /// Instead: run the random schedule of this seed, and show all of it
     #[arg(long, value_name = "SEED", conflicts_with_all = ["torture", "json", "csv"])]
     pub(crate) replay: Option<u64>,
-}
-
-/// One run.
-#[derive(Debug, Args)]
-pub(crate) struct TraceArgs {
-    /// The lock
-    #[arg(long, value_name = "NAME", default_value = "fifo", value_parser = parse::one_lock)]
-    pub(crate) lock: &'static Entry,
-
-    /// vCPUs for each pCPU
-    #[arg(long, value_name = "N", default_value = "4", value_parser = parse::overcommit)]
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) overcommit: f64,
-
-    /// Mean time inside the lock [default: the workload's; for hot-lock 1us]
-    #[arg(long, value_name = "TIME", value_parser = parse::section)]
-    pub(crate) inside: Option<u32>,
-
-    /// Mean time outside the lock [default: the workload's; for hot-lock 2us]
-    #[arg(long, value_name = "TIME", value_parser = parse::section_or_zero)]
-    pub(crate) outside: Option<u32>,
-
-    /// Measured time
-    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse::time)]
-    pub(crate) duration: u64,
-
-    /// The workload and the host.
-    #[command(flatten)]
-    pub(crate) setup: SetupArgs,
-
-    /// Print every event that was recorded, not only those around the longest wait
-    #[arg(long)]
-    pub(crate) all: bool,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 
 use pvqspin_hypervisor::{Machine, RunConfig};
 use pvqspin_peers::catalog::BOUNDED_WAIT_US;
@@ -17,14 +18,26 @@ use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, written};
 use crate::plan::{self, Plan, PlannedRun};
-use crate::progress::Progress;
+use crate::progress::{Progress, Viewer};
 
 /// Runs `pvq compare`.
 pub(crate) fn run(args: &CompareArgs) -> Done {
+    run_for(args, interrupt::listen, |plan| {
+        Ok(Box::new(Progress::new(plan.run_count())))
+    })
+}
+
+/// The same for any viewer, which is made when everything has been checked, and dropped before results
+/// are printed.
+pub(crate) fn run_for(
+    args: &CompareArgs,
+    listen: impl FnOnce() -> io::Result<()>,
+    viewer: impl FnOnce(&Plan) -> Result<Box<dyn Viewer>, Failure>,
+) -> Done {
     let plan = Plan::new(args, &Limits::here()).map_err(Failure::BadInput)?;
     let outputs = Outputs::checked(args.wanted()).map_err(Failure::BadInput)?;
     // Without this Ctrl-C ends the program at once, which is no reason not to measure.
-    let listening = interrupt::listen();
+    let listening = listen();
     let machine = Machine::probe().map_err(driver::unsupported)?;
     if let Err(error) = listening {
         eprintln!("note: Ctrl-C will lose what was measured ({error})");
@@ -34,8 +47,9 @@ pub(crate) fn run(args: &CompareArgs) -> Done {
     let report = empty_report(&plan, driver::describe(&machine), driver::NAME);
     let cost = format!("hypercall +{}", exact_time(plan.host.hypercall_ns));
     print(&head(&plan, &report, &cost, &report.machine.costs()))?;
-    complete(args, &plan, &outputs, report, |run| {
-        run_one(&plan, &machine, run)
+    let viewer = viewer(&plan)?;
+    complete(args, &plan, &outputs, report, viewer, |run, viewer| {
+        run_one(&plan, &machine, run, viewer)
     })
 }
 
@@ -45,9 +59,12 @@ pub(crate) fn complete(
     plan: &Plan,
     outputs: &Outputs,
     mut report: Report,
-    run_one: impl FnMut(&PlannedRun) -> Result<Record, Failure>,
+    mut viewer: Box<dyn Viewer>,
+    run_one: impl FnMut(&PlannedRun, &mut dyn Viewer) -> Result<Record, Failure>,
 ) -> Done {
-    let stopped = run_plan(plan, &mut report, run_one);
+    let stopped = run_plan(plan, &mut report, &mut *viewer, run_one);
+    // Before anything is printed: it may have taken the whole screen.
+    drop(viewer);
     if !report.results.is_empty() {
         normalise(&mut report.results);
         let points = summarise(&report.results);
@@ -66,25 +83,37 @@ pub(crate) fn complete(
 pub(crate) fn run_plan(
     plan: &Plan,
     report: &mut Report,
-    mut run_one: impl FnMut(&PlannedRun) -> Result<Record, Failure>,
+    viewer: &mut dyn Viewer,
+    mut run_one: impl FnMut(&PlannedRun, &mut dyn Viewer) -> Result<Record, Failure>,
 ) -> Done {
-    let mut progress = Progress::new(plan.run_count());
     for run in plan.runs() {
         if interrupt::asked() {
             return Err(Failure::Interrupted);
         }
-        progress.begin(&name_of(plan, &run));
-        report.results.push(run_one(&run)?);
-        progress.end();
+        viewer.begin(&name_of(plan, &run), &run);
+        let record = run_one(&run, viewer)?;
+        viewer.end(&record);
+        report.results.push(record);
     }
     report.complete = true;
     Ok(())
 }
 
 /// One run on the embedded hypervisor.
-pub(crate) fn run_one(plan: &Plan, machine: &Machine, run: &PlannedRun) -> Result<Record, Failure> {
+pub(crate) fn run_one(
+    plan: &Plan,
+    machine: &Machine,
+    run: &PlannedRun,
+    viewer: &mut dyn Viewer,
+) -> Result<Record, Failure> {
     let config = config_of(plan, run);
-    let result = driver::run(machine, &config, &name_of(plan, run))?;
+    let name = name_of(plan, run);
+    let result = match viewer.looks_every() {
+        None => driver::run(machine, &config, &name)?,
+        Some(every) => driver::run_watched(machine, &config, &name, every, &mut |glance| {
+            viewer.look(glance);
+        })?,
+    };
     let facts = plan::facts(plan.locks[run.lock_index]);
     Ok(Record {
         interruptions: Some(result.noise.interruptions),
@@ -104,6 +133,7 @@ pub(crate) fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
             repeat: run.repeat,
             duration: plan.duration,
             trace: false,
+            trace_marks: None,
         },
     )
 }

@@ -119,6 +119,8 @@ pub(crate) struct Run {
     /// Measured time, without the warm-up.
     pub(crate) duration: Duration,
     pub(crate) trace: bool,
+    /// How many marks of each vCPU are kept then.
+    pub(crate) trace_marks: Option<usize>,
 }
 
 /// The hypervisor's configuration of a run.
@@ -145,6 +147,9 @@ pub(crate) fn config(host: &HostSettings, run: &Run) -> hypervisor::RunConfig {
         duration: run.duration,
         watchdog: host.watchdog,
         trace: run.trace,
+        trace_marks: run
+            .trace_marks
+            .unwrap_or(hypervisor::RunConfig::default().trace_marks),
         neighbour: host.neighbour.map(|kind| hypervisor::Neighbour {
             kind,
             // As many as there are pCPUs, each as heavy as one of the others: a plain guest.
@@ -166,6 +171,7 @@ impl HostSettings {
             repeat: 0,
             duration: Duration::from_millis(1),
             trace: false,
+            trace_marks: None,
         };
         config(self, &run).warmup()
     }
@@ -193,10 +199,25 @@ pub(crate) fn run(
     config: &hypervisor::RunConfig,
     name: &str,
 ) -> Result<hypervisor::RunResult, Failure> {
-    hypervisor::run(machine, config).map_err(|error| match error {
+    hypervisor::run(machine, config).map_err(|error| failed(error, name))
+}
+
+/// The same, while somebody watches.
+pub(crate) fn run_watched(
+    machine: &hypervisor::Machine,
+    config: &hypervisor::RunConfig,
+    name: &str,
+    every: Duration,
+    watcher: &mut dyn FnMut(&hypervisor::Glance),
+) -> Result<hypervisor::RunResult, Failure> {
+    hypervisor::run_watched(machine, config, every, watcher).map_err(|error| failed(error, name))
+}
+
+fn failed(error: hypervisor::RunError, name: &str) -> Failure {
+    match error {
         hypervisor::RunError::Config(problem) => Failure::bad_input(problem),
         other => Failure::failed(format!("{name} failed: {other}")),
-    })
+    }
 }
 
 /// This machine cannot run the embedded hypervisor: nothing that was asked for can be done.

@@ -5,11 +5,33 @@
 //! on the stack of a virtual CPU and be moved to another thread in its middle.
 
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{io, process, ptr, thread};
 
 /// Whether the user has asked to stop.
 static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back, if somebody has taken it.
+static RESTORE: OnceLock<fn()> = OnceLock::new();
+
+/// The same as [`listen`], for somebody who takes the whole terminal: nothing is printed, whatever ends
+/// the program gives the terminal back with `restore` first, and a terminal that hangs up asks to stop.
+///
+/// # Errors
+///
+/// As for [`listen`].
+pub(crate) fn listen_with_screen(restore: fn()) -> io::Result<()> {
+    let _ = RESTORE.set(restore);
+    listen_for(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT])
+}
+
+/// Asks to stop, as Ctrl-C does: a terminal that is read key by key sends no signal.
+pub(crate) fn ask() {
+    if ASKED.swap(true, Relaxed) {
+        exit_at_once(130);
+    }
+}
 
 /// Starts to listen. To be called before any other thread starts, for all inherit the mask.
 ///
@@ -17,7 +39,11 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 ///
 /// What the system says. Without it Ctrl-C just ends the program.
 pub(crate) fn listen() -> io::Result<()> {
-    let signals = blocked_signals()?;
+    listen_for(&[libc::SIGINT, libc::SIGTERM])
+}
+
+fn listen_for(signals: &[i32]) -> io::Result<()> {
+    let signals = blocked(signals)?;
     thread::Builder::new()
         .name("ctrl-c".to_owned())
         .spawn(move || wait_for(&signals))
@@ -30,14 +56,15 @@ pub(crate) fn asked() -> bool {
     ASKED.load(Relaxed)
 }
 
-fn blocked_signals() -> io::Result<libc::sigset_t> {
+fn blocked(signals: &[i32]) -> io::Result<libc::sigset_t> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `sigemptyset` initialises the set that it is given, which is valid for writes; the
     // others read and write the initialised set, and a null pointer for the old mask is allowed.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
+        for &signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
         match libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut()) {
             0 => Ok(set.assume_init()),
             error => Err(io::Error::from_raw_os_error(error)),
@@ -53,9 +80,21 @@ fn wait_for(signals: &libc::sigset_t) {
         if error != 0 {
             return;
         }
-        if ASKED.swap(true, Relaxed) {
-            process::exit(130);
+        if signal == libc::SIGQUIT {
+            exit_at_once(131);
         }
+        if ASKED.load(Relaxed) || RESTORE.get().is_some() {
+            ask();
+            continue;
+        }
+        ask();
         eprintln!("\nstopping after this run; once more to stop at once, without results");
     }
+}
+
+fn exit_at_once(code: i32) -> ! {
+    if let Some(restore) = RESTORE.get() {
+        restore();
+    }
+    process::exit(code);
 }

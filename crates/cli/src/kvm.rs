@@ -14,6 +14,7 @@ use crate::interrupt;
 use crate::kvm_args::{HintsName, KvmArgs, TransportName};
 use crate::outputs::{Outputs, Wanted};
 use crate::plan::{self, Plan, PlannedRun};
+use crate::progress::Progress;
 
 /// The name of this driver in results.
 const NAME: &str = "kvm";
@@ -48,9 +49,15 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
     let calls = format!("{} at CPL {}", guest.transport.name(), guest.cpl.number());
     let costs = format!("{probe}\nchosen   {calls}: {}", why(args, &probe));
     print(&compare::head(&plan, &report, &calls, &costs))?;
-    compare::complete(&args.compare, &plan, &outputs, report, |run| {
-        run_one(&host, &guest, &plan, run)
-    })
+    let progress = Box::new(Progress::new(plan.run_count()));
+    compare::complete(
+        &args.compare,
+        &plan,
+        &outputs,
+        report,
+        progress,
+        |run, _| run_one(&host, &guest, &plan, run),
+    )
 }
 
 /// The image that was asked for, or the one of the source tree.

@@ -10,12 +10,18 @@
 //! | [`driver`] | the one place that talks to the embedded hypervisor |
 //! | [`compare`] | the main job: run the plan, show it, write it |
 //! | [`begun`] | the head of a results file |
+//! | [`watch`], [`watch_board`], [`watch_screen`] | the same, while somebody watches: the terminal, what is known, how it is drawn |
 //! | [`outputs`] | where results go, checked before anything runs |
 //! | [`page_files`] | where a page and its pictures go |
 //! | [`report`], [`report_args`] | a page from results files |
 //! | [`progress`] | a bar with the time left, or plain lines |
 //! | [`interrupt`] | Ctrl-C |
-//! | [`trace`] | one run, and what happened around its longest wait |
+//! | [`as_simulated`] | what the hypervisor is asked for, asked of the simulator |
+//! | [`trace`] | one run, recorded: a file for viewers, its longest wait, its last bad event |
+//! | [`trace_args`] | the command lines of `trace` and `explain` |
+//! | [`trace_picture`] | one event under two locks, side by side |
+//! | [`explain`], [`explain_view`], [`explain_words`] | a preempted holder or waiter, step by step |
+//! | [`terminal`] | how wide the terminal is, and what it shows |
 //! | [`simulate`] | the same comparison in virtual time, and random schedules |
 //! | [`kvm`], [`kvm_args`] | the same comparison in virtual machines on KVM |
 //! | [`threads`] | ordinary threads, beside other crates' mutexes |
@@ -33,6 +39,7 @@
 //! | [`failure`] | errors and exit codes |
 
 mod args;
+mod as_simulated;
 mod begun;
 mod calibrate;
 mod calibrate_lines;
@@ -40,6 +47,9 @@ mod common_args;
 mod compare;
 mod doctor;
 mod driver;
+mod explain;
+mod explain_view;
+mod explain_words;
 mod failure;
 mod interrupt;
 #[cfg(target_arch = "x86_64")]
@@ -64,14 +74,20 @@ mod study;
 mod sweep;
 mod sweep_args;
 mod sweep_files;
+mod terminal;
 mod thread_advice;
 mod thread_args;
 mod threads;
 mod trace;
+mod trace_args;
+mod trace_picture;
 mod turns;
 mod uncontended;
 mod validate;
 mod validate_args;
+mod watch;
+mod watch_board;
+mod watch_screen;
 
 use std::process::ExitCode;
 
@@ -86,6 +102,8 @@ fn main() -> ExitCode {
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Trace(args)) => trace::run(&args),
         Some(Command::Kvm(args)) => kvm::run(&args),
+        Some(Command::Watch(args)) => watch::run(&args),
+        Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Sweep(args)) => sweep::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),

@@ -4,6 +4,10 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use pvqspin_hypervisor::Glance;
+use pvqspin_report::Record;
+
+use crate::plan::PlannedRun;
 
 /// How often a plain line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -19,6 +23,33 @@ pub(crate) struct Progress {
 enum Shown {
     Bar(ProgressBar),
     Lines { last: Instant },
+}
+
+/// Somebody who is told how a plan goes on.
+pub(crate) trait Viewer {
+    /// A run begins: its name in words, and where it stands in the plan.
+    fn begin(&mut self, name: &str, run: &PlannedRun);
+
+    /// How often to look at a run while it goes on. `None`: not at all.
+    fn looks_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What a run looks like.
+    fn look(&mut self, _glance: &Glance) {}
+
+    /// A run is done.
+    fn end(&mut self, record: &Record);
+}
+
+impl Viewer for Progress {
+    fn begin(&mut self, name: &str, _run: &PlannedRun) {
+        Progress::begin(self, name);
+    }
+
+    fn end(&mut self, _record: &Record) {
+        Progress::end(self);
+    }
 }
 
 impl Progress {

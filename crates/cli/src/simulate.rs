@@ -23,7 +23,7 @@ use crate::plan;
 use crate::{simulate_profile, simulate_torture};
 
 /// How many pCPUs are simulated if nobody says otherwise.
-const PCPUS: usize = 2;
+pub(crate) const PCPUS: usize = 2;
 
 /// Where results go if nothing is said.
 const DEFAULT_JSON: &str = "results/simulate.json";
@@ -213,7 +213,7 @@ fn around_longest(lock: &Entry, vcpus: usize, result: &SimResult) -> String {
         return format!("\n{}, {vcpus} vCPUs: nobody waited.\n", lock.name);
     }
     let from = ended_ns.saturating_sub(ns + MARGIN_NS);
-    let near: Vec<&TraceEvent> = (result.trace.iter())
+    let near: Vec<&TraceEvent> = (result.trace.events.iter())
         .filter(|event| (from..=ended_ns).contains(&event.at_ns))
         .collect();
     let mut text = format!(

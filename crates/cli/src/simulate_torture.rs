@@ -68,7 +68,7 @@ pub(crate) fn replay(lock: &Entry, seed: u64) -> Done {
     print(&format!("{schedule:#?}\n"))?;
     let result = pvqspin_simulator::run(&schedule).map_err(Failure::failed)?;
     let mut text = String::new();
-    for event in &result.trace {
+    for event in &result.trace.events {
         let _ = writeln!(text, "{event}");
     }
     print(&text)

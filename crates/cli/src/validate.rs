@@ -15,6 +15,7 @@ use pvqspin_report::figures::{share, time};
 use pvqspin_report::{Record, Report, table};
 use pvqspin_simulator::{Profile, SimConfig};
 
+use crate::as_simulated;
 use crate::calibrate::Calibration;
 use crate::compare;
 use crate::driver::{self, Limits};
@@ -22,6 +23,7 @@ use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, Wanted, written};
 use crate::plan::{self, Plan, PlannedRun};
+use crate::progress::Progress;
 use crate::simulate_profile;
 use crate::validate_args::ValidateArgs;
 
@@ -56,8 +58,9 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         time(plan.duration.as_nanos() as f64),
         plan.total_time().as_secs().max(1)
     ))?;
-    let stopped = compare::run_plan(&plan, &mut real, |run| {
-        compare::run_one(&plan, &machine, run)
+    let mut progress = Progress::new(plan.run_count());
+    let stopped = compare::run_plan(&plan, &mut real, &mut progress, |run, viewer| {
+        compare::run_one(&plan, &machine, run, viewer)
     });
     let mut model = simulated(&plan, &profile, &real)?;
     if real.results.is_empty() {
@@ -123,25 +126,9 @@ fn simulated(plan: &Plan, profile: &Profile, real: &Report) -> Result<Report, Fa
 
 /// What the hypervisor is asked for, asked of the simulator.
 fn config_of(plan: &Plan, profile: &Profile, run: &PlannedRun) -> SimConfig {
-    let real = compare::config_of(plan, run);
-    let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    let mut config = SimConfig::default();
-    profile.apply(&mut config);
-    SimConfig {
-        lock: real.lock,
-        workload: real.workload,
-        pcpus: real.pcpus,
-        vcpus: real.vcpus,
-        weight: real.weight,
-        scheduling: real.scheduling,
-        yields: real.yields,
-        slice_ns: real.slice_ns,
-        min_loan_ns: real.min_loan_ns,
-        warmup_ns: Some(ns(real.warmup())),
-        duration_ns: ns(real.duration),
-        seed: real.workload.seed,
-        ..config
-    }
+    let mut base = SimConfig::default();
+    profile.apply(&mut base);
+    as_simulated::simulated(&compare::config_of(plan, run), base)
 }
 
 fn costs(profile: &Profile) -> String {

@@ -199,6 +199,12 @@ impl<P: GuestPages> Host<P> {
         Some(vcpu.state.published())
     }
 
+    /// Who waits for a pCPU, in the order in which they come when nobody is named. (Gangs take turns
+    /// as gangs.)
+    pub fn waiting(&self) -> impl Iterator<Item = VcpuId> {
+        self.order.iter()
+    }
+
     /// What was counted for a vCPU, times up to the last event of the pCPU concerned. All zero
     /// for a number that does not exist.
     #[must_use]

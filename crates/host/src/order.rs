@@ -58,6 +58,10 @@ impl RunOrder {
         self.waiting.first().copied()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = VcpuId> {
+        self.waiting.iter().map(|&(_, vcpu)| vcpu)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }

@@ -4,10 +4,10 @@ use core::fmt;
 use std::io;
 use std::time::Duration;
 
-use pvqspin_abi::{Cpu, RunState};
 use pvqspin_real_time::ConfigProblem;
 
-use crate::trace::Trace;
+use crate::glance::VcpuGlance;
+use pvqspin_trace::Trace;
 
 /// This machine cannot run the embedded hypervisor.
 #[derive(Debug, thiserror::Error)]
@@ -58,30 +58,13 @@ pub enum RunError {
     Stuck(Box<Stuck>),
 }
 
-/// A vCPU of a guest that made no progress.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct StuckVcpu {
-    /// Its number on the host.
-    pub vcpu: u32,
-    /// Its number in its VM.
-    pub cpu: Cpu,
-    /// What it was doing, for the host.
-    pub state: RunState,
-    /// For whom it waited, as it said itself.
-    pub waiting_for: Option<Cpu>,
-    /// The pCPU that it ran on last; `None` if it never ran.
-    pub pcpu: Option<u32>,
-    /// For how long it had been in that state, in nanoseconds.
-    pub since_ns: u64,
-}
-
 /// A guest that made no progress: who waited for whom, and what happened last.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stuck {
     /// How long nothing was acquired.
     pub patience: Duration,
     /// Every vCPU.
-    pub vcpus: Vec<StuckVcpu>,
+    pub vcpus: Vec<VcpuGlance>,
     /// The last events of each pCPU.
     pub trace: Trace,
 }
@@ -102,27 +85,5 @@ impl fmt::Display for Stuck {
             return write!(f, "No events were recorded.");
         }
         write!(f, "The last events:\n{}", self.trace)
-    }
-}
-
-impl fmt::Display for StuckVcpu {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            RunState::Running => "running",
-            RunState::Preempted => "preempted",
-            RunState::Halted => "halted",
-            RunState::Idle => "idle",
-        };
-        write!(f, "vcpu{} (cpu {}): {state}", self.vcpu, self.cpu)?;
-        match (self.state, self.pcpu) {
-            (_, None) => write!(f, ", never ran")?,
-            (RunState::Running, Some(pcpu)) => write!(f, " on pcpu{pcpu}")?,
-            (_, Some(pcpu)) => write!(f, ", last on pcpu{pcpu}")?,
-        }
-        write!(f, " for {:.3} ms, ", self.since_ns as f64 / 1e6)?;
-        match self.waiting_for {
-            Some(cpu) => write!(f, "waits for cpu {cpu}"),
-            None => write!(f, "waits for nobody that it names"),
-        }
     }
 }

@@ -13,6 +13,7 @@ use pvqspin_workload::Guest;
 use pvqspin_workload::own_time::Ticks;
 
 use crate::arena;
+use crate::marks::{Mark, Marks};
 use pvqspin_real_time::clock;
 use pvqspin_real_time::compute;
 use crate::vcb::{ExitReason, Vcb};
@@ -118,8 +119,11 @@ impl Env for GuestEnv {
 /// The slow half of a checkpoint: tracing is on, or a fault is armed here.
 #[cold]
 fn passed(vcb: &Vcb, point: Point) {
-    if point == Point::Taken {
-        mark_wait(vcb);
+    if let Some(marks) = vcb.marks() {
+        marks.make(clock::now_ns(), Mark::Passed(point));
+        if point == Point::Taken {
+            mark_wait(vcb, marks);
+        }
     }
     let passings = &vcb.passings[point as usize];
     let passing = passings.load(Relaxed).wrapping_add(1);
@@ -132,8 +136,7 @@ fn passed(vcb: &Vcb, point: Point) {
 }
 
 /// Leaves a mark if the wait that has just ended was long.
-fn mark_wait(vcb: &Vcb) {
-    let Some(marks) = vcb.marks() else { return };
+fn mark_wait(vcb: &Vcb, marks: &Marks) {
     let joined = vcb.time.joined_ns.load(Relaxed);
     if vcb.marked_joined_ns.swap(joined, Relaxed) == joined {
         return; // This acquisition did not wait: nobody has joined since the last mark.
@@ -143,7 +146,15 @@ fn mark_wait(vcb: &Vcb) {
     let longest = vcb.longest_wait_ns.load(Relaxed);
     if waited >= LONG_WAIT_NS || waited > longest {
         vcb.longest_wait_ns.store(longest.max(waited), Relaxed);
-        marks.push(now, waited);
+        marks.make(now, Mark::LongWait(waited));
+    }
+}
+
+/// Notes that a lock was taken or released.
+#[cold]
+fn mark_lock(vcb: &Vcb, address: usize, held: bool) {
+    if let Some(marks) = vcb.marks() {
+        marks.make(clock::now_ns(), Mark::Lock { address, held });
     }
 }
 
@@ -177,6 +188,14 @@ impl Guest for GuestEnv {
 
     fn wasted_ns() -> u64 {
         clock::ticks_to_ns(vcb().time.wasted_ticks.load(Relaxed))
+    }
+
+    #[inline]
+    fn mark(lock: usize, held: bool) {
+        let vcb = vcb();
+        if vcb.is_traced() {
+            mark_lock(vcb, lock, held);
+        }
     }
 
     #[inline]

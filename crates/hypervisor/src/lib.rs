@@ -47,15 +47,16 @@
 )]
 
 mod error;
+mod glance;
 mod machine;
-mod trace;
 
-pub use error::{RunError, Stuck, StuckVcpu, Unsupported};
+pub use error::{RunError, Stuck, Unsupported};
+pub use glance::{Glance, VcpuGlance};
 pub use machine::Machine;
 pub use pvqspin_real_time::{
     ConfigProblem, Fault, Faults, MIN_SLICE_NS, Neighbour, Noise, Passing, RunConfig,
 };
-pub use trace::{Trace, TraceEvent, TraceKind};
+pub use pvqspin_trace::{Trace, TraceEvent, What};
 
 /// What one run gave.
 #[derive(Clone, Debug)]
@@ -81,12 +82,12 @@ macro_rules! supported {
 }
 
 supported! {
-    arena context guest_env host_lock pcpu probe run session
+    arena context guest_env host_lock marks pcpu probe run session
     signal vcb watchdog
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use run::run;
+pub use run::{run, run_watched};
 
 /// Runs one lock under one workload: not on this platform.
 ///
@@ -96,6 +97,21 @@ pub use run::run;
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 pub fn run(_machine: &Machine, _config: &RunConfig) -> Result<RunResult, RunError> {
     Err(RunError::Unsupported(Unsupported::Platform))
+}
+
+/// The same, while somebody watches: not on this platform.
+///
+/// # Errors
+///
+/// Always [`RunError::Unsupported`].
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub fn run_watched(
+    machine: &Machine,
+    config: &RunConfig,
+    _every: core::time::Duration,
+    _watcher: &mut dyn FnMut(&Glance),
+) -> Result<RunResult, RunError> {
+    run(machine, config)
 }
 
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]

@@ -23,7 +23,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, Ordering::Re
 use std::io;
 
 use pvqspin_abi::{Hypercall, RunState, Status};
-use pvqspin_host::{Host, Outcome, Run, VcpuId};
+use pvqspin_host::{Host, Run, VcpuId};
 
 use pvqspin_real_time::clock;
 use crate::context;
@@ -31,7 +31,7 @@ use pvqspin_guest_memory::GuestMemory;
 use crate::host_lock::HostLock;
 use crate::signal::{self, Registration, Target};
 use pvqspin_real_time::timer::Timer;
-use crate::trace::{Ring, TraceEvent, TraceKind};
+use pvqspin_trace::{Ring, TraceEvent, What};
 use crate::vcb::{ExitReason, Vcb};
 
 /// What a pCPU thread is about.
@@ -91,6 +91,11 @@ impl Pcpu {
         if self.mode() == Mode::Guest {
             self.target.interrupt();
         }
+    }
+
+    /// Whether it has been poked and has not looked since.
+    fn is_poked(&self) -> bool {
+        self.poked.load(Ordering::SeqCst)
     }
 
     /// Takes the poke, if there is one.
@@ -190,12 +195,12 @@ pub(crate) struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    pub(crate) fn new(shared: &'a Shared, me: &'a Pcpu, tracing: bool) -> Self {
+    pub(crate) fn new(shared: &'a Shared, me: &'a Pcpu, trace_events: usize) -> Self {
         Self {
             shared,
             me,
             id: pvqspin_host::Pcpu::new(me.index() as u32),
-            ring: Ring::new(tracing),
+            ring: Ring::touched(trace_events),
             pokes: Vec::with_capacity(shared.pcpus.len()),
             cost_ns: 0,
             last: None,
@@ -216,7 +221,7 @@ impl<'a> Driver<'a> {
     }
 
     fn idle(&mut self, until: Option<u64>) -> Run {
-        self.record(TraceKind::Idle, None, |event| event);
+        self.record(What::Idle, None);
         self.last = None;
         self.me.set_mode(Mode::Idle);
         while !self.me.take_poke() && !self.shared.stopped() {
@@ -240,7 +245,7 @@ impl<'a> Driver<'a> {
         clock::busy_wait(core::mem::take(&mut self.cost_ns));
         if self.last != Some(vcpu) {
             self.last = Some(vcpu);
-            self.record(TraceKind::Enter, Some(vcb.vcpu), |event| event);
+            self.record(What::Enter, Some(vcb.vcpu));
         }
         self.set_signal_blocked(vcb.left_by_signal());
         self.me.set_mode(Mode::Guest);
@@ -272,19 +277,20 @@ impl<'a> Driver<'a> {
     fn exited(&mut self, vcb: &Vcb, run: Run) -> Run {
         match vcb.exit_reason() {
             ExitReason::Timer => {
-                self.record(TraceKind::TimerExit, Some(vcb.vcpu), |event| event);
+                let why = if self.me.is_poked() { What::Poked } else { What::SliceEnd };
+                self.record(why, Some(vcb.vcpu));
                 self.check_halts(clock::now_ns());
                 self.reschedule()
             }
             ExitReason::Hypercall => self.hypercall(vcb, run),
             ExitReason::Fault => {
-                self.record(TraceKind::Fault, Some(vcb.vcpu), |event| event);
+                self.record(What::Fault(None), Some(vcb.vcpu));
                 let id = self.id;
                 self.event(|host, now| host.preempt(now, id).run)
             }
             // Nobody leaves as new: whoever says so has ended, as far as anybody can tell.
             ExitReason::Done | ExitReason::New => {
-                self.record(TraceKind::Done, Some(vcb.vcpu), |event| event);
+                self.record(What::Done, Some(vcb.vcpu));
                 self.shared.ended.fetch_add(1, Relaxed);
                 let id = self.id;
                 self.event(|host, now| host.exit(now, id).run)
@@ -301,7 +307,7 @@ impl<'a> Driver<'a> {
         let [number, cpu, generation] = vcb.registers();
         let Some(call) = Hypercall::from_registers(number, cpu, generation) else {
             vcb.set_status(Status::Refused);
-            self.record(TraceKind::BadCall, Some(vcb.vcpu), |event| event);
+            self.record(What::BadCall, Some(vcb.vcpu));
             return run;
         };
         let id = self.id;
@@ -313,21 +319,14 @@ impl<'a> Driver<'a> {
             vcb.calls.count(call, outcome.status);
             outcome
         });
-        self.record_call(vcpu, call, &outcome);
-        outcome.run
-    }
-
-    fn record_call(&mut self, vcpu: u32, call: Hypercall, outcome: &Outcome) {
-        let (kind, target) = match call {
-            Hypercall::Halt(hint) => (TraceKind::Halt, hint.map(|hint| hint.cpu)),
-            Hypercall::Kick(cpu) => (TraceKind::Kick, Some(cpu)),
-            Hypercall::YieldTo(hint) => (TraceKind::YieldTo, Some(hint.cpu)),
+        let status = outcome.status;
+        let what = match call {
+            Hypercall::Halt(hint) => What::Halt(hint.map(|hint| hint.cpu), status),
+            Hypercall::Kick(cpu) => What::Kick(cpu, status),
+            Hypercall::YieldTo(hint) => What::YieldTo(hint.cpu, status),
         };
-        self.record(kind, Some(vcpu), |event| TraceEvent {
-            target: target.map(|cpu| cpu.index() as u32),
-            status: Some(outcome.status),
-            ..event
-        });
+        self.record(what, Some(vcpu));
+        outcome.run
     }
 
     fn reschedule(&mut self) -> Run {
@@ -347,10 +346,7 @@ impl<'a> Driver<'a> {
             result
         };
         while let Some(pcpu) = self.pokes.pop() {
-            self.record(TraceKind::Poke, None, |event| TraceEvent {
-                target: Some(pcpu as u32),
-                ..event
-            });
+            self.record(What::Poke(pcpu as u32), None);
             if let Some(pcpu) = self.shared.pcpus.get(pcpu) {
                 pcpu.poke();
             }
@@ -377,10 +373,7 @@ impl<'a> Driver<'a> {
             let woken = self.event(|host, now| host.halt_timeout(now, VcpuId::new(vcb.vcpu)));
             if woken {
                 self.shared.halt_timeouts.fetch_add(1, Relaxed);
-                self.record(TraceKind::HaltTimeout, None, |event| TraceEvent {
-                    target: Some(vcb.cpu.index() as u32),
-                    ..event
-                });
+                self.record(What::HaltTimeout, Some(vcb.vcpu));
             }
         }
     }
@@ -391,18 +384,13 @@ impl<'a> Driver<'a> {
         state == RunState::Halted && now.saturating_sub(left_ns) > self.shared.halt_timeout_ns
     }
 
-    fn record(
-        &mut self,
-        kind: TraceKind,
-        vcpu: Option<u32>,
-        complete: impl FnOnce(TraceEvent) -> TraceEvent,
-    ) {
-        let event = TraceEvent {
+    fn record(&mut self, what: What, vcpu: Option<u32>) {
+        self.ring.push(TraceEvent {
+            at_ns: clock::now_ns(),
             pcpu: Some(self.me.index() as u32),
             vcpu,
-            ..TraceEvent::new(clock::now_ns(), kind)
-        };
-        self.ring.push(complete(event));
+            what,
+        });
     }
 }
 

@@ -298,6 +298,7 @@ fn plan<'a>(cpus: &'a [usize], slice_ns: u64, body: &'a Body<'a>) -> Plan<'a> {
         hypercall_ns: 0,
         halt_timeout_ns: u64::MAX,
         trace: false,
+        trace_marks: 0,
     }
 }
 

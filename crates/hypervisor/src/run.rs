@@ -29,8 +29,9 @@ use pvqspin_real_time::faults::Faults;
 use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
 use crate::session::{Live, Plan, VmPlan, execute};
-use crate::watchdog::{Bite, Watchdog, snapshot};
-use crate::{RunResult, StuckVcpu};
+use crate::glance::{Glance, VcpuGlance};
+use crate::watchdog::{Bite, Onlooker, Watchdog, glance, snapshot};
+use crate::RunResult;
 
 /// How many events the watchdog shows.
 const LAST_WORDS: usize = 40;
@@ -44,14 +45,48 @@ const LAST_WORDS: usize = 40;
 /// If the configuration makes no sense, if the machine refuses threads, timers or memory, or if
 /// the guest makes no progress.
 pub fn run(machine: &Machine, config: &RunConfig) -> Result<RunResult, RunError> {
+    start(machine, config, None)
+}
+
+/// The same, while somebody watches: `watcher` is called about so often, on the caller's thread, which
+/// sleeps in between. Whatever it does takes its time from a pCPU, if all CPUs are pCPUs.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub fn run_watched(
+    machine: &Machine,
+    config: &RunConfig,
+    every: Duration,
+    watcher: &mut dyn FnMut(&Glance),
+) -> Result<RunResult, RunError> {
+    start(machine, config, Some(Watcher { every, watcher }))
+}
+
+struct Watcher<'a> {
+    every: Duration,
+    watcher: &'a mut dyn FnMut(&Glance),
+}
+
+fn start<'a>(
+    machine: &'a Machine,
+    config: &'a RunConfig,
+    watcher: Option<Watcher<'a>>,
+) -> Result<RunResult, RunError> {
     config.validate(machine.cpus.len())?;
-    with_lock::<GuestEnv, _>(config.lock, OneLock { machine, config })
+    let one_lock = OneLock {
+        machine,
+        config,
+        watcher,
+    };
+    with_lock::<GuestEnv, _>(config.lock, one_lock)
 }
 
 /// Carries a run over to where the lock is a type.
 struct OneLock<'a> {
     machine: &'a Machine,
     config: &'a RunConfig,
+    watcher: Option<Watcher<'a>>,
 }
 
 impl Visitor<GuestEnv> for OneLock<'_> {
@@ -67,7 +102,8 @@ impl Visitor<GuestEnv> for OneLock<'_> {
             config,
             &control,
             &|cpu| workload.run_vcpu(&control, &records[cpu.index()]),
-            &|| records.iter().map(Record::all_acquisitions).sum(),
+            &records,
+            self.watcher,
         )?;
         Ok(measured.summarise(config, &records, &workload.account()))
     }
@@ -92,10 +128,11 @@ fn measure(
     config: &RunConfig,
     control: &Control,
     body: &(dyn Fn(Cpu) + Sync),
-    progress: &dyn Fn() -> u64,
+    records: &[Record],
+    watcher: Option<Watcher<'_>>,
 ) -> Result<Measured, RunError> {
     let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
-    let neighbour_records = records(neighbours, NeighbourRecord::new);
+    let neighbour_records = self::records(neighbours, NeighbourRecord::new);
     let neighbour_body = |cpu: Cpu| {
         let kind = config.neighbour.map_or_else(NeighbourKind::default, |n| n.kind);
         kind.run_vcpu::<GuestEnv>(control, &neighbour_records[cpu.index()]);
@@ -121,9 +158,10 @@ fn measure(
         hypercall_ns: config.hypercall_ns,
         halt_timeout_ns: config.halt_timeout.as_nanos() as u64,
         trace: config.trace,
+        trace_marks: config.trace_marks,
     };
     let (conducted, remains) = execute(&plan, |live| {
-        conduct(live, config, control, progress).map_err(|Bite| snapshot(live))
+        conduct(live, config, control, (records, watcher)).map_err(|Bite| snapshot(live))
     })?;
     let (duration_ns, tally) = match conducted {
         Ok(conducted) => conducted,
@@ -140,7 +178,7 @@ fn measure(
     })
 }
 
-fn stuck(config: &RunConfig, vcpus: Vec<StuckVcpu>, trace: &crate::Trace) -> RunError {
+fn stuck(config: &RunConfig, vcpus: Vec<VcpuGlance>, trace: &crate::Trace) -> RunError {
     RunError::Stuck(Box::new(Stuck {
         patience: config.watchdog,
         vcpus,
@@ -154,9 +192,24 @@ fn conduct(
     live: &Live<'_>,
     config: &RunConfig,
     control: &Control,
-    progress: &dyn Fn() -> u64,
+    (records, watcher): (&[Record], Option<Watcher<'_>>),
 ) -> Result<(u64, Tally), Bite> {
-    let mut watchdog = Watchdog::new(config.watchdog, progress);
+    let progress = || records.iter().map(Record::all_acquisitions).sum();
+    let mut show;
+    let onlooker = match watcher {
+        None => None,
+        Some(Watcher { every, watcher }) => {
+            show = move || {
+                let longest = records.iter().map(Record::longest_wait_ns).max();
+                watcher(&glance(live, progress(), longest.unwrap_or(0)));
+            };
+            Some(Onlooker {
+                every,
+                show: &mut show,
+            })
+        }
+    };
+    let mut watchdog = Watchdog::new(config.watchdog, &progress).with_onlooker(onlooker);
     watchdog.sleep(config.warmup())?;
 
     let before = tally(live);

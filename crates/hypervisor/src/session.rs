@@ -11,10 +11,10 @@
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, Ordering::Relaxed};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
-use pvqspin::Point;
 use pvqspin_abi::Cpu;
 use pvqspin_host::{Config, Host, VmConfig};
 
@@ -30,9 +30,10 @@ use pvqspin_guest_memory::{GuestMemory, Loan};
 use crate::host_lock::HostLock;
 use pvqspin_real_time::noise::{Listener, Noise};
 use crate::pcpu::{Driver, Hosted, Pcpu, Shared};
+use crate::marks::Marks;
 use crate::signal::Handler;
-use crate::trace::{GuestRing, Ring, Trace};
-use crate::vcb::{Body, Identity, Vcb, vcpu_main};
+use pvqspin_trace::{Ring, Trace};
+use crate::vcb::{self, Body, Identity, Vcb, vcpu_main};
 
 /// One VM to run.
 pub(crate) struct VmPlan<'a> {
@@ -51,6 +52,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) hypercall_ns: u64,
     pub(crate) halt_timeout_ns: u64,
     pub(crate) trace: bool,
+    /// How many marks of each vCPU to keep.
+    pub(crate) trace_marks: usize,
 }
 
 /// A run in progress, for whoever conducts it.
@@ -118,7 +121,7 @@ pub(crate) fn execute<R>(
     let vcpus: usize = plan.vms.iter().map(|vm| vm.vcpus).sum();
     let arena = Arena::new(vcpus).map_err(|error| RunError::Setup(error.into()))?;
     let marks: Vec<_> = (0..if plan.trace { vcpus } else { 0 })
-        .map(|_| GuestRing::new())
+        .map(|_| Marks::new(plan.trace_marks))
         .collect();
     let (host, vms) = assemble_host(plan)?;
     let vcbs = write_vcbs(plan, &arena, &vms, &marks);
@@ -143,9 +146,9 @@ pub(crate) fn execute<R>(
 
     let mut noise = Noise::default();
     returns.iter().for_each(|returned| noise += returned.noise);
-    let rings = returns.into_iter().map(|returned| returned.ring).collect();
+    let rings = returns.into_iter().map(|returned| returned.ring);
     let remains = Remains {
-        trace: Trace::collect(rings, &marks),
+        trace: collect(rings, &marks),
         halt_timeouts: shared.halt_timeouts.load(Relaxed),
         faults_fired: (shared.vcbs.iter())
             .map(|vcb| u64::from(vcb.faults_fired.load(Relaxed)))
@@ -154,6 +157,24 @@ pub(crate) fn execute<R>(
         host: shared.host.into_inner().host,
     };
     Ok((result, remains))
+}
+
+/// How many events of a pCPU are kept with tracing on (some 10 MB), and off: enough for the watchdog to
+/// show what came last.
+const TRACING: usize = 1 << 18;
+const LAST_WORDS: usize = 128;
+
+/// Puts together what the pCPUs recorded and what the vCPUs marked.
+fn collect(rings: impl Iterator<Item = Ring>, marks: &[Marks]) -> Trace {
+    let mut numbers: HashMap<usize, u32> = HashMap::new();
+    let mut number = |lock: usize| {
+        let next = numbers.len() as u32;
+        *numbers.entry(lock).or_insert(next)
+    };
+    let marks: Vec<Ring> = (marks.iter().zip(0..))
+        .map(|(marks, vcpu)| marks.to_ring(vcpu, &mut number))
+        .collect();
+    Trace::collect(rings.chain(marks))
 }
 
 /// The host with all its VMs, every vCPU started.
@@ -192,13 +213,13 @@ fn write_vcbs(
     plan: &Plan<'_>,
     arena: &Arena,
     vms: &[LiveVm],
-    marks: &[GuestRing],
+    marks: &[Marks],
 ) -> Vec<&'static Vcb> {
     let mut vcbs = Vec::new();
     for (vm, live) in plan.vms.iter().zip(vms) {
         for (index, slot) in live.vcpus.clone().enumerate() {
             let cpu = Cpu::new(index).expect("the host has accepted the number of vCPUs");
-            let marked_points = u32::from(plan.trace) << Point::Taken as u32;
+            let marked_points = if plan.trace { vcb::ALL_MARKS } else { 0 };
             let identity = Identity {
                 vcpu: slot as u32,
                 cpu,
@@ -249,7 +270,7 @@ fn on_pinned_threads<R>(
             let thread = thread::Builder::new()
                 .name(format!("pcpu{}", pcpu.index()))
                 .spawn_scoped(scope, move || {
-                    pcpu_thread(shared, pcpu, cpu, plan.trace, &ready, gate)
+                    pcpu_thread(shared, pcpu, cpu, if plan.trace { TRACING } else { LAST_WORDS }, &ready, gate)
                 })
                 .map_err(RunError::Setup)?;
             threads.push(thread);
@@ -294,7 +315,7 @@ fn pcpu_thread(
     shared: &Shared,
     pcpu: &Pcpu,
     cpu: usize,
-    tracing: bool,
+    trace_events: usize,
     ready: &mpsc::Sender<Result<(), Unsupported>>,
     gate: &AtomicU8,
 ) -> Option<Returned> {
@@ -302,7 +323,7 @@ fn pcpu_thread(
         affinity::pin_caller(cpu).map_err(|error| Unsupported::Pinning { cpu, error })?;
         pcpu.adopt_caller().map_err(Unsupported::Timers)
     };
-    let driver = Driver::new(shared, pcpu, tracing);
+    let driver = Driver::new(shared, pcpu, trace_events);
     let adopted = become_pcpu();
     // A failed send means that the receiver has seen another failure and left.
     let (adopted, report) = match adopted {

@@ -73,6 +73,7 @@ impl<'a> Test<'a> {
             hypercall_ns: 0,
             halt_timeout_ns: self.halt_timeout.as_nanos() as u64,
             trace: false,
+            trace_marks: 0,
         };
         Some(execute(&plan, conduct).expect("the machine allows it"))
     }

@@ -17,7 +17,7 @@ use pvqspin_real_time::faults::Faults;
 use pvqspin_guest_memory::GuestMemory;
 use pvqspin_workload::own_time::OwnTime;
 use crate::pcpu::Pcpu;
-use crate::trace::GuestRing;
+use crate::marks::Marks;
 
 /// Why a vCPU left its pCPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +79,7 @@ pub(crate) struct Vcb {
     /// when nothing has.
     watched_points: u32,
     /// Where guest marks go; null while tracing is off.
-    marks: *const GuestRing,
+    marks: *const Marks,
 
     /// Which generation its `entered_ticks` belong to.
     pub(crate) generation: AtomicU32,
@@ -132,8 +132,14 @@ pub(crate) struct Identity {
     pub(crate) body: *const Body<'static>,
     pub(crate) faults: *const Faults,
     pub(crate) watched_points: u32,
-    pub(crate) marks: *const GuestRing,
+    pub(crate) marks: *const Marks,
 }
+
+/// Among [`Vcb`]'s watched points: tracing is on. Not the bit of any [`Point`].
+const TRACED: u32 = 1 << 31;
+
+/// The watched points of a vCPU that makes marks: all of them.
+pub(crate) const ALL_MARKS: u32 = TRACED | ((1 << Point::ALL.len()) - 1);
 
 impl Vcb {
     /// The control block of a vCPU that has not started; its saved stack ends at `rsp`.
@@ -228,7 +234,13 @@ impl Vcb {
         unsafe { context::leave(self) }
     }
 
-    /// What a test has armed.
+    /// Whether this vCPU makes marks.
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.watched_points & TRACED != 0
+    }
+
+    /// Whether a test has armed something here, or tracing is on.
     #[inline]
     pub(crate) fn watches(&self, point: Point) -> bool {
         self.watched_points & (1 << point as u32) != 0
@@ -241,7 +253,7 @@ impl Vcb {
     }
 
     /// Where this vCPU may leave marks, if tracing is on.
-    pub(crate) fn marks(&self) -> Option<&GuestRing> {
+    pub(crate) fn marks(&self) -> Option<&Marks> {
         // SAFETY: null, or a ring that `session` keeps alive for the whole run.
         unsafe { self.marks.as_ref() }
     }

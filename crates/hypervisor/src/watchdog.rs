@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use pvqspin_abi::RunState;
 
+use crate::glance::{Glance, VcpuGlance};
 use pvqspin_real_time::clock;
-use crate::error::StuckVcpu;
 use crate::session::Live;
 use crate::vcb::Vcb;
 
@@ -21,6 +21,16 @@ pub(crate) struct Watchdog<'a> {
     patience: Duration,
     seen: u64,
     since: Instant,
+    onlooker: Option<Onlooker<'a>>,
+    shown: Instant,
+}
+
+/// Somebody who wants to see the run now and then.
+pub(crate) struct Onlooker<'a> {
+    /// How often.
+    pub(crate) every: Duration,
+    /// Shows it.
+    pub(crate) show: &'a mut dyn FnMut(),
 }
 
 /// The guest makes no progress.
@@ -34,7 +44,14 @@ impl<'a> Watchdog<'a> {
             patience,
             seen: progress(),
             since: Instant::now(),
+            onlooker: None,
+            shown: Instant::now(),
         }
+    }
+
+    /// The same, with somebody beside it.
+    pub(crate) fn with_onlooker(self, onlooker: Option<Onlooker<'a>>) -> Self {
+        Self { onlooker, ..self }
     }
 
     /// Lets so much time pass.
@@ -45,8 +62,15 @@ impl<'a> Watchdog<'a> {
             if left.is_zero() {
                 return Ok(());
             }
-            thread::sleep(left.min(LOOK_EVERY));
+            let every = self.onlooker.as_ref().map_or(LOOK_EVERY, |at| at.every);
+            thread::sleep(left.min(LOOK_EVERY).min(every));
             self.look()?;
+            if let Some(onlooker) = &mut self.onlooker
+                && self.shown.elapsed() >= onlooker.every
+            {
+                self.shown = Instant::now();
+                (onlooker.show)();
+            }
         }
     }
 
@@ -65,11 +89,27 @@ impl<'a> Watchdog<'a> {
 }
 
 /// What every vCPU is doing right now. A look from outside, at moving things.
-pub(crate) fn snapshot(live: &Live<'_>) -> Vec<StuckVcpu> {
+pub(crate) fn snapshot(live: &Live<'_>) -> Vec<VcpuGlance> {
     live.shared.vcbs.iter().map(|vcb| describe(vcb)).collect()
 }
 
-fn describe(vcb: &Vcb) -> StuckVcpu {
+/// The same, with what was counted so far.
+pub(crate) fn glance(live: &Live<'_>, acquisitions: u64, longest_wait_ns: u64) -> Glance {
+    let calls = || live.shared.vcbs.iter().map(|vcb| &vcb.calls);
+    Glance {
+        vcpus: snapshot(live),
+        acquisitions,
+        longest_wait_ns,
+        halts: calls().map(|calls| calls.halts.load(Relaxed)).sum(),
+        kicks: calls().map(|calls| calls.kicks.load(Relaxed)).sum(),
+        yields: calls()
+            .flat_map(|calls| &calls.yields)
+            .map(|yields| yields.load(Relaxed))
+            .sum(),
+    }
+}
+
+fn describe(vcb: &Vcb) -> VcpuGlance {
     let page = vcb.memory.page(vcb.cpu);
     let state = page.run().state();
     let since = match state {
@@ -78,7 +118,7 @@ fn describe(vcb: &Vcb) -> StuckVcpu {
     };
     // SAFETY: null, or a pCPU of the run that `live` borrows.
     let pcpu = unsafe { vcb.pcpu.load(Relaxed).as_ref() };
-    StuckVcpu {
+    VcpuGlance {
         vcpu: vcb.vcpu,
         cpu: vcb.cpu,
         state,

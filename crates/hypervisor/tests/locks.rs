@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use pvqspin::{Cpu, Point};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor::{
-    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, TraceKind,
-    Unsupported, run,
+    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, Unsupported, What,
+    run, run_watched,
 };
 use pvqspin_peers::catalog::{CATALOG, LockId};
 use pvqspin_workload::catalog::CATALOG as WORKLOADS;
@@ -234,21 +234,42 @@ fn the_trace_tells_what_happened() {
             ..config(LockId::FifoHalt, pcpus(machine), 4)
         },
         |result| {
-            let seen = |kind| result.trace.events.iter().any(|event| event.kind == kind);
-            seen(TraceKind::TimerExit) && result.trace.longest_wait().is_some()
+            let seen = |what| result.trace.events.iter().any(|event| event.what == what);
+            seen(What::SliceEnd) && result.trace.longest_wait().is_some()
         },
     );
     let events = &result.trace.events;
     assert!(events.is_sorted_by_key(|event| event.at_ns));
-    for kind in [TraceKind::Enter, TraceKind::TimerExit, TraceKind::Done] {
-        assert!(events.iter().any(|event| event.kind == kind), "no {kind:?}");
+    for what in [
+        What::Enter,
+        What::SliceEnd,
+        What::Done,
+        What::Holds(0),
+        What::Left(0),
+    ] {
+        assert!(events.iter().any(|event| event.what == what), "no {what:?}");
     }
-    let longest = result.trace.longest_wait().expect("somebody waited");
-    let around = result.trace.around_longest_wait(10_000).to_string();
-    assert!(
-        around.contains("wait begins") && around.contains("wait ends"),
-        "{longest}\n{around}"
-    );
+    let (end, waited) = result.trace.longest_wait().expect("somebody waited");
+    let joined = (result.trace.between(end.at_ns - waited, end.at_ns))
+        .find(|event| event.what == What::Passed(Point::Joined) && event.vcpu == end.vcpu);
+    assert!(joined.is_some(), "{end} has not joined {waited} ns before");
+}
+
+#[test]
+fn a_watcher_sees_the_run_go_on() {
+    let Some(machine) = machine() else { return };
+    let config = config(LockId::Fifo, pcpus(machine), 4);
+    let mut seen = Vec::new();
+    let result = run_watched(machine, &config, Duration::from_millis(5), &mut |glance| {
+        seen.push(glance.clone());
+    });
+    let outcome = result.expect("a good run").outcome;
+    assert!(seen.iter().all(|glance| glance.vcpus.len() == config.vcpus));
+    assert!(seen.is_sorted_by_key(|glance| glance.acquisitions));
+    assert!(seen.is_sorted_by_key(|glance| glance.yields));
+    let last = seen.last().expect("the run is longer than 5 ms");
+    // While it measures, the warm-up is behind it: it has seen more than nothing.
+    assert!(last.acquisitions > 0 && outcome.acquisitions > 0);
 }
 
 #[test]

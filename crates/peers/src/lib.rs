@@ -58,4 +58,10 @@ pub trait Lock<E: Env>: Sync + Sized + 'static {
     ///
     /// The caller holds the lock, and `token` is what its [`lock`](Self::lock) returned.
     unsafe fn unlock(&self, token: Self::Token);
+
+    /// The raw word of a lock whose word [`pvqspin::word`] tells how to read, for those who look at
+    /// it from outside.
+    fn word(&self) -> Option<u32> {
+        None
+    }
 }

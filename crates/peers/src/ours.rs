@@ -22,4 +22,8 @@ impl<E: Env, P: Policy, W: Format> Lock<E> for QSpinLock<E, P, W> {
         // SAFETY: the caller of this function promises the same.
         unsafe { Self::unlock(self, token) }
     }
+
+    fn word(&self) -> Option<u32> {
+        Some(self.raw_word())
+    }
 }

@@ -117,7 +117,7 @@ pub use env::{Budget, Env, Point};
 pub use events::Event;
 pub use lock::{QSpinLock, Token};
 pub use mutex::{Mutex, MutexGuard};
-pub use nodes::CpuNodes;
+pub use nodes::{CpuNodes, NodeLook, NodeState};
 pub use policy::{Bounded, Fifo, FifoHalt, FifoHolder, Names, Native, Policy, Rules, Stalls};
 pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
 #[cfg(all(feature = "lock_api_04", not(loom)))]

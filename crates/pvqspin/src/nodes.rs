@@ -80,6 +80,31 @@ impl Node {
     }
 }
 
+/// What the owner of a node is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NodeState {
+    /// It waits for the node, awake. (The first to queue waits for the word, and its node says the
+    /// same.)
+    Waiting,
+    /// It has halted, or is about to.
+    Halted,
+    /// It was made the head of the queue.
+    Head,
+}
+
+/// A look at a node: see [`CpuNodes::look`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeLook {
+    /// Whether the CPU is in a slow path with it.
+    pub in_use: bool,
+    /// What its owner is about.
+    pub state: NodeState,
+    /// Who queued behind, as [`Format::tail`](crate::Format::tail) reads it; 0: nobody yet.
+    pub next: u32,
+    /// Who queued before, in the same way.
+    pub pred: u32,
+}
+
 /// All that the lock keeps for one CPU. A kernel has an array of them; see [`Env::nodes`].
 ///
 /// [`Env::nodes`]: crate::Env::nodes
@@ -188,6 +213,23 @@ impl CpuNodes {
     pub(crate) fn node(&self, context: usize) -> &Node {
         // The mask keeps an index that came out of a damaged word from being a panic.
         &self.nodes[context & (MAX_CONTEXTS - 1)]
+    }
+
+    /// Looks at the node of one context from outside, for debuggers and traces. May be stale.
+    #[must_use]
+    pub fn look(&self, context: usize) -> NodeLook {
+        // Relaxed: nothing is done with what is seen but to show it.
+        let node = self.node(context);
+        NodeLook {
+            in_use: context < self.in_use(),
+            state: match node.state.load(Ordering::Relaxed) {
+                state::HALTED => NodeState::Halted,
+                state::HEAD => NodeState::Head,
+                _ => NodeState::Waiting,
+            },
+            next: node.next.load(Ordering::Relaxed),
+            pred: node.pred.load(Ordering::Relaxed),
+        }
     }
 
     /// Claims the next free node of this CPU; `None` if `contexts` are in use already.

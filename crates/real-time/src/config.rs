@@ -75,6 +75,9 @@ pub struct RunConfig {
     pub halt_timeout: Duration,
     /// Whether to record what happens.
     pub trace: bool,
+    /// How many marks of each vCPU are kept then, at most: the latest. A mark takes 16 bytes, and one
+    /// acquisition makes up to six.
+    pub trace_marks: usize,
     /// Preemptions at chosen points, for tests.
     pub faults: Faults,
     /// A VM beside it.
@@ -109,6 +112,7 @@ impl Default for RunConfig {
             watchdog: Duration::from_secs(5),
             halt_timeout: Duration::from_millis(500),
             trace: false,
+            trace_marks: 1 << 17,
             faults: Faults::default(),
             neighbour: None,
         }

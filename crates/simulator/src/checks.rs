@@ -6,6 +6,7 @@ use pvqspin_host::VcpuId;
 use crate::error::{Dump, SimError, VcpuDump};
 use crate::machine::Machine;
 use crate::stage::GuestSide;
+use crate::stage::SHOWN;
 use crate::vcpu::Vcpu;
 use crate::waits::BrokenLimit;
 
@@ -99,7 +100,7 @@ impl Machine<'_> {
             seed: self.seed,
             at_ns: self.now(),
             vcpus: vcpus.map(of).collect(),
-            events: self.stage.trace.borrow().last(),
+            events: self.stage.trace.borrow().last(SHOWN),
         })
     }
 }

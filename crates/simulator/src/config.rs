@@ -92,8 +92,12 @@ pub struct SimConfig {
     pub halt_timeout_ns: u64,
     /// What every wait has to keep to.
     pub wait_limits: WaitLimits,
-    /// Whether to keep every event, passings of checkpoints too, and not only the last few.
+    /// Whether to keep events in earnest, the guests' marks too, and not only the last few.
     pub trace: bool,
+    /// How many are kept then, at most: the latest. An event takes 40 bytes.
+    pub trace_events: usize,
+    /// From when to when, both included, to look at everything at each event of the first VM.
+    pub looks: Option<(u64, u64)>,
     /// A VM beside it.
     pub neighbour: Option<Neighbour>,
 }
@@ -135,6 +139,8 @@ impl Default for SimConfig {
             halt_timeout_ns: 500_000_000,
             wait_limits: WaitLimits::default(),
             trace: false,
+            trace_events: 1 << 22,
+            looks: None,
             neighbour: None,
         }
     }

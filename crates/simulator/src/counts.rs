@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use pvqspin::Event;
 use pvqspin_abi::Status;
+use pvqspin_host::VcpuId;
 use pvqspin_workload::{Hypercalls, Outcome, YieldResults};
 
 use crate::machine::Machine;
@@ -106,5 +107,20 @@ impl Counts {
             halt_timeouts: 0,
             ..outcome
         }
+    }
+}
+
+impl Machine<'_> {
+    /// What the host counted of chains for some vCPUs: how many it followed, their hops, and the
+    /// longest.
+    fn chains(&self, vcpus: core::ops::Range<usize>) -> [u64; 3] {
+        let mut sums = [0; 3];
+        for index in vcpus {
+            let stats = self.host.stats(VcpuId::new(index as u32));
+            sums[0] += stats.chains;
+            sums[1] += stats.chain_hops;
+            sums[2] = stats.longest_chain.max(sums[2]);
+        }
+        sums
     }
 }

@@ -6,7 +6,7 @@ use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
 
 use crate::config::{MAX_TIME_NS, MAX_VCPUS};
 use crate::topology::Topology;
-use crate::trace::TraceEvent;
+use pvqspin_trace::TraceEvent;
 
 /// A simulation that was asked for and makes no sense.
 #[derive(Debug, thiserror::Error)]

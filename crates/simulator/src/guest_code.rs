@@ -6,6 +6,7 @@ use pvqspin_workload::{Control, Guest};
 use crate::config::SimConfig;
 use crate::error::SimError;
 use crate::guest_env::SimEnv;
+use crate::looks::Looks;
 use crate::run::simulate;
 use crate::vcpu::Body;
 use crate::waits::WaitLimits;
@@ -65,6 +66,12 @@ pub fn run_code<C: GuestCode>(config: &SimConfig, code: &C) -> Result<u64, SimEr
     config.validate()?;
     let body: Box<Body<'_>> = Box::new(|cpu| code.run_vcpu::<SimEnv>(cpu));
     let progress = || code.progress();
-    let measured = simulate(&config, (&Control::new(), None), &[body], &[], &progress)?;
+    let measured = simulate(
+        &config,
+        (&Control::new(), None, Looks::default()),
+        &[body],
+        &[],
+        &progress,
+    )?;
     Ok(measured.faults_fired)
 }

@@ -182,6 +182,10 @@ impl Guest for SimEnv {
         stage().me().timer.during(due_ns, handler, body)
     }
 
+    fn mark(lock: usize, held: bool) {
+        stage().mark(lock, held);
+    }
+
     fn fetch_line(writer: Cpu) {
         stage().fetch_from(writer);
     }

@@ -27,7 +27,8 @@
 //! | `agenda`, `watch` | what comes next, and who has to look after it |
 //! | `run`, `counts` | a simulation from warm-up to summary |
 //! | `torture`, `explore` | random schedules from a seed, and very many of them |
-//! | `trace`, `checks`, `error` | what happened, and what went wrong |
+//! | `looks` | how everything stood, event by event |
+//! | `checks`, `error` | what went wrong |
 //!
 //! # Example
 //!
@@ -54,6 +55,7 @@ mod guest_code;
 mod guest_env;
 mod interrupts;
 mod lines;
+mod looks;
 mod machine;
 mod oracle;
 mod pcpu;
@@ -63,7 +65,6 @@ mod stacks;
 mod stage;
 mod topology;
 mod torture;
-mod trace;
 mod vcpu;
 mod waits;
 mod watch;
@@ -74,9 +75,10 @@ pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
 pub use explore::{Explored, explore};
 pub use faults::{Fault, Faults, Jitter, Passing};
 pub use guest_code::{GuestCode, run_code};
+pub use looks::{HostLook, Look, VcpuLook};
 pub use profile::{Profile, ProfileProblem};
+pub use pvqspin_trace::{Trace, TraceEvent, What};
 pub use run::{SimResult, run};
 pub use topology::Topology;
 pub use torture::torture;
-pub use trace::{TraceEvent, What};
 pub use waits::{LongestWait, WaitLimits};

@@ -22,10 +22,10 @@ use crate::checks::Patience;
 use crate::error::SimError;
 use crate::pcpu::{Pcpu, Phase};
 use crate::stage::{Request, Stage};
-use crate::trace::What;
 use crate::vcpu::{Activity, Spin, Vcpu};
 use crate::watch::Watchers;
 use pvqspin_guest_memory::GuestMemory;
+use pvqspin_trace::What;
 
 /// More events than this at one instant, and time stands still.
 const MOST_EVENTS_AT_ONCE: u64 = 1_000_000;
@@ -387,6 +387,7 @@ impl<'a> Machine<'a> {
         while let Some(poked) = self.host.next_poke() {
             self.poke(poked.index());
         }
+        self.show_host();
         let pressure = self.pressure_now();
         if pressure != self.pressure {
             // Whether time is wasted depends on it: account for what passed before.
@@ -492,19 +493,6 @@ impl<'a> Machine<'a> {
         }
         self.refresh(p);
         self.look_again_on(p, self.stage.word_of(id.index()));
-    }
-
-    /// What the host counted of chains for some vCPUs: how many it followed, their hops, and the
-    /// longest.
-    pub(crate) fn chains(&self, vcpus: core::ops::Range<usize>) -> [u64; 3] {
-        let mut sums = [0; 3];
-        for index in vcpus {
-            let stats = self.host.stats(VcpuId::new(index as u32));
-            sums[0] += stats.chains;
-            sums[1] += stats.chain_hops;
-            sums[2] = stats.longest_chain.max(sums[2]);
-        }
-        sums
     }
 }
 

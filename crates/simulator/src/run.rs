@@ -6,6 +6,8 @@
 //!               ^ counts before            ^ counts after                        summary
 //! ```
 
+use std::rc::Rc;
+
 use pvqspin_abi::Cpu;
 use pvqspin_host::{Host, Scheduling, VmConfig};
 use pvqspin_peers::Lock;
@@ -24,13 +26,14 @@ use crate::faults::Faults;
 use crate::guest_env::SimEnv;
 use crate::interrupts::Storm;
 use crate::lines::VmSide;
+use crate::looks::{Look, Looks};
 use crate::machine::{Machine, cpus};
 use crate::oracle;
 use crate::stage::{GuestSide, OnStage, Stage};
-use crate::trace::TraceEvent;
 use crate::vcpu::{Body, Vcpu};
 use crate::waits::LongestWait;
 use pvqspin_guest_memory::Loan;
+use pvqspin_trace::Trace;
 
 /// What one simulation gave.
 #[derive(Clone, Debug)]
@@ -39,8 +42,10 @@ pub struct SimResult {
     pub outcome: Outcome,
     /// The same for each of them.
     pub vms: Vec<Outcome>,
-    /// The last events, or all if [`SimConfig::trace`] was set.
-    pub trace: Vec<TraceEvent>,
+    /// The last events, or many if [`SimConfig::trace`] was set.
+    pub trace: Trace,
+    /// What was seen, if [`SimConfig::looks`] was set.
+    pub looks: Vec<Look>,
     /// How often an armed fault took a vCPU off its pCPU.
     pub faults_fired: u64,
     /// The longest wait, warm-up and drain included.
@@ -77,7 +82,9 @@ impl Visitor<SimEnv> for OneLock<'_> {
         let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
         let neighbour_records = self::records(neighbours, NeighbourRecord::new);
         let workload = |vm| catalog::build::<SimEnv, L>(&workload_of(config, vm), config.vcpus);
-        let workloads: Vec<Box<dyn Workload>> = (0..config.vms as u64).map(workload).collect();
+        let workloads: Vec<Rc<dyn Workload>> = (0..config.vms as u64)
+            .map(|vm| Rc::from(workload(vm)))
+            .collect();
         let vms: Vec<LockingVm<'_>> = (workloads.iter())
             .zip(records.chunks(config.vcpus))
             .map(|(workload, records)| LockingVm {
@@ -103,7 +110,10 @@ impl Visitor<SimEnv> for OneLock<'_> {
         let storm =
             (config.jitter.interrupt_one_in > 0).then(|| Storm::new::<L>(config.vms, config.vcpus));
         let progress = || records.iter().map(Record::all_acquisitions).sum();
-        let measured = simulate(config, (&control, storm), &bodies, &vms, &progress)?;
+        let measured = {
+            let looks = Looks::new(config.looks, workloads.first().cloned());
+            simulate(config, (&control, storm, looks), &bodies, &vms, &progress)?
+        };
         let neighbour = neighbour_share(config).and_then(|share| {
             let records = &neighbour_records;
             pvqspin_workload::neighbour::throughput_over_share(records, config.duration_ns, share)
@@ -152,7 +162,8 @@ fn summarise(config: &SimConfig, records: &[Record], account: &Account) -> Outco
 pub(crate) struct Measured {
     /// Of each VM that locks.
     counts: Vec<Counts>,
-    trace: Vec<TraceEvent>,
+    trace: Trace,
+    looks: Vec<Look>,
     pub(crate) faults_fired: u64,
     longest_wait: LongestWait,
     events: u64,
@@ -160,7 +171,7 @@ pub(crate) struct Measured {
 
 pub(crate) fn simulate(
     config: &SimConfig,
-    (control, storm): (&Control, Option<Storm>),
+    (control, storm, looks): (&Control, Option<Storm>, Looks),
     bodies: &[Box<Body<'_>>],
     locking: &[LockingVm<'_>],
     progress: &dyn Fn() -> u64,
@@ -183,7 +194,7 @@ pub(crate) fn simulate(
         guests.extend(cpus(vcpus).map(guest));
     }
     let vm_sides = (0..vms.len()).map(|vm| VmSide::new(vm < config.vms));
-    let stage = Stage::new(guests.into(), vm_sides.collect(), storm, config);
+    let stage = Stage::new(guests.into(), vm_sides.collect(), storm, config, looks);
     let vcpus: Result<Vec<Vcpu<'_>>, _> = (stage.guests.iter())
         .map(|guest| Vcpu::new(guest.cpu, &*bodies[guest.vm]))
         .collect();
@@ -205,10 +216,12 @@ pub(crate) fn simulate(
     let events = machine.events;
     drop(machine);
     drop(on_stage);
-    let trace = stage.trace.borrow_mut().take();
+    let looks = stage.looks.take();
+    let trace = Trace::collect([stage.trace.into_inner()]);
     Ok(Measured {
         counts,
         trace,
+        looks,
         faults_fired: stage.faults_fired.get(),
         longest_wait: stage.longest_wait.get(),
         events,
@@ -262,6 +275,7 @@ impl Measured {
             outcome,
             vms: vms.iter().zip(&self.counts).map(each).collect(),
             trace: self.trace,
+            looks: self.looks,
             faults_fired: self.faults_fired,
             longest_wait: self.longest_wait,
             events: self.events,

@@ -6,6 +6,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
+use std::collections::HashMap;
 
 use corosensei::Yielder;
 use pvqspin::Point;
@@ -18,10 +19,11 @@ use crate::costs::Costs;
 use crate::faults::{Faults, Jitter};
 use crate::interrupts::{Interrupts, Storm};
 use crate::lines::VmSide;
+use crate::looks::Looks;
 use crate::topology::Topology;
-use crate::trace::{Trace, TraceEvent, What};
 use crate::waits::{BrokenLimit, LongestWait, Wait, WaitLimits};
 use pvqspin_guest_memory::GuestMemory;
+use pvqspin_trace::{Ring, TraceEvent, What};
 use pvqspin_workload::timer::Timer;
 
 /// A condition on the stack of a vCPU that spins on it.
@@ -125,7 +127,12 @@ pub(crate) struct Stage {
     /// The first limit that was broken.
     pub(crate) broken: Cell<Option<BrokenLimit>>,
     pub(crate) storm: Option<Storm>,
-    pub(crate) trace: RefCell<Trace>,
+    pub(crate) trace: RefCell<Ring>,
+    /// Whether guests make marks.
+    detailed: bool,
+    /// Locks by address, in the order of their first mark.
+    lock_numbers: RefCell<HashMap<usize, u32>>,
+    pub(crate) looks: Looks,
     pub(crate) longest_wait: Cell<LongestWait>,
     pub(crate) faults_fired: Cell<u64>,
     /// How often two interrupt handlers were inside one lock at once.
@@ -139,12 +146,19 @@ pub(crate) struct Stage {
 /// When virtual time begins. Not 0, which means "never" in some stamps.
 pub(crate) const DAWN_NS: u64 = 1_000;
 
+/// How many events are kept when nobody asked for more: those that are shown of a failed run.
+const KEPT: usize = 60;
+
+/// How many are shown of a failed run when somebody did.
+pub(crate) const SHOWN: usize = 2_000;
+
 impl Stage {
     pub(crate) fn new(
         guests: Box<[GuestSide]>,
         vms: Box<[VmSide]>,
         storm: Option<Storm>,
         config: &SimConfig,
+        looks: Looks,
     ) -> Self {
         Self {
             now: Cell::new(DAWN_NS),
@@ -158,7 +172,14 @@ impl Stage {
             limits: config.wait_limits,
             broken: Cell::new(None),
             storm,
-            trace: RefCell::new(Trace::new(config.trace)),
+            trace: RefCell::new(Ring::new(if config.trace {
+                config.trace_events
+            } else {
+                KEPT
+            })),
+            detailed: config.trace,
+            lock_numbers: RefCell::default(),
+            looks,
             longest_wait: Cell::default(),
             faults_fired: Cell::new(0),
             crowded: Cell::new(0),
@@ -194,12 +215,14 @@ impl Stage {
     }
 
     pub(crate) fn record(&self, vcpu: Option<usize>, what: What) {
-        self.trace.borrow_mut().push(TraceEvent {
+        let event = TraceEvent {
             at_ns: self.now.get(),
-            pcpu: self.pcpu.get(),
-            vcpu,
+            pcpu: Some(self.pcpu.get() as u32),
+            vcpu: vcpu.map(|vcpu| vcpu as u32),
             what,
-        });
+        };
+        self.trace.borrow_mut().push(event);
+        self.looks.look(event, &self.guests);
     }
 
     pub(crate) fn record_mine(&self, what: What) {
@@ -235,7 +258,7 @@ impl Stage {
         }
         let cost = self.cost_of(point);
         self.note_lines(point);
-        if self.trace.borrow().is_detailed() {
+        if self.detailed {
             self.record_mine(What::Passed(point));
         }
         if point == Point::Taken {
@@ -245,6 +268,23 @@ impl Stage {
         if me.watched_points & 1 << point as u32 != 0 {
             self.perhaps_fail(me, point);
         }
+    }
+
+    /// The running vCPU has just taken a lock, or released it.
+    pub(crate) fn mark(&self, lock: usize, held: bool) {
+        if !self.detailed {
+            return;
+        }
+        let number = {
+            let mut numbers = self.lock_numbers.borrow_mut();
+            let next = numbers.len() as u32;
+            *numbers.entry(lock).or_insert(next)
+        };
+        self.record_mine(if held {
+            What::Holds(number)
+        } else {
+            What::Left(number)
+        });
     }
 
     /// Time passes for the running vCPU.
@@ -260,7 +300,7 @@ impl Stage {
         let chance = |many| self.one_in(many);
         if self.faults.hit(me.cpu, point, passings.get(), chance) {
             self.faults_fired.set(self.faults_fired.get() + 1);
-            self.record_mine(What::Fault(point));
+            self.record_mine(What::Fault(Some(point)));
             me.suspend(Request::Lose);
         }
     }

@@ -90,6 +90,37 @@ fn the_same_configuration_gives_the_same_bytes() {
 }
 
 #[test]
+fn recording_and_looking_change_no_figure() {
+    for lock in [LockId::Fifo, LockId::FifoHalt, LockId::NativeQueued] {
+        let plain = SimConfig {
+            duration_ns: 10_000_000,
+            ..config(lock, 2, 4)
+        };
+        let looks = Some((4_000_000, 4_100_000));
+        let seen = simulate(&SimConfig {
+            trace: true,
+            trace_events: 1_000,
+            looks,
+            ..plain.clone()
+        });
+        assert_eq!(seen.trace.events.len(), 1_000);
+        assert!(seen.trace.dropped > 1_000 && !seen.looks.is_empty());
+        let holder_is_named = |word: Option<u32>| word.is_some_and(|word| word != 0);
+        assert!(
+            seen.looks.iter().any(|look| holder_is_named(look.word)),
+            "{lock:?}"
+        );
+        let plain = simulate(&plain);
+        assert_eq!(
+            format!("{:?}", seen.outcome),
+            format!("{:?}", plain.outcome),
+            "{lock:?}"
+        );
+        assert_eq!(seen.events, plain.events, "{lock:?}");
+    }
+}
+
+#[test]
 fn strict_order_costs_no_throughput_and_nobody_waits() {
     for overcommit in [2, 4, 8] {
         let of = |lock| {

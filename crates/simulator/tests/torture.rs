@@ -82,8 +82,8 @@ fn every_point_can_be_armed_and_is_hit() {
                 ..torture(lock, seed)
             };
             let result = run(&config).unwrap_or_else(|error| panic!("{point:?}: {error}"));
-            let at_point = |what: What| what == What::Fault(point);
-            result.faults_fired > 0 && result.trace.iter().any(|event| at_point(event.what))
+            let at_point = |what: What| what == What::Fault(Some(point));
+            result.faults_fired > 0 && result.trace.events.iter().any(|event| at_point(event.what))
         });
         assert!(hit, "nobody was preempted at {point:?}");
     }

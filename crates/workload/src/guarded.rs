@@ -27,6 +27,11 @@ pub trait Exclusive: Sync {
     /// The caller holds the lock, and `token` is what its [`lock`](Self::lock) returned.
     #[expect(unsafe_code, reason = "releasing a peer is unsafe by contract")]
     unsafe fn unlock(&self, token: Self::Token);
+
+    /// The raw word, if [`pvqspin::word`] tells how to read it.
+    fn word(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// A lock of a type that is known where it is compiled: its fast path is inlined.
@@ -61,6 +66,10 @@ impl<E: Env, L: Lock<E>> Exclusive for Known<E, L> {
     unsafe fn unlock(&self, token: L::Token) {
         // SAFETY: the caller's promise.
         unsafe { self.lock.unlock(token) };
+    }
+
+    fn word(&self) -> Option<u32> {
+        self.lock.word()
     }
 }
 

@@ -5,7 +5,7 @@
 use pvqspin_peers::Lock;
 
 use crate::catalog::{WorkloadConfig, WorkloadId};
-use crate::guarded::{Guarded, Known};
+use crate::guarded::{Exclusive, Guarded, Known};
 use crate::section::Lengths;
 use crate::workload::{Account, Workload};
 use crate::{Control, Guest, Record, Worker};
@@ -44,5 +44,9 @@ impl<E: Guest, L: Lock<E>> Workload for HotLock<E, L> {
 
     fn account(&self) -> Account {
         Account::new(WorkloadId::HotLock, [&self.lock], [1])
+    }
+
+    fn word(&self) -> Option<u32> {
+        self.lock.lock.word()
     }
 }

@@ -110,6 +110,14 @@ pub trait Guest: Env {
         body()
     }
 
+    /// This virtual CPU has just taken a lock, or released it: `lock` tells this one from others.
+    ///
+    /// For those who record what happens; else empty.
+    #[inline]
+    fn mark(lock: usize, held: bool) {
+        let _ = (lock, held);
+    }
+
     /// This virtual CPU is about to use a cache line that `writer` wrote last.
     ///
     /// Environments on real memory do nothing: the memory itself does. A simulator lets the time

@@ -164,6 +164,12 @@ impl Record {
         self.all_acquisitions.get()
     }
 
+    /// The longest wait so far while measuring, in ns.
+    #[must_use]
+    pub fn longest_wait_ns(&self) -> u64 {
+        self.wait.max()
+    }
+
     /// What it did with the locks of one kind.
     #[inline]
     pub(crate) fn use_of(&self, class: usize) -> &Use {

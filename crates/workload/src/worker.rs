@@ -175,6 +175,7 @@ impl<'a, E: Guest> Worker<'a, E> {
             self.outside_ends(called);
         }
         let token = lock.lock.lock();
+        E::mark(core::ptr::from_ref(lock).addr(), true);
         let holding = E::now_ns();
         let generation = self.generation();
         let handed_over = lock.account.last_release_ns();
@@ -203,6 +204,7 @@ impl<'a, E: Guest> Worker<'a, E> {
         unsafe {
             lock.lock.unlock(token);
         }
+        E::mark(core::ptr::from_ref(lock).addr(), false);
 
         let released = self.measures_all.then(|| self.stamp());
         self.phase_is(self.control.phase());

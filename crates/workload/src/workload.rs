@@ -14,6 +14,12 @@ pub trait Workload: Sync {
 
     /// What is known about its locks. Exact when every virtual CPU has returned.
     fn account(&self) -> Account;
+
+    /// The raw word of the lock that everybody wants, if there is one, and [`pvqspin::word`] tells
+    /// how to read it.
+    fn word(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// What is known about the locks of a workload.

@@ -1,0 +1,79 @@
+//! What the terminal is like: how wide, and which characters it shows.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use pvqspin_timeline::strip::Charset;
+use ratatui::crossterm::terminal;
+
+use crate::trace_args::Characters;
+
+/// Where there is no terminal.
+const USUAL_WIDTH: usize = 100;
+
+/// How many columns standard output has.
+pub(crate) fn width() -> usize {
+    let told = env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    let real = || {
+        terminal::size()
+            .ok()
+            .map(|(columns, _)| usize::from(columns))
+    };
+    let width = if io::stdout().is_terminal() {
+        real().or(told)
+    } else {
+        told
+    };
+    width.filter(|&columns| columns > 0).unwrap_or(USUAL_WIDTH)
+}
+
+/// What to draw with: what was asked for, or else what the locale can show.
+pub(crate) fn charset(asked: Characters) -> Charset {
+    match asked {
+        Characters::Ascii => Charset::Ascii,
+        Characters::Unicode => Charset::Unicode,
+        Characters::Auto => of_locale(|name| env::var(name).ok()),
+    }
+}
+
+/// The first of these that is set and not empty decides, as POSIX has it.
+fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Charset {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(variable)
+        .find(|value| !value.is_empty())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if locale.contains("utf-8") || locale.contains("utf8") {
+        Charset::Unicode
+    } else {
+        Charset::Ascii
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_locale_that_is_set_decides() {
+        let charset = |pairs: &[(&str, &str)]| {
+            of_locale(|name| {
+                let pair = pairs.iter().find(|(set, _)| *set == name);
+                pair.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(charset(&[]), Charset::Ascii);
+        assert_eq!(charset(&[("LANG", "de_DE.UTF-8")]), Charset::Unicode);
+        assert_eq!(
+            charset(&[("LANG", "en_GB.utf8"), ("LC_ALL", "C")]),
+            Charset::Ascii
+        );
+        assert_eq!(
+            charset(&[("LANG", "C.UTF-8"), ("LC_ALL", "")]),
+            Charset::Unicode
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! A comparison that is watched: the terminal is taken, drawn to, listened to, and given back.
+//!
+//! Drawing happens on the thread that conducts the run, which sleeps otherwise: no thread is added to
+//! what is measured. No signal handler is installed either, since it might run on the stack of a
+//! virtual CPU: keys are read from the terminal between two looks, and its size is asked for at each
+//! drawing.
+
+use std::env;
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use pvqspin_hypervisor::Glance;
+use pvqspin_report::Record;
+use ratatui::DefaultTerminal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::args::CompareArgs;
+use crate::compare;
+use crate::failure::{Done, Failure};
+use crate::interrupt;
+use crate::plan::{Plan, PlannedRun};
+use crate::progress::Viewer;
+use crate::watch_board::Board;
+use crate::watch_screen;
+
+/// How often the screen is drawn. Each time takes some 80 µs from a pCPU, if all CPUs are pCPUs.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What Ctrl-C sends when the terminal is read key by key.
+const CTRL_C: u8 = 3;
+
+/// Runs `pvq watch`.
+pub(crate) fn run(args: &CompareArgs) -> Done {
+    let dumb = env::var("TERM").is_ok_and(|term| term == "dumb");
+    if dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        eprintln!("note: no terminal to draw on, so this prints progress instead");
+        return compare::run(args);
+    }
+    compare::run_for(
+        args,
+        || interrupt::listen_with_screen(ratatui::restore),
+        |plan| Ok(Box::new(Screen::new(plan)?)),
+    )
+}
+
+/// The terminal while it is ours. Dropped, it is as it was.
+struct Screen {
+    terminal: DefaultTerminal,
+    board: Board,
+    started: Instant,
+}
+
+impl Screen {
+    fn new(plan: &Plan) -> Result<Self, Failure> {
+        // It also sees to it that a panic gives the terminal back before it prints.
+        let terminal = ratatui::try_init().map_err(|error| {
+            ratatui::restore();
+            Failure::failed(format!("cannot draw on this terminal: {error}"))
+        })?;
+        Ok(Self {
+            terminal,
+            board: Board::new(plan),
+            started: Instant::now(),
+        })
+    }
+
+    /// Draws, and looks for keys. A terminal that has gone away is no reason to stop measuring.
+    fn refresh(&mut self) {
+        self.board.elapsed = self.started.elapsed();
+        if stop_was_pressed() {
+            interrupt::ask();
+        }
+        self.board.stopping = interrupt::asked();
+        let board = &self.board;
+        let _ = self.terminal.draw(|frame| watch_screen::draw(frame, board));
+    }
+}
+
+impl Viewer for Screen {
+    fn begin(&mut self, name: &str, run: &PlannedRun) {
+        self.board.begin(name, run);
+        self.refresh();
+    }
+
+    fn looks_every(&self) -> Option<Duration> {
+        Some(LOOK_EVERY)
+    }
+
+    fn look(&mut self, glance: &Glance) {
+        self.board.look(glance, Instant::now());
+        self.refresh();
+    }
+
+    fn end(&mut self, record: &Record) {
+        self.board.end(record);
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// Whether a key that means "stop" was pressed since the last time.
+fn stop_was_pressed() -> bool {
+    let stdin = io::stdin();
+    let mut pressed = false;
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    loop {
+        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        if !poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0) {
+            return pressed;
+        }
+        let mut keys = [0; 64];
+        match rustix::io::read(&stdin, &mut keys) {
+            Ok(read) if read > 0 => {
+                pressed |= keys[..read]
+                    .iter()
+                    .any(|key| matches!(key, b'q' | b'Q' | &CTRL_C));
+            }
+            // It has hung up, or is nothing to read from.
+            _ => return pressed,
+        }
+    }
+}
