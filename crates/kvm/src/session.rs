@@ -10,11 +10,13 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use kvm_ioctls::VcpuFd;
 use pvqspin_abi::{Cpu, RunState};
 use pvqspin_host::{Config, GuestPages, Host, Run, VcpuId, VmConfig};
 use pvqspin_real_time::clock;
+use pvqspin_real_time::noise::caller_cpu_ns;
 
 use crate::error::{ConfigProblem, Registers, RunError, StuckVcpu};
 use crate::kvm_stats::StatsFile;
@@ -48,21 +50,38 @@ pub(crate) fn execute<R>(
 ) -> Result<(R, Remains), RunError> {
     signal::install().map_err(RunError::setup("signal handler"))?;
     let (machine, fds) = assemble(cpus, config, members)?;
-    let (result, registers) = on_threads(&machine, fds, || conduct(&machine))?;
+    let (result, lasted, registers) = on_threads(&machine, fds, || conduct(&machine))?;
     if let Some(fatal) = machine.take_fatal() {
         return Err(fatal.into());
     }
-    Ok((result, Remains { machine, registers }))
+    Ok((
+        result,
+        Remains {
+            machine,
+            lasted,
+            registers,
+        },
+    ))
 }
 
 /// What is left of a run.
 pub(crate) struct Remains {
     pub(crate) machine: Machine,
+    /// How long its pCPUs were driven.
+    lasted: Duration,
     /// Of every vCPU, where it stood at the end.
     registers: Vec<Option<Registers>>,
 }
 
 impl Remains {
+    /// For how long something else had the CPUs, in nanoseconds, summed over pCPUs: at any time one
+    /// thread of ours wants each of them, for those of idle pCPUs poll.
+    pub(crate) fn lost_ns(&self) -> u64 {
+        let lasted_ns = u64::try_from(self.lasted.as_nanos()).unwrap_or(u64::MAX);
+        let wanted_ns = lasted_ns.saturating_mul(self.machine.pcpus.len() as u64);
+        wanted_ns.saturating_sub(self.machine.busy_ns.load(Ordering::Relaxed))
+    }
+
     /// Who waits for whom, and where.
     pub(crate) fn stuck_vcpus(&self) -> Vec<StuckVcpu> {
         let describe = |(index, vcpu): (usize, &Vcpu)| StuckVcpu {
@@ -123,7 +142,7 @@ fn on_threads<R>(
     machine: &Machine,
     mut fds: Vec<VcpuFd>,
     conduct: impl FnOnce() -> R,
-) -> Result<(R, Vec<Option<Registers>>), RunError> {
+) -> Result<(R, Duration, Vec<Option<Registers>>), RunError> {
     let seated = AtomicUsize::new(0);
     let sit = |seat: &Seat| {
         seat.take();
@@ -142,7 +161,11 @@ fn on_threads<R>(
                 .name(format!("vcpu{index}"))
                 .spawn_scoped(scope, move || {
                     sit(machine.seat_of(id));
-                    vcpu_thread::run(machine, id, fd)
+                    let registers = vcpu_thread::run(machine, id, fd);
+                    machine
+                        .busy_ns
+                        .fetch_add(caller_cpu_ns(), Ordering::Relaxed);
+                    registers
                 });
             threads.push(thread.map_err(&no_thread)?);
         }
@@ -152,6 +175,9 @@ fn on_threads<R>(
                 .spawn_scoped(scope, move || {
                     sit(machine.idle_seat(pcpu));
                     vcpu_thread::idle(machine, pcpu);
+                    machine
+                        .busy_ns
+                        .fetch_add(caller_cpu_ns(), Ordering::Relaxed);
                 })
                 .map_err(&no_thread)?;
         }
@@ -163,7 +189,9 @@ fn on_threads<R>(
             pcpu.poke();
             machine.hand_over(pcpu, Run::IDLE);
         }
+        let began = Instant::now();
         let result = conduct();
+        let lasted = began.elapsed();
         drop(stopper);
         let registers = threads
             .into_iter()
@@ -172,7 +200,7 @@ fn on_threads<R>(
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect();
-        Ok((result, registers))
+        Ok((result, lasted, registers))
     })
 }
 
