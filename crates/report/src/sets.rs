@@ -5,7 +5,7 @@
 //!            └── ...                      ──> Set
 //! ```
 //!
-//! Two rows of a sweep may differ in what no [`Record`](crate::Record) says, such as the profile
+//! Two rows of a sweep may differ in what no [`Record`] says, such as the profile
 //! of costs. They are no repeats of each other, so they go into sets of their own, named after the
 //! difference.
 

@@ -399,7 +399,8 @@ pub(crate) fn beside(at: &[(&str, &AtPoint)], locks: &Locks, place: &str) -> Vec
                     }
                     _ => "-".to_owned(),
                 };
-                values.iter().any(Option::is_some).then_some(Row {
+                let both = values.iter().flatten().count() > 1;
+                both.then_some(Row {
                     lock,
                     values,
                     end: ratio,

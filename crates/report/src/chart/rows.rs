@@ -58,7 +58,7 @@ impl Rows {
                 mark(area, *sign, (x, y), LIGHT.faint)?;
                 let style = writing(TEXT, LIGHT.ink, HPos::Left, VPos::Center);
                 write(area, &meaning, (x + 11, y), style)?;
-                x += text_width(&meaning) + 34;
+                x += text_width(&meaning) + 46;
             }
             let style = writing(TEXT, LIGHT.faint, HPos::Right, VPos::Center);
             write(area, &self.end, (edge, head), style)
