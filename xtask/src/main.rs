@@ -8,6 +8,7 @@ mod debian_kernel;
 mod fast_path;
 mod initramfs;
 mod instructions;
+mod kvm_check;
 mod kvm_in_qemu;
 mod licences;
 mod machine_code;
