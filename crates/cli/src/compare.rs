@@ -113,7 +113,7 @@ pub(crate) fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
 pub(crate) fn validate(plan: &Plan, machine: &Machine) -> Done {
     plan.runs()
         .filter(|run| run.repeat == 0)
-        .try_for_each(|run| config_of(plan, &run).validate(machine))
+        .try_for_each(|run| config_of(plan, &run).validate(machine.cpus.len()))
         .map_err(Failure::bad_input)
 }
 

@@ -1,8 +1,7 @@
 //! What this machine can and cannot do, and what to do about it.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::thread;
 
 use pvqspin_hypervisor as hypervisor;
@@ -12,6 +11,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::driver;
 use crate::failure::{Done, Failure, print};
+use crate::kvm;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,23 +235,14 @@ fn threads() -> Finding {
     }
 }
 
-/// Not needed by anything in this version; told because people ask.
+/// Lets KVM show what it can do. Only `pvq kvm` needs it.
 fn kvm() -> Finding {
-    const PATH: &str = "/dev/kvm";
-    match File::options().read(true).write(true).open(PATH) {
-        Ok(_) => good(
+    match kvm::examine() {
+        Ok(found) => good("/dev/kvm", found),
+        Err(reason) => note(
             "/dev/kvm",
-            "there, and may be opened (`compare` does not need it)",
-        ),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => note(
-            "/dev/kvm",
-            "not there",
-            "not needed by `compare`; for virtual machines: enable virtualisation, load kvm_intel or kvm_amd",
-        ),
-        Err(error) => note(
-            "/dev/kvm",
-            format!("there, but not to be opened: {error}"),
-            "not needed by `compare`; for virtual machines: join the group kvm",
+            reason,
+            "`compare` does not need it, only `pvq kvm` does",
         ),
     }
 }

@@ -3,10 +3,9 @@
 
 use std::path::PathBuf;
 
-use pvqspin_kvm::{Cpl, Image, KvmHost, Neighbour, RunConfig, RunError};
-use pvqspin_kvm_boot::{Role, Transport};
+use pvqspin_kvm::{Cpl, Guest, Image, KvmHost, Probe, RunError};
+use pvqspin_kvm_boot::Transport;
 use pvqspin_report::{Machine, Point, Record};
-use pvqspin_workload::{Section, WorkloadConfig};
 
 use crate::compare;
 use crate::driver::{self, Limits};
@@ -32,16 +31,13 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
     .map_err(Failure::BadInput)?;
     let host = KvmHost::open().map_err(Failure::bad_input)?;
     let image = Image::open(&image_path(args)?).map_err(Failure::bad_input)?;
+    // Before the probe, which starts threads: they inherit what Ctrl-C is.
     let _ = interrupt::listen();
-    let guests = Guests {
-        host,
-        image,
-        transport: transport_of(args),
-        cpl: cpl_of(args),
-    };
+    let probe = Probe::run(&host, &image);
+    let guest = chosen(args, &probe, image)?;
     for run in plan.runs().filter(|run| run.repeat == 0) {
-        (guests.config(&plan, &run))
-            .validate(driver::usable_cpus(), guests.host.max_vcpus())
+        let config = compare::config_of(&plan, &run);
+        pvqspin_kvm::validate(&host, &guest, driver::usable_cpus(), &config)
             .map_err(Failure::bad_input)?;
     }
     let machine = Machine {
@@ -49,30 +45,12 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
         ..Machine::describe()
     };
     let report = compare::empty_report(&plan, machine, NAME);
-    let transport = guests.transport.name();
-    print(&compare::head(&plan, &report, transport, "?"))?;
+    let calls = format!("{} at CPL {}", guest.transport.name(), guest.cpl.number());
+    let costs = format!("{probe}\nchosen   {calls}: {}", why(args, &probe));
+    print(&compare::head(&plan, &report, &calls, &costs))?;
     compare::complete(&args.compare, &plan, &outputs, report, |run| {
-        guests.run(&plan, run)
+        run_one(&host, &guest, &plan, run)
     })
-}
-
-/// The transport that was asked for.
-fn transport_of(args: &KvmArgs) -> Transport {
-    match (args.transport, args.hints) {
-        (Some(TransportName::Stock), HintsName::Yield) => Transport::Stock,
-        (Some(TransportName::Stock), HintsName::Kick) => Transport::StockKicks,
-        (Some(TransportName::Stock), HintsName::Off) => Transport::StockSilent,
-        (Some(TransportName::Doorbell) | None, _) => Transport::Doorbell,
-    }
-}
-
-/// The level that was asked for; KVM takes hypercalls from 0 only.
-fn cpl_of(args: &KvmArgs) -> Cpl {
-    match args.cpl.as_deref() {
-        Some("0") => Cpl::Zero,
-        None if args.transport == Some(TransportName::Stock) => Cpl::Zero,
-        _ => Cpl::Three,
-    }
 }
 
 /// The image that was asked for, or the one of the source tree.
@@ -86,76 +64,94 @@ fn image_path(args: &KvmArgs) -> Result<PathBuf, Failure> {
     }
 }
 
-/// All that is the same in every run of the command.
-struct Guests {
-    host: KvmHost,
-    image: Image,
-    transport: Transport,
-    cpl: Cpl,
+/// Where a run takes place. Linux knows of no policy of ours.
+fn point(transport: Transport, plan: &Plan, run: &PlannedRun) -> Point {
+    let point = plan.point(run);
+    if !transport.is_stock() {
+        return point;
+    }
+    Point {
+        host_policy: "linux".to_owned(),
+        yield_mode: transport.name().to_owned(),
+        ..point
+    }
 }
 
-impl Guests {
-    fn run(&self, plan: &Plan, run: &PlannedRun) -> Result<Record, Failure> {
-        let config = self.config(plan, run);
-        let result = pvqspin_kvm::run(&self.host, &config).map_err(|error| match error {
-            RunError::Config(problem) => Failure::bad_input(problem),
-            RunError::Unavailable(problem) => Failure::bad_input(problem),
-            other => Failure::failed(format!("{} failed: {other}", compare::name_of(plan, run))),
-        })?;
-        let facts = plan::facts(plan.locks[run.lock_index]);
-        Ok(Record::new(
-            &facts,
-            &self.point(plan, run),
-            run.repeat,
-            &result.outcome,
-        ))
-    }
+/// How guests run: as the probe says, unless the options say otherwise.
+fn chosen(args: &KvmArgs, probe: &Probe, image: Image) -> Result<Guest, Failure> {
+    let choice = probe.choice();
+    let transport = match (args.transport, args.hints) {
+        (Some(TransportName::Stock), HintsName::Yield) => Transport::Stock,
+        (Some(TransportName::Stock), HintsName::Kick) => Transport::StockKicks,
+        (Some(TransportName::Stock), HintsName::Off) => Transport::StockSilent,
+        (Some(TransportName::Doorbell), _) => Transport::Doorbell,
+        (None, _) => choice.transport,
+    };
+    let cpl = match args.cpl.as_deref() {
+        Some("0") => Cpl::Zero,
+        Some(_) => Cpl::Three,
+        // KVM takes hypercalls from there only.
+        None if transport.is_stock() => Cpl::Zero,
+        None if probe.works() => choice.cpl,
+        None => {
+            return Err(Failure::bad_input(format!(
+                "guests do not run on this /dev/kvm: {probe}"
+            )));
+        }
+    };
+    Ok(Guest {
+        image,
+        transport,
+        cpl,
+    })
+}
 
-    /// Where a run takes place. Linux knows of no policy of ours.
-    fn point(&self, plan: &Plan, run: &PlannedRun) -> Point {
-        let point = plan.point(run);
-        if !self.transport.is_stock() {
-            return point;
-        }
-        Point {
-            host_policy: "linux".to_owned(),
-            yield_mode: self.transport.name().to_owned(),
-            ..point
-        }
+/// Why guests run as they do.
+fn why(args: &KvmArgs, probe: &Probe) -> String {
+    match (args.transport, &args.cpl) {
+        (None, None) => probe.choice().why.to_owned(),
+        _ => "the options say so".to_owned(),
     }
+}
 
-    fn config(&self, plan: &Plan, run: &PlannedRun) -> RunConfig {
-        let host = &plan.host;
-        let section = |mean_ns: u32| Section {
-            mean_ns,
-            distribution: host.distribution,
-        };
-        let workload = WorkloadConfig {
-            id: plan.workload.id,
-            inside: section(run.section.0),
-            outside: section(run.section.1),
-            seed: host.seed.wrapping_add(u64::from(run.repeat)),
-        };
-        let role = Role::Locks(plan.locks[run.lock_index].id, workload);
-        let defaults = RunConfig::new(self.image.clone(), role);
-        RunConfig {
-            transport: self.transport,
-            cpl: self.cpl,
-            pcpus: host.pcpus,
-            vcpus: run.vcpus,
-            scheduling: host.scheduling,
-            yields: host.yields,
-            slice_ns: host.slice_ns,
-            min_loan_ns: host.min_loan_ns,
-            duration: plan.duration,
-            watchdog: host.watchdog,
-            neighbour: host.neighbour.map(|kind| Neighbour {
-                kind,
-                // As many as there are pCPUs, each as heavy as one of the others: a plain guest.
-                vcpus: host.pcpus,
-                weight: defaults.weight,
-            }),
-            ..defaults
-        }
+/// What `pvq doctor` says of it: what the probe found and chose, or what is in the way.
+pub(crate) fn examine() -> Result<String, String> {
+    let host = KvmHost::open().map_err(|error| error.to_string())?;
+    let path = pvqspin_guest_image::up_to_date(|| {
+        eprintln!("building the guest image, which takes a while");
+    });
+    let image = match path.map(|path| Image::open(&path)) {
+        Ok(Ok(image)) => image,
+        Ok(Err(problem)) => return Err(problem.to_string()),
+        Err(problem) => return Err(problem.to_string()),
+    };
+    let probe = Probe::run(&host, &image);
+    if !probe.works() {
+        return Err(format!("guests do not run on it: {probe}"));
     }
+    let choice = probe.choice();
+    Ok(format!(
+        "{probe}; `pvq kvm` takes the {} at CPL {}: {}",
+        choice.transport.name(),
+        choice.cpl.number(),
+        choice.why
+    ))
+}
+
+/// One run in a VM.
+fn run_one(
+    host: &KvmHost,
+    guest: &Guest,
+    plan: &Plan,
+    run: &PlannedRun,
+) -> Result<Record, Failure> {
+    let config = compare::config_of(plan, run);
+    let outcome = pvqspin_kvm::run(host, guest, &config).map_err(|error| match error {
+        RunError::Config(problem) => Failure::bad_input(problem),
+        RunError::Unavailable(problem) => Failure::bad_input(problem),
+        other => Failure::failed(format!("{} failed: {other}", compare::name_of(plan, run))),
+    })?;
+    let facts = plan::facts(plan.locks[run.lock_index]);
+    let point = point(guest.transport, plan, run);
+    Ok(Record::new(&facts, &point, run.repeat, &outcome))
 }

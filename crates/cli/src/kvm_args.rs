@@ -28,7 +28,7 @@ pub(crate) struct KvmArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) image: Option<PathBuf>,
 
-    /// How the guest reaches its hypervisor [default: the best that works here]
+    /// How the guest reaches its hypervisor [default: doorbell]
     #[arg(long, value_name = "NAME")]
     pub(crate) transport: Option<TransportName>,
 

@@ -37,7 +37,9 @@ pub(crate) fn run(args: &TraceArgs) -> Done {
             trace: true,
         },
     );
-    config.validate(&machine).map_err(Failure::bad_input)?;
+    config
+        .validate(machine.cpus.len())
+        .map_err(Failure::bad_input)?;
     let result = driver::run(&machine, &config, args.lock.name)?;
     let point = plan::point(args.setup.workload.name, &host, vcpus, section);
     let record = Record::new(&plan::facts(args.lock), &point, 0, &result.outcome);

@@ -347,3 +347,15 @@ fn ctrl_c_keeps_what_is_finished() {
     let kept = json["results"].as_array().expect("an array").len();
     assert!((1..4_000).contains(&kept), "{kept} results");
 }
+
+#[test]
+fn a_file_that_is_no_guest_image_is_refused() {
+    // Where there is no KVM at all, that is said first.
+    let output = pvq(&["kvm", "--image", "Cargo.toml", "--no-files"]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let reasons = ["is no guest image", "/dev/kvm"];
+    assert!(reasons.iter().any(|reason| text.contains(reason)), "{text}");
+    refused(&["kvm", "--cpl", "1"], &["possible values: 0, 3"]);
+    refused(&["kvm", "--pcpus", "100000"], &["more than the"]);
+}

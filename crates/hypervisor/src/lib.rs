@@ -46,17 +46,15 @@
     )
 )]
 
-mod config;
 mod error;
-mod faults;
 mod machine;
 mod trace;
 
-pub use config::{MIN_SLICE_NS, Neighbour, RunConfig};
-pub use error::{ConfigProblem, RunError, Stuck, StuckVcpu, Unsupported};
-pub use faults::{Fault, Faults, Passing};
+pub use error::{RunError, Stuck, StuckVcpu, Unsupported};
 pub use machine::Machine;
-pub use pvqspin_real_time::Noise;
+pub use pvqspin_real_time::{
+    ConfigProblem, Fault, Faults, MIN_SLICE_NS, Neighbour, Noise, Passing, RunConfig,
+};
 pub use trace::{Trace, TraceEvent, TraceKind};
 
 /// What one run gave.

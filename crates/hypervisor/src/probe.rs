@@ -19,7 +19,7 @@ use pvqspin_real_time::clock;
 use pvqspin_real_time::compute;
 use crate::context;
 use crate::error::Unsupported;
-use crate::faults::Faults;
+use pvqspin_real_time::faults::Faults;
 use crate::guest_env::GuestEnv;
 use pvqspin_guest_memory::Loan;
 use crate::machine::Machine;

@@ -9,24 +9,23 @@
 //! Guests finish what they are doing before the run is stopped, so that the account of critical
 //! sections closes. What the hypervisor counts is read at both ends of the measured time.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use pvqspin::Event;
-use pvqspin_abi::{Cpu, Status};
-use pvqspin_host::Scheduling;
+use pvqspin_abi::Cpu;
+use pvqspin_host::StatusCounts;
 use pvqspin_peers::Lock;
 use pvqspin_peers::catalog::{Visitor, with_lock};
 use pvqspin_workload::{
-    Account, Control, Hypercalls, NeighbourKind, NeighbourRecord, Outcome, Record, YieldResults,
-    catalog,
+    Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, catalog,
 };
 
 use pvqspin_real_time::clock;
-use crate::config::RunConfig;
+use pvqspin_real_time::share::neighbour_share;
+use pvqspin_real_time::{RunConfig, Tally};
 use crate::error::{RunError, Stuck};
-use crate::faults::Faults;
+use pvqspin_real_time::faults::Faults;
 use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
 use crate::session::{Live, Plan, VmPlan, execute};
@@ -45,7 +44,7 @@ const LAST_WORDS: usize = 40;
 /// If the configuration makes no sense, if the machine refuses threads, timers or memory, or if
 /// the guest makes no progress.
 pub fn run(machine: &Machine, config: &RunConfig) -> Result<RunResult, RunError> {
-    config.validate(machine)?;
+    config.validate(machine.cpus.len())?;
     with_lock::<GuestEnv, _>(config.lock, OneLock { machine, config })
 }
 
@@ -82,7 +81,7 @@ fn records<R>(vcpus: usize, new: fn() -> R) -> Vec<R> {
 struct Measured {
     duration_ns: u64,
     /// What the hypervisor and the locks counted in that time.
-    counts: Counts,
+    tally: Tally,
     neighbour: Option<f64>,
     remains: crate::session::Remains,
 }
@@ -126,7 +125,7 @@ fn measure(
     let (conducted, remains) = execute(&plan, |live| {
         conduct(live, config, control, progress).map_err(|Bite| snapshot(live))
     })?;
-    let (duration_ns, counts) = match conducted {
+    let (duration_ns, tally) = match conducted {
         Ok(conducted) => conducted,
         Err(vcpus) => return Err(stuck(config, vcpus, &remains.trace)),
     };
@@ -135,7 +134,7 @@ fn measure(
     });
     Ok(Measured {
         duration_ns,
-        counts,
+        tally,
         neighbour,
         remains,
     })
@@ -156,20 +155,20 @@ fn conduct(
     config: &RunConfig,
     control: &Control,
     progress: &dyn Fn() -> u64,
-) -> Result<(u64, Counts), Bite> {
+) -> Result<(u64, Tally), Bite> {
     let mut watchdog = Watchdog::new(config.watchdog, progress);
     watchdog.sleep(config.warmup())?;
 
-    let before = Counts::read(live);
+    let before = tally(live);
     let began = clock::now_ns();
     control.measure(began);
     watchdog.sleep(config.duration)?;
     control.stop();
     let ended = clock::now_ns();
-    let counts = Counts::read(live).since(&before);
+    let counted = tally(live).since(&before);
 
     drain(live, config.watchdog)?;
-    Ok((ended - began, counts))
+    Ok((ended - began, counted))
 }
 
 /// Waits until every vCPU has returned.
@@ -185,85 +184,30 @@ fn drain(live: &Live<'_>, patience: Duration) -> Result<(), Bite> {
     Ok(())
 }
 
-/// What is counted outside of the guests' own records.
-struct Counts {
-    halts: u64,
-    kicks: u64,
-    yields: [u64; 4],
-    wasted_ns: u64,
-    events: [u64; Event::ALL.len()],
-}
-
-impl Counts {
-    fn read(live: &Live<'_>) -> Self {
-        let vcbs = live.vcbs(0);
-        let sum = |of: &dyn Fn(&crate::vcb::Vcb) -> u64| vcbs.iter().map(|vcb| of(vcb)).sum();
-        let memory = live.memory(0);
-        let of_all_cpus = |event: Event| {
-            let each = vcbs.iter().map(|vcb| memory.nodes(vcb.cpu).events(event));
-            if event.is_sum() {
-                each.sum()
-            } else {
-                each.max().unwrap_or(0)
-            }
-        };
-        Self {
-            halts: sum(&|vcb| vcb.calls.halts.load(Relaxed)),
-            kicks: sum(&|vcb| vcb.calls.kicks.load(Relaxed)),
-            yields: [0, 1, 2, 3].map(|status| sum(&|vcb| vcb.calls.yields[status].load(Relaxed))),
-            wasted_ns: clock::ticks_to_ns(sum(&|vcb| vcb.time.wasted_ticks.load(Relaxed))),
-            events: Event::ALL.map(of_all_cpus),
-        }
+/// What was counted so far, of the VM that locks.
+fn tally(live: &Live<'_>) -> Tally {
+    let memory = live.memory(0);
+    let mut tally = Tally::default();
+    for vcb in live.vcbs(0) {
+        let count = |of: &AtomicU64| of.load(Relaxed);
+        tally.halts += count(&vcb.calls.halts);
+        tally.kicks += count(&vcb.calls.kicks);
+        let [ran, already_running, stale, refused] = [0, 1, 2, 3].map(|at| count(&vcb.calls.yields[at]));
+        tally.add_yields(StatusCounts { ran, already_running, stale, refused });
+        tally.add_wasted_ns(clock::ticks_to_ns(count(&vcb.time.wasted_ticks)));
+        tally.add_events(memory.nodes(vcb.cpu));
     }
-
-    /// What came to be since `before`. Maxima are those of the whole run.
-    fn since(mut self, before: &Self) -> Self {
-        self.halts -= before.halts;
-        self.kicks -= before.kicks;
-        self.wasted_ns -= before.wasted_ns;
-        for (now, before) in self.yields.iter_mut().zip(before.yields) {
-            *now -= before;
-        }
-        for ((now, before), event) in self.events.iter_mut().zip(before.events).zip(Event::ALL) {
-            if event.is_sum() {
-                *now -= before;
-            }
-        }
-        self
-    }
-
-    fn yields(&self, status: Status) -> u64 {
-        self.yields[status as usize]
-    }
+    tally
 }
 
 impl Measured {
     fn summarise(self, config: &RunConfig, records: &[Record], account: &Account) -> RunResult {
-        let counts = &self.counts;
-        let events = Event::ALL
-            .iter()
-            .zip(counts.events)
-            .filter(|&(_, count)| count > 0)
-            .map(|(event, count)| (event.name(), count));
+        let summary = pvqspin_workload::summarise(records, account, self.duration_ns);
         let outcome = Outcome {
-            hypercalls: Hypercalls {
-                halt: counts.halts,
-                kick: counts.kicks,
-                yield_to: counts.yields.iter().sum(),
-            },
-            yields: YieldResults {
-                ran: counts.yields(Status::Ran),
-                already_running: counts.yields(Status::AlreadyRunning),
-                stale: counts.yields(Status::Stale),
-                refused: counts.yields(Status::Refused),
-            },
-            events: events.collect(),
-            // The guests' own account ends when they return, which may be slices later.
-            wasted_ns: counts.wasted_ns,
             neighbour: self.neighbour,
             halt_timeouts: self.remains.halt_timeouts,
             waits_over_slice: pvqspin_workload::waits_over(records, config.slice_ns),
-            ..pvqspin_workload::summarise(records, account, self.duration_ns)
+            ..self.tally.complete(summary)
         };
         RunResult {
             outcome,
@@ -271,54 +215,5 @@ impl Measured {
             faults_fired: self.remains.faults_fired,
             noise: self.remains.noise,
         }
-    }
-}
-
-/// The pCPUs that a neighbour's weight entitles it to, in pCPUs. A VM cannot use more than it
-/// has vCPUs; what one leaves is the other's.
-fn neighbour_share(config: &RunConfig) -> Option<f64> {
-    let neighbour = config.neighbour?;
-    let weighs = |weight: u32| match config.scheduling {
-        // Round robin knows no weights, and gangs take turns whatever they weigh.
-        Scheduling::RoundRobin => 1.0,
-        _ => f64::from(weight),
-    };
-    let pcpus = config.pcpus as f64;
-    let (ours, theirs) = (config.vcpus as f64, neighbour.vcpus as f64);
-    let our_weight = ours * weighs(config.weight);
-    let their_weight = theirs * weighs(neighbour.weight);
-    let by_weight = pcpus * their_weight / (our_weight + their_weight);
-    let left_over = pcpus - ours;
-    Some(by_weight.max(left_over).min(theirs))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config;
-
-    #[test]
-    fn a_neighbours_share_follows_weights_and_what_can_be_used() {
-        let share = |pcpus, vcpus, neighbours, weight, scheduling| {
-            neighbour_share(&RunConfig {
-                pcpus,
-                vcpus,
-                scheduling,
-                weight: 100,
-                neighbour: Some(config::Neighbour {
-                    kind: NeighbourKind::Busy,
-                    vcpus: neighbours,
-                    weight,
-                }),
-                ..RunConfig::default()
-            })
-        };
-        assert_eq!(share(2, 4, 4, 100, Scheduling::Fair), Some(1.0));
-        assert_eq!(share(2, 4, 4, 300, Scheduling::Fair), Some(1.5));
-        assert_eq!(share(2, 4, 4, 300, Scheduling::RoundRobin), Some(1.0));
-        assert_eq!(share(4, 1, 4, 100, Scheduling::Fair), Some(3.2));
-        assert_eq!(share(4, 1, 2, 100, Scheduling::Fair), Some(2.0));
-        assert_eq!(share(4, 1, 4, 1, Scheduling::Fair), Some(3.0));
-        assert_eq!(neighbour_share(&RunConfig::default()), None);
     }
 }

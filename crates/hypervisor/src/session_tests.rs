@@ -9,13 +9,13 @@ use pvqspin_host::{Config, Scheduling, VcpuId, YieldMode};
 use pvqspin_workload::Guest;
 
 use crate::arena;
-use crate::faults::{Fault, Faults, Passing};
 use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
 use crate::probe::machine_for_tests;
 use crate::session::{Live, Plan, Remains, VmPlan, execute};
 use crate::signal::Target;
 use crate::vcb::Body;
+use pvqspin_real_time::faults::{Fault, Faults, Passing};
 
 /// A session to test, and how to run it.
 struct Test<'a> {

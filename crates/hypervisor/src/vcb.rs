@@ -13,7 +13,7 @@ use pvqspin_abi::{Cpu, Hypercall, Status};
 
 use crate::arena;
 use crate::context;
-use crate::faults::Faults;
+use pvqspin_real_time::faults::Faults;
 use pvqspin_guest_memory::GuestMemory;
 use pvqspin_workload::own_time::OwnTime;
 use crate::pcpu::Pcpu;

@@ -58,7 +58,8 @@ pub enum Role {
     Trial(Trial),
 }
 
-/// What a guest does to be looked at: each goes wrong in its own way, and the VMM must say how.
+/// What a guest does to be looked at. The first ones go wrong, each in its own way, and the VMM must
+/// say how; the last ones are timed, and leave their ticks in [`Results`](crate::Results).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Trial {
@@ -78,11 +79,24 @@ pub enum Trial {
     BadCall = 6,
     /// Halts, although nobody will kick it.
     HaltForEver = 7,
+    /// Computes for [`COMPUTE_TURNS`] turns.
+    Compute = 8,
+    /// Rings [`RINGS`] times for nothing.
+    Rings = 9,
+    /// Makes one of KVM's own hypercalls.
+    Hypercall = 10,
 }
+
+/// How many turns a timed computation takes: some ten microseconds at a processor's own speed, and
+/// tens of milliseconds where each instruction is emulated.
+pub const COMPUTE_TURNS: u64 = 10_000;
+
+/// How often a timed guest rings.
+pub const RINGS: u64 = 1_000;
 
 impl Trial {
     /// Every trial.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Hang,
         Self::Undefined,
         Self::Unmapped,
@@ -91,6 +105,9 @@ impl Trial {
         Self::Panic,
         Self::BadCall,
         Self::HaltForEver,
+        Self::Compute,
+        Self::Rings,
+        Self::Hypercall,
     ];
 }
 

@@ -22,6 +22,8 @@ pub struct CpuRoom {
 
     call: [AtomicU64; 3],
     status: AtomicU64,
+    /// Its counter as it rang [`Ready`](crate::doorbell::Ring::Ready).
+    pub ready_ticks: AtomicU64,
 }
 
 impl CpuRoom {
@@ -34,6 +36,7 @@ impl CpuRoom {
             time: OwnTime::new(),
             call: [const { AtomicU64::new(0) }; 3],
             status: AtomicU64::new(0),
+            ready_ticks: AtomicU64::new(0),
         }
     }
 

@@ -53,7 +53,11 @@ pub(crate) fn place<T: Sync>(first: u64, index: usize) -> &'static T {
 #[inline]
 pub(crate) fn index(cpu: Cpu) -> usize {
     let index = cpu.index();
-    if index < VCPUS.load(Relaxed) as usize { index } else { 0 }
+    if index < VCPUS.load(Relaxed) as usize {
+        index
+    } else {
+        0
+    }
 }
 
 /// The page of a CPU.

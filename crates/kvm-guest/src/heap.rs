@@ -31,7 +31,9 @@ unsafe impl GlobalAlloc for Heap {
         let block = |next: usize| next.checked_next_multiple_of(layout.align());
         // Relaxed: a block comes with no contents, so there is nothing to see of it.
         let taken = self.next.fetch_update(Relaxed, Relaxed, |next| {
-            block(next)?.checked_add(layout.size()).filter(|&after| after <= end)
+            block(next)?
+                .checked_add(layout.size())
+                .filter(|&after| after <= end)
         });
         match taken.ok().and_then(block) {
             Some(block) => ptr::with_exposed_provenance_mut(block),

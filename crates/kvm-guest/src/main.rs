@@ -22,16 +22,34 @@
 //! | `heap` | memory that is never given back |
 //! | `memory` | copying and filling, which the compiler expects to be there |
 //! | `panic` | the way out |
-//! | `trial` | what goes wrong on purpose |
+//! | `trial` | what a VMM tries on itself |
 
 #![cfg_attr(pvq_guest, no_std, no_main)]
 
-/// Declares the modules that make the image.
-macro_rules! guest {
-    ($($module:ident)*) => { $( #[cfg(pvq_guest)] mod $module; )* };
-}
-
-guest! { clock cpu doorbell entry env heap memory panic start stock transport trial }
+#[cfg(pvq_guest)]
+mod clock;
+#[cfg(pvq_guest)]
+mod cpu;
+#[cfg(pvq_guest)]
+mod doorbell;
+#[cfg(pvq_guest)]
+mod entry;
+#[cfg(pvq_guest)]
+mod env;
+#[cfg(pvq_guest)]
+mod heap;
+#[cfg(pvq_guest)]
+mod memory;
+#[cfg(pvq_guest)]
+mod panic;
+#[cfg(pvq_guest)]
+mod start;
+#[cfg(pvq_guest)]
+mod stock;
+#[cfg(pvq_guest)]
+mod transport;
+#[cfg(pvq_guest)]
+mod trial;
 
 /// Not built as an image: there is nothing to do.
 #[cfg(not(pvq_guest))]

@@ -61,7 +61,7 @@ fn run<T: transport::Transport>(boot: &Boot, places: &Places, number: usize) -> 
                 let workload = with_lock::<GuestEnv<T>, _>(lock, Build(config, boot.vcpus));
                 // Release pairs with the acquire below: who sees the workload sees what is in it.
                 WORKLOAD.store(Box::into_raw(Box::new(workload)), Ordering::Release);
-                ring(Ring::Ready);
+                ready();
             }
             let record: &Record = cpu::place(places.records, number);
             let workload = WORKLOAD.load(Ordering::Acquire);
@@ -73,7 +73,7 @@ fn run<T: transport::Transport>(boot: &Boot, places: &Places, number: usize) -> 
         }
         Role::Neighbour(kind) => {
             if number == 0 {
-                ring(Ring::Ready);
+                ready();
             }
             let record: &NeighbourRecord = cpu::place(places.neighbour_records, number);
             kind.run_vcpu::<GuestEnv<T>>(control, record);
@@ -81,12 +81,22 @@ fn run<T: transport::Transport>(boot: &Boot, places: &Places, number: usize) -> 
         }
         Role::Trial(trial) => {
             if number == 0 {
-                ring(Ring::Ready);
+                ready();
             }
-            trial::run::<T>(trial);
+            let ticks = trial::run::<T>(trial);
+            let results: &Results = cpu::place(places.results, 0);
+            results.set_account(ticks, &[]);
             finish(boot.vcpus, places, None);
         }
     }
+}
+
+/// Everything is prepared: the others may start. Shows the VMM this vCPU's clock.
+fn ready() {
+    cpu::room()
+        .ready_ticks
+        .store(clock::ticks(), Ordering::Relaxed);
+    ring(Ring::Ready);
 }
 
 /// Builds a workload on locks of a type that only the boot block knows.

@@ -1,18 +1,29 @@
-//! What goes wrong on purpose, so that the VMM can show that it does no harm.
+//! What a VMM tries on itself: what goes wrong on purpose, and what is timed.
 
 use core::arch::asm;
 
-use pvqspin_kvm_boot::boot::Trial;
+use pvqspin_kvm_boot::boot::{COMPUTE_TURNS, RINGS, Trial};
 use pvqspin_kvm_boot::doorbell::{PORT, Ring};
 
+use crate::clock;
 use crate::doorbell::{ring, write_port};
 use crate::transport::Transport;
+use pvqspin_workload::compute;
 
 /// An address of the first page, where no memory is.
 const NOWHERE: usize = 0x8;
 
-/// Does it. Comes back from those that a guest survives.
-pub(crate) fn run<T: Transport>(trial: Trial) {
+/// KVM's hypercall that does nothing: "is there an interrupt?", which needs no answer.
+const KVM_HC_VAPIC_POLL_IRQ: u64 = 1;
+
+/// Does it. Comes back from those that a guest survives, with the ticks that it took.
+pub(crate) fn run<T: Transport>(trial: Trial) -> u64 {
+    let began = clock::ticks();
+    perform::<T>(trial);
+    clock::ticks().wrapping_sub(began)
+}
+
+fn perform<T: Transport>(trial: Trial) {
     match trial {
         Trial::Hang => loop {
             core::hint::spin_loop();
@@ -33,5 +44,12 @@ pub(crate) fn run<T: Transport>(trial: Trial) {
         // A room that was never written holds call number 0, which is none.
         Trial::BadCall => ring(Ring::Hypercall),
         Trial::HaltForEver => T::halt(None),
+        Trial::Compute => compute::turns(COMPUTE_TURNS),
+        Trial::Rings => (0..RINGS).for_each(|_| ring(Ring::Probe)),
+        // SAFETY: the call changes nothing but RAX. `vmcall` is Intel's; KVM on AMD makes `vmmcall`
+        // of it in place, which this image's writable pages allow.
+        Trial::Hypercall => unsafe {
+            asm!("vmcall", inout("rax") KVM_HC_VAPIC_POLL_IRQ => _, options(nostack));
+        },
     }
 }

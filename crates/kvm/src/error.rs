@@ -5,9 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use kvm_ioctls::VcpuFd;
-use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
+use pvqspin_abi::{Cpu, RunState};
 
 use crate::exit::Offence;
+use crate::guest::MIN_SLICE_NS;
 use crate::image::ImageProblem;
 
 /// This machine cannot run KVM guests, or not these.
@@ -41,59 +42,40 @@ pub enum Unavailable {
 /// A run that was asked for and makes no sense here.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigProblem {
-    /// A VM without vCPUs.
-    #[error("a VM needs at least one vCPU")]
-    NoVcpus,
-    /// More vCPUs than a lock word can name.
-    #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
-    TooManyForWord {
-        /// How many were asked for.
-        asked: usize,
-    },
+    /// It makes no sense on any driver.
+    #[error(transparent)]
+    Run(#[from] pvqspin_real_time::ConfigProblem),
     /// More vCPUs than KVM allows.
     #[error("{asked} vCPUs asked for in a VM, KVM allows {allowed} here")]
-    TooManyForKvm {
+    TooManyVcpus {
         /// How many were asked for.
         asked: usize,
         /// How many KVM allows.
         allowed: usize,
     },
-    /// No pCPUs.
-    #[error("the host needs at least one pCPU")]
-    NoPcpus,
-    /// More pCPUs than this process may use CPUs.
-    #[error("{asked} pCPUs asked for, but this process may use {available} CPU(s)")]
-    TooManyPcpus {
-        /// How many were asked for.
-        asked: usize,
-        /// How many there are.
-        available: usize,
-    },
-    /// A slice so short that signals cannot keep up.
-    #[error("a slice of {slice_ns} ns asked for, signals cannot end slices below {shortest} ns")]
+    /// A slice so short that signals and exits cannot keep up.
+    #[error("a slice of {slice_ns} ns asked for, a VM cannot keep slices below {MIN_SLICE_NS} ns")]
     SliceTooShort {
         /// The slice that was asked for, in nanoseconds.
         slice_ns: u64,
-        /// The shortest, in nanoseconds.
-        shortest: u64,
     },
-    /// Nothing to measure.
-    #[error("the measured time must be longer than zero")]
-    NoDuration,
-    /// A watchdog that bites at once.
-    #[error("the watchdog needs at least 100 ms of patience")]
-    WatchdogTooShort,
     /// Hypercalls from where KVM refuses them.
     #[error(
         "the stock transport needs guest code at CPL 0: KVM takes no hypercalls from elsewhere"
     )]
     StockNeedsCpl0,
-    /// Something that the host refuses.
-    #[error(transparent)]
-    Host(#[from] pvqspin_host::ConfigError),
+    /// Something that only the embedded hypervisor does.
+    #[error("traces and armed faults are for the embedded hypervisor; in a VM there are none")]
+    EmbeddedOnly,
     /// The image cannot be run.
     #[error(transparent)]
     Image(#[from] ImageProblem),
+}
+
+impl From<pvqspin_host::ConfigError> for ConfigProblem {
+    fn from(error: pvqspin_host::ConfigError) -> Self {
+        Self::Run(error.into())
+    }
 }
 
 /// A run that gave no result.
@@ -155,12 +137,12 @@ pub enum Fatal {
         /// What it did.
         offence: Offence,
         /// Its registers, if KVM tells.
-        registers: Option<Registers>,
+        registers: Option<Box<Registers>>,
     },
 }
 
 /// Where it was.
-struct At<'a>(&'a Option<Registers>);
+struct At<'a>(&'a Option<Box<Registers>>);
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

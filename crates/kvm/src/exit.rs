@@ -102,3 +102,62 @@ fn ring(data: &[u8]) -> Exit {
         None => Exit::Fatal(Offence::BadRing(data.to_vec())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_ring_is_a_word_and_nothing_else() {
+        let out = |data: &[u8]| decode(Ok(VcpuExit::IoOut(PORT, data)));
+        assert_eq!(out(&[1, 0, 0, 0]), Exit::Ring(Ring::Hypercall));
+        for nonsense in [
+            &[1][..],
+            &[0, 0, 0, 0],
+            &[1, 0, 0, 1],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            let expected = Exit::Fatal(Offence::BadRing(nonsense.to_vec()));
+            assert_eq!(out(nonsense), expected);
+        }
+    }
+
+    #[test]
+    fn a_signal_is_no_offence_and_a_broken_kvm_is() {
+        let error = |number| decode(Err(errno::Error::new(number)));
+        assert_eq!(error(libc::EINTR), Exit::Interrupted);
+        assert_eq!(error(libc::EAGAIN), Exit::Interrupted);
+        assert!(matches!(error(libc::EFAULT), Exit::Fatal(Offence::Kvm(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_guest_does_is_a_panic(
+            which in 0..11,
+            number in any::<u64>(),
+            port in prop_oneof![Just(PORT), any::<u16>()],
+            data in prop::collection::vec(any::<u8>(), 0..9),
+        ) {
+            let mut written = data.clone();
+            let exit = match which {
+                0 => VcpuExit::IoOut(port, &data),
+                1 => VcpuExit::IoIn(port, &mut written),
+                2 => VcpuExit::MmioRead(number, &mut written),
+                3 => VcpuExit::MmioWrite(number, &data),
+                4 => VcpuExit::MemoryFault { flags: number, gpa: number, size: number },
+                5 => VcpuExit::FailEntry(number, number as u32),
+                6 => VcpuExit::SystemEvent(number as u32, &[]),
+                7 => VcpuExit::IoapicEoi(number as u8),
+                8 => VcpuExit::Unsupported(number as u32),
+                9 => VcpuExit::Unknown,
+                _ => VcpuExit::Exception,
+            };
+            match decode(Ok(exit)) {
+                Exit::Ring(_) => prop_assert!(which == 0 && port == PORT && data.len() == 4),
+                Exit::Fatal(offence) => prop_assert!(!offence.to_string().is_empty()),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+}

@@ -131,6 +131,7 @@ fn places(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn file(names: &[(&str, u32)]) -> Vec<u8> {
         const NAME: usize = 48;
@@ -162,9 +163,9 @@ mod tests {
 
     fn find(bytes: &[u8]) -> io::Result<[Option<u64>; WANTED.len()]> {
         places(|to, at| {
-            let at = at as usize;
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
             let from = bytes
-                .get(at..at + to.len())
+                .get(at..at.saturating_add(to.len()))
                 .ok_or(io::ErrorKind::UnexpectedEof)?;
             to.copy_from_slice(from);
             Ok(())
@@ -180,6 +181,18 @@ mod tests {
         ]);
         let found = find(&bytes).unwrap();
         assert_eq!(found, [None, Some(4_024), Some(4_016), None, None, None]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_is_a_panic(
+            words in prop::array::uniform6(prop_oneof![0..200_u32, any::<u32>()]),
+            rest in prop::collection::vec(any::<u8>(), 0..500),
+        ) {
+            let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            bytes.extend(rest);
+            let _ = find(&bytes);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `config` | what a run is asked to do |
+//! | `guest` | what runs, and whether a run makes sense here |
 //! | `image` | the guest image, and whether it fits |
 //! | `memory` | guest memory, and how it may be looked at |
 //! | `setup` | the state in which a vCPU starts |
@@ -26,37 +26,43 @@
 //! | `machine` | what all threads share |
 //! | `vcpu_thread` | the loop of each |
 //! | `session` | from VMs to joined threads |
-//! | `stock` | the other transports: Linux schedules |
-//! | `kvm_stats` | what KVM counts itself |
 //! | `watchdog` | noticing that nothing happens any more |
 //! | `run` | a measured run |
+//! | `trial` | one vCPU that does one thing |
+//! | `probe` | what this KVM can do, and which way is best |
+//! | `stock` | the other transports: Linux schedules |
+//! | `kvm_stats` | what KVM counts itself |
 //!
 //! Linux on x86-64 only: elsewhere the crate is empty.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![doc(test(attr(deny(warnings))))]
 
-mod config;
 mod error;
 mod exit;
+mod guest;
 mod image;
 mod kvm_stats;
 mod machine;
 mod memory;
+mod probe;
 mod run;
 mod seat;
 mod session;
 mod setup;
 mod signal;
 mod stock;
+mod trial;
 mod vcpu_thread;
 mod vm;
 mod watchdog;
 
-pub use config::{MIN_SLICE_NS, Neighbour, RunConfig};
 pub use error::{ConfigProblem, Fatal, Registers, RunError, Stuck, StuckVcpu, Unavailable};
 pub use exit::Offence;
+pub use guest::{Guest, MIN_SLICE_NS, validate};
 pub use image::{Image, ImageProblem};
-pub use run::{RunResult, run};
+pub use probe::{Choice, Probe, Tried};
+pub use run::run;
 pub use setup::Cpl;
+pub use trial::trial;
 pub use vm::KvmHost;

@@ -8,6 +8,7 @@ use pvqspin_host::{Host, Run, VcpuId, VmId};
 use pvqspin_real_time::clock;
 
 use crate::error::Fatal;
+use crate::kvm_stats::StatsFile;
 use crate::memory::GuestRoom;
 use crate::seat::{Pcpu, Seat};
 use crate::watchdog::Watched;
@@ -33,6 +34,8 @@ pub(crate) struct Vcpu {
     pub(crate) vm: VmId,
     pub(crate) cpu: Cpu,
     pub(crate) room: Arc<GuestRoom>,
+    /// What KVM counts of it, if it tells.
+    pub(crate) stats: Option<StatsFile>,
     /// When it left its guest last, in ticks.
     pub(crate) left_ticks: AtomicU64,
 }
@@ -47,6 +50,8 @@ pub(crate) struct Machine {
     /// Of the vCPUs, by number on the host; then those of the pCPUs that idle.
     seats: Box<[Seat]>,
     pub(crate) stop: AtomicBool,
+    /// When it was made, in ticks.
+    pub(crate) began_ticks: u64,
     /// How many VMs have prepared their work.
     pub(crate) ready: AtomicU64,
     /// How many vCPUs have ended.
@@ -66,6 +71,7 @@ impl Machine {
             vcpus: vcpus.into(),
             seats: (0..seats).map(|_| Seat::new()).collect(),
             stop: AtomicBool::new(false),
+            began_ticks: clock::ticks(),
             ready: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             halt_timeouts: AtomicU64::new(0),

@@ -9,16 +9,18 @@
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use pvqspin::Event;
 use pvqspin_abi::Cpu;
-use pvqspin_host::{StatusCounts, VcpuId};
+use pvqspin_host::VcpuId;
 use pvqspin_kvm_boot::boot::Clock;
 use pvqspin_kvm_boot::{Boot, Role};
-use pvqspin_real_time::{affinity, clock, compute};
-use pvqspin_workload::{Account, Hypercalls, Outcome, Record, WorkloadId, YieldResults};
+use pvqspin_real_time::share::neighbour_share;
+use pvqspin_real_time::{RunConfig, Tally, affinity, clock, compute};
+use pvqspin_workload::neighbour::throughput_over_share;
+use pvqspin_workload::record::IMPLAUSIBLE;
+use pvqspin_workload::{Account, NeighbourRecord, Outcome, Record, WorkloadId};
 
-use crate::config::RunConfig;
-use crate::error::{ConfigProblem, RunError, Stuck, Unavailable};
+use crate::error::{RunError, Stuck, Unavailable};
+use crate::guest::{Guest, validate};
 use crate::kvm_stats::KvmStats;
 use crate::machine::Machine;
 use crate::memory::GuestRoom;
@@ -26,13 +28,6 @@ use crate::session::{Member, exclusive, execute};
 use crate::stock;
 use crate::vm::{KvmHost, Vm};
 use crate::watchdog::{Bite, Watchdog, Watched};
-
-/// What one run gave.
-#[derive(Clone, Debug)]
-pub struct RunResult {
-    /// What was measured.
-    pub outcome: Outcome,
-}
 
 /// Runs one lock under one workload.
 ///
@@ -42,45 +37,33 @@ pub struct RunResult {
 ///
 /// If the configuration makes no sense, if KVM refuses something, if the guest makes no progress or
 /// does what it must not, or if what it leaves behind makes no sense.
-pub fn run(host: &KvmHost, config: &RunConfig) -> Result<RunResult, RunError> {
+pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<Outcome, RunError> {
     let cpus = affinity::allowed().map_err(RunError::setup("allowed CPUs"))?;
-    config.validate(cpus.len(), host.max_vcpus())?;
-    let cpus = (cpus.get(..config.pcpus)).ok_or(ConfigProblem::NoPcpus)?;
-    if config.transport.is_stock()
+    validate(host, guest, cpus.len(), config)?;
+    if guest.transport.is_stock()
         && let Some(missing) = host.missing_for_stock()
     {
         return Err(Unavailable::NoStock(missing).into());
     }
+    let cpus = &cpus[..config.pcpus];
     let _only_one = exclusive();
 
-    let mut members = vec![member(
-        host,
-        config,
-        config.role,
-        config.vcpus,
-        config.weight,
-    )?];
+    let role = Role::Locks(config.lock, config.workload);
+    let mut members = vec![member(host, guest, role, config.vcpus, config.weight)?];
     if let Some(neighbour) = config.neighbour {
         let role = Role::Neighbour(neighbour.kind);
-        members.push(member(
-            host,
-            config,
-            role,
-            neighbour.vcpus,
-            neighbour.weight,
-        )?);
+        let (vcpus, weight) = (neighbour.vcpus, neighbour.weight);
+        members.push(member(host, guest, role, vcpus, weight)?);
     }
-    let rooms: Vec<Arc<GuestRoom>> = (members.iter())
-        .map(|member| Arc::clone(&member.vm.room))
-        .collect();
-    if config.transport.is_stock() {
-        return stock::run(config, cpus, members);
+    let rooms = rooms(&members);
+    if guest.transport.is_stock() {
+        return stock::run(config, cpus, members, &rooms);
     }
     let (conducted, remains) = execute(cpus, config.host(), members, |machine| {
         conduct(machine, config, &rooms)
     })?;
     match conducted {
-        Ok((duration_ns, counts)) => summarise(config, &rooms[0], duration_ns, &counts),
+        Ok((duration_ns, counts)) => summarise(config, &rooms, duration_ns, &counts),
         // What failed has been returned by `execute`.
         Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
             patience: config.watchdog,
@@ -89,21 +72,27 @@ pub fn run(host: &KvmHost, config: &RunConfig) -> Result<RunResult, RunError> {
     }
 }
 
+/// The memory of each VM.
+pub(crate) fn rooms(members: &[Member]) -> Vec<Arc<GuestRoom>> {
+    let room = |member: &Member| Arc::clone(&member.vm.room);
+    members.iter().map(room).collect()
+}
+
 /// One VM of a run.
 pub(crate) fn member(
     host: &KvmHost,
-    config: &RunConfig,
+    guest: &Guest,
     role: Role,
     vcpus: usize,
     weight: u32,
 ) -> Result<Member, RunError> {
     let boot = Boot {
-        transport: config.transport,
+        transport: guest.transport,
         vcpus,
         role,
         clock: guest_clock(),
     };
-    let vm = Vm::new(host, &config.image, config.cpl, &boot)?;
+    let vm = Vm::new(host, &guest.image, guest.cpl, &boot)?;
     Ok(Member { vm, weight })
 }
 
@@ -128,7 +117,7 @@ pub(crate) trait Conducted: Watched {
     fn ended(&self) -> u64;
     /// How many there are.
     fn vcpus(&self) -> usize;
-    /// What was counted so far, of this VM.
+    /// What was counted so far, of this VM, which is the first one.
     fn counts(&self, room: &GuestRoom) -> Counts;
 }
 
@@ -148,15 +137,15 @@ impl Conducted for Machine {
     fn counts(&self, room: &GuestRoom) -> Counts {
         let mut counts = Counts::of_guest(room);
         let hosted = self.host();
-        for cpu in (0..room.places().vcpus()).filter_map(Cpu::new) {
-            let stats = hosted.host.stats(VcpuId::new(cpu.index() as u32));
-            counts.halts += stats.halts + stats.halts_avoided;
-            counts.kicks += stats.kicks.total();
-            counts.yields.ran += stats.yields.ran;
-            counts.yields.already_running += stats.yields.already_running;
-            counts.yields.stale += stats.yields.stale;
-            counts.yields.refused += stats.yields.refused;
+        for (index, vcpu) in self.vcpus[..room.places().vcpus()].iter().enumerate() {
+            let stats = hosted.host.stats(VcpuId::new(index as u32));
+            counts.tally.halts += stats.halts + stats.halts_avoided;
+            counts.tally.kicks += stats.kicks.total();
+            counts.tally.add_yields(stats.yields);
             counts.yield_calls += stats.yields.total();
+            if let Some(stats) = &vcpu.stats {
+                stats.add_to(&mut counts.kvm);
+            }
         }
         counts.halt_timeouts = self.halt_timeouts.load(Relaxed);
         counts
@@ -177,10 +166,8 @@ pub(crate) fn conduct(
     watchdog(&ready).wait_for(&ready, rooms.len() as u64)?;
 
     let acquisitions = || {
-        room.records()
-            .iter()
-            .map(Record::all_acquisitions)
-            .fold(0, u64::wrapping_add)
+        let each = room.records().iter().map(Record::all_acquisitions);
+        each.fold(0, u64::wrapping_add)
     };
     let mut working = watchdog(&acquisitions);
     working.sleep(config.warmup())?;
@@ -198,107 +185,159 @@ pub(crate) fn conduct(
 }
 
 /// What is counted outside of the guests' own records.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
-    pub(crate) halts: u64,
-    pub(crate) kicks: u64,
-    pub(crate) yields: StatusCounts,
-    /// For how many of them the hypervisor was called.
+    pub(crate) tally: Tally,
+    /// For how many directed yields the hypervisor was called.
     pub(crate) yield_calls: u64,
+    /// Of the whole run.
     pub(crate) halt_timeouts: u64,
     /// What KVM counts itself.
     pub(crate) kvm: KvmStats,
-    wasted_ticks: u64,
-    events: [u64; Event::ALL.len()],
 }
 
 impl Counts {
-    /// What the guest itself has counted.
+    /// What the guest itself has counted, which may be anything.
     pub(crate) fn of_guest(room: &GuestRoom) -> Self {
         let mut counts = Self::default();
         for cpu in (0..room.places().vcpus()).filter_map(Cpu::new) {
-            // What the guest says of itself may be anything, and must not overflow.
             let wasted = room.cpu_room(cpu).time.wasted_ticks.load(Relaxed);
-            counts.wasted_ticks = counts.wasted_ticks.wrapping_add(wasted);
-            for (sum, event) in counts.events.iter_mut().zip(Event::ALL) {
-                let count = room.nodes(cpu).events(event);
-                *sum = match event.is_sum() {
-                    true => sum.wrapping_add(count),
-                    false => (*sum).max(count),
-                };
-            }
+            counts.tally.add_wasted_ns(clock::ticks_to_ns(wasted));
+            counts.tally.add_events(room.nodes(cpu));
         }
         counts
     }
 
-    /// What came to be since `before`. Maxima are those of the whole run.
-    fn since(mut self, before: &Self) -> Self {
-        // Wrapping: on the stock transports the guest counts.
-        let less = |now: &mut u64, before: u64| *now = now.wrapping_sub(before);
-        less(&mut self.halts, before.halts);
-        less(&mut self.kicks, before.kicks);
-        less(&mut self.yield_calls, before.yield_calls);
-        less(&mut self.yields.ran, before.yields.ran);
-        less(
-            &mut self.yields.already_running,
-            before.yields.already_running,
-        );
-        less(&mut self.yields.stale, before.yields.stale);
-        less(&mut self.yields.refused, before.yields.refused);
-        self.kvm = self.kvm.since(&before.kvm);
-        self.wasted_ticks = self.wasted_ticks.wrapping_sub(before.wasted_ticks);
-        for ((now, before), event) in self.events.iter_mut().zip(before.events).zip(Event::ALL) {
-            if event.is_sum() {
-                *now = now.wrapping_sub(before);
-            }
+    /// What came to be since `before`.
+    fn since(self, before: &Self) -> Self {
+        Self {
+            tally: self.tally.since(&before.tally),
+            // Wrapping: on the stock transports the guest counts.
+            yield_calls: self.yield_calls.wrapping_sub(before.yield_calls),
+            halt_timeouts: self.halt_timeouts,
+            kvm: self.kvm.since(&before.kvm),
         }
-        self
     }
 }
 
+/// Puts together what the guests have left, if it can be true, and what was counted.
 pub(crate) fn summarise(
     config: &RunConfig,
-    room: &GuestRoom,
+    rooms: &[Arc<GuestRoom>],
     duration_ns: u64,
     counts: &Counts,
-) -> Result<RunResult, RunError> {
-    let records = room.records();
-    let id = match config.role {
-        Role::Locks(_, workload) => workload.id,
-        Role::Neighbour(_) | Role::Trial(_) => WorkloadId::Halted,
+) -> Result<Outcome, RunError> {
+    let room = &rooms[0];
+    let summary = what_can_be_true(room, config.workload.id, duration_ns)?;
+    let neighbour = match rooms.get(1) {
+        Some(beside) => neighbour(beside, config, duration_ns)?,
+        None => None,
     };
-    let (entered, class_sizes) =
-        (room.results().account()).ok_or(RunError::Senseless("the account of its locks"))?;
+    let mut outcome = Outcome {
+        neighbour,
+        halt_timeouts: counts.halt_timeouts,
+        waits_over_slice: pvqspin_workload::waits_over(room.records(), config.slice_ns),
+        ..counts.tally.complete(summary)
+    };
+    outcome.hypercalls.yield_to = counts.yield_calls;
+    outcome.events.extend(counts.kvm.named());
+    Ok(outcome)
+}
+
+/// What the guest has left of its locks, if it can be true. Nobody runs any more.
+fn what_can_be_true(
+    room: &GuestRoom,
+    id: WorkloadId,
+    duration_ns: u64,
+) -> Result<Outcome, RunError> {
+    let records = room.records();
+    if !records.iter().all(Record::is_plausible) {
+        return Err(RunError::Senseless("a count of its vCPUs is impossible"));
+    }
+    let (entered, class_sizes) = (room.results().account())
+        .filter(|(entered, _)| *entered < IMPLAUSIBLE)
+        .ok_or(RunError::Senseless(
+            "the account of its locks is impossible",
+        ))?;
     let account = Account {
         id,
         entered,
         class_sizes: class_sizes.collect(),
     };
-    let events = Event::ALL
-        .iter()
-        .zip(counts.events)
-        .filter(|&(_, count)| count > 0)
-        .map(|(event, count)| (event.name(), count))
-        .chain(counts.kvm.named());
-    let yields = &counts.yields;
-    let outcome = Outcome {
-        hypercalls: Hypercalls {
-            halt: counts.halts,
-            kick: counts.kicks,
-            yield_to: counts.yield_calls,
-        },
-        yields: YieldResults {
-            ran: yields.ran,
-            already_running: yields.already_running,
-            stale: yields.stale,
-            refused: yields.refused,
-        },
-        events: events.collect(),
-        wasted_ns: clock::ticks_to_ns(counts.wasted_ticks),
-        neighbour: None,
-        halt_timeouts: counts.halt_timeouts,
-        waits_over_slice: pvqspin_workload::waits_over(records, config.slice_ns),
-        ..pvqspin_workload::summarise(records, &account, duration_ns)
-    };
-    Ok(RunResult { outcome })
+    Ok(pvqspin_workload::summarise(records, &account, duration_ns))
+}
+
+/// How much a neighbour got of its share, if what it has left can be true.
+fn neighbour(
+    room: &GuestRoom,
+    config: &RunConfig,
+    duration_ns: u64,
+) -> Result<Option<f64>, RunError> {
+    let records = room.neighbour_records();
+    if !records.iter().all(NeighbourRecord::is_plausible) {
+        return Err(RunError::Senseless(
+            "a count of the neighbour is impossible",
+        ));
+    }
+    let share = neighbour_share(config);
+    Ok(share.and_then(|share| throughput_over_share(records, duration_ns, share)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use pvqspin_kvm_boot::places::PLACES_AT;
+    use vm_memory::{Bytes, GuestAddress};
+
+    /// A piece of memory that a guest has written at will.
+    fn scribble() -> impl Strategy<Value = (u64, Vec<u8>)> {
+        let places = pvqspin_kvm_boot::Places::new(2);
+        // Half of them into the results, which are small beside the rest.
+        let at = prop_oneof![PLACES_AT..PLACES_AT + 1024, PLACES_AT..places.rooms,];
+        // Small numbers and zeros too: what is obviously wrong is refused at once.
+        let byte = prop_oneof![Just(0), Just(1), any::<u8>()];
+        (at, prop::collection::vec(byte, 1..64))
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_guest_leaves_is_a_panic(
+            scribbles in prop::collection::vec(scribble(), 0..20),
+            duration_ns in any::<u64>(),
+        ) {
+            let room = GuestRoom::new(2).expect("some memory");
+            for (at, bytes) in scribbles {
+                room.memory().write_slice(&bytes, GuestAddress(at)).expect("inside");
+            }
+            let _ = what_can_be_true(&room, WorkloadId::HotLock, duration_ns);
+            let config = RunConfig { vcpus: 2, ..RunConfig::default() };
+            let _ = neighbour(&room, &config, duration_ns);
+            let _ = room.results().message().count();
+            let mut tally = Tally::default();
+            for cpu in (0..2).filter_map(Cpu::new) {
+                tally.add_events(room.nodes(cpu));
+                let _ = room.cpu_room(cpu).call();
+            }
+            let _ = tally.since(&Tally::default()).complete(Outcome::default());
+        }
+    }
+
+    #[test]
+    fn impossible_counts_are_told() {
+        let room = GuestRoom::new(2).expect("some memory");
+        let look = || what_can_be_true(&room, WorkloadId::HotLock, 1).map(|_| ());
+        room.results().set_account(0, &[1]);
+        look().expect("nothing happened, which is possible");
+        room.results().set_account(IMPLAUSIBLE, &[1]);
+        let error = look().expect_err("too often").to_string();
+        assert!(error.contains("account of its locks"), "{error}");
+        let last = room.places().records + 2 * size_of::<Record>() as u64 - 8;
+        let at = room.places().records + size_of::<Record>() as u64;
+        for at in [at, last] {
+            room.write_words(at, &[u64::MAX]).expect("inside");
+        }
+        let error = look().expect_err("a count of all ones").to_string();
+        assert!(error.contains("count of its vCPUs"), "{error}");
+    }
 }

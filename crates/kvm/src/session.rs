@@ -15,6 +15,7 @@ use pvqspin_host::{Config, GuestPages, Host, Run, VcpuId, VmConfig};
 use pvqspin_real_time::clock;
 
 use crate::error::{ConfigProblem, Registers, RunError, StuckVcpu};
+use crate::kvm_stats::StatsFile;
 use crate::machine::{Machine, Vcpu};
 use crate::memory::GuestRoom;
 use crate::signal;
@@ -103,6 +104,7 @@ fn assemble(
                 vm: id,
                 cpu,
                 room: Arc::clone(&vm.room),
+                stats: StatsFile::open(&fd),
                 left_ticks: clock::ticks().into(),
             });
             fds.push(fd);

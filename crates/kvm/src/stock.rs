@@ -14,31 +14,30 @@ use std::thread;
 
 use kvm_ioctls::VcpuFd;
 use pvqspin_abi::{Cpu, RunState, Status};
-use pvqspin_real_time::affinity;
+use pvqspin_host::StatusCounts;
+use pvqspin_kvm_boot::doorbell::Ring;
 use pvqspin_real_time::timer::Timer;
+use pvqspin_real_time::{RunConfig, affinity};
+use pvqspin_workload::Outcome;
 use rustix::thread::gettid;
 
-use crate::config::RunConfig;
 use crate::error::{Fatal, Registers, RunError, Stuck, StuckVcpu};
 use crate::exit::{self, Exit, Offence};
 use crate::kvm_stats::StatsFile;
 use crate::memory::GuestRoom;
-use crate::run::{Conducted, Counts, RunResult, conduct, summarise};
+use crate::run::{Conducted, Counts, conduct, summarise};
 use crate::session::Member;
 use crate::signal::{self, Registration};
 use crate::watchdog::{Bite, Watched};
-use pvqspin_kvm_boot::doorbell::Ring;
 
 /// Runs VMs until they are done.
 pub(crate) fn run(
     config: &RunConfig,
     cpus: &[usize],
     members: Vec<Member>,
-) -> Result<RunResult, RunError> {
+    rooms: &[Arc<GuestRoom>],
+) -> Result<Outcome, RunError> {
     signal::install().map_err(RunError::setup("signal handler"))?;
-    let rooms: Vec<Arc<GuestRoom>> = (members.iter())
-        .map(|member| Arc::clone(&member.vm.room))
-        .collect();
     let mut fds = Vec::new();
     let mut vcpus = Vec::new();
     for (vm, member) in members.into_iter().enumerate() {
@@ -62,12 +61,12 @@ pub(crate) fn run(
         ended: AtomicU64::new(0),
         fatal: Mutex::new(None),
     };
-    let (conducted, registers) = on_threads(&crowd, fds, || conduct(&crowd, config, &rooms));
+    let (conducted, registers) = on_threads(&crowd, fds, || conduct(&crowd, config, rooms));
     if let Some(fatal) = lock(&crowd.fatal).take() {
         return Err(fatal.into());
     }
     match conducted {
-        Ok((duration_ns, counts)) => summarise(config, &rooms[0], duration_ns, &counts),
+        Ok((duration_ns, counts)) => summarise(config, rooms, duration_ns, &counts),
         Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
             patience: config.watchdog,
             vcpus: crowd.stuck_vcpus(&registers),
@@ -188,18 +187,18 @@ impl Conducted for Crowd<'_> {
             }
             let own = room.stock_room(vcpu.cpu);
             // What the guest says of itself may be anything.
-            let add = |sum: &mut u64, count: u64| *sum = sum.wrapping_add(count);
-            add(&mut counts.halts, own.halts.load(Relaxed));
-            add(&mut counts.kicks, own.kicks.load(Relaxed));
-            add(&mut counts.yield_calls, own.yield_calls.load(Relaxed));
-            let yields = &mut counts.yields;
-            add(&mut yields.ran, own.yields(Status::Ran));
-            add(
-                &mut yields.already_running,
-                own.yields(Status::AlreadyRunning),
-            );
-            add(&mut yields.stale, own.yields(Status::Stale));
-            add(&mut yields.refused, own.yields(Status::Refused));
+            let add = |sum: &mut u64, count: &AtomicU64| {
+                *sum = sum.wrapping_add(count.load(Relaxed));
+            };
+            add(&mut counts.tally.halts, &own.halts);
+            add(&mut counts.tally.kicks, &own.kicks);
+            add(&mut counts.yield_calls, &own.yield_calls);
+            counts.tally.add_yields(StatusCounts {
+                ran: own.yields(Status::Ran),
+                already_running: own.yields(Status::AlreadyRunning),
+                stale: own.yields(Status::Stale),
+                refused: own.yields(Status::Refused),
+            });
         }
         counts
     }
@@ -271,7 +270,7 @@ fn run_guest(
             vcpu: index,
             cpu: vcpu.cpu,
             offence,
-            registers: Registers::read(fd),
+            registers: Registers::read(fd).map(Box::new),
         });
     };
     loop {

@@ -140,10 +140,7 @@ impl VcpuThread<'_> {
         match exit {
             Exit::Interrupted => self.reschedule(pcpu),
             Exit::Ring(Ring::Hypercall) => self.hypercall(pcpu, run),
-            Exit::Ring(Ring::Ready) => {
-                self.machine.start_others(self.vcpu.vm);
-                run
-            }
+            Exit::Ring(Ring::Ready) => self.ready(run),
             Exit::Ring(Ring::Done) => {
                 self.done = true;
                 self.machine.ended.fetch_add(1, Relaxed);
@@ -157,6 +154,21 @@ impl VcpuThread<'_> {
             )),
             Exit::Fatal(offence) => self.fail(offence),
         }
+    }
+
+    /// The boot CPU has prepared everything. Its clock must be ours, or no time would mean anything.
+    fn ready(&mut self, run: Run) -> Run {
+        let room = self.vcpu.room.cpu_room(self.vcpu.cpu);
+        let theirs = room.ready_ticks.load(Relaxed);
+        if !(self.machine.began_ticks..=clock::ticks()).contains(&theirs) {
+            return self.fail(Offence::Kvm(
+                "its time-stamp counter is not this machine's; KVM_VCPU_TSC_OFFSET (Linux 5.16) is \
+                 needed"
+                    .to_owned(),
+            ));
+        }
+        self.machine.start_others(self.vcpu.vm);
+        run
     }
 
     fn hypercall(&mut self, pcpu: &Pcpu, run: Run) -> Run {
@@ -184,7 +196,7 @@ impl VcpuThread<'_> {
             vcpu: self.id.index(),
             cpu: self.vcpu.cpu,
             offence,
-            registers: Registers::read(self.fd),
+            registers: Registers::read(self.fd).map(Box::new),
         });
         Run::IDLE
     }

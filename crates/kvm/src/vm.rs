@@ -117,8 +117,8 @@ impl Vm {
                 memory_size,
                 userspace_addr,
             };
-            // SAFETY: the region is a mapping that `room` owns, and `Vm` drops its vCPUs and its
-            // file before the room (other owners of the room only make it live longer).
+            // SAFETY: the region is a mapping that `room` owns. Guest code runs in `KVM_RUN` only,
+            // on threads that the session joins while it holds the room.
             unsafe { fd.set_user_memory_region(region) }
                 .map_err(step("KVM_SET_USER_MEMORY_REGION"))?;
         }
@@ -183,9 +183,9 @@ ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 
 /// Lets the guest read the same time-stamp counter as this process.
 ///
-/// KVM starts a new VM's counter at 0, by an offset. Kernels before 5.16 cannot be told another;
-/// there the boot CPU's clock differs, and the run says so.
-fn clear_tsc_offset(vcpu: &VcpuFd) -> bool {
+/// KVM starts a new VM's counter at 0, by an offset. Kernels before 5.16 cannot be told another:
+/// what came of it shows when the boot CPU tells its time.
+fn clear_tsc_offset(vcpu: &VcpuFd) {
     let offset = 0_u64;
     let attribute = kvm_device_attr {
         flags: 0,
@@ -194,5 +194,5 @@ fn clear_tsc_offset(vcpu: &VcpuFd) -> bool {
         addr: (&raw const offset) as u64,
     };
     // SAFETY: KVM reads the attribute, and 8 bytes at the address in it; both live through the call.
-    unsafe { ioctl_with_ref(vcpu, KVM_SET_DEVICE_ATTR(), &attribute) == 0 }
+    unsafe { ioctl_with_ref(vcpu, KVM_SET_DEVICE_ATTR(), &attribute) };
 }

@@ -144,7 +144,10 @@ mod tests {
         let (end_ticks, end_ns) = read_both();
         let ours = ticks_to_ns(end_ticks - start_ticks) as f64;
         let theirs = (end_ns - start_ns) as f64;
-        assert!((ours / theirs - 1.0).abs() < 2e-3, "{ours} against {theirs}");
+        assert!(
+            (ours / theirs - 1.0).abs() < 2e-3,
+            "{ours} against {theirs}"
+        );
     }
 
     #[test]
@@ -152,7 +155,10 @@ mod tests {
         calibrate();
         for ns in [1_000, 3_000_000, 60_000_000_000] {
             let back = ticks_to_ns(ns_to_ticks(ns));
-            assert!(ns.abs_diff(back) <= 2 + ns / 1_000_000, "{ns} became {back}");
+            assert!(
+                ns.abs_diff(back) <= 2 + ns / 1_000_000,
+                "{ns} became {back}"
+            );
         }
     }
 }

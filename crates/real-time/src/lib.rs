@@ -2,28 +2,38 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`affinity`] | which CPUs there are, and threads that stay on one |
-//! | [`clock`] | the time-stamp counter in nanoseconds |
-//! | [`compute`] | work of so many nanoseconds, calibrated |
-//! | [`timer`] | signals that end slices |
+//! | [`config`], [`problem`] | one run: what is asked for, and whether it makes sense |
+//! | [`faults`] | preemptions at chosen points |
+//! | [`tally`] | what is counted outside of the guests' own records |
+//! | [`share`] | what a neighbour is entitled to |
 //! | [`noise`] | what this machine's own scheduler took meanwhile |
+//! | `affinity` | which CPUs there are, and threads that stay on one |
+//! | `clock` | the time-stamp counter in nanoseconds |
+//! | `compute` | work of so many nanoseconds, calibrated |
+//! | `timer` | signals that end slices |
 //!
-//! Linux on x86-64 only; elsewhere only [`Noise`] is there.
+//! The last four, and half of `noise`, are for Linux on x86-64 only.
 
 #![doc(test(attr(deny(warnings))))]
 
+pub mod config;
+pub mod faults;
 pub mod noise;
+pub mod problem;
+pub mod share;
+pub mod tally;
 
+pub use config::{MIN_SLICE_NS, Neighbour, RunConfig};
+pub use faults::{Fault, Faults, Passing};
 pub use noise::Noise;
+pub use problem::ConfigProblem;
+pub use tally::Tally;
 
-/// Declares the modules that exist on the one supported platform only.
-macro_rules! supported {
-    ($($module:ident)*) => {
-        $(
-            #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-            pub mod $module;
-        )*
-    };
-}
-
-supported! { affinity clock compute timer }
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod affinity;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod clock;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod compute;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod timer;

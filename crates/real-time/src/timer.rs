@@ -18,7 +18,6 @@ use std::io;
 
 use crate::clock;
 
-
 /// The shortest time that the timer is set to. Zero would switch it off.
 const SHORTEST_NS: u64 = 1_000;
 
@@ -34,6 +33,7 @@ pub struct Timer {
 
 impl Timer {
     /// No timer yet.
+    #[must_use]
     pub const fn new() -> Self {
         Self {
             id: AtomicI32::new(-1),
@@ -42,6 +42,10 @@ impl Timer {
     }
 
     /// Creates the timer; it will send this signal to the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
     pub fn create(&self, signal: libc::c_int) -> io::Result<()> {
         // SAFETY: all-zero bytes are a valid `sigevent`.
         let mut event: libc::sigevent = unsafe { mem::zeroed() };
@@ -135,5 +139,11 @@ impl Timer {
                 options(nostack, readonly)
             );
         }
+    }
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
     }
 }

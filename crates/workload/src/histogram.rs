@@ -88,6 +88,13 @@ impl Histogram {
         self.max.load(Relaxed)
     }
 
+    /// Whether every count, and the maximum, is below a limit.
+    #[must_use]
+    pub fn is_below(&self, limit: u64) -> bool {
+        let counts = self.counts.iter().chain([&self.max]);
+        counts.into_iter().all(|count| count.load(Relaxed) < limit)
+    }
+
     /// How many values lie above `limit`, up to the width of the bucket that `limit` falls in.
     #[must_use]
     pub fn count_over(&self, limit: u64) -> u64 {

@@ -5,7 +5,7 @@
 
 use crate::Guest;
 use crate::control::{Control, Phase};
-use crate::record::{Count, Measured};
+use crate::record::{Count, IMPLAUSIBLE, Measured};
 
 /// What one virtual CPU of a neighbour writes down.
 #[derive(Debug, Default)]
@@ -23,6 +23,14 @@ impl NeighbourRecord {
             units: Count::new(),
             measured: Measured::new(),
         }
+    }
+
+    /// Whether this can be what a virtual CPU has written down: see
+    /// [`Record::is_plausible`](crate::Record::is_plausible).
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        let counts = [&self.units, &self.measured.sum_ns, &self.measured.sections];
+        counts.iter().all(|count| count.get() < IMPLAUSIBLE)
     }
 
     /// Units finished while measuring.

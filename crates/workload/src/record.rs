@@ -5,13 +5,21 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::histogram::Histogram;
+use crate::histogram::{BUCKETS, Histogram};
 
 /// How long a window is, over which fairness is judged, in nanoseconds.
 pub const WINDOW_NS: u64 = 100_000_000;
 
 /// How many windows a record holds: 102 s. What comes later counts in no window.
 pub const WINDOWS: usize = 1_024;
+
+/// What no count of one CPU reaches, be it of acquisitions or of nanoseconds: 275 s. A sum over all
+/// buckets of both histograms of all CPUs that a lock word can name stays below 2^64.
+pub const IMPLAUSIBLE: u64 = 1 << 38;
+
+const _: () = assert!(
+    (2 * BUCKETS as u128) * (pvqspin_abi::MAX_CPUS as u128) * (IMPLAUSIBLE as u128) < 1 << 64
+);
 
 /// A count that one CPU writes.
 #[derive(Debug, Default)]
@@ -183,6 +191,36 @@ impl Record {
         }
     }
 
+    /// Whether this can be what a virtual CPU has written down, for records that come out of the
+    /// memory of somebody who can write anything there. Nothing overflows when such records are
+    /// summarised, however many CPUs there are.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        let counts = [
+            &self.acquisitions,
+            &self.nested,
+            &self.units,
+            &self.all_acquisitions,
+            &self.violations,
+            &self.lhp,
+            &self.lwp,
+            &self.wasted_before_ns,
+            &self.wasted_after_ns,
+            &self.inside.sum_ns,
+            &self.inside.sections,
+            &self.outside.sum_ns,
+            &self.outside.sections,
+        ];
+        let of_uses = self.uses.iter().flat_map(|of_class| {
+            let Use { acquisitions, held } = of_class;
+            [acquisitions, &held.sum_ns, &held.sections]
+        });
+        let small = |count: &Count| count.get() < IMPLAUSIBLE;
+        counts.into_iter().chain(of_uses).all(small)
+            && self.wait.is_below(IMPLAUSIBLE)
+            && self.call.is_below(IMPLAUSIBLE)
+    }
+
     /// Forgets what was measured so far. Totals over all phases, and violations, stay.
     pub(crate) fn restart(&self) {
         let counts = [
@@ -209,5 +247,24 @@ impl Record {
 impl Default for Record {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_senseless_number_anywhere_is_noticed() {
+        let record = Record::new();
+        assert!(record.is_plausible());
+        record.wait.record(3_000_000);
+        record.use_of(1).held.add(1_000);
+        assert!(record.is_plausible());
+        record.use_of(CLASSES - 1).held.sum_ns.set(IMPLAUSIBLE);
+        assert!(!record.is_plausible(), "in the last field of a kind");
+        record.use_of(CLASSES - 1).held.sum_ns.set(0);
+        record.call.record(IMPLAUSIBLE);
+        assert!(!record.is_plausible(), "a maximum");
     }
 }

@@ -20,7 +20,7 @@ pub enum Passing {
 ///
 /// ```
 /// use pvqspin::Point;
-/// use pvqspin_hypervisor::{Fault, Passing};
+/// use pvqspin_real_time::{Fault, Passing};
 ///
 /// // Every vCPU, each hundredth time it has joined the queue and nobody knows yet.
 /// let fault = Fault { point: Point::Joined, vcpu: None, passing: Passing::Every(100) };
@@ -42,13 +42,13 @@ pub struct Faults(pub Vec<Fault>);
 
 impl Faults {
     /// A bit for each point at which a vCPU may be hit.
-    pub(crate) fn points_of(&self, cpu: Cpu) -> u32 {
+    pub fn points_of(&self, cpu: Cpu) -> u32 {
         self.of(cpu)
             .fold(0, |points, fault| points | 1 << fault.point as u32)
     }
 
     /// Whether a vCPU is hit the `passing`th time it passes a point.
-    pub(crate) fn hit(&self, cpu: Cpu, point: Point, passing: u32) -> bool {
+    pub fn hit(&self, cpu: Cpu, point: Point, passing: u32) -> bool {
         self.of(cpu)
             .filter(|fault| fault.point == point)
             .any(|fault| match fault.passing {

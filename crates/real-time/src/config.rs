@@ -7,9 +7,8 @@ use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
 use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
 
-use crate::error::ConfigProblem;
 use crate::faults::Faults;
-use crate::machine::Machine;
+use crate::problem::ConfigProblem;
 
 /// The shortest slice, in nanoseconds. Below it the signals that end slices take too large a
 /// part of them.
@@ -34,7 +33,7 @@ pub struct Neighbour {
 /// One run: a lock, what is done with it, and on what machine.
 ///
 /// ```
-/// use pvqspin_hypervisor::RunConfig;
+/// use pvqspin_real_time::RunConfig;
 ///
 /// let config = RunConfig { pcpus: 2, vcpus: 8, trace: true, ..RunConfig::default() };
 /// assert_eq!(config.slice_ns, 3_000_000);
@@ -117,12 +116,13 @@ impl Default for RunConfig {
 }
 
 impl RunConfig {
-    /// Whether this run makes sense on this machine. [`run`](crate::run()) asks first of all.
+    /// Whether this run makes sense for a process that may use so many CPUs. Drivers ask first of
+    /// all.
     ///
     /// # Errors
     ///
     /// The first thing that makes no sense.
-    pub fn validate(&self, machine: &Machine) -> Result<(), ConfigProblem> {
+    pub fn validate(&self, cpus: usize) -> Result<(), ConfigProblem> {
         self.check_vcpus(self.vcpus)?;
         if let Some(neighbour) = self.neighbour {
             self.check_vcpus(neighbour.vcpus)?;
@@ -130,10 +130,10 @@ impl RunConfig {
         if self.pcpus == 0 {
             return Err(ConfigProblem::NoPcpus);
         }
-        if self.pcpus > machine.cpus.len() {
+        if self.pcpus > cpus {
             return Err(ConfigProblem::TooManyPcpus {
                 asked: self.pcpus,
-                available: machine.cpus.len(),
+                available: cpus,
             });
         }
         self.check_times()?;
@@ -209,22 +209,11 @@ mod tests {
     use pvqspin::Point;
     use pvqspin_abi::Cpu;
 
-    fn machine() -> Machine {
-        Machine {
-            cpus: vec![0, 1],
-            tsc_invariant: true,
-            tsc_mhz: 2_000.0,
-            compute_turn_ns: 2.0,
-            switch_ns: 20.0,
-            hypercall_ns: 100.0,
-            preemption_ns: 2_000.0,
-            poke_ns: None,
-        }
-    }
+    const CPUS: usize = 2;
 
     #[test]
     fn the_default_makes_sense() {
-        assert!(RunConfig::default().validate(&machine()).is_ok());
+        assert!(RunConfig::default().validate(CPUS).is_ok());
     }
 
     #[test]
@@ -295,7 +284,7 @@ mod tests {
             ),
         ];
         for (config, reason) in cases {
-            let error = config.validate(&machine()).expect_err(reason).to_string();
+            let error = config.validate(CPUS).expect_err(reason).to_string();
             assert!(error.contains(reason), "{error} does not say {reason}");
         }
     }

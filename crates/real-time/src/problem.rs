@@ -1,0 +1,63 @@
+//! Runs that make no sense, in words for whoever reads the terminal.
+
+use pvqspin_abi::{Cpu, MAX_CPUS};
+
+use crate::config::MIN_SLICE_NS;
+
+/// A run that was asked for and makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigProblem {
+    /// A VM without vCPUs.
+    #[error("a VM needs at least one vCPU")]
+    NoVcpus,
+    /// More vCPUs than a lock word can name.
+    #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
+    TooManyVcpus {
+        /// How many were asked for.
+        asked: usize,
+    },
+    /// No pCPUs.
+    #[error("the hypervisor needs at least one pCPU")]
+    NoPcpus,
+    /// More pCPUs than this process may use CPUs.
+    #[error("{asked} pCPUs asked for, but this process may use {available} CPU(s)")]
+    TooManyPcpus {
+        /// How many were asked for.
+        asked: usize,
+        /// How many there are.
+        available: usize,
+    },
+    /// A slice so short that signals cannot keep up.
+    #[error(
+        "a slice of {slice_ns} ns asked for, signals cannot end slices below {MIN_SLICE_NS} ns"
+    )]
+    SliceTooShort {
+        /// The slice that was asked for, in nanoseconds.
+        slice_ns: u64,
+    },
+    /// A hypercall that takes longer than a slice.
+    #[error("a hypercall of {hypercall_ns} ns leaves nothing of a slice of {slice_ns} ns")]
+    HypercallTooLong {
+        /// The cost that was asked for, in nanoseconds.
+        hypercall_ns: u64,
+        /// The slice, in nanoseconds.
+        slice_ns: u64,
+    },
+    /// Nothing to measure.
+    #[error("the measured time must be longer than zero")]
+    NoDuration,
+    /// A watchdog that bites at once.
+    #[error("the watchdog needs at least 100 ms of patience")]
+    WatchdogTooShort,
+    /// A fault armed for a vCPU that does not exist.
+    #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
+    FaultForNobody {
+        /// Whom it names.
+        cpu: Cpu,
+        /// How many there are.
+        vcpus: usize,
+    },
+    /// Something that the host refuses.
+    #[error(transparent)]
+    Host(#[from] pvqspin_host::ConfigError),
+}
