@@ -20,6 +20,7 @@ use clap::Args;
 
 use crate::debian_kernel::{Kernel, file_name, run};
 use crate::initramfs::Initramfs;
+use crate::kvm_check;
 use crate::qemu::{self, Ending};
 use crate::run::{cargo, succeed, target_dir};
 
@@ -41,6 +42,9 @@ pub(crate) struct Options {
     /// Where to put the files that the program leaves in its working directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Check that the lock works on a stock host, and nothing else: for CI.
+    #[arg(long, conflicts_with_all = ["program", "out", "arguments"])]
+    check: bool,
     /// The arguments of pvq (or of the program).
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -60,7 +64,10 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
         Some(program) => program.clone(),
         None => init.with_file_name(PVQ),
     };
-    let mut arguments = options.arguments.clone();
+    let mut arguments = match options.check {
+        true => kvm_check::ARGUMENTS.map(str::to_owned).to_vec(),
+        false => options.arguments.clone(),
+    };
     let mut guest = None;
     if arguments.first().is_some_and(|first| first == "kvm") {
         guest = Some(pvqspin_guest_image::build()?);
@@ -96,6 +103,14 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
             let path = dir.join(name);
             fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
         }
+    }
+    if options.check && outcome.ending == Ending::Exit(0) {
+        let results = outcome
+            .files
+            .iter()
+            .find(|(name, _)| name == kvm_check::RESULTS)
+            .with_context(|| format!("pvq left no {}", kvm_check::RESULTS))?;
+        println!("kvm-in-qemu: {}", kvm_check::check(&results.1)?);
     }
     match outcome.ending {
         Ending::Exit(status) => Ok(status),

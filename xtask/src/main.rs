@@ -11,6 +11,7 @@ mod excerpts;
 mod fast_path;
 mod initramfs;
 mod instructions;
+mod kvm_check;
 mod kvm_in_qemu;
 mod licences;
 mod links;
