@@ -111,7 +111,7 @@ fn late_timers_cost_time_and_lose_nobody() {
             ..config
         });
         let trace = trace.expect("the same again").trace;
-        let slices = trace.iter().filter(|event| ends(event.what)).count();
+        let slices = trace.events.iter().filter(|event| ends(event.what)).count();
         (slices, result.outcome.acquisitions)
     };
     let ((on_time, _), (late, taken)) = (of(0), of(1));
