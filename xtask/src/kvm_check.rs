@@ -104,7 +104,11 @@ mod tests {
             ("/halt_timeouts", json!(1), "timeout"),
             ("/acquisitions", json!(0), "no progress"),
             ("/acquisitions", json!(null), "has no acquisitions"),
-            ("/events/kvm_directed_yield_successful", json!(0), "0 successful"),
+            (
+                "/events/kvm_directed_yield_successful",
+                json!(0),
+                "0 successful",
+            ),
             ("/hypercalls/halt", json!(0), "no wake-up"),
         ] {
             let error = report(|result| *result.pointer_mut(pointer).unwrap() = value)
