@@ -146,12 +146,15 @@ fn run_one(
     run: &PlannedRun,
 ) -> Result<Record, Failure> {
     let config = compare::config_of(plan, run);
-    let outcome = pvqspin_kvm::run(host, guest, &config).map_err(|error| match error {
+    let result = pvqspin_kvm::run(host, guest, &config).map_err(|error| match error {
         RunError::Config(problem) => Failure::bad_input(problem),
         RunError::Unavailable(problem) => Failure::bad_input(problem),
         other => Failure::failed(format!("{} failed: {other}", compare::name_of(plan, run))),
     })?;
     let facts = plan::facts(plan.locks[run.lock_index]);
     let point = point(guest.transport, plan, run);
-    Ok(Record::new(&facts, &point, run.repeat, &outcome))
+    Ok(Record {
+        interrupted_ns: result.lost_ns,
+        ..Record::new(&facts, &point, run.repeat, &result.outcome)
+    })
 }

@@ -36,6 +36,10 @@ mod doctor;
 mod driver;
 mod failure;
 mod interrupt;
+#[cfg(target_arch = "x86_64")]
+mod kvm;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "kvm_elsewhere.rs"]
 mod kvm;
 mod kvm_args;
 mod list;

@@ -62,7 +62,7 @@ pub use exit::Offence;
 pub use guest::{Guest, MIN_SLICE_NS, validate};
 pub use image::{Image, ImageProblem};
 pub use probe::{Choice, Probe, Tried};
-pub use run::run;
+pub use run::{RunResult, run};
 pub use setup::Cpl;
 pub use trial::trial;
 pub use vm::KvmHost;

@@ -57,6 +57,8 @@ pub(crate) struct Machine {
     /// How many vCPUs have ended.
     pub(crate) ended: AtomicU64,
     pub(crate) halt_timeouts: AtomicU64,
+    /// The CPU time that its threads have had, of those that have ended, in nanoseconds.
+    pub(crate) busy_ns: AtomicU64,
     fatal: Mutex<Option<Fatal>>,
 }
 
@@ -75,6 +77,7 @@ impl Machine {
             ready: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             halt_timeouts: AtomicU64::new(0),
+            busy_ns: AtomicU64::new(0),
             fatal: Mutex::new(None),
         }
     }

@@ -29,6 +29,16 @@ use crate::stock;
 use crate::vm::{KvmHost, Vm};
 use crate::watchdog::{Bite, Watchdog, Watched};
 
+/// What one run gave.
+#[derive(Clone, Debug)]
+pub struct RunResult {
+    /// What was measured.
+    pub outcome: Outcome,
+    /// For how long something else on this machine had the CPUs, in nanoseconds, summed over pCPUs,
+    /// boot and warm-up included. `None` where Linux schedules the vCPUs: nobody can tell there.
+    pub lost_ns: Option<u64>,
+}
+
 /// Runs one lock under one workload.
 ///
 /// Takes the whole process for the time of the run: a second caller waits.
@@ -37,7 +47,7 @@ use crate::watchdog::{Bite, Watchdog, Watched};
 ///
 /// If the configuration makes no sense, if KVM refuses something, if the guest makes no progress or
 /// does what it must not, or if what it leaves behind makes no sense.
-pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<Outcome, RunError> {
+pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<RunResult, RunError> {
     let cpus = affinity::allowed().map_err(RunError::setup("allowed CPUs"))?;
     validate(host, guest, cpus.len(), config)?;
     if guest.transport.is_stock()
@@ -57,13 +67,20 @@ pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<Outcome,
     }
     let rooms = rooms(&members);
     if guest.transport.is_stock() {
-        return stock::run(config, cpus, members, &rooms);
+        let outcome = stock::run(config, cpus, members, &rooms)?;
+        return Ok(RunResult {
+            outcome,
+            lost_ns: None,
+        });
     }
     let (conducted, remains) = execute(cpus, config.host(), members, |machine| {
         conduct(machine, config, &rooms)
     })?;
     match conducted {
-        Ok((duration_ns, counts)) => summarise(config, &rooms, duration_ns, &counts),
+        Ok((duration_ns, counts)) => Ok(RunResult {
+            outcome: summarise(config, &rooms, duration_ns, &counts)?,
+            lost_ns: Some(remains.lost_ns()),
+        }),
         // What failed has been returned by `execute`.
         Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
             patience: config.watchdog,

@@ -6,18 +6,23 @@
 //!        -> stop, join -> whatever remains
 //! ```
 
-use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use kvm_ioctls::VcpuFd;
 use pvqspin_abi::{Cpu, RunState};
 use pvqspin_host::{Config, GuestPages, Host, Run, VcpuId, VmConfig};
 use pvqspin_real_time::clock;
+use pvqspin_real_time::noise::caller_cpu_ns;
 
 use crate::error::{ConfigProblem, Registers, RunError, StuckVcpu};
 use crate::kvm_stats::StatsFile;
 use crate::machine::{Machine, Vcpu};
 use crate::memory::GuestRoom;
+use crate::seat::Seat;
 use crate::signal;
 use crate::vcpu_thread;
 use crate::vm::Vm;
@@ -45,21 +50,38 @@ pub(crate) fn execute<R>(
 ) -> Result<(R, Remains), RunError> {
     signal::install().map_err(RunError::setup("signal handler"))?;
     let (machine, fds) = assemble(cpus, config, members)?;
-    let (result, registers) = on_threads(&machine, fds, || conduct(&machine));
+    let (result, lasted, registers) = on_threads(&machine, fds, || conduct(&machine))?;
     if let Some(fatal) = machine.take_fatal() {
         return Err(fatal.into());
     }
-    Ok((result, Remains { machine, registers }))
+    Ok((
+        result,
+        Remains {
+            machine,
+            lasted,
+            registers,
+        },
+    ))
 }
 
 /// What is left of a run.
 pub(crate) struct Remains {
     pub(crate) machine: Machine,
+    /// How long its pCPUs were driven.
+    lasted: Duration,
     /// Of every vCPU, where it stood at the end.
     registers: Vec<Option<Registers>>,
 }
 
 impl Remains {
+    /// For how long something else had the CPUs, in nanoseconds, summed over pCPUs: at any time one
+    /// thread of ours wants each of them, for those of idle pCPUs poll.
+    pub(crate) fn lost_ns(&self) -> u64 {
+        let lasted_ns = u64::try_from(self.lasted.as_nanos()).unwrap_or(u64::MAX);
+        let wanted_ns = lasted_ns.saturating_mul(self.machine.pcpus.len() as u64);
+        wanted_ns.saturating_sub(self.machine.busy_ns.load(Ordering::Relaxed))
+    }
+
     /// Who waits for whom, and where.
     pub(crate) fn stuck_vcpus(&self) -> Vec<StuckVcpu> {
         let describe = |(index, vcpu): (usize, &Vcpu)| StuckVcpu {
@@ -120,37 +142,56 @@ fn on_threads<R>(
     machine: &Machine,
     mut fds: Vec<VcpuFd>,
     conduct: impl FnOnce() -> R,
-) -> (R, Vec<Option<Registers>>) {
-    let seated = Barrier::new(fds.len() + machine.pcpus.len() + 1);
+) -> Result<(R, Duration, Vec<Option<Registers>>), RunError> {
+    let seated = AtomicUsize::new(0);
+    let sit = |seat: &Seat| {
+        seat.take();
+        // Release pairs with the acquire below: who has counted it can give it a token.
+        seated.fetch_add(1, Ordering::Release);
+    };
+    let (sit, no_thread) = (&sit, RunError::setup::<io::Error>("a thread for each vCPU"));
     thread::scope(|scope| {
         // Whatever happens below, a panic included, the threads must end, or the scope would
         // wait for them for ever.
         let stopper = Stopper(machine);
-        let seated = &seated;
-        let threads: Vec<_> = (fds.iter_mut().enumerate())
-            .map(|(index, fd)| {
-                scope.spawn(move || {
-                    let id = VcpuId::new(index as u32);
-                    machine.seat_of(id).take();
-                    seated.wait();
-                    vcpu_thread::run(machine, id, fd)
-                })
-            })
-            .collect();
-        for pcpu in 0..machine.pcpus.len() {
-            scope.spawn(move || {
-                machine.idle_seat(pcpu).take();
-                seated.wait();
-                vcpu_thread::idle(machine, pcpu);
-            });
+        let mut threads = Vec::with_capacity(fds.len());
+        for (index, fd) in fds.iter_mut().enumerate() {
+            let id = VcpuId::new(index as u32);
+            let thread = thread::Builder::new()
+                .name(format!("vcpu{index}"))
+                .spawn_scoped(scope, move || {
+                    sit(machine.seat_of(id));
+                    let registers = vcpu_thread::run(machine, id, fd);
+                    machine
+                        .busy_ns
+                        .fetch_add(caller_cpu_ns(), Ordering::Relaxed);
+                    registers
+                });
+            threads.push(thread.map_err(&no_thread)?);
         }
-        seated.wait();
+        for pcpu in 0..machine.pcpus.len() {
+            thread::Builder::new()
+                .name(format!("idle{pcpu}"))
+                .spawn_scoped(scope, move || {
+                    sit(machine.idle_seat(pcpu));
+                    vcpu_thread::idle(machine, pcpu);
+                    machine
+                        .busy_ns
+                        .fetch_add(caller_cpu_ns(), Ordering::Relaxed);
+                })
+                .map_err(&no_thread)?;
+        }
+        while seated.load(Ordering::Acquire) < threads.len() + machine.pcpus.len() {
+            thread::yield_now();
+        }
         for pcpu in &machine.pcpus {
             // It asks at once what to run: it was poked.
             pcpu.poke();
             machine.hand_over(pcpu, Run::IDLE);
         }
+        let began = Instant::now();
         let result = conduct();
+        let lasted = began.elapsed();
         drop(stopper);
         let registers = threads
             .into_iter()
@@ -159,7 +200,7 @@ fn on_threads<R>(
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect();
-        (result, registers)
+        Ok((result, lasted, registers))
     })
 }
 

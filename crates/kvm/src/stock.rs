@@ -61,7 +61,7 @@ pub(crate) fn run(
         ended: AtomicU64::new(0),
         fatal: Mutex::new(None),
     };
-    let (conducted, registers) = on_threads(&crowd, fds, || conduct(&crowd, config, rooms));
+    let (conducted, registers) = on_threads(&crowd, fds, || conduct(&crowd, config, rooms))?;
     if let Some(fatal) = lock(&crowd.fatal).take() {
         return Err(fatal.into());
     }
@@ -209,13 +209,18 @@ fn on_threads<R>(
     crowd: &Crowd<'_>,
     mut fds: Vec<VcpuFd>,
     conduct: impl FnOnce() -> R,
-) -> (R, Vec<Option<Registers>>) {
+) -> Result<(R, Vec<Option<Registers>>), RunError> {
     thread::scope(|scope| {
-        let threads: Vec<_> = (fds.iter_mut().zip(&crowd.vcpus).enumerate())
-            .map(|(index, (fd, vcpu))| scope.spawn(move || run_vcpu(crowd, index, vcpu, fd)))
-            .collect();
-        // A panic must not leave the threads behind, for which the scope would wait.
+        // A panic, or a thread that cannot be had, must not leave the others behind, for which the
+        // scope would wait.
         let stopper = Stopper(crowd);
+        let mut threads = Vec::with_capacity(fds.len());
+        for (index, (fd, vcpu)) in fds.iter_mut().zip(&crowd.vcpus).enumerate() {
+            let thread = thread::Builder::new()
+                .name(format!("vcpu{index}"))
+                .spawn_scoped(scope, move || run_vcpu(crowd, index, vcpu, fd));
+            threads.push(thread.map_err(RunError::setup("a thread for each vCPU"))?);
+        }
         let result = conduct();
         drop(stopper);
         let registers = threads
@@ -225,7 +230,7 @@ fn on_threads<R>(
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect();
-        (result, registers)
+        Ok((result, registers))
     })
 }
 

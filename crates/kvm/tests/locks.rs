@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use guests::rig;
 use pvqspin_host::{Scheduling, YieldMode};
-use pvqspin_kvm::{ConfigProblem, RunError, run};
+use pvqspin_kvm::{ConfigProblem, RunError, RunResult, run};
 use pvqspin_peers::catalog::{CATALOG, LockId};
 use pvqspin_real_time::{Fault, Faults, Neighbour, Passing, RunConfig};
-use pvqspin_workload::{NeighbourKind, Outcome, WorkloadConfig, WorkloadId};
+use pvqspin_workload::{NeighbourKind, WorkloadConfig, WorkloadId};
 
 fn config(lock: LockId, vcpus: usize) -> RunConfig {
     RunConfig {
@@ -30,7 +30,8 @@ fn pcpus() -> usize {
 }
 
 /// What must hold of every run, whatever the machine is busy with.
-fn check(name: &str, vcpus: usize, outcome: &Outcome) {
+fn check(name: &str, vcpus: usize, result: &RunResult) {
+    let outcome = &result.outcome;
     assert_eq!(outcome.exclusion_violations, 0, "{name}");
     assert_eq!(outcome.halt_timeouts, 0, "{name} lost a wake-up");
     assert!(outcome.acquisitions > 0, "{name}");
@@ -44,9 +45,9 @@ fn ours_exclude_and_get_on_at_overcommit_2_and_4() {
     for entry in CATALOG.iter().filter(|entry| entry.policy.is_some()) {
         for overcommit in [2, 4] {
             let vcpus = overcommit * pcpus();
-            let outcome = run(&rig.host, &rig.guest, &config(entry.id, vcpus));
-            let outcome = outcome.unwrap_or_else(|error| panic!("{}: {error}", entry.name));
-            check(entry.name, vcpus, &outcome);
+            let result = run(&rig.host, &rig.guest, &config(entry.id, vcpus));
+            let result = result.unwrap_or_else(|error| panic!("{}: {error}", entry.name));
+            check(entry.name, vcpus, &result);
         }
     }
 }
@@ -61,8 +62,8 @@ fn peers_that_halt_and_that_tell_nothing_exclude_too() {
         LockId::TestAndSet,
     ] {
         let vcpus = 2 * pcpus();
-        let outcome = run(&rig.host, &rig.guest, &config(lock, vcpus)).expect("runs");
-        check(lock.entry().name, vcpus, &outcome);
+        let result = run(&rig.host, &rig.guest, &config(lock, vcpus)).expect("runs");
+        check(lock.entry().name, vcpus, &result);
     }
 }
 
@@ -80,8 +81,8 @@ fn every_host_policy_and_every_workload_runs() {
             yields,
             ..config(LockId::Fifo, vcpus)
         };
-        let outcome = run(&rig.host, &rig.guest, &config).expect("runs");
-        check(scheduling.name(), vcpus, &outcome);
+        let result = run(&rig.host, &rig.guest, &config).expect("runs");
+        check(scheduling.name(), vcpus, &result);
     }
     for entry in pvqspin_workload::catalog::CATALOG {
         let config = config(LockId::Fifo, vcpus);
@@ -95,10 +96,10 @@ fn every_host_policy_and_every_workload_runs() {
         if entry.id == WorkloadId::Halted {
             continue; // It does nothing, so nothing is acquired.
         }
-        let outcome = run(&rig.host, &rig.guest, &config);
-        let outcome = outcome.unwrap_or_else(|error| panic!("{}: {error}", entry.name));
-        check(entry.name, vcpus, &outcome);
-        assert_eq!(outcome.unit, entry.unit);
+        let result = run(&rig.host, &rig.guest, &config);
+        let result = result.unwrap_or_else(|error| panic!("{}: {error}", entry.name));
+        check(entry.name, vcpus, &result);
+        assert_eq!(result.outcome.unit, entry.unit);
     }
 }
 
@@ -114,9 +115,9 @@ fn a_neighbour_runs_beside_it_in_a_vm_of_its_own() {
         }),
         ..config(LockId::Fifo, vcpus)
     };
-    let outcome = run(&rig.host, &rig.guest, &config).expect("runs");
-    check("fifo", vcpus, &outcome);
-    assert!(outcome.neighbour.is_some_and(|share| share > 0.0));
+    let result = run(&rig.host, &rig.guest, &config).expect("runs");
+    check("fifo", vcpus, &result);
+    assert!(result.outcome.neighbour.is_some_and(|share| share > 0.0));
 }
 
 #[test]

@@ -65,3 +65,11 @@ fn of_caller() -> Noise {
         lost_ns: waited.unwrap_or(0),
     }
 }
+
+/// The CPU time that the calling thread has had so far, in nanoseconds.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn caller_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
