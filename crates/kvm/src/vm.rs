@@ -151,12 +151,31 @@ impl Vm {
             clear_tsc_offset(&vcpu);
             vcpus.push(vcpu);
         }
+        if is_stock {
+            enable_apics(&vcpus).map_err(step("KVM_SET_LAPIC"))?;
+        }
         Ok(Self {
             vcpus,
             fd,
             room: Arc::new(room),
         })
     }
+}
+
+/// Switches the interrupt controllers on, as firmware does, once all vCPUs exist.
+///
+/// KVM finds the target of a hypercall in a map of APIC ids, which it makes anew when a controller
+/// changes. It does so *before* a new vCPU is listed: without a change afterwards the last one is not
+/// in the map, and neither kicks nor yields ever reach it (seen with Linux 6.1).
+fn enable_apics(vcpus: &[VcpuFd]) -> Result<(), vmm_sys_util::errno::Error> {
+    /// In the spurious-interrupt register, at 0xf0: bit 8.
+    const SWITCH: (usize, i8) = (0xf1, 1);
+    for vcpu in vcpus {
+        let mut apic = vcpu.get_lapic()?;
+        apic.regs[SWITCH.0] |= SWITCH.1;
+        vcpu.set_lapic(&apic)?;
+    }
+    Ok(())
 }
 
 /// What KVM offers, as one vCPU is to see it: with its own APIC id, and with the bit that says that

@@ -46,7 +46,7 @@
 //! }
 //!
 //! /// On each CPU, the boot CPU too, once `MyKernel::cpu()` works.
-//! fn cpu_is_up(physical_address: impl Fn(*const kvm::StealTime) -> u64) {
+//! fn cpu_is_up(physical_address: fn(*const kvm::StealTime) -> u64) {
 //!     use pvqspin::Env;
 //!     let record = VCPUS[Kvm::<MyKernel>::cpu().index()].record();
 //!     // SAFETY: this is CPU 0 or was started by it, in ring 0; the record is a static, and this is
@@ -55,7 +55,7 @@
 //! }
 //!
 //! static RUNNABLE: Mutex<u32, Kvm<MyKernel>, Bounded> = Mutex::new(0);
-//! # let _ = cpu_is_up::<fn(*const kvm::StealTime) -> u64>;
+//! # let _ = cpu_is_up;
 //! boot(Mode::Native);
 //! *RUNNABLE.lock() += 1;
 //! ```
