@@ -1,5 +1,6 @@
 //! The checks of this repository that cargo has no word for.
 
+mod aarch64;
 mod asm;
 mod assembly;
 mod baseline;
@@ -11,6 +12,8 @@ mod machine_code;
 mod model;
 mod model_table;
 mod run;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -44,6 +47,13 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Build the lock and the host for aarch64, and run their tests under qemu's user emulation.
+    Aarch64 {
+        /// The directory `library` of the source of this version of Rust, if the toolchain has no
+        /// standard library for aarch64.
+        #[arg(long, value_name = "DIR")]
+        std_source: Option<PathBuf>,
+    },
     /// Check the protocol model with spin: what must hold holds in every state, and every mistake
     /// is caught.
     Model {
@@ -63,6 +73,7 @@ fn main() -> Result<()> {
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::Aarch64 { std_source } => aarch64::check(std_source.as_deref()),
         Task::Model { full, only } => model::check(full, only.as_deref()),
     }
 }
