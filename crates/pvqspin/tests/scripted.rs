@@ -205,26 +205,6 @@ fn a_halting_lock_that_nobody_waits_for_long_makes_no_call_without_pressure() {
 }
 
 #[test]
-fn a_hold_that_outlasted_a_budget_is_not_a_short_one() {
-    let lock = lock::<Fifo, Idx3>();
-    let wait_out = |long: bool| {
-        let release = held_by(0, lock);
-        if long {
-            then(|| {});
-        }
-        then(release);
-        let token = on(1, || lock.lock());
-        on(1, || unlock(lock, token));
-    };
-    wait_out(true);
-    wait_out(false);
-    assert_eq!(calls(), [], "one long hold proves nothing");
-    // If the end of the first had counted for a short one too, it would be forgotten by now.
-    wait_out(true);
-    assert_eq!(calls(), [Call::Halt(Some(0)), Call::Kick(1)]);
-}
-
-#[test]
 fn a_head_whose_edge_was_undone_puts_it_back() {
     let lock = lock::<Fifo, Idx3>();
     let release = held_by(0, lock);
