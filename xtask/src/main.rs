@@ -1,5 +1,6 @@
 //! The checks of this repository that cargo has no word for.
 
+mod aarch64;
 mod asm;
 mod assembly;
 mod baseline;
@@ -26,6 +27,8 @@ mod qemu;
 mod run;
 mod sources;
 mod unsafe_list;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -105,6 +108,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Build the lock and the host for aarch64, and run their tests under qemu's user emulation.
+    Aarch64 {
+        /// The directory `library` of the source of this version of Rust, if the toolchain has no
+        /// standard library for aarch64.
+        #[arg(long, value_name = "DIR")]
+        std_source: Option<PathBuf>,
+    },
     /// Check the protocol model with spin: what must hold holds in every state, and every mistake
     /// is caught.
     Model {
@@ -154,6 +164,7 @@ fn main() -> Result<()> {
         Task::Mutants { all, only, write } => mutants::run(all, only.as_deref(), write),
         Task::UnsafeList { write } => unsafe_list::check(write),
         Task::Soak { options } => run::soak(&options),
+        Task::Aarch64 { std_source } => aarch64::check(std_source.as_deref()),
         Task::Model { full, only } => model::check(full, only.as_deref()),
         Task::Package => publish::package(),
         Task::Semver { baseline } => publish::semver(baseline),

@@ -205,6 +205,40 @@ fn a_halting_lock_that_nobody_waits_for_long_makes_no_call_without_pressure() {
 }
 
 #[test]
+fn a_head_whose_edge_was_undone_puts_it_back() {
+    let lock = lock::<Fifo, Idx3>();
+    let release = held_by(0, lock);
+    // As whoever released the lock before it, and was preempted before the redirect.
+    then(|| WORLD.with(|world| world.waiting_for[1].set(None)));
+    then(move || {
+        assert_eq!(waits_for(1), Some(0));
+        release();
+    });
+    let token = on(1, || lock.lock());
+    assert_eq!(waits_for(1), None);
+    on(1, || unlock(lock, token));
+}
+
+#[test]
+fn a_waiter_in_the_middle_whose_edge_was_undone_puts_it_back() {
+    let lock = lock::<Fifo, Idx3>();
+    let release = held_by(0, lock);
+    then(move || {
+        // 2 queues behind 1, which is spinning.
+        then(|| WORLD.with(|world| world.waiting_for[2].set(None)));
+        then(move || {
+            assert_eq!(waits_for(2), Some(1));
+            release();
+            panic!("far enough");
+        });
+        let _ = on(2, || lock.lock());
+    });
+    let outcome = std::panic::catch_unwind(|| on(1, || lock.lock()));
+    let why = outcome.expect_err("the script ends in the middle");
+    assert_eq!(why.downcast_ref(), Some(&"far enough"));
+}
+
+#[test]
 fn an_interrupted_wait_is_put_back() {
     let outer = lock::<Fifo, Idx3>();
     let inner = lock::<Fifo, Idx3>();
