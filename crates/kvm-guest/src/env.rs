@@ -91,7 +91,14 @@ impl<T: Transport> Env for GuestEnv<T> {
 impl<T: Transport> Ticks for GuestEnv<T> {
     #[inline]
     fn ticks() -> u64 {
-        clock::ticks()
+        // A time is one of the entry that was noticed last, or an absence would count as the vCPU's
+        // own time first, and be taken away from it later.
+        loop {
+            let now = clock::ticks();
+            if !T::notice_entry() {
+                return now;
+            }
+        }
     }
 
     #[inline]

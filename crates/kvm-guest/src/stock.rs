@@ -179,16 +179,18 @@ impl Transport for Stock {
     /// The doorbell's VMM writes down when it enters a guest, and what was stolen. Here the guest
     /// notices it by the record.
     #[inline]
-    fn notice_entry() {
+    fn notice_entry() -> bool {
         let room = own_room();
         let record = room.vcpu.record();
         let generation = record.generation().get();
-        if room.noticed.load(Relaxed) != generation {
+        let is_new = room.noticed.load(Relaxed) != generation;
+        if is_new {
             room.noticed.store(generation, Relaxed);
             let time = &cpu::room().time;
             time.entered_ticks.store(clock::ticks(), Relaxed);
             let stolen = clock::ns_to_ticks(record.steal_ns());
             time.stolen_ticks.store(stolen, Relaxed);
         }
+        is_new
     }
 }

@@ -40,7 +40,10 @@ pub(crate) trait Transport: 'static {
         cpu::page(cpu).set_waiting_for(to);
     }
 
-    /// Brings this vCPU's account of its time up to date, where nobody does it from outside.
+    /// Brings this vCPU's account of its time up to date, where nobody does it from outside. True if
+    /// it was not.
     #[inline]
-    fn notice_entry() {}
+    fn notice_entry() -> bool {
+        false
+    }
 }
