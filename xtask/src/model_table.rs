@@ -73,14 +73,14 @@ const PASSED_WHEN_OLD: &str = "late[";
 pub(crate) const CASES: &[Case] = &[
     holds("fifo-halt, 3 vCPUs", Safety, "-DPOLICY=FIFO_HALT -DV=3"),
     holds("fifo-halt, 3 vCPUs", Liveness, "-DPOLICY=FIFO_HALT -DV=3"),
-    holds("fifo-holder, 3 vCPUs", Safety, "-DPOLICY=FIFO_HOLDER -DV=3"),
-    long(
-        "fifo-holder, 3 vCPUs",
+    holds("fifo, 2 vCPUs", Liveness, "-DPOLICY=FIFO -DV=2"),
+    holds(
+        "bounded, 2 vCPUs",
         Liveness,
-        "-DPOLICY=FIFO_HOLDER -DV=3",
+        "-DPOLICY=BOUNDED -DV=2 -DOBEYS",
     ),
+    holds("fifo-holder, 3 vCPUs", Safety, "-DPOLICY=FIFO_HOLDER -DV=3"),
     holds("fifo, 3 vCPUs", Safety, "-DPOLICY=FIFO -DV=3"),
-    long("fifo, 3 vCPUs", Liveness, "-DPOLICY=FIFO -DV=3"),
     holds("bounded, 3 vCPUs", Safety, "-DPOLICY=BOUNDED -DV=3 -DOBEYS"),
     holds("fifo-halt, 4 vCPUs", Safety, "-DPOLICY=FIFO_HALT -DV=4"),
     holds(
@@ -170,6 +170,12 @@ pub(crate) const CASES: &[Case] = &[
         property: Liveness,
         ..mutant("(a host that refuses)", "-DPOLICY=BOUNDED -DV=3", Starves)
     },
+    long("fifo, 3 vCPUs", Liveness, "-DPOLICY=FIFO -DV=3"),
+    long(
+        "fifo-holder, 3 vCPUs",
+        Liveness,
+        "-DPOLICY=FIFO_HOLDER -DV=3",
+    ),
     long(
         "bounded, 3 vCPUs",
         Liveness,
