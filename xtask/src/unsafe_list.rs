@@ -229,7 +229,25 @@ fn joined(first: &str, following: &[&str], mark: &str) -> String {
         }
         text.push_str(more);
     }
-    text
+    without_links(&text)
+}
+
+/// Links to items lead nowhere outside of the code's own documentation: only their names are kept.
+fn without_links(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("[`") {
+        let Some((name, after)) = after.split_once("`]") else {
+            break;
+        };
+        kept.push_str(before);
+        kept.extend(["`", name, "`"]);
+        let target = after
+            .strip_prefix('(')
+            .and_then(|link| link.split_once(')'));
+        rest = target.map_or(after, |(_, after)| after);
+    }
+    kept + rest
 }
 
 /// The list as it stands in the documentation.
@@ -369,5 +387,11 @@ fn f() {
         assert_eq!(list.len(), 2, "{list:?}");
         assert_eq!((list[0].0.as_str(), list[0].1), ("macro m", BLOCK));
         assert_eq!(list[1].2, "inside.");
+    }
+
+    #[test]
+    fn links_leave_their_names() {
+        let text = "See [`lock`](Self::lock), [`x`] and [0]; [`open";
+        assert_eq!(without_links(text), "See `lock`, `x` and [0]; [`open");
     }
 }

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 fn pvq(options: &[&str]) -> Output {
-    pvq_in(Path::new("."), options)
+    // Not where the sources are: some commands leave results where they run.
+    pvq_in(Path::new(env!("CARGO_TARGET_TMPDIR")), options)
 }
 
 fn pvq_in(folder: &Path, options: &[&str]) -> Output {
@@ -99,7 +100,7 @@ fn list_names_what_options_take() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let mut child = command(Path::new("."), &["list"])
+    let mut child = command(Path::new(env!("CARGO_TARGET_TMPDIR")), &["list"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

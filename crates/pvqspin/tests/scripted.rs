@@ -437,3 +437,41 @@ fn strict_order_passes_over_nobody() {
     on(1, || unlock(lock, token));
     assert_eq!(events(4, Event::PassedOver), 0);
 }
+
+/// What CPU 2 asks the host for, behind CPU 1, the head, while the holder is preempted and a yield ends
+/// like this. Its story is abandoned once it has said it.
+fn asks_behind_the_head<P: Policy>(status: Status) -> Vec<Call> {
+    let lock = lock::<P, Idx3>();
+    let _release = held_by(0, lock);
+    WORLD.with(|world| world.status.set(status));
+    then(move || {
+        host_says(0, RunState::Preempted, 2);
+        host_says(1, RunState::Preempted, 2);
+        (0..3).for_each(|_| then(|| {}));
+        let _ = on(2, || lock.lock());
+    });
+    let abandoned = std::panic::catch_unwind(|| on(1, || lock.lock()));
+    assert!(abandoned.is_err());
+    calls()
+}
+
+#[test]
+fn who_may_be_passed_over_sleeps_behind_the_head_once_the_host_has_refused() {
+    let asked = asks_behind_the_head::<Bounded>(Status::Refused);
+    assert_eq!(asked[..2], [Call::YieldTo(0, 2), Call::Halt(Some(1))]);
+}
+
+#[test]
+fn nobody_sleeps_where_the_host_does_as_it_is_told() {
+    let asked = asks_behind_the_head::<Bounded>(Status::Ran);
+    assert!(
+        asked.iter().all(|call| matches!(call, Call::YieldTo(..))),
+        "{asked:?}"
+    );
+    // In strict order a sleeper would hold everybody up, refused or not.
+    let asked = asks_behind_the_head::<Fifo>(Status::Refused);
+    assert!(
+        asked.iter().all(|call| matches!(call, Call::YieldTo(..))),
+        "{asked:?}"
+    );
+}
