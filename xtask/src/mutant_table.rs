@@ -30,8 +30,8 @@ pub(crate) enum Suite {
     Loom,
     /// The same, with one preemption more.
     LoomOneMore,
-    /// The host's unit tests.
-    HostUnits,
+    /// The unit tests of what guest and host share.
+    AbiUnits,
     /// The host, event by event, and at random.
     Host,
     /// Random schedules of the simulator.
@@ -47,7 +47,7 @@ impl fmt::Display for Check {
             Suite::Scripted => "scripted",
             Suite::Loom => "loom",
             Suite::LoomOneMore => "loom with one preemption more",
-            Suite::HostUnits => "host unit",
+            Suite::AbiUnits => "abi unit",
             Suite::Host => "host",
             Suite::Torture => "torture",
             Suite::Exact => "exact",
@@ -68,7 +68,7 @@ const fn mutant(name: &'static str, mistake: &'static str, checks: &'static [Che
     }
 }
 
-use Suite::{Exact, Host, HostUnits, Loom, LoomOneMore, Scripted, Torture, Word};
+use Suite::{AbiUnits, Exact, Host, Loom, LoomOneMore, Scripted, Torture, Word};
 
 /// Every mistake, those of the lock first.
 pub(crate) const MUTANTS: &[Mutant] = &[
@@ -335,7 +335,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "host_trusts_edges",
         "an edge that names no vCPU of the VM is followed",
         &[check(
-            HostUnits,
+            AbiUnits,
             "chain::tests::an_edge_to_itself_or_to_nowhere_is_no_edge",
         )],
     ),
@@ -343,7 +343,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "host_walks_in_circles",
         "a chain is followed for as long as there are edges",
         &[check(
-            HostUnits,
+            AbiUnits,
             "chain::tests::a_cycle_ends_at_the_preempted_one_nearest_to_the_hint",
         )],
     ),

@@ -88,6 +88,8 @@ fn without_mistakes(chosen: &[&Mutant], all: bool, binaries: &Binaries) -> Resul
         .flat_map(|mutant| checks(mutant, all))
         .collect();
     for check in checks {
+        // A name that no test has runs nothing, and passes whatever is wrong.
+        ensure!(exists(check, binaries)?, "there is no test {check}");
         if let Some(how) = fails(check, None, binaries)? {
             bail!("{check} fails without any mistake{how}: it cannot find one");
         }
@@ -95,10 +97,25 @@ fn without_mistakes(chosen: &[&Mutant], all: bool, binaries: &Binaries) -> Resul
     Ok(())
 }
 
+/// Whether there is such a test.
+fn exists(check: &Check, binaries: &Binaries) -> Result<bool> {
+    let (binary, folder) = binary_of(check, binaries)?;
+    let output = Command::new(binary)
+        .current_dir(folder)
+        .args([check.test, "--exact", "--list"])
+        .output()
+        .with_context(|| format!("cannot start {}", binary.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains(": test"))
+}
+
+fn binary_of<'a>(check: &Check, binaries: &'a Binaries) -> Result<&'a Binary> {
+    (binaries.get(&check.suite))
+        .with_context(|| format!("cargo built nothing for {:?}", check.suite))
+}
+
 /// Runs a check under a mutant. How it failed, if it did.
 fn fails(check: &Check, mutant: Option<&str>, binaries: &Binaries) -> Result<Option<&'static str>> {
-    let (binary, folder) = (binaries.get(&check.suite))
-        .with_context(|| format!("cargo built nothing for {:?}", check.suite))?;
+    let (binary, folder) = binary_of(check, binaries)?;
     let extra = if check.suite == Suite::LoomOneMore {
         "1"
     } else {
@@ -150,6 +167,8 @@ fn build() -> Result<Binaries> {
         "-p",
         "pvqspin",
         "-p",
+        "pvqspin-abi",
+        "-p",
         "pvqspin-host",
         "-p",
         "pvqspin-simulator",
@@ -169,7 +188,7 @@ fn build() -> Result<Binaries> {
         let suite = match (krate.as_str(), target.as_str()) {
             ("pvqspin", "pvqspin") => Suite::Word,
             ("pvqspin", "scripted") => Suite::Scripted,
-            ("pvqspin-host", "pvqspin_host") => Suite::HostUnits,
+            ("pvqspin-abi", "pvqspin_abi") => Suite::AbiUnits,
             ("pvqspin-host", "host") => Suite::Host,
             ("pvqspin-simulator", "torture") => Suite::Torture,
             ("pvqspin-simulator", "exact") => Suite::Exact,

@@ -73,7 +73,7 @@ pub fn follow(
             _ => return (seen.end_at(at, state), hops),
         }
     }
-    (seen.end_of_cycle(), vcpus as u64)
+    (seen.end_of_cycle(), most)
 }
 
 /// What was passed on the way.

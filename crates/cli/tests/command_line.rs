@@ -355,7 +355,8 @@ fn ctrl_c_keeps_what_is_finished() {
 #[test]
 fn a_file_that_is_no_guest_image_is_refused() {
     // Where there is no KVM at all, that is said first.
-    let output = pvq(&["kvm", "--image", "Cargo.toml", "--no-files"]);
+    let no_image = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let output = pvq(&["kvm", "--image", no_image, "--no-files"]);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{text}");
     let reasons = ["is no guest image", "/dev/kvm"];
