@@ -25,6 +25,7 @@ pub(crate) const ARGUMENTS: [&str; 19] = [
     "500ms",
     "--repeats",
     "1",
+    "--no-page",
     "--json",
     RESULTS,
 ];

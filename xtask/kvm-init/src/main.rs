@@ -143,6 +143,10 @@ fn send_files() -> Result<()> {
     let mut port = port(3)?;
     for entry in fs::read_dir("/out").context("cannot read /out")? {
         let entry = entry?;
+        // A folder has the pictures of a page, and the page has them, too.
+        if entry.file_type()?.is_dir() {
+            continue;
+        }
         let bytes = fs::read(entry.path())?;
         writeln!(
             port,
