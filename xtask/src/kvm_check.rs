@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The arguments of the run that is looked at: every lock of ours, four vCPUs for each processor. The
 /// watchdog is what finds a lost wake-up: KVM ends no halt by itself.
-pub(crate) const ARGUMENTS: [&str; 19] = [
+pub(crate) const ARGUMENTS: [&str; 20] = [
     "kvm",
     "--transport",
     "stock",
