@@ -165,10 +165,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "drop_recheck_at_head",
         "the head halts without looking whether the lock was released meanwhile",
-        &[
-            check(Loom, "fifo_halt::two_cpus_twice_each"),
-            check(Loom, "fifo_holder::two_cpus_twice_each"),
-        ],
+        &[check(Loom, "fifo_halt::two_cpus_twice_each")],
     ),
     mutant(
         "forget_sleeper",
@@ -184,6 +181,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         &[
             check(Loom, "fifo_halt::two_cpus_twice_each"),
             check(Torture, "fifo_halt_survives"),
+        ],
+    ),
+    mutant(
+        "never_halt",
+        "waiters spin whatever the policy says, and whether the host refuses or not",
+        &[
+            check(
+                Scripted,
+                "the_head_halts_with_the_holders_name_and_is_kicked",
+            ),
+            check(
+                Scripted,
+                "who_may_be_passed_over_sleeps_behind_the_head_once_the_host_has_refused",
+            ),
         ],
     ),
     mutant(

@@ -333,6 +333,7 @@ impl S {
     #[inline]
     pub unsafe fn f(&self) {
         // an unsafe word in a comment
+        // SAFETY: none is needed for a text.
         let s = \"unsafe { }\";
         // SAFETY: the caller says
         // so.

@@ -22,13 +22,7 @@ pub(crate) fn simulated(real: &RunConfig, base: SimConfig) -> SimConfig {
         duration_ns: ns(real.duration),
         seed: real.workload.seed,
         trace: real.trace,
-        neighbour: real
-            .neighbour
-            .map(|neighbour| pvqspin_simulator::Neighbour {
-                kind: neighbour.kind,
-                vcpus: neighbour.vcpus,
-                weight: neighbour.weight,
-            }),
+        neighbour: real.neighbour,
         ..base
     }
 }

@@ -8,7 +8,9 @@ use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor as hypervisor;
 use pvqspin_peers::catalog::LockId;
 use pvqspin_report::Machine;
-use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
+use pvqspin_workload::{
+    Distribution, NeighbourKind, NeighbourVm, Section, WorkloadConfig, WorkloadId,
+};
 
 use crate::args::SetupArgs;
 use crate::failure::Failure;
@@ -150,7 +152,7 @@ pub(crate) fn config(host: &HostSettings, run: &Run) -> hypervisor::RunConfig {
         trace_marks: run
             .trace_marks
             .unwrap_or(hypervisor::RunConfig::default().trace_marks),
-        neighbour: host.neighbour.map(|kind| hypervisor::Neighbour {
+        neighbour: host.neighbour.map(|kind| NeighbourVm {
             kind,
             // As many as there are pCPUs, each as heavy as one of the others: a plain guest.
             vcpus: host.pcpus,

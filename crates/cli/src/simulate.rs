@@ -7,10 +7,8 @@ use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
 use pvqspin_report::figures::{exact_time, time};
 use pvqspin_report::{Machine, Record, table};
-use pvqspin_simulator::{
-    LongestWait, Neighbour, Profile, SimConfig, SimError, SimResult, TraceEvent,
-};
-use pvqspin_workload::{Section, WorkloadConfig};
+use pvqspin_simulator::{LongestWait, Profile, SimConfig, SimError, SimResult, TraceEvent};
+use pvqspin_workload::{NeighbourVm, Section, WorkloadConfig};
 use serde_json::Value;
 
 use crate::args::SimulateArgs;
@@ -190,7 +188,7 @@ fn config(
         duration_ns: args.duration,
         seed: host.seed,
         trace: args.longest,
-        neighbour: host.neighbour.map(|kind| Neighbour {
+        neighbour: host.neighbour.map(|kind| NeighbourVm {
             kind,
             vcpus: host.pcpus,
             weight: default.weight,

@@ -25,14 +25,14 @@ use std::io;
 use pvqspin_abi::{Hypercall, RunState, Status};
 use pvqspin_host::{Host, Run, VcpuId};
 
-use pvqspin_real_time::clock;
 use crate::context;
-use pvqspin_guest_memory::GuestMemory;
 use crate::host_lock::HostLock;
 use crate::signal::{self, Registration, Target};
+use crate::vcb::{ExitReason, Vcb};
+use pvqspin_guest_memory::GuestMemory;
+use pvqspin_real_time::clock;
 use pvqspin_real_time::timer::Timer;
 use pvqspin_trace::{Ring, TraceEvent, What};
-use crate::vcb::{ExitReason, Vcb};
 
 /// What a pCPU thread is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -277,7 +277,11 @@ impl<'a> Driver<'a> {
     fn exited(&mut self, vcb: &Vcb, run: Run) -> Run {
         match vcb.exit_reason() {
             ExitReason::Timer => {
-                let why = if self.me.is_poked() { What::Poked } else { What::SliceEnd };
+                let why = if self.me.is_poked() {
+                    What::Poked
+                } else {
+                    What::SliceEnd
+                };
                 self.record(why, Some(vcb.vcpu));
                 self.check_halts(clock::now_ns());
                 self.reschedule()
@@ -396,11 +400,14 @@ impl<'a> Driver<'a> {
 
 /// Brings a vCPU's clock up to date before it is entered.
 pub(crate) fn account_for_entry(vcb: &Vcb, pcpu: &Pcpu) {
-    vcb.pcpu.store(core::ptr::from_ref(pcpu).cast_mut(), Relaxed);
+    vcb.pcpu
+        .store(core::ptr::from_ref(pcpu).cast_mut(), Relaxed);
     let now = clock::ticks();
     let away = now.wrapping_sub(vcb.left_ticks.load(Relaxed));
     let stolen = vcb.time.stolen_ticks.load(Relaxed);
-    vcb.time.stolen_ticks.store(stolen.wrapping_add(away), Relaxed);
+    vcb.time
+        .stolen_ticks
+        .store(stolen.wrapping_add(away), Relaxed);
     vcb.left_ticks.store(now, Relaxed);
     // A hypercall that comes straight back does not count as having been away.
     let generation = vcb.memory.page(vcb.cpu).run().generation().get();

@@ -13,20 +13,20 @@ use pvqspin::Env;
 use pvqspin_abi::{Cpu, Generation, Hint};
 use pvqspin_host::{Config, Scheduling, YieldMode};
 
-use pvqspin_real_time::affinity;
 use crate::arena::{self, Arena};
-use pvqspin_real_time::clock;
-use pvqspin_real_time::compute;
 use crate::context;
 use crate::error::Unsupported;
-use pvqspin_real_time::faults::Faults;
 use crate::guest_env::GuestEnv;
-use pvqspin_guest_memory::Loan;
 use crate::machine::Machine;
 use crate::pcpu::{Pcpu, account_for_entry};
 use crate::session::{Plan, VmPlan, as_unsupported, execute};
 use crate::signal::Handler;
 use crate::vcb::{Body, ExitReason, Identity, Vcb, vcpu_main};
+use pvqspin_guest_memory::Loan;
+use pvqspin_real_time::affinity;
+use pvqspin_real_time::clock;
+use pvqspin_real_time::compute;
+use pvqspin_workload::Faults;
 
 impl Machine {
     /// Finds out what this machine allows, and measures what things cost. Takes about 50 ms.
@@ -83,9 +83,7 @@ fn on_own_thread<R: Send>(
 }
 
 fn try_pinning(cpu: usize) -> Result<(), Unsupported> {
-    on_own_thread(|| {
-        affinity::pin_caller(cpu).map_err(|error| Unsupported::Pinning { cpu, error })
-    })
+    on_own_thread(|| affinity::pin_caller(cpu).map_err(|error| Unsupported::Pinning { cpu, error }))
 }
 
 /// Sets a timer and waits for its signal.
@@ -367,7 +365,9 @@ fn median(samples: &mut [f64]) -> Option<f64> {
 #[cfg(test)]
 pub(crate) fn machine_for_tests() -> Option<Machine> {
     static MACHINE: Mutex<Option<Option<Machine>>> = Mutex::new(None);
-    let mut machine = MACHINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut machine = MACHINE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     machine
         .get_or_insert_with(|| match Machine::probe() {
             Ok(machine) => Some(machine),

@@ -21,17 +21,17 @@ use pvqspin_workload::{
     Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, catalog,
 };
 
-use pvqspin_real_time::clock;
-use pvqspin_real_time::share::neighbour_share;
-use pvqspin_real_time::{RunConfig, Tally};
+use crate::RunResult;
 use crate::error::{RunError, Stuck};
-use pvqspin_real_time::faults::Faults;
+use crate::glance::{Glance, VcpuGlance};
 use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
 use crate::session::{Live, Plan, VmPlan, execute};
-use crate::glance::{Glance, VcpuGlance};
 use crate::watchdog::{Bite, Onlooker, Watchdog, glance, snapshot};
-use crate::RunResult;
+use pvqspin_real_time::clock;
+use pvqspin_real_time::share::neighbour_share;
+use pvqspin_real_time::{RunConfig, Tally};
+use pvqspin_workload::Faults;
 
 /// How many events the watchdog shows.
 const LAST_WORDS: usize = 40;
@@ -134,7 +134,9 @@ fn measure(
     let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
     let neighbour_records = self::records(neighbours, NeighbourRecord::new);
     let neighbour_body = |cpu: Cpu| {
-        let kind = config.neighbour.map_or_else(NeighbourKind::default, |n| n.kind);
+        let kind = config
+            .neighbour
+            .map_or_else(NeighbourKind::default, |n| n.kind);
         kind.run_vcpu::<GuestEnv>(control, &neighbour_records[cpu.index()]);
     };
     let mut vms = vec![VmPlan {
@@ -245,8 +247,14 @@ fn tally(live: &Live<'_>) -> Tally {
         let count = |of: &AtomicU64| of.load(Relaxed);
         tally.halts += count(&vcb.calls.halts);
         tally.kicks += count(&vcb.calls.kicks);
-        let [ran, already_running, stale, refused] = [0, 1, 2, 3].map(|at| count(&vcb.calls.yields[at]));
-        tally.add_yields(StatusCounts { ran, already_running, stale, refused });
+        let [ran, already_running, stale, refused] =
+            [0, 1, 2, 3].map(|at| count(&vcb.calls.yields[at]));
+        tally.add_yields(StatusCounts {
+            ran,
+            already_running,
+            stale,
+            refused,
+        });
         tally.add_wasted_ns(clock::ticks_to_ns(count(&vcb.time.wasted_ticks)));
         tally.add_events(memory.nodes(vcb.cpu));
     }

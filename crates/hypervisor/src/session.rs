@@ -18,22 +18,22 @@ use std::thread;
 use pvqspin_abi::Cpu;
 use pvqspin_host::{Config, Host, VmConfig};
 
-use pvqspin_real_time::affinity;
 use crate::arena::Arena;
+use crate::context;
+use crate::error::{RunError, Unsupported};
+use crate::host_lock::HostLock;
+use crate::marks::Marks;
+use crate::pcpu::{Driver, Hosted, Pcpu, Shared};
+use crate::signal::Handler;
+use crate::vcb::{self, Body, Identity, Vcb, vcpu_main};
+use pvqspin_guest_memory::{GuestMemory, Loan};
+use pvqspin_real_time::ConfigProblem;
+use pvqspin_real_time::affinity;
 use pvqspin_real_time::clock;
 use pvqspin_real_time::compute;
-use crate::context;
-use pvqspin_real_time::ConfigProblem;
-use crate::error::{RunError, Unsupported};
-use pvqspin_real_time::faults::Faults;
-use pvqspin_guest_memory::{GuestMemory, Loan};
-use crate::host_lock::HostLock;
 use pvqspin_real_time::noise::{Listener, Noise};
-use crate::pcpu::{Driver, Hosted, Pcpu, Shared};
-use crate::marks::Marks;
-use crate::signal::Handler;
 use pvqspin_trace::{Ring, Trace};
-use crate::vcb::{self, Body, Identity, Vcb, vcpu_main};
+use pvqspin_workload::Faults;
 
 /// One VM to run.
 pub(crate) struct VmPlan<'a> {
@@ -116,7 +116,8 @@ pub(crate) fn execute<R>(
 ) -> Result<(R, Remains), RunError> {
     let _only_one = exclusive();
     compute::calibrate(clock::calibrate());
-    let _handler = Handler::install().map_err(|error| RunError::from(Unsupported::Timers(error)))?;
+    let _handler =
+        Handler::install().map_err(|error| RunError::from(Unsupported::Timers(error)))?;
 
     let vcpus: usize = plan.vms.iter().map(|vm| vm.vcpus).sum();
     let arena = Arena::new(vcpus).map_err(|error| RunError::Setup(error.into()))?;
@@ -227,7 +228,9 @@ fn write_vcbs(
                 body: erase_lifetime(vm.body),
                 faults: &vm.faults,
                 watched_points: vm.faults.points_of(cpu) | marked_points,
-                marks: marks.get(slot).map_or(core::ptr::null(), core::ptr::from_ref),
+                marks: marks
+                    .get(slot)
+                    .map_or(core::ptr::null(), core::ptr::from_ref),
             };
             // SAFETY: the top of a stack in our own arena, which nobody uses yet.
             let rsp = unsafe { context::prepare(arena.stack_top(slot), vcpu_main) };
@@ -270,13 +273,23 @@ fn on_pinned_threads<R>(
             let thread = thread::Builder::new()
                 .name(format!("pcpu{}", pcpu.index()))
                 .spawn_scoped(scope, move || {
-                    pcpu_thread(shared, pcpu, cpu, if plan.trace { TRACING } else { LAST_WORDS }, &ready, gate)
+                    pcpu_thread(
+                        shared,
+                        pcpu,
+                        cpu,
+                        if plan.trace { TRACING } else { LAST_WORDS },
+                        &ready,
+                        gate,
+                    )
                 })
                 .map_err(RunError::Setup)?;
             threads.push(thread);
         }
         drop(ready);
-        readiness.iter().take(threads.len()).collect::<Result<(), _>>()?;
+        readiness
+            .iter()
+            .take(threads.len())
+            .collect::<Result<(), _>>()?;
         gate.store(GO, Ordering::Release);
         let result = conduct();
         drop(stopper);
@@ -354,4 +367,3 @@ pub(crate) fn as_unsupported(error: RunError) -> Unsupported {
         other => Unsupported::Trial(other.to_string()),
     }
 }
-

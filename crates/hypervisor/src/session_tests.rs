@@ -15,7 +15,7 @@ use crate::probe::machine_for_tests;
 use crate::session::{Live, Plan, Remains, VmPlan, execute};
 use crate::signal::Target;
 use crate::vcb::Body;
-use pvqspin_real_time::faults::{Fault, Faults, Passing};
+use pvqspin_workload::{Fault, Faults, Passing};
 
 /// A session to test, and how to run it.
 struct Test<'a> {

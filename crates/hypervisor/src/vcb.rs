@@ -13,11 +13,11 @@ use pvqspin_abi::{Cpu, Hypercall, Status};
 
 use crate::arena;
 use crate::context;
-use pvqspin_real_time::faults::Faults;
-use pvqspin_guest_memory::GuestMemory;
-use pvqspin_workload::own_time::OwnTime;
-use crate::pcpu::Pcpu;
 use crate::marks::Marks;
+use crate::pcpu::Pcpu;
+use pvqspin_guest_memory::GuestMemory;
+use pvqspin_workload::Faults;
+use pvqspin_workload::own_time::OwnTime;
 
 /// Why a vCPU left its pCPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use pvqspin_abi::RunState;
 
 use crate::glance::{Glance, VcpuGlance};
-use pvqspin_real_time::clock;
 use crate::session::Live;
 use crate::vcb::Vcb;
+use pvqspin_real_time::clock;
+use pvqspin_real_time::patience::Patience;
 
 /// How often the watchdog looks. Each look takes some microseconds from a pCPU, if all CPUs are
 /// pCPUs.
@@ -18,9 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Watches a counter that has to change.
 pub(crate) struct Watchdog<'a> {
     progress: &'a dyn Fn() -> u64,
-    patience: Duration,
-    seen: u64,
-    since: Instant,
+    patience: Patience,
     onlooker: Option<Onlooker<'a>>,
     shown: Instant,
 }
@@ -40,10 +39,8 @@ pub(crate) struct Bite;
 impl<'a> Watchdog<'a> {
     pub(crate) fn new(patience: Duration, progress: &'a dyn Fn() -> u64) -> Self {
         Self {
+            patience: Patience::new(patience, progress()),
             progress,
-            patience,
-            seen: progress(),
-            since: Instant::now(),
             onlooker: None,
             shown: Instant::now(),
         }
@@ -75,15 +72,10 @@ impl<'a> Watchdog<'a> {
     }
 
     fn look(&mut self) -> Result<(), Bite> {
-        let progress = (self.progress)();
-        if progress != self.seen {
-            self.seen = progress;
-            self.since = Instant::now();
-        }
-        if self.since.elapsed() < self.patience {
-            Ok(())
-        } else {
+        if self.patience.is_over((self.progress)()) {
             Err(Bite)
+        } else {
+            Ok(())
         }
     }
 }

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use pvqspin::{Cpu, Point};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor::{
-    Fault, Faults, Machine, Neighbour, Passing, RunConfig, RunError, RunResult, Unsupported, What,
-    run, run_watched,
+    Machine, RunConfig, RunError, RunResult, Unsupported, What, run, run_watched,
 };
 use pvqspin_peers::catalog::{CATALOG, LockId};
 use pvqspin_workload::catalog::CATALOG as WORKLOADS;
-use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
+use pvqspin_workload::{
+    Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
+    WorkloadId,
+};
 
 fn machine() -> Option<&'static Machine> {
     static MACHINE: OnceLock<Option<Machine>> = OnceLock::new();
@@ -279,7 +281,7 @@ fn a_neighbour_is_measured() {
         machine,
         &RunConfig {
             scheduling: Scheduling::Fair,
-            neighbour: Some(Neighbour {
+            neighbour: Some(NeighbourVm {
                 kind: NeighbourKind::Busy,
                 vcpus: 2,
                 weight: 1024,

@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pvqspin_real_time::patience::Patience;
+
 /// What a watchdog watches.
 pub(crate) trait Watched {
     /// Whether anything has ended the run.
@@ -30,9 +32,7 @@ pub(crate) struct Watchdog<'a> {
     machine: &'a dyn Watched,
     halt_timeout: Duration,
     progress: &'a dyn Fn() -> u64,
-    patience: Duration,
-    seen: u64,
-    since: Instant,
+    patience: Patience,
 }
 
 impl<'a> Watchdog<'a> {
@@ -45,10 +45,8 @@ impl<'a> Watchdog<'a> {
         Self {
             machine,
             halt_timeout,
+            patience: Patience::new(patience, progress()),
             progress,
-            patience,
-            seen: progress(),
-            since: Instant::now(),
         }
     }
 
@@ -80,15 +78,10 @@ impl<'a> Watchdog<'a> {
         }
         let halt_timeout_ns = u64::try_from(self.halt_timeout.as_nanos()).unwrap_or(u64::MAX);
         self.machine.check_halts(halt_timeout_ns);
-        let progress = (self.progress)();
-        if progress != self.seen {
-            self.seen = progress;
-            self.since = Instant::now();
-        }
-        if self.since.elapsed() < self.patience {
-            Ok(())
-        } else {
+        if self.patience.is_over((self.progress)()) {
             Err(Bite::Stuck)
+        } else {
+            Ok(())
         }
     }
 }

@@ -9,8 +9,10 @@ use guests::rig;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_kvm::{ConfigProblem, RunError, RunResult, run};
 use pvqspin_peers::catalog::{CATALOG, LockId};
-use pvqspin_real_time::{Fault, Faults, Neighbour, Passing, RunConfig};
-use pvqspin_workload::{NeighbourKind, WorkloadConfig, WorkloadId};
+use pvqspin_real_time::RunConfig;
+use pvqspin_workload::{
+    Fault, Faults, NeighbourKind, NeighbourVm, Passing, WorkloadConfig, WorkloadId,
+};
 
 fn config(lock: LockId, vcpus: usize) -> RunConfig {
     RunConfig {
@@ -108,7 +110,7 @@ fn a_neighbour_runs_beside_it_in_a_vm_of_its_own() {
     let Some(rig) = rig() else { return };
     let vcpus = 2 * pcpus();
     let config = RunConfig {
-        neighbour: Some(Neighbour {
+        neighbour: Some(NeighbourVm {
             kind: NeighbourKind::Busy,
             vcpus: pcpus(),
             weight: 1024,

@@ -218,7 +218,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     /// the outermost wait of a CPU halts.
     pub(crate) fn may_halt(&self) -> bool {
         let outermost = mutate!("halt_in_inner_wait", self.nodes.in_use() == 1, true);
-        E::pressure() && outermost
+        mutate!("never_halt", E::pressure() && outermost, false)
     }
 
     /// Nobody wants a pCPU, but the head sleeps under a held lock: it fell asleep, or was promoted

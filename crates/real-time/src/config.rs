@@ -5,9 +5,8 @@ use std::time::Duration;
 use pvqspin_abi::MAX_CPUS;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
-use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
+use pvqspin_workload::{Distribution, Faults, NeighbourVm, Section, WorkloadConfig, WorkloadId};
 
-use crate::faults::Faults;
 use crate::problem::ConfigProblem;
 
 /// The shortest slice, in nanoseconds. Below it the signals that end slices take too large a
@@ -18,17 +17,6 @@ pub const MIN_SLICE_NS: u64 = 50_000;
 const MIN_WARMUP: Duration = Duration::from_millis(30);
 /// The longest.
 const MAX_WARMUP: Duration = Duration::from_secs(1);
-
-/// A second VM beside the one that locks: it takes no locks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Neighbour {
-    /// What it does.
-    pub kind: NeighbourKind,
-    /// How many vCPUs it has.
-    pub vcpus: usize,
-    /// The weight of each of them. Those of the locking VM weigh [`RunConfig::weight`].
-    pub weight: u32,
-}
 
 /// One run: a lock, what is done with it, and on what machine.
 ///
@@ -81,7 +69,7 @@ pub struct RunConfig {
     /// Preemptions at chosen points, for tests.
     pub faults: Faults,
     /// A VM beside it.
-    pub neighbour: Option<Neighbour>,
+    pub neighbour: Option<NeighbourVm>,
 }
 
 impl Default for RunConfig {
@@ -209,9 +197,9 @@ impl RunConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::{Fault, Passing};
     use pvqspin::Point;
     use pvqspin_abi::Cpu;
+    use pvqspin_workload::{Fault, NeighbourKind, Passing};
 
     const CPUS: usize = 2;
 
@@ -228,7 +216,7 @@ mod tests {
             vcpu: Cpu::new(5),
             passing: Passing::Nth(1),
         };
-        let neighbour = Some(Neighbour {
+        let neighbour = Some(NeighbourVm {
             kind: NeighbourKind::Busy,
             vcpus: 0,
             weight: 1,

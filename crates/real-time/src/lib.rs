@@ -3,9 +3,9 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`config`], [`problem`] | one run: what is asked for, and whether it makes sense |
-//! | [`faults`] | preemptions at chosen points |
 //! | [`tally`] | what is counted outside of the guests' own records |
 //! | [`share`] | what a neighbour is entitled to |
+//! | [`patience`] | noticing that a run has stopped getting anywhere |
 //! | [`noise`] | what this machine's own scheduler took meanwhile |
 //! | `affinity` | which CPUs there are, and threads that stay on one |
 //! | `clock` | the time-stamp counter in nanoseconds |
@@ -17,14 +17,13 @@
 #![doc(test(attr(deny(warnings))))]
 
 pub mod config;
-pub mod faults;
 pub mod noise;
+pub mod patience;
 pub mod problem;
 pub mod share;
 pub mod tally;
 
-pub use config::{MIN_SLICE_NS, Neighbour, RunConfig};
-pub use faults::{Fault, Faults, Passing};
+pub use config::{MIN_SLICE_NS, RunConfig};
 pub use noise::Noise;
 pub use problem::ConfigProblem;
 pub use tally::Tally;

@@ -27,8 +27,7 @@ pub fn neighbour_share(config: &RunConfig) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Neighbour;
-    use pvqspin_workload::NeighbourKind;
+    use pvqspin_workload::{NeighbourKind, NeighbourVm};
 
     #[test]
     fn a_neighbours_share_follows_weights_and_what_can_be_used() {
@@ -38,7 +37,7 @@ mod tests {
                 vcpus,
                 scheduling,
                 weight: 100,
-                neighbour: Some(Neighbour {
+                neighbour: Some(NeighbourVm {
                     kind: NeighbourKind::Busy,
                     vcpus: neighbours,
                     weight,

@@ -4,11 +4,11 @@ use pvqspin_abi::MAX_CPUS;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
 use pvqspin_peers::tuned::TunedId;
-use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
+use pvqspin_workload::{Distribution, Faults, NeighbourVm, Section, WorkloadConfig, WorkloadId};
 
 use crate::costs::Costs;
 use crate::error::ConfigProblem;
-use crate::faults::{Faults, Jitter};
+use crate::faults::Jitter;
 use crate::topology::Topology;
 use crate::waits::WaitLimits;
 
@@ -22,17 +22,6 @@ pub const MAX_VCPUS: usize = 30_000;
 
 /// The shortest warm-up that is chosen without being asked for.
 const MIN_WARMUP_NS: u64 = 10_000_000;
-
-/// A second VM beside the one that locks: it takes no locks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Neighbour {
-    /// What it does.
-    pub kind: NeighbourKind,
-    /// How many vCPUs it has.
-    pub vcpus: usize,
-    /// The weight of each of them. Those of the locking VM weigh [`SimConfig::weight`].
-    pub weight: u32,
-}
 
 /// One simulation: a lock, what is done with it, on what machine. Times are in nanoseconds of
 /// virtual time.
@@ -99,7 +88,7 @@ pub struct SimConfig {
     /// From when to when, both included, to look at everything at each event of the first VM.
     pub looks: Option<(u64, u64)>,
     /// A VM beside it.
-    pub neighbour: Option<Neighbour>,
+    pub neighbour: Option<NeighbourVm>,
 }
 
 impl Default for SimConfig {

@@ -69,11 +69,11 @@ mod vcpu;
 mod waits;
 mod watch;
 
-pub use config::{MAX_TIME_NS, MAX_VCPUS, Neighbour, SimConfig};
+pub use config::{MAX_TIME_NS, MAX_VCPUS, SimConfig};
 pub use costs::{Costs, LineCosts};
 pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
 pub use explore::{Explored, explore};
-pub use faults::{Fault, Faults, Jitter, Passing};
+pub use faults::Jitter;
 pub use guest_code::{GuestCode, run_code};
 pub use looks::{HostLook, Look, VcpuLook};
 pub use profile::{Profile, ProfileProblem};

@@ -22,7 +22,6 @@ use crate::checks::Patience;
 use crate::config::{MAX_TIME_NS, SimConfig};
 use crate::counts::Counts;
 use crate::error::{ConfigProblem, SimError};
-use crate::faults::Faults;
 use crate::guest_env::SimEnv;
 use crate::interrupts::Storm;
 use crate::lines::VmSide;
@@ -34,6 +33,7 @@ use crate::vcpu::{Body, Vcpu};
 use crate::waits::LongestWait;
 use pvqspin_guest_memory::Loan;
 use pvqspin_trace::Trace;
+use pvqspin_workload::Faults;
 
 /// What one simulation gave.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use rand_pcg::Pcg32;
 
 use crate::config::SimConfig;
 use crate::costs::Costs;
-use crate::faults::{Faults, Jitter};
+use crate::faults::Jitter;
 use crate::interrupts::{Interrupts, Storm};
 use crate::lines::VmSide;
 use crate::looks::Looks;
@@ -24,6 +24,7 @@ use crate::topology::Topology;
 use crate::waits::{BrokenLimit, LongestWait, Wait, WaitLimits};
 use pvqspin_guest_memory::GuestMemory;
 use pvqspin_trace::{Ring, TraceEvent, What};
+use pvqspin_workload::Faults;
 use pvqspin_workload::timer::Timer;
 
 /// A condition on the stack of a vCPU that spins on it.

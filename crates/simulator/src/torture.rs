@@ -12,8 +12,9 @@ use rand_pcg::Pcg32;
 
 use crate::config::SimConfig;
 use crate::costs::{Costs, LineCosts};
-use crate::faults::{Fault, Faults, Jitter, Passing};
+use crate::faults::Jitter;
 use crate::waits::WaitLimits;
+use pvqspin_workload::{Fault, Faults, Passing};
 
 /// The schedule of a seed: a configuration for [`run`](crate::run()).
 ///

@@ -3,12 +3,10 @@
 use pvqspin::Point;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{BOUNDED_WAIT_US, LockId};
-use pvqspin_simulator::{
-    Fault, Faults, Neighbour, Passing, Profile, SimConfig, SimError, SimResult, run,
-};
+use pvqspin_simulator::{Profile, SimConfig, SimError, SimResult, run};
 use pvqspin_workload::{
-    Distribution, LockLoad, NeighbourKind, Outcome, Section, WorkloadConfig, WorkloadId,
-    bound_per_s,
+    Distribution, Fault, Faults, LockLoad, NeighbourKind, NeighbourVm, Outcome, Passing, Section,
+    WorkloadConfig, WorkloadId, bound_per_s,
 };
 
 fn workload(inside_ns: u32, outside_ns: u32, distribution: Distribution) -> WorkloadConfig {
@@ -329,7 +327,7 @@ fn who_has_a_pcpu_makes_no_hypercall() {
 #[test]
 fn a_neighbour_loses_nothing() {
     let config = SimConfig {
-        neighbour: Some(Neighbour {
+        neighbour: Some(NeighbourVm {
             kind: NeighbourKind::Busy,
             vcpus: 2,
             weight: 1024,

@@ -5,8 +5,10 @@ use core::fmt::Write as _;
 
 use pvqspin_host::Scheduling;
 use pvqspin_peers::catalog::LockId;
-use pvqspin_simulator::{Neighbour, Profile, SimConfig, run};
-use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
+use pvqspin_simulator::{Profile, SimConfig, run};
+use pvqspin_workload::{
+    Distribution, NeighbourKind, NeighbourVm, Section, WorkloadConfig, WorkloadId,
+};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
 
@@ -38,7 +40,7 @@ fn in_company(lock: LockId, scheduling: Scheduling, profile: &str) -> SimConfig 
         pcpus: 8,
         vms: 3,
         vcpus: 5,
-        neighbour: Some(Neighbour {
+        neighbour: Some(NeighbourVm {
             kind: NeighbourKind::default(),
             vcpus: 3,
             weight: 512,

@@ -7,8 +7,9 @@ use pvqspin::{Bounded, Fifo, FifoHalt, Idx3, Native, Point, Policy, QRwLock};
 use pvqspin_abi::Cpu;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::LockId;
-use pvqspin_simulator::{Fault, Faults, GuestCode, Passing, SimConfig, run_code, torture};
+use pvqspin_simulator::{GuestCode, SimConfig, run_code, torture};
 use pvqspin_workload::Guest;
+use pvqspin_workload::{Fault, Faults, Passing};
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 

@@ -4,9 +4,8 @@
 
 use pvqspin::Point;
 use pvqspin_peers::catalog::{CATALOG, LockId};
-use pvqspin_simulator::{
-    Fault, Faults, Jitter, Passing, SimConfig, SimError, WaitLimits, What, explore, run, torture,
-};
+use pvqspin_simulator::{Jitter, SimConfig, SimError, WaitLimits, What, explore, run, torture};
+use pvqspin_workload::{Fault, Faults, Passing};
 
 /// Runs the schedules of these seeds.
 fn survives(lock: LockId, seeds: core::ops::Range<u64>) {

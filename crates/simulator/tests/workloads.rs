@@ -2,10 +2,11 @@
 //! comes out the same every time.
 
 use pvqspin_peers::catalog::{CATALOG as LOCKS, LockId};
-use pvqspin_simulator::{Neighbour, SimConfig, SimResult, run};
+use pvqspin_simulator::{SimConfig, SimResult, run};
 use pvqspin_workload::catalog::CATALOG;
 use pvqspin_workload::{
-    Distribution, NeighbourKind, Outcome, Section, WorkloadConfig, WorkloadId, bound_per_s,
+    Distribution, NeighbourKind, NeighbourVm, Outcome, Section, WorkloadConfig, WorkloadId,
+    bound_per_s,
 };
 
 /// The workload with its own section lengths, overcommitted.
@@ -192,7 +193,7 @@ fn a_neighbour_gets_its_share_beside_locks_and_everything_beside_nobody() {
         let config = SimConfig {
             vcpus: 4,
             duration_ns: 60_000_000,
-            neighbour: Some(Neighbour {
+            neighbour: Some(NeighbourVm {
                 kind,
                 vcpus: 2,
                 weight: 1_024,

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use pvqspin::Point;
 use pvqspin_host::{Scheduling, YieldMode};
-use pvqspin_hypervisor::{Fault, Faults, Machine, Neighbour, Passing};
+use pvqspin_hypervisor::Machine;
 use pvqspin_peers::catalog::LockId;
 use pvqspin_workload::catalog::CATALOG as WORKLOADS;
-use pvqspin_workload::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId};
+use pvqspin_workload::{
+    Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
+    WorkloadId,
+};
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
@@ -121,7 +124,7 @@ pub(crate) fn hypervisor_run(seed: u64, machine: &Machine) -> pvqspin_hypervisor
         vcpu: None,
         passing: Passing::Every(*dice.of(&[3, 7, 50, 1_000])),
     };
-    let neighbour = Neighbour {
+    let neighbour = NeighbourVm {
         kind: NeighbourKind::Busy,
         vcpus: 1 + pcpus,
         weight: *dice.of(&[256, 1_024, 4_096]),

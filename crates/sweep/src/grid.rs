@@ -12,8 +12,9 @@
 //! Everything that cannot be run is refused here, with its line and key, before anything runs.
 
 use pvqspin_host::{HeapPages, Host};
-use pvqspin_simulator::{Neighbour, SimConfig};
+use pvqspin_simulator::SimConfig;
 use pvqspin_workload::NeighbourKind;
+use pvqspin_workload::NeighbourVm;
 use pvqspin_workload::Section as Length;
 use pvqspin_workload::catalog::WorkloadConfig;
 use toml::de::DeTable;
@@ -202,7 +203,7 @@ impl Grid<'_> {
             seed,
             neighbour: match axes.neighbours[n].value {
                 0 => None,
-                vcpus => Some(Neighbour {
+                vcpus => Some(NeighbourVm {
                     kind: NeighbourKind::Busy,
                     vcpus,
                     weight: default.weight,

@@ -28,6 +28,7 @@
 //! | [`hot_lock`] | everybody wants one lock |
 //! | [`two_lines`], [`hash_table`], [`lock2`], [`locktorture`], [`leveldb`], [`kernel_build`], [`nested_contexts`], [`two_locks`], [`halted`] | the other workloads, one each |
 //! | [`neighbour`] | a VM beside it that takes no locks |
+//! | [`faults`] | preemptions at chosen points |
 //! | [`own_time`] | what passes while a virtual CPU is on a pCPU |
 //! | [`record`] | what one virtual CPU writes down |
 //! | [`histogram`] | counts of durations, to 2 % |
@@ -42,6 +43,7 @@ pub mod catalog;
 #[cfg(target_arch = "x86_64")]
 pub mod compute;
 pub mod control;
+pub mod faults;
 pub mod guarded;
 pub mod halted;
 pub mod hash_table;
@@ -72,7 +74,8 @@ use pvqspin_abi::Cpu;
 
 pub use catalog::{WorkloadConfig, WorkloadId};
 pub use control::{Control, Phase};
-pub use neighbour::{Neighbour, NeighbourKind, NeighbourRecord};
+pub use faults::{Fault, Faults, Passing};
+pub use neighbour::{Neighbour, NeighbourKind, NeighbourRecord, NeighbourVm};
 pub use outcome::{
     Hypercalls, LockLoad, Outcome, Quantiles, YieldResults, bound_per_s, summarise, waits_over,
 };

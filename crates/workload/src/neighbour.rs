@@ -72,6 +72,17 @@ impl NeighbourKind {
     }
 }
 
+/// A second VM beside the one that locks: it takes no locks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NeighbourVm {
+    /// What it does.
+    pub kind: NeighbourKind,
+    /// How many vCPUs it has.
+    pub vcpus: usize,
+    /// The weight of each of them. What those of the locking VM weigh is in the run's configuration.
+    pub weight: u32,
+}
+
 /// A workload that computes and nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct Neighbour {
