@@ -193,13 +193,7 @@ fn on_threads<R>(
         let result = conduct();
         let lasted = began.elapsed();
         drop(stopper);
-        let registers = threads
-            .into_iter()
-            .map(|thread| match thread.join() {
-                Ok(registers) => registers,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect();
+        let registers = joined(threads);
         Ok((result, lasted, registers))
     })
 }
@@ -211,4 +205,15 @@ impl Drop for Stopper<'_> {
     fn drop(&mut self) {
         self.0.stop();
     }
+}
+
+/// Waits for the threads of all vCPUs, and goes on with the panic of one that panicked.
+pub(crate) fn joined<R>(threads: Vec<thread::ScopedJoinHandle<'_, R>>) -> Vec<R> {
+    threads
+        .into_iter()
+        .map(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+        .collect()
 }

@@ -27,6 +27,7 @@ use crate::kvm_stats::StatsFile;
 use crate::memory::GuestRoom;
 use crate::run::{Conducted, Counts, conduct, summarise};
 use crate::session::Member;
+use crate::session::joined;
 use crate::signal::{self, Registration};
 use crate::watchdog::{Bite, Watched};
 
@@ -223,13 +224,7 @@ fn on_threads<R>(
         }
         let result = conduct();
         drop(stopper);
-        let registers = threads
-            .into_iter()
-            .map(|thread| match thread.join() {
-                Ok(registers) => registers,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect();
+        let registers = joined(threads);
         Ok((result, registers))
     })
 }
