@@ -58,8 +58,8 @@ pub enum Role {
     Trial(Trial),
 }
 
-/// What a guest does to be looked at. The first ones go wrong, each in its own way, and the VMM must
-/// say how; the last ones are timed, and leave their ticks in [`Results`](crate::Results).
+/// What a guest does to be looked at. Those that go wrong do so each in its own way, and the VMM must
+/// say how; the others are timed, and leave their ticks in [`Results`](crate::Results).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Trial {
@@ -85,6 +85,8 @@ pub enum Trial {
     Rings = 9,
     /// Makes one of KVM's own hypercalls.
     Hypercall = 10,
+    /// Executes an undefined instruction, with nothing that could be a stack.
+    NoStack = 11,
 }
 
 /// How many turns a timed computation takes: some ten microseconds at a processor's own speed, and
@@ -96,7 +98,7 @@ pub const RINGS: u64 = 1_000;
 
 impl Trial {
     /// Every trial.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Hang,
         Self::Undefined,
         Self::Unmapped,
@@ -108,6 +110,7 @@ impl Trial {
         Self::Compute,
         Self::Rings,
         Self::Hypercall,
+        Self::NoStack,
     ];
 }
 

@@ -13,12 +13,22 @@ use crate::stock::StockRoom;
 /// Where images are loaded, and where their header lies.
 pub const IMAGE_AT: u64 = 0x10_0000;
 
+/// Where every image has its stubs for exceptions: one after the other, from exception 0 on, each
+/// an entry for the processor.
+pub const EXCEPTIONS_AT: u64 = IMAGE_AT + 0x100;
+
+/// How many stubs there are.
+pub const EXCEPTIONS: usize = 32;
+
+/// They are apart by this.
+pub const EXCEPTION_STUB_BYTES: u64 = 16;
+
 /// The first eight bytes of every image.
 pub const MAGIC: [u8; 8] = *b"pvqguest";
 
 /// Goes up whenever anything in this crate, or in what lies in the shared places, changes its
 /// meaning without changing its size.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// The longest version that a header has room for.
 const VERSION_BYTES: usize = 16;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The same image runs at CPL 0 and at CPL 3, and on both transports: the boot block says what the
-//! hypervisor is. It takes no interrupts and handles no exceptions: one that comes ends the VM.
+//! hypervisor is. It takes no interrupts, and an exception ends the VM, with its name.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -17,6 +17,7 @@
 //! | `transport` | what a transport is |
 //! | `doorbell` | the transport that rings the VMM |
 //! | `stock` | the transport that is KVM's own |
+//! | `exception` | what must not happen, by its name |
 //! | `cpu` | who am I |
 //! | `clock` | the time |
 //! | `heap` | memory that is never given back |
@@ -36,6 +37,8 @@ mod doorbell;
 mod entry;
 #[cfg(pvq_guest)]
 mod env;
+#[cfg(pvq_guest)]
+mod exception;
 #[cfg(pvq_guest)]
 mod heap;
 #[cfg(pvq_guest)]

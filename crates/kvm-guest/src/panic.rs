@@ -1,6 +1,6 @@
 //! The way out: a panic leaves its message in the result area, and the VM ends.
 
-use core::fmt::Write;
+use core::fmt::{Arguments, Write};
 use core::panic::PanicInfo;
 
 use pvqspin_kvm_boot::doorbell::Ring;
@@ -11,10 +11,15 @@ use crate::doorbell::ring;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    end(format_args!("{info}"))
+}
+
+/// Ends the VM with a message.
+pub(crate) fn end(why: Arguments<'_>) -> ! {
     // The result area comes first, whatever the number of vCPUs.
     let results: &Results = cpu::place(Places::new(1).results, 0);
     // Nothing can be done about a message that does not get through.
-    let _ = write!(results.message_writer(), "{info}");
+    let _ = results.message_writer().write_fmt(why);
     loop {
         ring(Ring::Panic);
     }

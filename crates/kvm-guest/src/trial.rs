@@ -32,6 +32,10 @@ fn perform<T: Transport>(trial: Trial) {
             // SAFETY: never comes back.
             unsafe { asm!("ud2", options(noreturn, nomem, nostack)) }
         }
+        Trial::NoStack => {
+            // SAFETY: never comes back.
+            unsafe { asm!("mov rsp, {}", "ud2", in(reg) 1_u64 << 63, options(noreturn)) }
+        }
         Trial::Unmapped => {
             // SAFETY: not a read of anything that Rust knows of: the VM ends here.
             unsafe {

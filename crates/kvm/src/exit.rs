@@ -23,8 +23,8 @@ pub(crate) enum Exit {
 /// What a guest did that ends it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Offence {
-    /// An exception that nobody handles, or a nested one.
-    #[error("triple fault: an exception that the guest does not handle")]
+    /// An exception, and no stack or no code to handle it.
+    #[error("triple fault: an exception that the guest could not even report")]
     TripleFault,
     /// An access to an address at which there is no memory.
     #[error("{kind} of {bytes} byte(s) at {address:#x}, where no memory is", kind = if *write { "write" } else { "read" })]

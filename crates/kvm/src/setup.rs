@@ -3,22 +3,26 @@
 //! ```text
 //!   0x1000  segment descriptors     0x3000  level 4 of the page tables
 //!   0x9000  task state              0x4000  level 3
-//!                                   0x5000  level 2, four pages: 4 GiB in pieces of 2 MiB
+//!   0xd000  gates for exceptions    0x5000  level 2, four pages: 4 GiB in pieces of 2 MiB
 //! ```
 //!
 //! Code runs at CPL 0, or at CPL 3, which may write to ports all the same: the I/O privilege level
 //! is 3, and the map of the task state allows every port (KVM on shadow-paged, nested hosts has been
-//! seen to drop the privilege level at the first entry, and to keep to the map). There is no
-//! interrupt table: the guest enables no interrupts, and an exception is the end of the VM.
+//! seen to drop the privilege level at the first entry, and to keep to the map). The
+//! guest enables no interrupts; an exception goes to the stub that the image has for it, at the CPL
+//! at which all of the guest runs, and is the end of the VM.
 
 use std::io;
 
 use kvm_bindings::{kvm_regs, kvm_segment, kvm_sregs};
 
+use pvqspin_kvm_boot::header::{EXCEPTION_STUB_BYTES, EXCEPTIONS, EXCEPTIONS_AT};
+
 use crate::memory::GuestRoom;
 
 const DESCRIPTORS_AT: u64 = 0x1000;
 const TASK_AT: u64 = 0x9000;
+const GATES_AT: u64 = 0xd000;
 const LEVEL_4_AT: u64 = 0x3000;
 const LEVEL_3_AT: u64 = 0x4000;
 const LEVEL_2_AT: u64 = 0x5000;
@@ -49,6 +53,14 @@ pub enum Cpl {
 }
 
 impl Cpl {
+    /// The descriptor of its code.
+    const fn code_selector(self) -> u16 {
+        match self {
+            Self::Zero => 0x08,
+            Self::Three => 0x18 | 3,
+        }
+    }
+
     /// The level as a number.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -59,8 +71,8 @@ impl Cpl {
     }
 }
 
-/// Writes page tables and descriptors.
-pub(crate) fn write_tables(room: &GuestRoom) -> io::Result<()> {
+/// Writes page tables, descriptors and gates.
+pub(crate) fn write_tables(room: &GuestRoom, cpl: Cpl) -> io::Result<()> {
     let task = [
         TASK_LIMIT | TASK_AT << 16 | 0x89 << 40, // present, available 64-bit task state
         0,
@@ -79,6 +91,10 @@ pub(crate) fn write_tables(room: &GuestRoom) -> io::Result<()> {
     )?;
     room.write_words(TASK_AT + PORT_MAP_WORD, &[TASK_BYTES << 48])?;
     room.write_words(TASK_AT + TASK_LIMIT, &[0xff])?;
+    for exception in 0..EXCEPTIONS as u64 {
+        let stub = EXCEPTIONS_AT + exception * EXCEPTION_STUB_BYTES;
+        room.write_words(GATES_AT + 16 * exception, &gate(stub, cpl))?;
+    }
     room.write_words(LEVEL_4_AT, &[LEVEL_3_AT | TABLE])?;
     let level_2 = |gib| LEVEL_2_AT + gib * 0x1000;
     let level_3: Vec<u64> = (0..GIB).map(|gib| level_2(gib) | TABLE).collect();
@@ -92,13 +108,20 @@ pub(crate) fn write_tables(room: &GuestRoom) -> io::Result<()> {
     Ok(())
 }
 
+/// A gate to code at an address: present, the flag of interrupts cleared, no change of the stack.
+fn gate(to: u64, cpl: Cpl) -> [u64; 2] {
+    const INTERRUPT_GATE: u64 = 0x8e << 40;
+    let selector = u64::from(cpl.code_selector()) << 16;
+    let low = to & 0xffff | (to >> 16 & 0xffff) << 48;
+    [low | selector | INTERRUPT_GATE, to >> 32]
+}
+
 /// Puts segments, control registers and tables into what KVM gave for a new vCPU.
 pub(crate) fn set_system_registers(sregs: &mut kvm_sregs, cpl: Cpl, gs_base: u64) {
     let dpl = cpl.number();
-    let (code, data) = match cpl {
-        Cpl::Zero => (0x08, 0x10),
-        Cpl::Three => (0x18 | 3, 0x20 | 3),
-    };
+    let code = cpl.code_selector();
+    // The descriptor of data comes after that of code.
+    let data = code + 8;
     let segment = |selector, type_, l| kvm_segment {
         base: 0,
         limit: u32::MAX,
@@ -129,8 +152,8 @@ pub(crate) fn set_system_registers(sregs: &mut kvm_sregs, cpl: Cpl, gs_base: u64
     };
     sregs.gdt.base = DESCRIPTORS_AT;
     sregs.gdt.limit = 7 * 8 - 1;
-    sregs.idt.base = 0;
-    sregs.idt.limit = 0;
+    sregs.idt.base = GATES_AT;
+    sregs.idt.limit = EXCEPTIONS as u16 * 16 - 1;
     const PROTECTED: u64 = 1 << 0;
     const MONITOR_COPROCESSOR: u64 = 1 << 1;
     const EXTENSION_TYPE: u64 = 1 << 4;

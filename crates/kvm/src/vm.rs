@@ -103,7 +103,7 @@ impl Vm {
     ) -> Result<Self, RunError> {
         let room = GuestRoom::new(boot.vcpus).map_err(RunError::setup("guest memory"))?;
         let entry = image.load_into(&room).map_err(ConfigProblem::Image)?;
-        setup::write_tables(&room).map_err(RunError::setup("page tables"))?;
+        setup::write_tables(&room, cpl).map_err(RunError::setup("page tables"))?;
         room.write_words(BOOT_AT, &boot.to_words())
             .map_err(RunError::setup("boot block"))?;
 

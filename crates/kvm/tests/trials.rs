@@ -34,8 +34,17 @@ fn offence(rig: &Rig, what: Trial) -> (Offence, u64) {
 #[test]
 fn each_offence_is_told_apart_with_the_place() {
     let Some(rig) = rig() else { return };
-    let (undefined, at) = offence(rig, Trial::Undefined);
-    assert_eq!(undefined, Offence::TripleFault);
+    let (undefined, _) = offence(rig, Trial::Undefined);
+    let Offence::Panic(message) = undefined else {
+        panic!("{undefined:?}");
+    };
+    assert!(
+        message.contains("invalid opcode") && message.contains("rip 0x1"),
+        "{message}"
+    );
+
+    let (no_stack, at) = offence(rig, Trial::NoStack);
+    assert_eq!(no_stack, Offence::TripleFault);
     // Some processors forget a vCPU's state as it shuts down; what there is is in the image.
     assert!(at < 0x100_0000, "{at:#x}");
 
