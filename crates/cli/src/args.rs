@@ -207,14 +207,14 @@ pub(crate) struct SetupArgs {
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
     pub(crate) pcpus: Option<usize>,
 
-    /// How the host shares its CPUs: round-robin, fair, credit, co-scheduled
-    #[arg(long, value_name = "NAME", default_value = "round-robin", value_parser = parse::scheduling)]
-    pub(crate) scheduling: Scheduling,
+    /// How the host shares its CPUs: round-robin, fair, credit, co-scheduled [default: round-robin]
+    #[arg(long, value_name = "NAME", value_parser = parse::scheduling)]
+    pub(crate) scheduling: Option<Scheduling>,
 
     /// What a directed yield is: contract (the target runs now, on the caller's slice) or hint
-    /// (the target is only preferred, as by stock Linux)
-    #[arg(long, value_name = "KIND", default_value = "contract", value_parser = parse::yields)]
-    pub(crate) yields: YieldMode,
+    /// (the target is only preferred, as by stock Linux) [default: contract]
+    #[arg(long, value_name = "KIND", value_parser = parse::yields)]
+    pub(crate) yields: Option<YieldMode>,
 
     /// How long a vCPU runs before the next one's turn [default: 3ms]
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
@@ -228,7 +228,7 @@ pub(crate) struct SetupArgs {
     #[arg(long, value_name = "TIME", value_parser = parse::time_or_zero)]
     pub(crate) hypercall_cost: Option<u64>,
 
-    /// Give a run up that makes no progress for so long
+    /// Give a run up that makes no progress for so long, in a simulation in virtual time
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(crate) watchdog: Option<u64>,
 }
@@ -272,6 +272,29 @@ pub(crate) struct UncontendedArgs {
     pub(crate) pairs: u32,
 }
 
+/// What the seed of a random schedule decides: an option that says otherwise would be overheard.
+const DRAWN_BY_TORTURE: [&str; 19] = [
+    "overcommit",
+    "inside",
+    "outside",
+    "vms",
+    "profile",
+    "duration",
+    "workload",
+    "distribution",
+    "neighbour",
+    "pcpus",
+    "scheduling",
+    "yields",
+    "slice",
+    "min_loan",
+    "hypercall_cost",
+    "watchdog",
+    "json",
+    "csv",
+    "longest",
+];
+
 /// What to simulate.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
@@ -304,7 +327,7 @@ pub(crate) struct SimulateArgs {
 
     /// What the machine costs: a file, or flat, server-2x32, small (its pCPUs are the default of
     /// --pcpus) [default: flat]
-    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["torture", "replay"])]
+    #[arg(long, value_name = "FILE|NAME")]
     pub(crate) profile: Option<String>,
 
     /// Measured virtual time
@@ -320,15 +343,17 @@ pub(crate) struct SimulateArgs {
     pub(crate) output: OutputArgs,
 
     /// Also show what happened around each lock's longest wait
-    #[arg(long, conflicts_with_all = ["torture", "replay"])]
+    #[arg(long)]
     pub(crate) longest: bool,
 
     /// Instead: run so many random schedules of each lock, from --seed on
-    #[arg(long, value_name = "N", conflicts_with_all = ["json", "csv"])]
+    #[arg(long, value_name = "N", conflicts_with_all = DRAWN_BY_TORTURE)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) torture: Option<u64>,
 
     /// Instead: run the random schedule of this seed, and show all of it
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["torture", "json", "csv"])]
+    #[arg(long, value_name = "SEED", conflicts_with_all = DRAWN_BY_TORTURE)]
+    #[arg(conflicts_with_all = ["torture", "seed"])]
     pub(crate) replay: Option<u64>,
 }
 

@@ -13,7 +13,7 @@ use pvqspin_report::{Record, Report, TOLERATED, table, targets};
 
 use crate::args::CompareArgs;
 use crate::begun;
-use crate::driver::{self, Limits};
+use crate::driver::{self, HostSettings, Limits};
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, written};
@@ -46,7 +46,9 @@ pub(crate) fn run_for(
     validate(&plan, &machine)?;
     let report = empty_report(&plan, driver::describe(&machine), driver::NAME);
     let cost = format!("hypercall +{}", exact_time(plan.host.hypercall_ns));
-    print(&head(&plan, &report, &cost, &report.machine.costs()))?;
+    let scheduling = our_scheduling(&plan.host);
+    let costs = report.machine.costs();
+    print(&head(&plan, &report, &scheduling, &cost, &costs))?;
     let viewer = viewer(&plan)?;
     complete(args, &plan, &outputs, report, viewer, |run, viewer| {
         run_one(&plan, &machine, run, viewer)
@@ -195,9 +197,26 @@ fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
     options
 }
 
-/// What is printed before anything runs: machine, host, plan. `calls` says what a hypercall is, and
-/// `costs` what things cost on this machine.
-pub(crate) fn head(plan: &Plan, report: &Report, calls: &str, costs: &str) -> String {
+/// What a host of ours does with its pCPUs, in words.
+pub(crate) fn our_scheduling(host: &HostSettings) -> String {
+    format!(
+        "{} slices of {}, yields: {} (loan {} at least)",
+        host.scheduling.name(),
+        exact_time(host.slice_ns),
+        host.yields.name(),
+        exact_time(host.min_loan_ns),
+    )
+}
+
+/// What is printed before anything runs: machine, host, plan. `scheduling` says who runs when,
+/// `calls` what a hypercall is, and `costs` what things cost on this machine.
+pub(crate) fn head(
+    plan: &Plan,
+    report: &Report,
+    scheduling: &str,
+    calls: &str,
+    costs: &str,
+) -> String {
     let (host, machine) = (&plan.host, &report.machine);
     let neighbour = host.neighbour.map_or_else(String::new, |kind| {
         format!(", a lock-free VM beside it ({})", kind.name())
@@ -205,17 +224,13 @@ pub(crate) fn head(plan: &Plan, report: &Report, calls: &str, costs: &str) -> St
     format!(
         "pvq {}: {}\n\
          machine  {}\n\
-         host     {} pCPUs, {} slices of {}, yields: {} (loan {} at least), {calls}{neighbour}\n\
+         host     {} pCPUs, {scheduling}, {calls}{neighbour}\n\
          costs    {costs}\n\
          plan     {} runs of {} (locks: {}, points: {}, repeats: {}), seed {}, about {} s in all\n\n",
         report.version,
         report.command,
         machine.line(),
         host.pcpus,
-        host.scheduling.name(),
-        exact_time(host.slice_ns),
-        host.yields.name(),
-        exact_time(host.min_loan_ns),
         plan.run_count(),
         time(plan.duration.as_nanos() as f64),
         plan.locks.len(),

@@ -68,8 +68,8 @@ impl HostSettings {
         let default = hypervisor::RunConfig::default();
         Ok(Self {
             pcpus: plan::pcpus(setup, limits)?,
-            scheduling: setup.scheduling,
-            yields: setup.yields,
+            scheduling: setup.scheduling.unwrap_or(Scheduling::RoundRobin),
+            yields: setup.yields.unwrap_or(YieldMode::Contract),
             slice_ns: setup.slice.unwrap_or(default.slice_ns),
             min_loan_ns: setup.min_loan.unwrap_or(default.min_loan_ns),
             hypercall_ns: setup.hypercall_cost.unwrap_or(default.hypercall_ns),

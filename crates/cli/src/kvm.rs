@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use pvqspin_kvm::{Cpl, Guest, Image, KvmHost, Probe, RunError};
+use pvqspin_kvm::{Guest, Image, KvmHost, Probe, RunError};
 use pvqspin_kvm_boot::Transport;
 use pvqspin_report::{Machine, Point, Record};
 
@@ -11,7 +11,8 @@ use crate::compare;
 use crate::driver::{self, Limits};
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
-use crate::kvm_args::{HintsName, KvmArgs, TransportName};
+use crate::kvm_args::KvmArgs;
+use crate::kvm_choice::Wishes;
 use crate::outputs::{Outputs, Wanted};
 use crate::plan::{self, Plan, PlannedRun};
 use crate::progress::Progress;
@@ -24,7 +25,10 @@ const DEFAULT_JSON: &str = "results/kvm.json";
 
 /// Runs `pvq kvm`.
 pub(crate) fn run(args: &KvmArgs) -> Done {
-    let plan = Plan::new(&args.compare, &Limits::here()).map_err(Failure::BadInput)?;
+    let wishes = Wishes::of(args)?;
+    let variants = wishes.transports().len();
+    let plan =
+        Plan::with_variants(&args.compare, &Limits::here(), variants).map_err(Failure::BadInput)?;
     let outputs = Outputs::checked(Wanted {
         default_json: DEFAULT_JSON,
         ..args.compare.wanted()
@@ -35,20 +39,33 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
     // Before the probe, which starts threads: they inherit what Ctrl-C is.
     let _ = interrupt::listen();
     let probe = Probe::run(&host, &image);
-    let guest = chosen(args, &probe, image)?;
+    let chosen = wishes.chosen(&probe, host.missing_for_stock())?;
+    let guests: Vec<Guest> = (chosen.transports.iter())
+        .map(|&transport| Guest {
+            image: image.clone(),
+            transport,
+            cpl: chosen.cpl,
+        })
+        .collect();
     for run in plan.runs().filter(|run| run.repeat == 0) {
         let config = compare::config_of(&plan, &run);
-        pvqspin_kvm::validate(&host, &guest, driver::usable_cpus(), &config)
+        let guest = &guests[run.variant];
+        pvqspin_kvm::validate(&host, guest, driver::usable_cpus(), &config)
             .map_err(Failure::bad_input)?;
     }
     let machine = Machine {
         cpus_allowed: driver::usable_cpus(),
         ..Machine::describe()
     };
-    let report = compare::empty_report(&plan, machine, NAME);
-    let calls = format!("{} at CPL {}", guest.transport.name(), guest.cpl.number());
-    let costs = format!("{probe}\nchosen   {calls}: {}", why(args, &probe));
-    print(&compare::head(&plan, &report, &calls, &costs))?;
+    let mut report = compare::empty_report(&plan, machine, NAME);
+    chosen.tell(&probe, &mut report.options);
+    let costs = format!("{probe}\nchosen   {chosen}: {}", chosen.why);
+    let scheduling = match chosen.is_stock() {
+        true => "scheduled by Linux".to_owned(),
+        false => compare::our_scheduling(&plan.host),
+    };
+    let calls = chosen.to_string();
+    print(&compare::head(&plan, &report, &scheduling, &calls, &costs))?;
     let progress = Box::new(Progress::new(plan.run_count()));
     compare::complete(
         &args.compare,
@@ -56,7 +73,7 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
         &outputs,
         report,
         progress,
-        |run, _| run_one(&host, &guest, &plan, run),
+        |run, _| run_one(&host, &guests[run.variant], &plan, run),
     )
 }
 
@@ -81,43 +98,6 @@ fn point(transport: Transport, plan: &Plan, run: &PlannedRun) -> Point {
         host_policy: "linux".to_owned(),
         yield_mode: transport.name().to_owned(),
         ..point
-    }
-}
-
-/// How guests run: as the probe says, unless the options say otherwise.
-fn chosen(args: &KvmArgs, probe: &Probe, image: Image) -> Result<Guest, Failure> {
-    let choice = probe.choice();
-    let transport = match (args.transport, args.hints) {
-        (Some(TransportName::Stock), HintsName::Yield) => Transport::Stock,
-        (Some(TransportName::Stock), HintsName::Kick) => Transport::StockKicks,
-        (Some(TransportName::Stock), HintsName::Off) => Transport::StockSilent,
-        (Some(TransportName::Doorbell), _) => Transport::Doorbell,
-        (None, _) => choice.transport,
-    };
-    let cpl = match args.cpl.as_deref() {
-        Some("0") => Cpl::Zero,
-        Some(_) => Cpl::Three,
-        // KVM takes hypercalls from there only.
-        None if transport.is_stock() => Cpl::Zero,
-        None if probe.works() => choice.cpl,
-        None => {
-            return Err(Failure::bad_input(format!(
-                "guests do not run on this /dev/kvm: {probe}"
-            )));
-        }
-    };
-    Ok(Guest {
-        image,
-        transport,
-        cpl,
-    })
-}
-
-/// Why guests run as they do.
-fn why(args: &KvmArgs, probe: &Probe) -> String {
-    match (args.transport, &args.cpl) {
-        (None, None) => probe.choice().why.to_owned(),
-        _ => "the options say so".to_owned(),
     }
 }
 

@@ -13,12 +13,16 @@ Examples:
   pvq kvm --lock ours,unfair-hinted --overcommit 1,2,4 --repeats 5
   pvq kvm --scheduling fair --yields hint  another host
   pvq kvm --transport doorbell --cpl 3     instead of what the probe chooses
+  pvq kvm --transport stock --overcommit 2,4 --hints yield,kick,off
 
 The guest is built from the source tree when that is needed, or is what --image says. The options
-are those of `pvq compare`, but for --hypercall-cost: here an exit costs what it costs.";
+are those of `pvq compare`, but for --hypercall-cost: here an exit costs what it costs. With
+--transport stock Linux schedules the vCPUs, and --scheduling, --yields, --slice and --min-loan are
+refused.";
 
 /// What to run in virtual machines.
 #[derive(Debug, Args)]
+#[command(mut_arg("hypercall_cost", |cost| cost.hide(true)))]
 pub(crate) struct KvmArgs {
     /// The plan.
     #[command(flatten)]
@@ -32,9 +36,10 @@ pub(crate) struct KvmArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) transport: Option<TransportName>,
 
-    /// What the guest's lock tells KVM, with --transport stock: all, kick and halt only, or nothing
-    #[arg(long, value_name = "NAME", default_value = "yield")]
-    pub(crate) hints: HintsName,
+    /// What the guest's lock tells KVM, with --transport stock: all, kick and halt only, or nothing;
+    /// a list to compare them [default: yield]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) hints: Vec<HintsName>,
 
     /// The privilege level of guest code [default: 0, or 3 where 0 is emulated]
     #[arg(long, value_name = "N", value_parser = clap::builder::PossibleValuesParser::new(["0", "3"]))]

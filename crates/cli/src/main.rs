@@ -23,7 +23,7 @@
 //! | [`explain`], [`explain_view`], [`explain_words`] | a preempted holder or waiter, step by step |
 //! | [`terminal`] | how wide the terminal is, and what it shows |
 //! | [`simulate`] | the same comparison in virtual time, and random schedules |
-//! | [`kvm`], [`kvm_args`] | the same comparison in virtual machines on KVM |
+//! | [`kvm`], [`kvm_args`], [`kvm_choice`] | the same comparison in virtual machines on KVM |
 //! | [`threads`] | ordinary threads, beside other crates' mutexes |
 //! | [`thread_args`] | its command line |
 //! | [`thread_advice`] | what to use where, from the figures of that run |
@@ -58,6 +58,8 @@ mod kvm;
 #[path = "kvm_elsewhere.rs"]
 mod kvm;
 mod kvm_args;
+#[cfg(target_arch = "x86_64")]
+mod kvm_choice;
 mod list;
 mod merge;
 mod outputs;

@@ -77,6 +77,8 @@ pub(crate) struct PlannedRun {
     pub(crate) section: Section,
     /// Which repeat, from 0.
     pub(crate) repeat: u32,
+    /// Which of the plan's variants.
+    pub(crate) variant: usize,
 }
 
 /// Everything that will run.
@@ -90,6 +92,8 @@ pub(crate) struct Plan {
     /// Measured time of each run, without the warm-up.
     pub(crate) duration: Duration,
     pub(crate) host: HostSettings,
+    /// How many ways each run is done in, one after the other: 1 but for `pvq kvm`.
+    pub(crate) variants: usize,
 }
 
 impl Plan {
@@ -99,6 +103,15 @@ impl Plan {
     ///
     /// Says what cannot be done, and what could.
     pub(crate) fn new(args: &CompareArgs, limits: &Limits) -> Result<Self> {
+        Self::with_variants(args, limits, 1)
+    }
+
+    /// The same, each run in so many variants.
+    pub(crate) fn with_variants(
+        args: &CompareArgs,
+        limits: &Limits,
+        variants: usize,
+    ) -> Result<Self> {
         let preset = match (args.quick, args.full) {
             (true, _) => &QUICK,
             (_, true) => &FULL,
@@ -138,6 +151,7 @@ impl Plan {
             repeats: args.run.repeats.unwrap_or(preset.repeats),
             duration: SHORTEST,
             host,
+            variants,
         };
         plan.duration = plan.duration_within(preset, args.run.duration)?;
         Ok(plan)
@@ -164,6 +178,7 @@ impl Plan {
             self.vcpus.len(),
             self.sections.len(),
             self.repeats,
+            self.variants,
         ]
         .into_iter()
         .fold(1, usize::saturating_mul)
@@ -194,12 +209,15 @@ impl Plan {
     /// The runs in their order.
     pub(crate) fn runs(&self) -> impl Iterator<Item = PlannedRun> + '_ {
         let turns = turns(self.locks.len(), &self.sections, &self.vcpus, self.repeats);
-        turns.map(|turn| PlannedRun {
-            lock: self.locks[turn.lock_index].name,
-            lock_index: turn.lock_index,
-            vcpus: turn.vcpus,
-            section: turn.section,
-            repeat: turn.repeat,
+        turns.flat_map(move |turn| {
+            (0..self.variants).map(move |variant| PlannedRun {
+                lock: self.locks[turn.lock_index].name,
+                lock_index: turn.lock_index,
+                vcpus: turn.vcpus,
+                section: turn.section,
+                repeat: turn.repeat,
+                variant,
+            })
         })
     }
 

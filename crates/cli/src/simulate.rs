@@ -7,7 +7,9 @@ use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
 use pvqspin_report::figures::{exact_time, time};
 use pvqspin_report::{Machine, Record, table};
-use pvqspin_simulator::{LongestWait, Profile, SimConfig, SimError, SimResult, TraceEvent};
+use pvqspin_simulator::{
+    LongestWait, MAX_COST_NS, Profile, SimConfig, SimError, SimResult, TraceEvent,
+};
 use pvqspin_workload::{NeighbourVm, Section, WorkloadConfig};
 use serde_json::Value;
 
@@ -129,8 +131,10 @@ fn options(
     let (inside, outside) = args.setup.section(args.inside, args.outside);
     let locks: Vec<&str> = locks.iter().map(|lock| lock.name).collect();
     let mut options = host.options();
-    // Nothing is watched: virtual time cannot stand still.
-    options.remove("watchdog_ns");
+    // If nobody says otherwise, as slices and sections are.
+    if args.setup.watchdog.is_none() {
+        options.remove("watchdog_ns");
+    }
     let more: [(&str, Value); 8] = [
         ("locks", locks.into()),
         ("workload", args.setup.work.workload.name.into()),
@@ -168,8 +172,15 @@ fn config(
         profile.apply(&mut default);
     }
     if let Some(ns) = args.setup.hypercall_cost {
-        default.costs.hypercall_ns = u32::try_from(ns).unwrap_or(u32::MAX);
+        default.costs.hypercall_ns = u32::try_from(ns)
+            .ok()
+            .filter(|ns| *ns <= MAX_COST_NS)
+            .ok_or_else(|| {
+                let most = exact_time(MAX_COST_NS.into());
+                Failure::bad_input(format!("--hypercall-cost: {most} at most, in a simulation"))
+            })?;
     }
+    default.stall_after_ns = args.setup.watchdog;
     Ok(SimConfig {
         lock: lock.id,
         workload: WorkloadConfig {

@@ -40,6 +40,14 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
             &["--pcpus", "64", "--vms", "500", "--overcommit", "1000"],
             "a simulation has at most 30000",
         ),
+        (&["--torture", "0"], "not in 1.."),
+        (&["--torture", "2", "--pcpus", "3"], "cannot be used with"),
+        (
+            &["--replay", "2", "--scheduling", "fair"],
+            "cannot be used with",
+        ),
+        (&["--hypercall-cost", "5s"], "100 ms at most"),
+        (&["--hypercall-cost", "1s"], "100 ms at most"),
         (
             &["--torture", "2", "--seed", "18446744073709551615"],
             "more than there are seeds",

@@ -289,7 +289,10 @@ fn run_guest(
                 return fail(fd, Offence::Panic(vcpu.room.message()));
             }
             Exit::Ring(Ring::Hypercall) => {
-                return fail(fd, Offence::BadRing(Vec::new()));
+                return fail(
+                    fd,
+                    Offence::BadRing((Ring::Hypercall as u32).to_le_bytes().to_vec()),
+                );
             }
             Exit::Halted => {
                 let what = "HLT left KVM, which should have kept it";

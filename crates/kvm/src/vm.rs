@@ -61,7 +61,8 @@ impl KvmHost {
     }
 
     /// What KVM would have to offer for the stock transports and does not.
-    pub(crate) fn missing_for_stock(&self) -> Option<&'static str> {
+    #[must_use]
+    pub fn missing_for_stock(&self) -> Option<&'static str> {
         const FEATURES: u32 = 0x4000_0001;
         if !self.kvm.check_extension(Cap::Irqchip) {
             return Some("KVM_CAP_IRQCHIP");

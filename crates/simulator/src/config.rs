@@ -20,6 +20,21 @@ pub const MAX_TIME_NS: u64 = 3_600_000_000_000;
 /// mappings that Linux grants a process by default.
 pub const MAX_VCPUS: usize = 30_000;
 
+/// The highest cost of anything: a tenth of a second. Far beyond any machine, and few enough of
+/// them last for an hour.
+pub const MAX_COST_NS: u32 = 100_000_000;
+
+/// The least patience before a stall that is chosen without being asked for, and with a halt.
+const LEAST_STALL_NS: u64 = 2_000_000_000;
+const LEAST_HALT_TIMEOUT_NS: u64 = 500_000_000;
+
+/// Nobody waits for a pCPU for so many rotations, under any policy of the host: those that keep
+/// accounts may let somebody wait for two or three.
+const ROTATIONS: u64 = 8;
+
+/// An exponential length is beyond so many times its mean once in 10^13 draws.
+const LONG_BY_CHANCE: u64 = 30;
+
 /// The shortest warm-up that is chosen without being asked for.
 const MIN_WARMUP_NS: u64 = 10_000_000;
 
@@ -75,10 +90,11 @@ pub struct SimConfig {
     pub faults: Faults,
     /// Disturbances anywhere.
     pub jitter: Jitter,
-    /// After how long without any acquisition the run is given up.
-    pub stall_after_ns: u64,
-    /// How long a halt may last before it is a lost wake-up.
-    pub halt_timeout_ns: u64,
+    /// After how long without any acquisition the run is given up, and after how long off its pCPU
+    /// a vCPU that could run is lost; `None`: as the slices and sections are, 2 s at least.
+    pub stall_after_ns: Option<u64>,
+    /// How long a halt may last before it is a lost wake-up; `None`: likewise, 500 ms at least.
+    pub halt_timeout_ns: Option<u64>,
     /// What every wait has to keep to.
     pub wait_limits: WaitLimits,
     /// Whether to keep events in earnest, the guests' marks too, and not only the last few.
@@ -124,8 +140,8 @@ impl Default for SimConfig {
             seed: 1,
             faults: Faults::default(),
             jitter: Jitter::NONE,
-            stall_after_ns: 2_000_000_000,
-            halt_timeout_ns: 500_000_000,
+            stall_after_ns: None,
+            halt_timeout_ns: None,
             wait_limits: WaitLimits::default(),
             trace: false,
             trace_events: 1 << 22,
@@ -185,12 +201,17 @@ impl SimConfig {
             ("warm-up", warmup_ns),
             ("measured time", self.duration_ns),
             ("slice", self.slice_ns),
-            ("patience before a stall", self.stall_after_ns),
-            ("patience with a halt", self.halt_timeout_ns),
+            ("patience before a stall", self.stall_after_ns()),
+            ("patience with a halt", self.halt_timeout_ns()),
         ] {
             // A warm-up may be zero, the rest not.
             if (ns == 0 && what != "warm-up") || ns > MAX_TIME_NS {
                 return Err(ConfigProblem::BadTime { what, ns });
+            }
+        }
+        for (what, ns) in self.costs.named() {
+            if ns > MAX_COST_NS {
+                return Err(ConfigProblem::BadCost { what, ns });
             }
         }
         let workload = &self.workload;
@@ -224,6 +245,32 @@ impl SimConfig {
             let rotations = self.slice_ns.saturating_mul(slices).saturating_mul(2);
             rotations.clamp(MIN_WARMUP_NS, MAX_TIME_NS)
         })
+    }
+
+    /// The patience before a stall, chosen if it was not given.
+    #[must_use]
+    pub fn stall_after_ns(&self) -> u64 {
+        let chosen = || self.patience_ns().max(LEAST_STALL_NS);
+        self.stall_after_ns.unwrap_or_else(chosen)
+    }
+
+    /// The patience with a halt, chosen if it was not given.
+    #[must_use]
+    pub fn halt_timeout_ns(&self) -> u64 {
+        let chosen = || self.patience_ns().max(LEAST_HALT_TIMEOUT_NS);
+        self.halt_timeout_ns.unwrap_or_else(chosen)
+    }
+
+    /// How long anything may take on a host that forgets nobody: some rotations, in which every
+    /// vCPU has its slice, all that can be charged to it, and a section that is long by chance.
+    fn patience_ns(&self) -> u64 {
+        let round =
+            u64::from(self.workload.inside.mean_ns) + u64::from(self.workload.outside.mean_ns);
+        let turn = self
+            .slice_ns
+            .saturating_add(self.costs.sum_ns() + LONG_BY_CHANCE * round);
+        let turns = self.all_vcpus().div_ceil(self.pcpus.max(1)) as u64;
+        (turn.saturating_mul(turns * ROTATIONS)).min(MAX_TIME_NS)
     }
 
     /// The vCPUs of all VMs together, the neighbour's too.
@@ -308,10 +355,42 @@ mod tests {
                 },
                 "slice of 0 ns",
             ),
+            (
+                SimConfig {
+                    costs: Costs {
+                        poke_ns: u32::MAX,
+                        ..Costs::default()
+                    },
+                    ..good()
+                },
+                "poke_ns = 4294967295 makes no sense",
+            ),
         ];
         for (config, reason) in cases {
             let error = config.validate().expect_err(reason).to_string();
             assert!(error.contains(reason), "{error} does not say {reason}");
         }
+    }
+
+    #[test]
+    fn patience_grows_with_slices_and_queues_and_is_what_was_asked_for() {
+        let short = SimConfig::default();
+        assert_eq!(short.stall_after_ns(), LEAST_STALL_NS);
+        assert_eq!(short.halt_timeout_ns(), LEAST_HALT_TIMEOUT_NS);
+        let second = 1_000_000_000;
+        let long = SimConfig {
+            slice_ns: second,
+            vcpus: 4,
+            ..short.clone()
+        };
+        // Three others come first.
+        assert!(long.halt_timeout_ns() > 4 * second);
+        assert!(long.stall_after_ns() > 4 * second);
+        let asked = SimConfig {
+            stall_after_ns: Some(7),
+            halt_timeout_ns: Some(8),
+            ..long
+        };
+        assert_eq!((asked.stall_after_ns(), asked.halt_timeout_ns()), (7, 8));
     }
 }

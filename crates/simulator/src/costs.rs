@@ -133,6 +133,36 @@ impl Costs {
         line: LineCosts::flat(0),
     };
 
+    /// Each cost, by the name that it has in a profile.
+    pub(crate) const fn named(&self) -> [(&'static str, u32); 12] {
+        let LineCosts {
+            same_core_ns,
+            same_socket_ns,
+            other_socket_ns,
+            each_poller_ns,
+            word_travels: _,
+        } = self.line;
+        [
+            ("atomic_ns", self.atomic_ns),
+            ("switch_ns", self.switch_ns),
+            ("hypercall_ns", self.hypercall_ns),
+            ("poke_ns", self.poke_ns),
+            ("poke_send_ns", self.poke_send_ns),
+            ("interrupt_ns", self.interrupt_ns),
+            ("wake_ns", self.wake_ns),
+            ("tick_ns", self.tick_ns),
+            ("line.same_core_ns", same_core_ns),
+            ("line.same_socket_ns", same_socket_ns),
+            ("line.other_socket_ns", other_socket_ns),
+            ("line.each_poller_ns", each_poller_ns),
+        ]
+    }
+
+    /// All costs together.
+    pub(crate) fn sum_ns(&self) -> u64 {
+        self.named().iter().map(|(_, ns)| u64::from(*ns)).sum()
+    }
+
     /// The first instant, from `at` on, at which a pCPU notices that a slice is over.
     pub(crate) fn noticed(&self, at: u64) -> u64 {
         match u64::from(self.tick_ns) {

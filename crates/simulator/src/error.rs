@@ -4,7 +4,7 @@ use core::fmt;
 
 use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
 
-use crate::config::{MAX_TIME_NS, MAX_VCPUS};
+use crate::config::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
 use crate::topology::Topology;
 use pvqspin_trace::TraceEvent;
 
@@ -39,6 +39,14 @@ pub enum ConfigProblem {
         what: &'static str,
         /// How long it was to be, in nanoseconds.
         ns: u64,
+    },
+    /// A cost beyond all reason.
+    #[error("the cost {what} = {ns} makes no sense: at most {MAX_COST_NS} ns, a tenth of a second")]
+    BadCost {
+        /// Its name in a profile.
+        what: &'static str,
+        /// How much it was to be, in nanoseconds.
+        ns: u32,
     },
     /// More pCPUs than the topology has.
     #[error("{pcpus} pCPUs asked for, the topology has {has}")]

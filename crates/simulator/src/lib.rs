@@ -69,7 +69,7 @@ mod vcpu;
 mod waits;
 mod watch;
 
-pub use config::{MAX_TIME_NS, MAX_VCPUS, SimConfig};
+pub use config::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS, SimConfig};
 pub use costs::{Costs, LineCosts};
 pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
 pub use explore::{Explored, explore};

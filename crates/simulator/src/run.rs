@@ -200,8 +200,8 @@ pub(crate) fn simulate(
         .collect();
     let vcpus = vcpus.map_err(SimError::Stacks)?;
     let patience = Patience {
-        stall_after_ns: config.stall_after_ns,
-        halt_timeout_ns: config.halt_timeout_ns,
+        stall_after_ns: config.stall_after_ns(),
+        halt_timeout_ns: config.halt_timeout_ns(),
     };
     // Declared before the machine, so dropped after it: dropping a machine may unwind guests.
     let on_stage = OnStage::new(&stage);

@@ -86,8 +86,8 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
         faults,
         jitter,
         // Beyond any number of rotations of such slices.
-        stall_after_ns: 100_000_000,
-        halt_timeout_ns: 100_000_000,
+        stall_after_ns: Some(100_000_000),
+        halt_timeout_ns: Some(100_000_000),
         ..SimConfig::default()
     };
     finish(config, &mut dice)

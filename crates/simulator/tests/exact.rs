@@ -343,7 +343,7 @@ fn a_neighbour_loses_nothing() {
 fn a_halt_without_a_kick_is_found_and_told() {
     // A vCPU that is preempted in its halt window for ever cannot be made; patience can be.
     let config = SimConfig {
-        halt_timeout_ns: 1,
+        halt_timeout_ns: Some(1),
         ..config(LockId::FifoHalt, 2, 4)
     };
     let error = run(&config).expect_err("halts last longer than 1 ns");

@@ -128,7 +128,7 @@ impl<'t> Section<'t> {
     ///
     /// # Errors
     ///
-    /// If a value is not what `read` takes, or the list is empty.
+    /// If a value is not what `read` takes, the list is empty, or a value stands in it twice.
     pub fn list<T>(
         &self,
         key: &str,
@@ -151,11 +151,20 @@ impl<'t> Section<'t> {
                 let what = "an empty list leaves nothing to run; leave the key out for its default";
                 Err(self.error(value.span().start, key, what))
             }
-            DeValue::Array(items) => items
-                .iter()
-                .map(read_one)
-                .collect::<Result<_, _>>()
-                .map(Some),
+            DeValue::Array(items) => {
+                let texts: Vec<_> = items.iter().map(|item| scalar(item.get_ref())).collect();
+                let twice = (1..items.len()).find(|&index| texts[..index].contains(&texts[index]));
+                if let Some(index) = twice.filter(|&index| texts[index].is_some()) {
+                    let what =
+                        "this stands here twice: its points would run twice, and count twice";
+                    return Err(self.error(items[index].span().start, key, what));
+                }
+                items
+                    .iter()
+                    .map(read_one)
+                    .collect::<Result<_, _>>()
+                    .map(Some)
+            }
             _ => Ok(Some(vec![read_one(value)?])),
         }
     }

@@ -50,7 +50,7 @@ fn groups_and_constants_name_locks() {
     let grid = |locks: &str| lines(&format!("[[grid]]\nname = 'g'\nvcpus = 2\nlocks = {locks}"));
     let all = grid("'all'").len();
     assert_eq!(grid("['ours', 'peers', 'fifo']").len(), all, "each once");
-    let tuned = grid("['bounded@wait=1ms', 'fifo', 'bounded@wait=1ms']");
+    let tuned = grid("['bounded@wait=1ms', 'fifo']");
     assert_eq!(tuned.len(), 2);
     assert!(
         tuned[1].starts_with("g: bounded@wait=1ms under"),
@@ -134,6 +134,7 @@ fn what_cannot_be_run_is_refused_with_its_line() {
         ("sections = '0/2us'", 4, &["more than 0"]),
         ("scheduling = 'fare'", 4, &["did you mean 'fair'?"]),
         ("yields = []", 4, &["an empty list"]),
+        ("seeds = [1, 2, 1]", 4, &["stands here twice"]),
         ("ordered = 'perhaps'", 4, &["ordered", "true, false"]),
         ("pcpus = { many = 3 }", 4, &["pcpus", "not a table"]),
         ("seeds = [1, -2]", 4, &["seeds", "whole number"]),
