@@ -27,11 +27,8 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// What an unpacked package holds.
     pub(crate) fn in_dir(dir: &Path) -> Result<Self> {
-        let boot = dir.join("boot");
-        let image = list(&boot)?
-            .into_iter()
-            .find(|path| file_name(path).starts_with("vmlinuz-"))
-            .with_context(|| format!("there is no vmlinuz-* in {}", boot.display()))?;
+        let image = find_image(dir)
+            .with_context(|| format!("there is no kernel (boot/vmlinuz-*) in {}", dir.display()))?;
         let found = find_modules(&dir.join("lib/modules"))
             .or_else(|_| find_modules(&dir.join("usr/lib/modules")))?;
         for needed in NEEDED {
@@ -113,6 +110,18 @@ fn dependency(text: &str) -> Option<String> {
         .filter_map(|line| line.trim().strip_prefix("Depends: "))
         .find(|package| package.starts_with("linux-image-"))
         .map(str::to_owned)
+}
+
+/// The kernel itself: in `boot`, or, as newer packages have it, beside its modules.
+fn find_image(dir: &Path) -> Option<PathBuf> {
+    let is_kernel = |path: &PathBuf| file_name(path).starts_with("vmlinuz");
+    let below = |dir: PathBuf| list(&dir).unwrap_or_default();
+    let beside_modules = below(dir.join("usr/lib/modules"))
+        .into_iter()
+        .flat_map(below);
+    (below(dir.join("boot")).into_iter())
+        .chain(beside_modules)
+        .find(is_kernel)
 }
 
 fn find_modules(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -51,9 +51,8 @@ fn parse(shown: String, krate: String, path: &Path) -> Result<Source> {
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(()); // no such folder: nothing in it
-    };
+    let shown = || format!("cannot list {}", folder.display());
+    let entries = fs::read_dir(folder).with_context(shown)?;
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();

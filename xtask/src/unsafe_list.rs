@@ -17,7 +17,7 @@ use crate::run::{replace, root};
 use crate::sources::{Anchors, Source, read};
 
 /// Where Rust stands in this repository.
-const FOLDERS: [&str; 4] = ["crates", "guest", "fuzz", "xtask"];
+const FOLDERS: [&str; 4] = ["crates", "examples", "fuzz", "xtask"];
 const LIST: &str = "docs/unsafe.md";
 
 /// Checks the list, or writes it.
