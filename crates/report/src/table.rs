@@ -150,14 +150,23 @@ pub fn heading(point: &PointKey) -> String {
         PLAIN => String::new(),
         other => format!("{other}, "),
     };
+    // On a host of ours the head of the output says what it is; one command may compare several
+    // ways to talk to a host that is not.
+    let host = match point.host_policy.as_str() {
+        NOT_OURS => format!(", {}", point.yield_mode),
+        _ => String::new(),
+    };
     format!(
-        "{workload}overcommit {} ({} vCPUs on {} pCPUs), {}",
+        "{workload}overcommit {} ({} vCPUs on {} pCPUs), {}{host}",
         count(point.overcommit()),
         point.vcpus,
         point.pcpus,
         sections(point),
     )
 }
+
+/// The host policy of results whose vCPUs Linux schedules.
+const NOT_OURS: &str = "linux";
 
 fn sections(point: &PointKey) -> String {
     format!(
@@ -255,6 +264,19 @@ mod tests {
         let ours = text.lines().nth(line("fifo *")).expect("found above");
         assert!(ours.contains("4.00x") && ours.contains("1.00x"), "{ours}");
         assert!(text.starts_with("overcommit 4 (8 vCPUs on 2 pCPUs), inside 1 µs, outside 2 µs"));
+        assert!(text.lines().next().is_some_and(|line| line.ends_with(')')));
+    }
+
+    #[test]
+    fn ways_to_talk_to_a_host_that_is_not_ours_are_told_apart() {
+        let silent = crate::Record {
+            host_policy: "linux".into(),
+            yield_mode: "stock-silent".into(),
+            ..samples::record("fifo", 8, 400_000.0)
+        };
+        let text = rendered(&[silent]);
+        let heading = text.lines().next().expect("a heading");
+        assert!(heading.ends_with("(uniform), stock-silent"), "{heading}");
     }
 
     #[test]
