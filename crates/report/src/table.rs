@@ -23,7 +23,7 @@ const STYLE: TableStyle =
 /// What the columns mean, for under the last table.
 pub const LEGEND: &str = "\
 Medians over the repeats, in brackets the lowest and the highest. * one of ours.
-thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: median of all runs in the table
+thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: medians of all locks of the repeat
             (several locks: 1/C is that of the busiest one, and a round may hold several sections; see docs/workloads.md)
 vs tas      throughput over that of test-and-set; vs best: over that of the fastest lock of the table
 Jain        fairness over 100 ms windows: 1 is fair     wait: from joining the queue to holding; longest: of all repeats
@@ -34,7 +34,7 @@ neighbour   work of the lock-free VM over what its share of the pCPUs would give
 /// What the columns of [`render_threads`] mean.
 pub const THREADS_LEGEND: &str = "\
 Medians over the repeats, in brackets the lowest and the highest. * one of ours.
-thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: median of all runs in the table
+thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: medians of all locks of the repeat
 vs std      throughput over that of std::sync::Mutex; vs best: over that of the fastest lock of the table
 Jain        fairness over 100 ms windows: 1 is fair     wait: from the call to holding; longest: of all repeats";
 
