@@ -3,7 +3,8 @@
 //! | the simulator's cost | what is measured here |
 //! | --- | --- |
 //! | `atomic_ns` | half of a compare-and-swap and a swap on a line of one's own |
-//! | `line.*` | half of a round trip of a line between two pinned threads |
+//! | `line.*` | half of a round trip of a line between two pinned threads, for each distance that two CPUs here have |
+//! | `topology` | nothing: the system says how the allowed CPUs lie |
 //! | `switch_ns` | entering a vCPU and leaving it |
 //! | `hypercall_ns` | a hypercall that the host refuses, and the extra cost that `compare` adds |
 //! | `poke_ns` | from a poke until the other pCPU's guest is interrupted |
@@ -20,6 +21,7 @@ use pvqspin_hypervisor::Machine;
 use pvqspin_report::{Spread, files};
 use pvqspin_simulator::{Costs, LineCosts, Profile};
 
+use crate::calibrate_layout::{Apart, Layout, Pair};
 use crate::calibrate_lines;
 use crate::driver;
 use crate::failure::{Done, Failure, print};
@@ -28,16 +30,31 @@ use crate::validate_args::CalibrateArgs;
 /// How often everything is measured if nobody says.
 const REPEATS: usize = 5;
 
+/// Said of what takes two CPUs.
+const ONE_CPU: &str = "with one CPU it cannot be measured: the simulator's default";
+
+/// Said where `/sys` is not as it usually is.
+const UNTOLD: &str = "the system does not tell how the CPUs lie";
+
 /// What was measured, in ns.
 pub(crate) struct Calibration {
     atomic: Spread,
-    line: Option<Spread>,
+    /// How the CPUs lie, if the system says.
+    layout: Option<Layout>,
+    line: Apart<Option<Line>>,
     switch: Spread,
     hypercall: Spread,
     poke: Option<Spread>,
     poke_send: Option<Spread>,
     poke_lost: Option<Spread>,
     about: String,
+}
+
+/// What a cache line costs between two CPUs, in ns.
+#[derive(Clone, Debug)]
+struct Line {
+    cpus: Pair,
+    ns: Spread,
 }
 
 /// Runs `pvq calibrate`.
@@ -78,14 +95,26 @@ impl Calibration {
             let all: Vec<f64> = (0..repeats).filter_map(|_| measure()).collect();
             (!all.is_empty()).then(|| Spread::of(all))
         };
-        let line = match machine.cpus.as_slice() {
-            [first, second, ..] => each(&|| calibrate_lines::transfer_ns(*first, *second)),
-            _ => None,
+        let between = |cpus: Pair| {
+            let ns = each(&|| calibrate_lines::transfer_ns(cpus.0, cpus.1))?;
+            Some(Line { cpus, ns })
         };
+        let layout = Layout::of_machine(&machine.cpus);
+        let pairs = match (&layout, machine.cpus.as_slice()) {
+            (Some(layout), _) => layout.pairs(),
+            // However far apart they are.
+            (None, [first, second, ..]) => Apart {
+                same_socket: Some((*first, *second)),
+                ..Apart::default()
+            },
+            (None, _) => Apart::default(),
+        };
+        let line = pairs.map(|pair| pair.and_then(between));
         let described = driver::describe(machine);
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         Ok(Self {
             atomic: each(&|| Some(calibrate_lines::atomic_ns())).unwrap_or_default(),
+            layout,
             line,
             switch: spread(|probe| probe.switch_ns),
             hypercall: spread(|probe| probe.hypercall_ns),
@@ -101,11 +130,35 @@ impl Calibration {
         })
     }
 
-    /// The profile: medians, and the simulator's own figures for what one CPU cannot measure.
+    /// The profile of a machine whose pCPUs are the allowed CPUs in the order of their numbers, as those of the
+    /// embedded hypervisor are: a topology only if it numbers them so, else what is between the first two.
+    pub(crate) fn profile_in_cpu_order(&self, extra_hypercall_ns: u64) -> Profile {
+        let mut profile = self.profile(extra_hypercall_ns);
+        if self.layout.as_ref().is_some_and(Layout::is_in_order) {
+            return profile;
+        }
+        profile.topology = None;
+        // The pair of each distance is its first, so the lowest of them are the first two CPUs.
+        let Apart {
+            same_core,
+            same_socket,
+            other_socket,
+        } = &self.line;
+        let lines = [same_core, same_socket, other_socket].into_iter().flatten();
+        if let Some(first_two) = lines.min_by_key(|line| line.cpus) {
+            profile.costs.line.same_socket_ns = first_two.ns.median.round() as u32;
+        }
+        profile
+    }
+
+    /// The profile: medians, and for what could not be measured a distance that could, or the simulator's own
+    /// figures.
     pub(crate) fn profile(&self, extra_hypercall_ns: u64) -> Profile {
         let default = Costs::default();
         let ns = |spread: &Spread| spread.median.round() as u32;
-        let line_ns = self.line.as_ref().map_or(default.line.same_socket_ns, ns);
+        let line = (self.line.as_ref()).map(|line| line.as_ref().map(|line| ns(&line.ns)));
+        let between_cores = (line.same_socket.or(line.same_core).or(line.other_socket))
+            .unwrap_or(default.line.same_socket_ns);
         let extra_ns = u32::try_from(extra_hypercall_ns).unwrap_or(u32::MAX);
         Profile {
             about: self.about.clone(),
@@ -119,11 +172,14 @@ impl Calibration {
                 wake_ns: 0,
                 tick_ns: 0,
                 line: LineCosts {
+                    same_core_ns: line.same_core.unwrap_or(between_cores),
+                    same_socket_ns: between_cores,
+                    other_socket_ns: line.other_socket.unwrap_or(between_cores),
                     word_travels: true,
-                    ..LineCosts::flat(line_ns)
+                    ..LineCosts::flat(between_cores)
                 },
             },
-            topology: None,
+            topology: (self.layout.as_ref()).and_then(|layout| layout.topology().ok()),
         }
     }
 
@@ -131,9 +187,10 @@ impl Calibration {
     fn file(&self, extra_hypercall_ns: u64) -> String {
         let of = |spread: &Option<Spread>, what: &str| match spread {
             Some(spread) => measured(spread, what),
-            None => "with one CPU it cannot be measured: the simulator's default".to_owned(),
+            None => ONE_CPU.to_owned(),
         };
         let hypercall = measured(&self.hypercall, "refused at once");
+        let lines = self.line_comments();
         let comments = [
             (
                 "atomic_ns",
@@ -161,17 +218,18 @@ impl Calibration {
             ),
             ("wake_ns", "idle pCPUs poll".to_owned()),
             ("tick_ns", "slices have a timer".to_owned()),
-            ("same_core_ns", "not measured: as between cores".to_owned()),
-            ("same_socket_ns", of(&self.line, "half of a round trip")),
-            (
-                "other_socket_ns",
-                "not measured: as between cores".to_owned(),
-            ),
+            ("same_core_ns", lines.same_core),
+            ("same_socket_ns", lines.same_socket),
+            ("other_socket_ns", lines.other_socket),
             (
                 "each_poller_ns",
                 "not measured: it takes many CPUs".to_owned(),
             ),
             ("word_travels", "as every line does".to_owned()),
+            (
+                "[topology]",
+                "the allowed CPUs; pCPUs are numbered thread by thread, core by core".to_owned(),
+            ),
         ];
         let mut text = String::new();
         for line in self.profile(extra_hypercall_ns).to_toml().lines() {
@@ -182,7 +240,61 @@ impl Calibration {
                 None => writeln!(text, "{line}"),
             };
         }
+        let irregular = match &self.layout {
+            Some(layout) => layout.topology().err(),
+            None => Some(UNTOLD.to_owned()),
+        };
+        if let Some(why) = irregular {
+            let _ = writeln!(text, "\n# No [topology]: {why}.");
+        }
         text
+    }
+
+    /// For each distance which CPUs were taken, or why it was not measured.
+    fn line_comments(&self) -> Apart<String> {
+        let measured_of = |line: &Line, what: &str| {
+            let (first, second) = line.cpus;
+            let what = format!("CPUs {first} and {second}{what}, half of a round trip");
+            measured(&line.ns, &what)
+        };
+        if self.layout.is_none() {
+            let not = |key: &str| format!("not measured, {UNTOLD}: as {key}");
+            return Apart {
+                same_core: not("same_socket_ns"),
+                same_socket: match &self.line.same_socket {
+                    Some(line) => measured_of(line, &format!(" ({UNTOLD})")),
+                    None => ONE_CPU.to_owned(),
+                },
+                other_socket: not("same_socket_ns"),
+            };
+        }
+        let of = |line: &Option<Line>, what: &str, instead: &str| match line {
+            Some(line) => measured_of(line, &format!(", {what}")),
+            None => format!("not measured, no two of the allowed CPUs are {what}: {instead}"),
+        };
+        let cores_instead = match &self.line {
+            Apart {
+                same_core: Some(_), ..
+            } => "as same_core_ns",
+            Apart {
+                other_socket: Some(_),
+                ..
+            } => "as other_socket_ns",
+            _ => "the simulator's default",
+        };
+        Apart {
+            same_core: of(
+                &self.line.same_core,
+                "threads of a core",
+                "as same_socket_ns",
+            ),
+            same_socket: of(&self.line.same_socket, "cores of a socket", cores_instead),
+            other_socket: of(
+                &self.line.other_socket,
+                "on two sockets",
+                "as same_socket_ns",
+            ),
+        }
     }
 }
 
@@ -207,10 +319,19 @@ mod tests {
         Spread::of([median - 1.0, median, median + 2.0])
     }
 
+    fn line(cpus: Pair, ns: f64) -> Line {
+        let ns = spread(ns);
+        Line { cpus, ns }
+    }
+
     fn calibration() -> Calibration {
         Calibration {
             atomic: spread(7.0),
-            line: Some(spread(80.0)),
+            layout: None,
+            line: Apart {
+                same_socket: Some(line((0, 1), 80.0)),
+                ..Apart::default()
+            },
             switch: spread(40.4),
             hypercall: spread(120.0),
             poke: Some(spread(1_900.0)),
@@ -241,6 +362,92 @@ mod tests {
     }
 
     #[test]
+    fn each_distance_has_its_own_cost_and_says_between_whom() {
+        let layout = Layout::of(&[
+            (0, 0),
+            (0, 1),
+            (1, 2),
+            (1, 3),
+            (0, 0),
+            (0, 1),
+            (1, 2),
+            (1, 3),
+        ]);
+        let calibration = Calibration {
+            layout: Some(layout),
+            line: Apart {
+                same_core: Some(line((0, 4), 12.0)),
+                same_socket: Some(line((0, 1), 50.0)),
+                other_socket: Some(line((0, 2), 140.0)),
+            },
+            ..calibration()
+        };
+        let text = calibration.file(0);
+        let profile = Profile::parse(&text).expect("the simulator reads it");
+        let LineCosts {
+            same_core_ns,
+            same_socket_ns,
+            other_socket_ns,
+            ..
+        } = profile.costs.line;
+        assert_eq!(
+            (same_core_ns, same_socket_ns, other_socket_ns),
+            (12, 50, 140)
+        );
+        assert_eq!(profile.pcpus(), Some(8));
+        for said in [
+            "CPUs 0 and 4, threads of a core",
+            "CPUs 0 and 1, cores of a socket",
+            "CPUs 0 and 2, on two sockets",
+        ] {
+            assert!(text.contains(said), "no {said} in {text}");
+        }
+        // CPU 1 is not the second thread of core 0, as pCPU 1 of the topology would be.
+        let in_order = calibration.profile_in_cpu_order(0);
+        assert_eq!(
+            (in_order.topology, in_order.costs.line.same_socket_ns),
+            (None, 50)
+        );
+    }
+
+    #[test]
+    fn two_threads_of_a_core_are_not_taken_for_two_cores() {
+        let calibration = Calibration {
+            layout: Some(Layout::of(&[(0, 0), (0, 0)])),
+            line: Apart {
+                same_core: Some(line((0, 1), 12.0)),
+                ..Apart::default()
+            },
+            ..calibration()
+        };
+        let text = calibration.file(0);
+        for said in [
+            "no two of the allowed CPUs are cores of a socket: as same_core_ns",
+            "no two of the allowed CPUs are on two sockets: as same_socket_ns",
+            "threads = 2",
+        ] {
+            assert!(text.contains(said), "no {said} in {text}");
+        }
+        let in_order = calibration.profile_in_cpu_order(0);
+        assert_eq!(in_order, calibration.profile(0), "the topology's own order");
+        assert_eq!(in_order.costs.line.other_socket_ns, 12);
+    }
+
+    #[test]
+    fn what_the_system_does_not_tell_is_said() {
+        let text = calibration().file(0);
+        assert!(
+            text.contains("CPUs 0 and 1 (the system does not tell"),
+            "{text}"
+        );
+        assert!(
+            text.contains("# No [topology]: the system does not tell"),
+            "{text}"
+        );
+        assert_eq!(Profile::parse(&text).expect("a profile").topology, None);
+    }
+
+    #[test]
     fn a_measurement_that_other_work_stretched_says_so() {
         let poke = Some(Spread::of([2_000.0, 2_100.0, 8_000_000.0]));
         let calibration = Calibration {
@@ -253,7 +460,7 @@ mod tests {
     #[test]
     fn with_one_cpu_the_rest_is_the_default() {
         let calibration = Calibration {
-            line: None,
+            line: Apart::default(),
             poke: None,
             poke_send: None,
             poke_lost: None,

@@ -42,6 +42,7 @@ mod args;
 mod as_simulated;
 mod begun;
 mod calibrate;
+mod calibrate_layout;
 mod calibrate_lines;
 mod common_args;
 mod compare;

@@ -79,12 +79,9 @@ impl Progress {
                 None => name.to_owned(),
             }),
             Shown::Lines { last } => {
-                let Some(left) = left.filter(|_| last.elapsed() >= LINE_EVERY) else {
-                    return;
-                };
-                *last = Instant::now();
-                let left = left.as_secs() + 1;
-                eprintln!("{} of {} runs, {left} s left: {name}", self.done, self.runs);
+                if let Some(line) = line(last, (self.done, self.runs), left, name) {
+                    eprintln!("{line}");
+                }
             }
         }
     }
@@ -113,6 +110,18 @@ impl Drop for Progress {
     }
 }
 
+/// The next line, if there is anything to tell and the last one is long enough ago.
+fn line(
+    last: &mut Instant,
+    (done, runs): (usize, usize),
+    left: Option<Duration>,
+    name: &str,
+) -> Option<String> {
+    let left = left.filter(|_| last.elapsed() >= LINE_EVERY)?.as_secs() + 1;
+    *last = Instant::now();
+    Some(format!("{done} of {runs} runs, {left} s left: {name}"))
+}
+
 fn bar(runs: usize) -> ProgressBar {
     let bar = ProgressBar::new(runs as u64);
     // The template is a constant and a test parses it; a plain bar would do as well.
@@ -131,6 +140,24 @@ mod tests {
     #[test]
     fn the_template_is_one() {
         ProgressStyle::with_template(TEMPLATE).expect("indicatif takes it");
+    }
+
+    #[test]
+    fn a_line_comes_now_and_then() {
+        let left = Some(Duration::from_secs(8));
+        let mut last = Instant::now() - LINE_EVERY;
+        assert_eq!(
+            line(&mut last, (0, 4), None, "fifo"),
+            None,
+            "nothing is known yet"
+        );
+        let first = line(&mut last, (2, 4), left, "fifo");
+        assert_eq!(first.as_deref(), Some("2 of 4 runs, 9 s left: fifo"));
+        assert_eq!(
+            line(&mut last, (3, 4), left, "fifo"),
+            None,
+            "so soon after the first"
+        );
     }
 
     #[test]

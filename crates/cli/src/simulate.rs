@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use pvqspin_peers::catalog::Entry;
 use pvqspin_report::aggregate::{normalise, summarise};
-use pvqspin_report::figures::{exact_time, time};
+use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_report::{Machine, Record, table};
 use pvqspin_simulator::{
     LongestWait, MAX_COST_NS, Profile, SimConfig, SimError, SimResult, TraceEvent,
@@ -90,10 +91,13 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     );
     let records = &mut report.results;
     let mut longest = String::new();
+    let mut events = 0;
+    let began = Instant::now();
     for &vcpus in &vcpus {
         for lock in locks {
             let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
             let result = simulate(&config)?;
+            events += result.events;
             let section = args.setup.section(args.inside, args.outside);
             let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
             records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
@@ -102,6 +106,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
             }
         }
     }
+    let wall_s = began.elapsed().as_secs_f64();
     normalise(records);
     report.complete = true;
     let mut text = String::new();
@@ -111,11 +116,17 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     let _ = writeln!(text, "{}", table::LEGEND);
     let _ = writeln!(
         text,
-        "Simulated: {} in virtual time, seed {}; the same on every machine.",
+        "Simulated: {} in virtual time, seed {}, {} events; the same on every machine.",
         exact_time(args.duration),
-        host.seed
+        host.seed,
+        count(events as f64)
     );
     print(&(text + &longest))?;
+    // How long it took is this machine's, so it does not stand among what is the same everywhere.
+    eprintln!(
+        "note: {wall_s:.2} s, {} events/s",
+        count(events as f64 / wall_s)
+    );
     outputs.write(&report).map_err(Failure::Failed)?;
     print(&written(outputs.paths()))
 }

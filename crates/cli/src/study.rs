@@ -1,5 +1,5 @@
 //! The study: runs every grid of a folder, and writes the tables that its files ask for into the
-//! study's document.
+//! study's document, and the pictures beside it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,6 +10,7 @@ use pvqspin_report::files;
 use pvqspin_sweep::document;
 use pvqspin_sweep::journal::{Head, Journal};
 use pvqspin_sweep::output;
+use pvqspin_sweep::picture::{self, Picture};
 use pvqspin_sweep::plan::Plan;
 use pvqspin_sweep::point::Row;
 use pvqspin_sweep::run::run as run_points;
@@ -32,6 +33,7 @@ struct Part {
     name: String,
     plan: Plan,
     tables: Vec<Table>,
+    pictures: Vec<Picture>,
 }
 
 impl Part {
@@ -73,6 +75,7 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
         }
     }
     let tables = tables(&parts, &rows, args.only.is_empty());
+    let pictures = pictures(&parts, &rows, &args.doc).map_err(Failure::Failed)?;
     let after = document::fill(&before, &tables).map_err(Failure::Failed)?;
     let finished = || {
         // Only now, when the rows have served.
@@ -80,22 +83,32 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
         removed.try_for_each(|removed| removed.map_err(Failure::failed))
     };
     let doc = args.doc.display();
-    match (before == after, args.check) {
-        (true, _) => {
-            finished()?;
-            print(&format!("{doc} says what the grids give\n"))
-        }
-        // The rows are kept: `pvq study` is about to want them.
-        (false, true) => Err(Failure::failed(format!(
-            "{doc} does not say what the grids give; `pvq study` writes it anew"
-        ))),
-        (false, false) => {
-            files::write_atomically(&args.doc, |to| to.write_all(after.as_bytes()))
-                .map_err(Failure::Failed)?;
-            finished()?;
-            print(&format!("written: {doc}\n"))
-        }
+    let stale: Vec<&(PathBuf, String)> = (pictures.iter())
+        .filter(|(path, svg)| fs::read(path).ok().as_deref() != Some(svg.as_bytes()))
+        .collect();
+    if before == after && stale.is_empty() {
+        finished()?;
+        return print(&format!("{doc} says what the grids give\n"));
     }
+    if args.check {
+        // The rows are kept: `pvq study` is about to want them.
+        let what = match stale.first() {
+            Some((path, _)) if before == after => path.display().to_string(),
+            _ => doc.to_string(),
+        };
+        return Err(Failure::failed(format!(
+            "{what} does not say what the grids give; `pvq study` writes it anew"
+        )));
+    }
+    let mut written = String::new();
+    let stale = stale.into_iter().map(|(path, svg)| (path, svg));
+    for (path, text) in stale.chain([(&args.doc, &after)]) {
+        files::write_atomically(path, |to| to.write_all(text.as_bytes()))
+            .map_err(Failure::Failed)?;
+        written += &format!("written: {}\n", path.display());
+    }
+    finished()?;
+    print(&written)
 }
 
 fn parts(args: &StudyArgs) -> Result<Vec<Part>> {
@@ -131,11 +144,16 @@ fn part(name: String, path: &Path) -> Result<Part> {
     let plan = sweep::read(path)?;
     let text = fs::read_to_string(path)?;
     let shown = path.display().to_string();
-    let tables = table::tables(Source {
+    let source = Source {
         name: &shown,
         text: &text,
-    })?;
-    Ok(Part { name, plan, tables })
+    };
+    Ok(Part {
+        name,
+        plan,
+        tables: table::tables(source)?,
+        pictures: picture::pictures(source)?,
+    })
 }
 
 /// The rows of each part, from the journal of an earlier call as far as that went.
@@ -185,4 +203,18 @@ fn tables(parts: &[Part], rows: &[Vec<Row>], whole: bool) -> BTreeMap<String, St
         }
     }
     tables
+}
+
+/// Every picture, with the file that it belongs in: `study-NAME.svg` beside `study.md`.
+fn pictures(parts: &[Part], rows: &[Vec<Row>], doc: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let stem = doc.file_stem().unwrap_or_default().to_string_lossy();
+    let mut all = Vec::new();
+    for (part, rows) in parts.iter().zip(rows) {
+        for picture in &part.pictures {
+            for (name, svg) in picture.svgs(rows)? {
+                all.push((doc.with_file_name(format!("{stem}-{name}.svg")), svg));
+            }
+        }
+    }
+    Ok(all)
 }

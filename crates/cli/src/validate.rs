@@ -46,7 +46,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
     compare::validate(&plan, &machine)?;
     let profile = match given {
         Some(profile) => profile,
-        None => Calibration::measure(&machine)?.profile(plan.host.hypercall_ns),
+        None => Calibration::measure(&machine)?.profile_in_cpu_order(plan.host.hypercall_ns),
     };
 
     let mut real = compare::empty_report(&plan, driver::describe(&machine), driver::NAME);

@@ -87,3 +87,23 @@ fn the_same_is_printed_twice() {
         );
     }
 }
+
+#[test]
+fn how_fast_it_was_is_said_apart_from_what_came_out() {
+    let output = simulate(&["--lock", "fifo", "--overcommit", "2", "--duration", "5ms"]);
+    let [out, error] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(out.contains(" events; the same on every machine"), "{out}");
+    assert!(
+        !out.contains("events/s"),
+        "a wall time among what is the same twice: {out}"
+    );
+    let figure = error
+        .split_once(" events/s")
+        .and_then(|(before, _)| before.rsplit_once(", "));
+    let (_, figure) = figure.unwrap_or_else(|| panic!("no rate in {error:?}"));
+    assert!(
+        figure.starts_with(|digit: char| ('1'..='9').contains(&digit)),
+        "{error:?}"
+    );
+}

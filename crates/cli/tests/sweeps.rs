@@ -172,13 +172,15 @@ fn bad_input_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn a_study_writes_its_tables_and_checks_them() {
+fn a_study_writes_its_tables_and_pictures_and_checks_them() {
     let folder = with_grid();
     let path = folder.path();
     fs::create_dir(path.join("grids")).expect("a folder");
     let table = "[[table]]\nname = 't'\ngrids = 'g'\nrows = 'lock'\ncolumns = 'overcommit'\n\
                  figures = ['over_bound', 'longest_wait']\n";
-    fs::write(path.join("grids/g.toml"), format!("{GRID}\n{table}")).expect("writable");
+    let picture = "[[picture]]\nname = 'p'\ngrids = 'g'\neach = 'overcommit'\nline = 'fifo'\n";
+    let grid = format!("{GRID}\n{table}{picture}");
+    fs::write(path.join("grids/g.toml"), grid).expect("writable");
     let doc = "Before.\n<!-- table: t -->\n<!-- end of table -->\nAfter.\n";
     fs::write(path.join("doc.md"), doc).expect("writable");
     let study = ["study", "--grids", "grids", "--doc", "doc.md"];
@@ -198,6 +200,20 @@ fn a_study_writes_its_tables_and_checks_them() {
         "{text}"
     );
     done(path, &check);
+
+    let drawn = path.join("doc-p-2.svg");
+    let svg = fs::read_to_string(&drawn).expect("a picture for each overcommit");
+    assert!(
+        svg.contains("overcommit: 2") && svg.contains("ticket"),
+        "{svg}"
+    );
+    fs::write(&drawn, "something older").expect("writable");
+    let output = pvq(path, &check);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("doc-p-2.svg does not say"), "{error}");
+    done(path, &study);
+    assert_eq!(fs::read_to_string(&drawn).expect("written anew"), svg);
 
     fs::write(path.join("doc.md"), "No place.\n").expect("writable");
     refused(path, &study, "no place for the table 't'");

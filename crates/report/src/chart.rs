@@ -36,7 +36,7 @@ use self::look::Locks;
 use self::sketch::Sketch;
 use self::theme::{LIGHT, dark_rules, hex};
 
-pub(crate) use self::plots::{Place, beside, of_setting};
+pub(crate) use self::plots::{Place, beside, of_setting, pareto};
 pub(crate) use self::png::png;
 
 /// The three kinds of picture.

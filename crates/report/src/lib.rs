@@ -27,7 +27,7 @@
 //! | [`targets`] | the project's targets, each with the figure that was reached |
 //! | [`load`] | results files, read back |
 //! | [`sets`] | what belongs together on a page |
-//! | `chart` | pictures: SVG and PNG |
+//! | `chart`, [`pareto`] | pictures: SVG and PNG; one for a document |
 //! | [`page`] | one HTML page of all of it |
 //! | [`files`] | atomic writes, and the check that they will be possible |
 
@@ -41,6 +41,7 @@ pub mod load;
 mod load_csv;
 pub mod machine;
 pub mod page;
+pub mod pareto;
 pub mod rows;
 pub mod schema;
 pub mod sentences;

@@ -28,7 +28,7 @@ use crate::words;
 pub const MAX_POINTS: usize = 100_000;
 
 /// What a file may say.
-const FILE_KEYS: [&str; 3] = ["common", "grid", "table"];
+const FILE_KEYS: [&str; 4] = ["common", "grid", "table", "picture"];
 
 /// The grids of a file.
 ///

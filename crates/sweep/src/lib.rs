@@ -19,7 +19,7 @@
 //! | [`journal`] | what is finished, for the next call and for `merge` |
 //! | [`merge`] | all shards' rows, or why not |
 //! | [`output`] | rows as CSV |
-//! | [`table`], `fields`, `losses` | tables of a study |
+//! | [`table`], `fields`, `losses`, [`picture`] | tables and pictures of a study |
 //! | [`document`] | a document with tables between markers |
 
 #![doc(test(attr(deny(warnings))))]
@@ -32,6 +32,7 @@ pub mod journal;
 mod losses;
 pub mod merge;
 pub mod output;
+pub mod picture;
 pub mod plan;
 pub mod point;
 pub mod profiles;

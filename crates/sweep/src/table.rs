@@ -67,13 +67,7 @@ fn table_of(
     let section = Section::new(source, "a table".to_owned(), table, None);
     section.check_keys(&KEYS)?;
     let text = |text: &str| Ok(text.to_owned());
-    let grid = |name: &str| match known.contains(&name) {
-        true => Ok(name.to_owned()),
-        false => Err(format!(
-            "no grid of this file has that name; there are: {}",
-            known.join(", ")
-        )),
-    };
+    let grid = |name: &str| grid_of(name, known);
     let missing = |key: &str| section.error(section.at(), key, "a table needs it");
     let name = section
         .one("name", text)?
@@ -105,6 +99,17 @@ fn table_of(
         figures: figures.into_iter().map(|asked| asked.value).collect(),
     });
     Ok(Table { name, kind })
+}
+
+/// Reads the name of a grid of the same file.
+pub(crate) fn grid_of(name: &str, known: &[&str]) -> Result<String, String> {
+    match known.contains(&name) {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "no grid of this file has that name; there are: {}",
+            known.join(", ")
+        )),
+    }
 }
 
 impl Table {

@@ -69,7 +69,7 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
                 ..lines(points, locks, place, longest)
             }),
         ),
-        pareto(last, locks, &at_highest),
+        pareto(last, locks, &at_highest, longest, |_| false),
         chart(
             "waits",
             "distribution of waits",
@@ -194,18 +194,26 @@ fn lines(points: &[&AtPoint], locks: &Locks, place: &Place, figure: fn(&Summary)
     }
 }
 
-fn pareto(at: &AtPoint, locks: &Locks, place: &str) -> Chart {
-    let dots: Vec<Dot> = at
-        .locks
-        .iter()
-        .filter_map(|lock| {
-            Some(Dot {
-                lock: locks.number(&lock.lock)?,
-                x: over_bound(lock),
-                y: longest(lock),
-            })
+/// Throughput against a longest wait; a line joins those that are `one` lock at several settings.
+pub(crate) fn pareto(
+    at: &AtPoint,
+    locks: &Locks,
+    place: &str,
+    wait: fn(&Summary) -> f64,
+    one: impl Fn(&Summary) -> bool,
+) -> Chart {
+    let dot = |lock: &Summary| {
+        Some(Dot {
+            lock: locks.number(&lock.lock)?,
+            x: over_bound(lock),
+            y: wait(lock),
         })
+    };
+    let dots: Vec<Dot> = at.locks.iter().filter_map(dot).collect();
+    let mut joined: Vec<Dot> = (at.locks.iter().filter(|lock| one(lock)))
+        .filter_map(dot)
         .collect();
+    joined.sort_by(|a, b| a.y.total_cmp(&b.y));
     let scatter = Scatter {
         x: Axis::linear(
             "throughput over bound",
@@ -220,6 +228,7 @@ fn pareto(at: &AtPoint, locks: &Locks, place: &str) -> Chart {
             time,
         ),
         dots,
+        joined,
     };
     let front: Vec<&str> = scatter
         .front()

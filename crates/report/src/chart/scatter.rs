@@ -30,6 +30,8 @@ pub(crate) struct Scatter {
     pub(crate) x: Axis,
     pub(crate) y: Axis,
     pub(crate) dots: Vec<Dot>,
+    /// Dots that are one lock at several settings: a line joins them in this order.
+    pub(crate) joined: Vec<Dot>,
 }
 
 impl Scatter {
@@ -74,6 +76,14 @@ impl Scatter {
                 steps.push(*spot);
             }
             path(area, steps, LIGHT.faint.stroke_width(1))?;
+            if let Some(first) = self.joined.first() {
+                let spots = self.joined.iter().map(|dot| plane.at(dot.x, dot.y));
+                path(
+                    area,
+                    spots.collect(),
+                    locks[first.lock].colour.stroke_width(2),
+                )?;
+            }
             let style = writing(TEXT, LIGHT.faint, HPos::Right, VPos::Bottom);
             let corner = (plane.right + 140, plane.bottom + 38);
             write(area, "better: right and down", corner, style)
@@ -149,6 +159,7 @@ mod tests {
             x: Axis::linear("", [1.0], 1.0, |_| String::new()),
             y: Axis::logarithmic("", [1.0], 1.0, |_| String::new()),
             dots: dots.map(|(lock, &(x, y))| Dot { lock, x, y }).collect(),
+            joined: Vec::new(),
         };
         let front: Vec<usize> = scatter.front().iter().map(|dot| dot.lock).collect();
         assert_eq!(front, [2, 0, 4, 1], "equals stay both");
