@@ -11,6 +11,8 @@
 //! | [`lock_word`] | the lock word, the registers of calls, the samples in pages | nothing panics, what is written is read |
 //! | [`grid_text`], [`profile_text`] | TOML of `pvq sweep` and of machine profiles | nothing panics, errors say where |
 //! | [`results_text`] | JSON of results | nothing panics, what is read is written again |
+//! | [`page_text`] | any file of results, up to its page and pictures | nothing panics, what is read can be drawn |
+//! | [`journals_text`] | the files of a sweep's shards, up to the merged rows | nothing panics, nor takes memory or time by what a file claims |
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -21,4 +23,4 @@ mod texts;
 
 pub use host_events::host_events;
 pub use lock_word::lock_word;
-pub use texts::{grid_text, profile_text, results_text};
+pub use texts::{grid_text, journals_text, page_text, profile_text, results_text};
