@@ -222,3 +222,15 @@ fn any_shards_are_rows_or_an_error() {
         journals_text,
     );
 }
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn any_exit_is_a_call_or_the_guests_end() {
+    holds(2_000, bytes(32), pvqspin_hostile::vmm_exits);
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn whatever_a_guest_leaves_is_results_or_an_error() {
+    holds(1_000, bytes(400), pvqspin_hostile::vmm_results);
+}
