@@ -16,10 +16,14 @@ pub struct StatusCounts {
 }
 
 impl StatusCounts {
-    /// All of them.
+    /// All of them. Some drivers fill this in with what a guest says, which may be anything: what
+    /// does not fit is the highest number.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.ran + self.already_running + self.stale + self.refused
+        self.ran
+            .saturating_add(self.already_running)
+            .saturating_add(self.stale)
+            .saturating_add(self.refused)
     }
 
     pub(crate) fn add(&mut self, status: Status) {

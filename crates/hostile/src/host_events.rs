@@ -6,8 +6,10 @@
 //!
 //! - **No panic**: whatever happens.
 //! - **No loop**: an event looks at no more pages than there are vCPUs, a few times over.
-//! - **No starving**: the hostile VM runs no longer than its weight entitles it to, but for a few
-//!   slices. (Strict co-scheduling gives time to gangs; there the other one only has to run.)
+//! - **No starving**: the hostile VM runs no longer than it is entitled to, but for a few slices: by
+//!   the weights of its vCPUs, or under round robin, which knows no weights, by their number. Strict
+//!   co-scheduling gives time to gangs by their weight, to each all pCPUs, whether it uses them or not;
+//!   so there it is the turns of its gangs that are bounded, and its vCPUs run no longer than those.
 //! - **Nothing told**: everything is done twice, once with garbage in the *other* VM's pages, and not
 //!   one answer, page or decision differs. A number that is none of its own names nobody, and its pages
 //!   tell its own vCPUs' states and nothing else. (One bit is told on purpose: whether anybody on this
@@ -342,14 +344,22 @@ impl<'a> Machine<'a> {
         let config = *self.host.config();
         let weights = match config.scheduling {
             Scheduling::RoundRobin => [1, 1],
-            Scheduling::CoScheduled => return,
             _ => self.weights,
         };
-        let of = |vm: usize| self.vcpus[vm] as u64 * u64::from(weights[vm]);
+        let gangs = |vm: usize| self.vcpus[vm].div_ceil(config.pcpus);
+        let of = |vm: usize| match config.scheduling {
+            Scheduling::CoScheduled => gangs(vm) as u64 * u64::from(weights[vm]),
+            _ => self.vcpus[vm] as u64 * u64::from(weights[vm]),
+        };
         let all = SLICES * SLICE * config.pcpus as u64;
         let share = all * of(HOSTILE) / (of(HOSTILE) + of(OTHER));
-        // A slice for each vCPU and pCPU, and what the credit scheduler lets one save up.
-        let slack = (self.vcpus[HOSTILE] + config.pcpus + 8) as u64 * SLICE;
+        let slices = match config.scheduling {
+            // A turn for each gang, on all pCPUs.
+            Scheduling::CoScheduled => (gangs(HOSTILE) + gangs(OTHER) + 2) * config.pcpus,
+            // A slice for each vCPU and pCPU, and what the credit scheduler lets one save up.
+            _ => self.vcpus[HOSTILE] + config.pcpus + 8,
+        };
+        let slack = slices as u64 * SLICE;
         assert!(
             hostile <= share + slack,
             "{} slices instead of {}: {config:?}, {:?} vCPUs, weights {weights:?}",

@@ -113,6 +113,8 @@ pub fn run_watched(
 }
 
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod fault_tests;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod session_tests;
 
 /// The examples of the README compile and hold.

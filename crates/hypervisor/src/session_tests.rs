@@ -3,9 +3,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use pvqspin::{Budget, Env, Point, QSpinLock};
+use pvqspin::{Budget, Env, Point};
 use pvqspin_abi::{Cpu, Generation, Hint, RunState};
-use pvqspin_host::{Config, Pcpu, Scheduling, VcpuId, VmId, YieldMode};
+use pvqspin_host::{Config, Scheduling, VcpuId, YieldMode};
 use pvqspin_workload::Guest;
 
 use crate::arena;
@@ -18,7 +18,7 @@ use crate::vcb::Body;
 use pvqspin_workload::{Fault, Faults, Passing};
 
 /// A session to test, and how to run it.
-struct Test<'a> {
+pub(crate) struct Test<'a> {
     pcpus: usize,
     vcpus: usize,
     slice_ns: u64,
@@ -28,7 +28,7 @@ struct Test<'a> {
 }
 
 impl<'a> Test<'a> {
-    fn new(pcpus: usize, vcpus: usize, body: &'a Body<'a>) -> Self {
+    pub(crate) fn new(pcpus: usize, vcpus: usize, body: &'a Body<'a>) -> Self {
         Self {
             pcpus,
             vcpus,
@@ -40,12 +40,12 @@ impl<'a> Test<'a> {
     }
 
     /// Runs it while `conduct` does. `None` where the machine does not allow it.
-    fn run<R>(self, conduct: impl FnOnce(&Live<'_>) -> R) -> Option<(R, Remains)> {
+    pub(crate) fn run<R>(self, conduct: impl FnOnce(&Live<'_>) -> R) -> Option<(R, Remains)> {
         self.run_beside(None, conduct)
     }
 
     /// The same, beside a VM of as many vCPUs that do something else.
-    fn run_beside<R>(
+    pub(crate) fn run_beside<R>(
         self,
         other: Option<&'a Body<'a>>,
         conduct: impl FnOnce(&Live<'_>) -> R,
@@ -88,7 +88,7 @@ impl<'a> Test<'a> {
 }
 
 /// Waits for something that takes milliseconds when all is well.
-fn wait_until(condition: impl Fn() -> bool) -> bool {
+pub(crate) fn wait_until(condition: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     while !condition() {
         if start.elapsed() > Duration::from_secs(20) {
@@ -99,11 +99,11 @@ fn wait_until(condition: impl Fn() -> bool) -> bool {
     true
 }
 
-fn counters<const N: usize>() -> [AtomicU64; N] {
+pub(crate) fn counters<const N: usize>() -> [AtomicU64; N] {
     [const { AtomicU64::new(0) }; N]
 }
 
-fn add(counter: &AtomicU64) {
+pub(crate) fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
@@ -388,50 +388,6 @@ fn a_hint_about_an_earlier_run_is_stale() {
     };
     if Test::new(1, 2, &body).run_to_the_end().is_some() {
         assert!([2, 3].contains(&status.load(Relaxed)), "{status:?}");
-    }
-}
-
-#[test]
-fn a_vm_that_is_killed_while_it_holds_and_waits_costs_the_other_nothing() {
-    let taken = counters::<2>();
-    let locks: [QSpinLock<GuestEnv>; 2] = [const { QSpinLock::new() }; 2];
-    let lock_for_ever = |vm: usize| loop {
-        let token = locks[vm].lock();
-        GuestEnv::compute(5_000);
-        add(&taken[vm]);
-        // SAFETY: this vCPU holds the lock, and the token is from above.
-        unsafe { locks[vm].unlock(token) };
-    };
-    let (killed, other) = (|_: Cpu| lock_for_ever(0), |_: Cpu| lock_for_ever(1));
-    let count = |vm: usize| taken[vm].load(Relaxed);
-    let test = Test::new(2, 4, &killed).run_beside(Some(&other), |live| {
-        let both_lock = wait_until(|| count(0) > 100 && count(1) > 100);
-        let poked: Vec<_> = {
-            let mut hosted = live.shared.host.lock();
-            let now = hosted.now();
-            hosted.host.kill_vm(now, VmId::new(0));
-            core::iter::from_fn(|| hosted.host.next_poke()).collect()
-        };
-        for pcpu in poked {
-            live.shared.pcpus[pcpu.index()].poke();
-        }
-        let on_their_own = || {
-            let hosted = live.shared.host.lock();
-            (0..live.shared.pcpus.len()).all(|p| {
-                let current = hosted.host.current(Pcpu::new(p as u32));
-                current.is_none_or(|vcpu| vcpu.index() >= 4)
-            })
-        };
-        let gone = wait_until(on_their_own);
-        let (of_killed, of_other) = (count(0), count(1));
-        let goes_on = wait_until(|| count(1) > of_other + 1_000);
-        (both_lock, gone, goes_on, count(0) == of_killed)
-    });
-    if let Some((seen, remains)) = test {
-        assert_eq!(seen, (true, true, true, true), "{}", remains.trace);
-        assert_eq!(remains.halt_timeouts, 0);
-        let ended = |vcpu| remains.host.run_state(VcpuId::new(vcpu)) == Some(RunState::Idle);
-        assert!((0..4).all(ended));
     }
 }
 

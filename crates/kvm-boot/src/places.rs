@@ -53,7 +53,8 @@ pub struct Places {
     pub rooms: u64,
     /// [`StockRoom`]s, likewise.
     pub stock_rooms: u64,
-    stacks: u64,
+    /// Where the stacks begin. What the VMM reads of its guest lies below.
+    pub stacks: u64,
     /// Where the heap begins.
     pub heap: u64,
     /// Where it ends, and all memory with it.

@@ -32,6 +32,7 @@
 //! | `probe` | what this KVM can do, and which way is best |
 //! | `stock` | the other transports: Linux schedules |
 //! | `kvm_stats` | what KVM counts itself |
+//! | `untrusted` | what is read of guests, for those who hand it garbage; no part of the interface |
 //!
 //! Linux on x86-64 only: elsewhere the crate is empty.
 
@@ -53,6 +54,8 @@ mod setup;
 mod signal;
 mod stock;
 mod trial;
+#[doc(hidden)]
+pub mod untrusted;
 mod vcpu_thread;
 mod vm;
 mod watchdog;

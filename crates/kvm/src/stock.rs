@@ -43,25 +43,12 @@ pub(crate) fn run(
     let mut vcpus = Vec::new();
     for (vm, member) in members.into_iter().enumerate() {
         for (cpu, fd) in (0..).filter_map(Cpu::new).zip(member.vm.vcpus) {
-            vcpus.push(Vcpu {
-                vm,
-                cpu,
-                room: Arc::clone(&rooms[vm]),
-                stats: StatsFile::open(&fd),
-                thread: AtomicU64::new(0),
-            });
+            let stats = StatsFile::open(&fd);
+            vcpus.push(Vcpu::new(vm, cpu, &rooms[vm], stats));
             fds.push(fd);
         }
     }
-    let crowd = Crowd {
-        cpus,
-        vcpus,
-        stop: AtomicBool::new(false),
-        ready: Mutex::new(vec![false; rooms.len()]),
-        changed: Condvar::new(),
-        ended: AtomicU64::new(0),
-        fatal: Mutex::new(None),
-    };
+    let crowd = Crowd::new(cpus, vcpus, rooms.len());
     let (conducted, registers) = on_threads(&crowd, fds, || conduct(&crowd, config, rooms))?;
     if let Some(fatal) = lock(&crowd.fatal).take() {
         return Err(fatal.into());
@@ -76,7 +63,7 @@ pub(crate) fn run(
 }
 
 /// One vCPU, as every thread may know it.
-struct Vcpu {
+pub(crate) struct Vcpu {
     vm: usize,
     cpu: Cpu,
     room: Arc<GuestRoom>,
@@ -85,8 +72,25 @@ struct Vcpu {
     thread: AtomicU64,
 }
 
+impl Vcpu {
+    pub(crate) fn new(
+        vm: usize,
+        cpu: Cpu,
+        room: &Arc<GuestRoom>,
+        stats: Option<StatsFile>,
+    ) -> Self {
+        Self {
+            vm,
+            cpu,
+            room: Arc::clone(room),
+            stats,
+            thread: AtomicU64::new(0),
+        }
+    }
+}
+
 /// All vCPUs, and how the run goes.
-struct Crowd<'a> {
+pub(crate) struct Crowd<'a> {
     cpus: &'a [usize],
     vcpus: Vec<Vcpu>,
     stop: AtomicBool,
@@ -99,6 +103,21 @@ struct Crowd<'a> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Crowd<'a> {
+    /// Nobody has started yet.
+    pub(crate) fn new(cpus: &'a [usize], vcpus: Vec<Vcpu>, vms: usize) -> Self {
+        Self {
+            cpus,
+            vcpus,
+            stop: AtomicBool::new(false),
+            ready: Mutex::new(vec![false; vms]),
+            changed: Condvar::new(),
+            ended: AtomicU64::new(0),
+            fatal: Mutex::new(None),
+        }
+    }
 }
 
 impl Crowd<'_> {
@@ -139,7 +158,7 @@ impl Crowd<'_> {
         self.stop();
     }
 
-    fn stuck_vcpus(&self, registers: &[Option<Registers>]) -> Vec<StuckVcpu> {
+    pub(crate) fn stuck_vcpus(&self, registers: &[Option<Registers>]) -> Vec<StuckVcpu> {
         let describe = |(index, vcpu): (usize, &Vcpu)| {
             let kept = &vcpu.room.stock_room(vcpu.cpu).vcpu;
             StuckVcpu {

@@ -4,7 +4,7 @@
 //! repeats, with the lowest and the highest beside it. The longest wait is the exception: a
 //! promise about it is broken by one wait in one repeat, so it is the longest of all.
 
-use crate::schema::Record;
+use crate::schema::{Hypercalls, Record};
 
 pub use crate::bound::normalise;
 
@@ -31,7 +31,8 @@ impl Spread {
         let upper = values[values.len() / 2];
         let lower = values[(values.len() - 1) / 2];
         Self {
-            median: (lower + upper) / 2.0,
+            // Not the half of the sum, which may be too large for a number.
+            median: lower.midpoint(upper),
             min,
             max,
         }
@@ -164,7 +165,11 @@ impl Summary {
         let first = records[0];
         let spread =
             |figure: fn(&Record) -> f64| Spread::of(records.iter().map(|record| figure(record)));
-        let total = |figure: fn(&Record) -> u64| records.iter().map(|record| figure(record)).sum();
+        // A file may say anything, even more than fits.
+        let total = |figure: fn(&Record) -> u64| {
+            let figures = records.iter().map(|record| figure(record));
+            figures.fold(0, u64::saturating_add)
+        };
         let neighbours: Vec<f64> = records
             .iter()
             .filter_map(|record| record.neighbour)
@@ -203,7 +208,7 @@ impl Summary {
                 spread(|r| per_acquisition(r.hypercalls.kick, r)),
                 spread(|r| per_acquisition(r.hypercalls.yield_to, r)),
             ],
-            hypercalls: total(|r| r.hypercalls.halt + r.hypercalls.kick + r.hypercalls.yield_to),
+            hypercalls: total(|r| r.hypercalls.total()),
             wasted_share: spread(|r| r.wasted_share),
             neighbour: (!neighbours.is_empty()).then(|| Spread::of(neighbours)),
             vcpu_shares: records.iter().flat_map(|r| vcpu_shares(r)).collect(),
@@ -218,6 +223,16 @@ impl Summary {
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.policy.is_some()
+    }
+}
+
+impl Hypercalls {
+    /// All of them. Guests and files may say anything: what does not fit is the highest number.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.halt
+            .saturating_add(self.kick)
+            .saturating_add(self.yield_to)
     }
 }
 
@@ -363,6 +378,25 @@ mod tests {
         assert_eq!(fifo.throughput_per_s.median, 1_600.0);
         assert_eq!(fifo.wait_max_ns.max, 3_000.0, "the longest of all repeats");
         assert_eq!(fifo.waits_over_slice, 3, "added up");
+    }
+
+    #[test]
+    fn counts_and_figures_that_no_sum_can_hold_are_held() {
+        let mut record = samples::record("fifo", 4, 100.0);
+        record.throughput_per_s = 1e308;
+        record.hypercalls = Hypercalls {
+            halt: u64::MAX,
+            kick: 1,
+            yield_to: 1,
+        };
+        record.waits_over_slice = u64::MAX;
+        let mut other = record.clone();
+        other.repeat = 1;
+        let points = summarise(&[record, other]);
+        let fifo = points[0].lock("fifo").expect("it was measured");
+        assert_eq!(fifo.hypercalls, u64::MAX);
+        assert_eq!(fifo.waits_over_slice, u64::MAX);
+        assert_eq!(fifo.throughput_per_s.median, 1e308);
     }
 
     #[test]

@@ -246,7 +246,11 @@ impl Record {
             point.pcpus,
             point.vcpus,
         );
-        let calls = outcome.hypercalls.halt + outcome.hypercalls.kick + outcome.hypercalls.yield_to;
+        let hypercalls = Hypercalls {
+            halt: outcome.hypercalls.halt,
+            kick: outcome.hypercalls.kick,
+            yield_to: outcome.hypercalls.yield_to,
+        };
         let pcpu_ns = outcome.duration_ns as f64 * point.pcpus as f64;
         Self {
             lock: facts.lock.clone(),
@@ -283,12 +287,11 @@ impl Record {
             lwp: outcome.lwp,
             wasted_ns: outcome.wasted_ns,
             wasted_share: ratio(outcome.wasted_ns as f64, pcpu_ns),
-            hypercalls: Hypercalls {
-                halt: outcome.hypercalls.halt,
-                kick: outcome.hypercalls.kick,
-                yield_to: outcome.hypercalls.yield_to,
-            },
-            hypercalls_per_acquisition: ratio(calls as f64, outcome.acquisitions as f64),
+            hypercalls,
+            hypercalls_per_acquisition: ratio(
+                hypercalls.total() as f64,
+                outcome.acquisitions as f64,
+            ),
             yields: Yields {
                 ran: outcome.yields.ran,
                 already_running: outcome.yields.already_running,

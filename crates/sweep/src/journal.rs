@@ -21,6 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 use pvqspin_report::files;
 use serde::{Deserialize, Serialize};
 
+use crate::grid::MAX_POINTS;
 use crate::plan::{Plan, Shard, program};
 use crate::point::Row;
 
@@ -73,17 +74,33 @@ pub struct Contents {
 ///
 /// If it is none, or damaged before its last line.
 pub fn read(path: &Path) -> Result<Contents> {
-    let shown = path.display();
+    let shown = path.display().to_string();
     let text = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    parse(&text, &shown)
+}
+
+/// Reads what stands in a journal, which errors call `shown`.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn parse(text: &[u8], shown: &str) -> Result<Contents> {
     let mut lines = text.split_inclusive(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
-    let head: Head = serde_json::from_slice(first).map_err(|_| {
-        anyhow::anyhow!("{shown} is not a file of `pvq sweep`: its first line says no plan")
+    let head: Head = serde_json::from_slice(first).with_context(|| {
+        format!("{shown} is not a file of `pvq sweep`: its first line says no plan")
     })?;
     ensure!(
         head.journal == FORMAT,
         "{shown} has format {}, and this program reads {FORMAT}",
         head.journal
+    );
+    // Nobody has planned more; and lists of that many points are made of this number.
+    ensure!(
+        head.points <= MAX_POINTS,
+        "{shown} is damaged in line 1: it says that its grid has {} points, and no grid has more than \
+         {MAX_POINTS}",
+        head.points
     );
     let mut contents = Contents {
         head,
@@ -161,7 +178,7 @@ fn ensure_same(path: &Path, found: &Head, wanted: &Head) -> Result<()> {
         format!("another grid, of {} points", found.points)
     } else {
         match found.shard {
-            Some(Shard { index, of }) => format!("shard {index}/{of}"),
+            Some(shard) => format!("shard {shard}"),
             None => "the whole grid".to_owned(),
         }
     };

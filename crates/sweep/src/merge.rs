@@ -20,43 +20,48 @@ const SHOWN: usize = 8;
 /// If they are not parts of one plan, if one is there twice, or if points are missing: the error
 /// says which shards are missing, or which were not finished.
 pub fn merge(paths: &[PathBuf]) -> Result<Vec<Row>> {
-    let mut parts: Vec<(&Path, Contents)> = Vec::new();
-    for path in paths {
-        parts.push((path, journal::read(path)?));
-    }
+    let read = |path: &'_ PathBuf| Ok((path.clone(), journal::read(path)?));
+    merge_parts(paths.iter().map(read).collect::<Result<_>>()?)
+}
+
+/// The same, of what was read already; errors name the paths.
+///
+/// # Errors
+///
+/// As [`merge`].
+pub fn merge_parts(parts: Vec<(PathBuf, Contents)>) -> Result<Vec<Row>> {
     let Some((first_path, first)) = parts.first() else {
         bail!("there is nothing to merge; name the files of the shards");
     };
-    let of = |contents: &Contents| contents.head.shard.map_or(1, |shard| shard.of);
-    let shards = of(first);
+    let shards = part_of(first).of();
     let mut seen: BTreeMap<usize, &Path> = BTreeMap::new();
     for (path, contents) in &parts {
         ensure_related(first_path, first, path, contents)?;
+        let shard = part_of(contents);
         ensure!(
-            of(contents) == shards,
+            shard.of() == shards,
             "{} is one of {} shards, and {} one of {shards}; they do not fit together",
             path.display(),
-            of(contents),
+            shard.of(),
             first_path.display()
         );
-        let index = contents.head.shard.map_or(1, |shard| shard.index);
-        if let Some(before) = seen.insert(index, path) {
+        if let Some(before) = seen.insert(shard.index(), path) {
             bail!(
-                "{} and {} are both shard {index}/{shards}; leave one out",
+                "{} and {} are both shard {shard}; leave one out",
                 before.display(),
                 path.display()
             );
         }
     }
-    let missing: Vec<String> = (1..=shards)
+    // A file may say that it is one of billions: only those that are shown are looked for.
+    let missing = (1..=shards)
         .filter(|index| !seen.contains_key(index))
-        .map(|index| format!("{index}/{shards}"))
-        .collect();
+        .map(|index| format!("{index}/{shards}"));
+    let count = shards - seen.len();
     ensure!(
-        missing.is_empty(),
-        "{} of {shards} shards are missing: {}",
-        missing.len(),
-        some(&missing)
+        count == 0,
+        "{count} of {shards} shards are missing: {}",
+        some(missing, count)
     );
     ensure_complete(&parts)?;
     let mut rows: Vec<Row> = parts.into_iter().flat_map(|(_, part)| part.rows).collect();
@@ -81,7 +86,7 @@ fn ensure_related(
         b.version
     );
     ensure!(
-        a.plan == b.plan,
+        a.plan == b.plan && a.points == b.points,
         "{} and {} are of different grids ({} and {} points)",
         first_path.display(),
         path.display(),
@@ -91,44 +96,54 @@ fn ensure_related(
     Ok(())
 }
 
+/// Which part of the plan it is.
+fn part_of(contents: &Contents) -> Shard {
+    contents.head.shard.unwrap_or(Shard::WHOLE)
+}
+
 /// Every point is there, once.
-fn ensure_complete(parts: &[(&Path, Contents)]) -> Result<()> {
+fn ensure_complete(parts: &[(PathBuf, Contents)]) -> Result<()> {
     let mut unfinished = Vec::new();
     for (path, contents) in parts {
-        let Shard { index, of } = contents.head.shard.unwrap_or(Shard { index: 1, of: 1 });
-        let mut wanted: Vec<usize> = (index - 1..contents.head.points).step_by(of).collect();
-        let planned = wanted.len();
+        let shard = part_of(contents);
+        let first = shard.index() - 1;
+        // As many as `journal::read` lets a file say at most.
+        let planned = (first..contents.head.points).step_by(shard.of()).len();
+        let mut there = vec![false; planned];
         for row in &contents.rows {
             let point = row.facts.point;
-            match wanted.binary_search(&point) {
-                Ok(at) => drop(wanted.remove(at)),
-                Err(_) => bail!(
+            let past = point.checked_sub(first);
+            let own = past.filter(|past| past.is_multiple_of(shard.of()));
+            let place = own.and_then(|past| there.get_mut(past / shard.of()));
+            match place {
+                Some(there) if !*there => *there = true,
+                _ => bail!(
                     "{} has point {point} twice, or one that is not its own; run that shard again",
                     path.display()
                 ),
             }
         }
-        if !wanted.is_empty() {
-            unfinished.push(format!(
-                "{} ({index}/{of}: {} of {planned} points)",
-                path.display(),
-                planned - wanted.len()
-            ));
+        let done = contents.rows.len();
+        if done < planned {
+            let path = path.display();
+            unfinished.push(format!("{path} ({shard}: {done} of {planned} points)"));
         }
     }
+    let count = unfinished.len();
     ensure!(
-        unfinished.is_empty(),
+        count == 0,
         "not finished: {}; the same command goes on with a shard where it stopped",
-        some(&unfinished)
+        some(unfinished.into_iter(), count)
     );
     Ok(())
 }
 
-fn some(names: &[String]) -> String {
-    let shown = names.iter().take(SHOWN).map(String::as_str);
-    let mut text = shown.collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        text += &format!(" and {} more", names.len() - SHOWN);
+/// The first of `count` names, and how many more there are.
+fn some(names: impl Iterator<Item = String>, count: usize) -> String {
+    let shown: Vec<String> = names.take(SHOWN).collect();
+    let mut text = shown.join(", ");
+    if count > SHOWN {
+        text += &format!(" and {} more", count - SHOWN);
     }
     text
 }

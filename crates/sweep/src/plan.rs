@@ -1,5 +1,6 @@
 //! All points of a file, their fingerprint, and how they are dealt out to shards.
 
+use core::fmt;
 use core::hash::Hasher;
 use core::str::FromStr;
 use std::sync::OnceLock;
@@ -43,7 +44,7 @@ impl Plan {
     /// The points of a shard; every point without one.
     #[must_use]
     pub fn part(&self, shard: Option<Shard>) -> Vec<usize> {
-        let Shard { index, of } = shard.unwrap_or(Shard { index: 1, of: 1 });
+        let Shard { index, of } = shard.unwrap_or(Shard::WHOLE);
         // Every n-th: neighbours in a grid take about the same time, so shards do too.
         (0..self.points.len()).skip(index - 1).step_by(of).collect()
     }
@@ -77,15 +78,61 @@ fn fingerprint(points: &[Point]) -> String {
 /// ```
 /// use pvqspin_sweep::plan::Shard;
 ///
-/// assert_eq!("2/8".parse(), Ok(Shard { index: 2, of: 8 }));
+/// assert_eq!("2/8".parse(), Shard::new(2, 8));
 /// assert!("0/8".parse::<Shard>().unwrap_err().contains("1/8 to 8/8"));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Fields")]
 pub struct Shard {
+    index: usize,
+    of: usize,
+}
+
+/// What a file says of a shard, which may be anything.
+#[derive(Deserialize)]
+struct Fields {
+    index: usize,
+    of: usize,
+}
+
+impl Shard {
+    /// All of a plan.
+    pub const WHOLE: Self = Self { index: 1, of: 1 };
+
+    /// Part `index` of `of`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such part: says which there are.
+    pub fn new(index: usize, of: usize) -> Result<Self, String> {
+        match of {
+            0 => Err("a shard is a number of so many: 1/8 to 8/8".to_owned()),
+            _ if index == 0 || index > of => {
+                Err(format!("shards are numbered from 1: 1/{of} to {of}/{of}"))
+            }
+            _ => Ok(Self { index, of }),
+        }
+    }
+
     /// Which part, from 1.
-    pub index: usize,
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index
+    }
+
     /// Of how many.
-    pub of: usize,
+    #[must_use]
+    pub const fn of(self) -> usize {
+        self.of
+    }
+}
+
+impl TryFrom<Fields> for Shard {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        Self::new(fields.index, fields.of)
+    }
 }
 
 impl FromStr for Shard {
@@ -94,12 +141,14 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/');
         let numbers = numbers.and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
-        match numbers {
-            Some((_, 0)) | None => Err("a shard is a number of so many: 1/8 to 8/8".to_owned()),
-            Some((index, of)) if index == 0 || index > of => {
-                Err(format!("shards are numbered from 1: 1/{of} to {of}/{of}"))
-            }
-            Some((index, of)) => Ok(Self { index, of }),
-        }
+        // No number at all is as wrong as no part at all.
+        let (index, of) = numbers.unwrap_or((0, 0));
+        Self::new(index, of)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
     }
 }

@@ -56,6 +56,10 @@ fn all_rows(plan: &Plan, threads: usize) -> Vec<Row> {
     rows
 }
 
+fn part(index: usize, of: usize) -> Shard {
+    Shard::new(index, of).expect("there is such a part")
+}
+
 /// Runs what is missing, `most` points at most, and returns how many ran.
 fn some(plan: &Plan, shard: Option<Shard>, path: &Path, most: usize) -> usize {
     let (mut journal, rows) = Journal::open(path, &Head::new(plan, shard), false).expect("ours");
@@ -173,7 +177,7 @@ fn shards(plan: &Plan, folder: &Path, of: usize) -> Vec<PathBuf> {
     (1..=of)
         .map(|index| {
             let path = folder.join(format!("part-{index}"));
-            some(plan, Some(Shard { index, of }), &path, usize::MAX);
+            some(plan, Some(part(index, of)), &path, usize::MAX);
             path
         })
         .collect()
@@ -206,7 +210,7 @@ fn what_does_not_fit_together_is_named() {
     refused(&[], &["nothing to merge"]);
 
     let unfinished = folder.path().join("unfinished");
-    some(&plan, Some(Shard { index: 2, of: 4 }), &unfinished, 1);
+    some(&plan, Some(part(2, 4)), &unfinished, 1);
     let with = |path: &Path| [&parts[..1], &[path.to_owned()], &parts[2..]].concat();
     refused(
         &with(&unfinished),
@@ -215,10 +219,44 @@ fn what_does_not_fit_together_is_named() {
 
     let others = folder.path().join("others");
     let other = of(&GRID.replace("200us", "300us"));
-    some(&other, Some(Shard { index: 2, of: 4 }), &others, usize::MAX);
+    some(&other, Some(part(2, 4)), &others, usize::MAX);
     refused(&with(&others), &["of different grids"]);
 
     let halves = folder.path().join("halves");
-    some(&plan, Some(Shard { index: 2, of: 2 }), &halves, usize::MAX);
+    some(&plan, Some(part(2, 2)), &halves, usize::MAX);
     refused(&with(&halves), &["one of 2 shards", "one of 4"]);
+}
+
+#[test]
+fn what_a_head_cannot_say_is_refused_at_once() {
+    let (plan, folder) = (plan(), tempfile::tempdir().expect("a folder"));
+    let path = folder.path().join("part");
+    some(&plan, Some(part(1, 1)), &path, usize::MAX);
+    let good = fs::read_to_string(&path).expect("there");
+    merge(std::slice::from_ref(&path)).expect("nobody has changed it yet");
+    for (from, to, reason) in [
+        ("\"of\":1", "\"of\":0", "1/8 to 8/8"),
+        ("\"index\":1", "\"index\":0", "1/1 to 1/1"),
+        ("\"index\":1", "\"index\":2", "1/1 to 1/1"),
+        // A list of so many would not fit into any memory,
+        (
+            "\"points\":12",
+            "\"points\":1000000000000",
+            "no grid has more than",
+        ),
+        // and to name so many takes longer than anybody waits.
+        (
+            "\"of\":1",
+            "\"of\":100000000000",
+            "99999999999 of 100000000000 shards are missing",
+        ),
+        ("\"points\":12", "\"points\":5", "not its own"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(good, bad, "{from}");
+        fs::write(&path, bad).expect("writable");
+        let error = merge(std::slice::from_ref(&path)).expect_err(reason);
+        let error = format!("{error:#}");
+        assert!(error.contains(reason), "no {reason} in: {error}");
+    }
 }

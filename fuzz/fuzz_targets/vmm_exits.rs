@@ -1,0 +1,5 @@
+//! `pvqspin_hostile::vmm_exits` on what libFuzzer comes up with.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| pvqspin_hostile::vmm_exits(input));
