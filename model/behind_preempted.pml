@@ -11,5 +11,5 @@
 #endif
 	/* The lock is closed for its head. */
 	:: atomic { CAN_STEP && !PROMOTION && LOOKS_ABSENT(BEFORE) && FREE_FOR_HEAD && HEAD_OF(W) != me &&
-			old[HEAD_OF(W)] && LOOKS_OFF(HEAD_OF(W)) -> on();
+			old[HEAD_OF(W)] && LOOKS_PREEMPTED(HEAD_OF(W)) -> on();
 		next = HEAD_OF(W); sample(next); goto closed_redirects }

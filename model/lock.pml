@@ -120,7 +120,7 @@ in_queue:
 		promoter = BEFORE; holder = promoter; reaches(AT_HEAD);
 #endif
 		goto for_word }
-#if HALTS || SLEEPS_LONG
+#if SLEEPS_IN_QUEUE
 	/* halt_in_queue(): one location decides. FIFO: should_sleep(), the holder runs. */
 #ifdef MUTANT_drop_recheck
 	:: atomic { CAN_STEP && !PROMOTION && MAY_HALT && WOULD_SLEEP -> on(); goto queue_halts }
@@ -130,7 +130,7 @@ in_queue:
 #endif
 #endif
 #if YIELDS && !PASSES && !HINTS
-	/* kick_if_overdue() */
+	/* kick_if_overdue(), of a free lock's head; wake_head_in_time(), of a held one's */
 	:: atomic { CAN_STEP && !PROMOTION && HEAD_OF(W) != 0 && state[HEAD_OF(W)] == HALTED ->
 		next = HEAD_OF(W); goto queue_kicks }
 #endif
@@ -144,14 +144,19 @@ in_queue:
 		on(); next = HEAD_OF(W); goto queue_kicks }
 	/* wake_head_in_time() */
 	:: atomic { CAN_STEP && !PROMOTION && (W & LOCKED) && HEAD_OF(W) != 0 && state[HEAD_OF(W)] == HALTED &&
-			!SOMEBODY_OFF -> on(); next = HEAD_OF(W); goto queue_kicks }
+			NO_PRESSURE -> on(); next = HEAD_OF(W); goto queue_kicks }
+#endif
+#if PASSES && SLEEPS_REFUSED
+	/* wake_head_in_time() */
+	:: atomic { CAN_STEP && !PROMOTION && (W & LOCKED) && HEAD_OF(W) != 0 && state[HEAD_OF(W)] == HALTED &&
+			NO_PRESSURE -> on(); next = HEAD_OF(W); goto queue_kicks }
 #endif
 #if PASSES
 #include "behind_preempted.pml"
 #endif
 	fi;
 
-#if HALTS || SLEEPS_LONG
+#if SLEEPS_IN_QUEUE
 #ifdef MUTANT_drop_recheck
 queue_halts:
 	atomic { CAN_STEP -> on(); node_state[MY_NODE] = SLEEPS; wishes_kick() }
@@ -181,12 +186,12 @@ queue_sleeps:
 	atomic { CAN_STEP -> on(); halt_hinting(); saw(0); note_slept() }
 	/* woken, or the kick was there already */
 	atomic { CAN_STEP -> on();
-		if :: node_state[MY_NODE] == SLEEPS -> node_state[MY_NODE] = WAITING :: else fi;
+		if :: node_state[MY_NODE] == SLEEPS -> node_state[MY_NODE] = WAITING; takes_wish_back() :: else fi;
 		goto in_queue
 	}
 #endif
-#if YIELDS && !PASSES
-#if HINTS
+#if YIELDS && (!PASSES || SLEEPS_REFUSED)
+#if HINTS && !PASSES
 queue_redirects: /* advice.rs: yield_to_head() */
 	atomic { CAN_STEP -> on(); redirect(next); next = 0 }
 queue_yields:
@@ -206,7 +211,7 @@ for_word:
 #endif
 		goto read_link }
 #if HINTS
-	/* track_holder() */
+	/* wait_for_word(): holder_in(), keep_edge() */
 	:: atomic { CAN_STEP && BLOCKED && ((PASSES || (W & PENDING)) -> TRACKED : promoter) != holder -> on();
 		holder = ((PASSES || (W & PENDING)) -> TRACKED : promoter); goto for_word }
 	:: atomic { CAN_STEP && BLOCKED && edge[me] != holder -> on(); publish(holder); goto for_word }
@@ -313,7 +318,11 @@ promote:
 	/* wake_in_time() */
 	if
 #if YIELDS
-	:: atomic { CAN_STEP && !SOMEBODY_OFF -> on(); answers_wish(next); kick(next); next = 0; goto has_lock }
+	:: atomic { CAN_STEP && NO_PRESSURE -> on(); answers_wish(next); kick(next);
+#ifdef MUTANT_wake_twice
+		W = W | PENDING;
+#endif
+		next = 0; goto has_lock }
 #endif
 	:: atomic { CAN_STEP -> on(); W = W | PENDING; CHECK_WORD; next = 0; goto has_lock }
 	fi;
@@ -333,7 +342,7 @@ has_lock: atomic {
 #endif
 		/* Nobody reads a node that is not in use; claim() would clear it. */
 		node_state[MY_NODE] = WAITING; node_next[MY_NODE] = 0; node_pred[MY_NODE] = 0;
-		wish_answered[me] = 0;
+		if :: depth[me] == 1 -> wishes[me] = 0 :: else fi;
 		depth[me]--; set_context(0);
 #if HINTS
 		promoter = 0; holder = 0; slept = 0;
@@ -354,7 +363,7 @@ critical:
 #endif
 	atomic { CAN_STEP -> on();
 		assert(owner[l] == me);
-		owner[l] = 0; past_queue = 0;
+		owner[l] = 0; past_queue = 0; hold_ended();
 		if
 		:: W == ALONE && passed == 0 -> W = 0; goto released
 		:: else
@@ -410,7 +419,7 @@ critical:
 lend:
 	if
 	:: atomic { CAN_STEP -> on(); kick(next); next = 0; goto released }
-	:: atomic { CAN_STEP && !SOMEBODY_OFF -> on(); next = 0; goto released }
+	:: atomic { CAN_STEP && NO_PRESSURE -> on(); next = 0; goto released }
 	fi;
 #endif
 #if YIELDS && HINTS
@@ -420,7 +429,11 @@ lend:	/* release.rs: lend_to() */
 	:: atomic { CAN_STEP && state[next] != OFF -> on(); next = 0; goto released }
 	fi;
 	atomic { CAN_STEP -> on(); redirect(next); next = 0 }
-	atomic { CAN_STEP -> on(); yield_to_hinted(); goto released }
+	if
+	:: atomic { CAN_STEP -> on(); yield_to_hinted(); goto released }
+	/* contended(): it keeps its pCPU (Lends::No), or others may pass over that head for now */
+	:: atomic { CAN_STEP -> on(); forget_hint(); goto released }
+	fi;
 #endif
 	/* --- done ------------------------------------------------------------------------------ */
 released:

@@ -15,7 +15,7 @@ without_node: assert(false);
 #endif
 
 #if PASSES
-newcomer_seizes: /* newcomer(), overtake(), seize() */
+newcomer_seizes: /* newcomer(), take_past_head(), seize() */
 	atomic { CAN_STEP -> on();
 		if
 		:: W == seen -> SEIZE; seen = 0; goto has_lock
@@ -23,13 +23,13 @@ newcomer_seizes: /* newcomer(), overtake(), seize() */
 		fi
 	}
 
-overtakes: /* behind_preempted(): a holder waits for nobody, from the step on that makes it one */
+overtakes: /* take_from_queue(): a holder waits for nobody, from the step on that makes it one */
 #if HINTS
 	atomic { CAN_STEP -> on(); holder = edge[me]; publish(0) }
 #endif
 	if
 	:: next == 0 ->
-		/* overtake(): looks at the head once more */
+		/* age_of_passable_head() */
 		atomic { CAN_STEP -> on();
 			if
 			:: MAY_PASS(seen)
@@ -66,7 +66,12 @@ with_successor:
 	to_unlink = 1;
 	goto successor;
 bridge:	/* unlink(), with a successor: from `successor` */
-	atomic { CAN_STEP -> on(); seen = node_next[MY_NODE]; node_pred[NODE(seen)] = next }
+	atomic { CAN_STEP -> on();
+		seen = node_next[MY_NODE];
+#ifndef MUTANT_keep_stale_pred
+		node_pred[NODE(seen)] = next
+#endif
+	}
 #if HINTS
 	if
 	:: atomic { CAN_STEP && edge[CPU_OF(seen)] == me -> on() }

@@ -2,18 +2,39 @@
 byte on_pcpus;
 byte edge[V+1];           /* abi/src/page.rs: VcpuPage::waiting_for */
 
-/* A hint in preparation: whom, and whether that one ran since it was sampled. Stands for the run
- * count in the hint (abi: Hint::generation), without a number that could wrap. */
+/* A hint in preparation: whom, and whether the run count in it (abi: Hint::generation) is not that of
+ * its target any more; without a number that could wrap. `ran_since` is what really happened. */
 byte hinted[V+1];
 bit  stale[V+1];
+bit  ran_since[V+1];
+/* It is for the head of a free lock. */
+bit  for_head[V+1];
 
 /* Whether the caller believes that the lock is held. */
 bit saw_held[V+1];
 inline saw(held) { saw_held[me] = held != 0 }
+
+/* Who names its predecessor names the place that the holder had in the queue, and the host reads from the
+ * edges who holds now. Who names the holder (FIFO_HOLDER) names somebody who may have released since:
+ * there the property is claimed only for hints that arrive within the hold that they are about. */
+inline hold_ended() {
+#if (NAMES_HOLDER || PASSES) && !defined(NAME_OUTLIVES_HOLD)
+	x_ = 1;
+	do
+	:: x_ <= V -> saw_held[x_] = 0; x_++
+	:: else -> break
+	od;
+	x_ = 0
+#else
+	skip
+#endif
+}
+
 inline note_slept() { slept = SLEEPS_LONG }
 
-/* The host acts on no hint about somebody who ran since. */
-inline hint_believed() { assert(!stale[me]) }
+/* The host acts on no hint about somebody who ran since, and on any other. */
+inline hint_believed() { assert(!ran_since[me]) }
+inline hint_dropped() { assert(hinted[me] == 0 || ran_since[me]) }
 
 /* An edge that somebody else wrote over while it was true: redirects are checked, then made, and the
  * other one may have run between. It puts its edge right when it runs. */
@@ -24,7 +45,10 @@ inline publish(to) { edge[me] = to; wrong[me] = 0 }
 /* env.rs: redirect_wait_of(_, None), of the head of a free lock */
 inline redirect(c) {
 	wrong[c] = wrong[c] || (stage[c] >= JOINED && ((word[0] & LOCKED) || HEAD_OF(word[0]) != c));
+	for_head[me] = 1;
+#ifndef MUTANT_keep_edge_of_head
 	edge[c] = 0
+#endif
 }
 
 /* A hint of a waiter that saw the lock held ends at somebody whose running helps: not at another one
@@ -33,6 +57,8 @@ inline redirect(c) {
 #define A_STRANGER(c)    (stage[c] == 0 && owner[0] != (c))
 inline chain_followed() {
 #ifdef HINTS_HELP
+	/* While the lock is free for the head that is named, nobody else is run. */
+	assert(end_ == 0 || !for_head[me] || (word[0] & LOCKED) || HEAD_OF(word[0]) != hinted[me] || end_ == hinted[me]);
 	assert(end_ == 0 || stage[me] < LINKED || !(word[0] & LOCKED) || !saw_held[me] || (!WAITS_IN_VAIN(end_) && !A_STRANGER(end_)))
 #else
 	skip
@@ -46,7 +72,12 @@ inline put_on(c) {
 	/* host/src/switch.rs: install() counts the run. */
 	x_ = 1;
 	do
-	:: x_ <= V -> stale[x_] = stale[x_] || hinted[x_] == c; x_++
+	:: x_ <= V ->
+#ifndef MUTANT_host_keeps_generation
+		stale[x_] = stale[x_] || hinted[x_] == c;
+#endif
+		ran_since[x_] = ran_since[x_] || hinted[x_] == c;
+		x_++
 	:: else -> break
 	od;
 	x_ = 0
@@ -80,7 +111,7 @@ inline on() {
 	fi
 }
 
-/* host/src/chain.rs: follow(). From `first` along the edges; end_ is the one to run, or 0. */
+/* abi/src/chain.rs: follow(). From `first` along the edges; end_ is the one to run, or 0. */
 inline follow(first) {
 	at_ = first; hops_ = 0; first_off_ = 0; last_off_ = 0; end_ = 0;
 	do
@@ -113,9 +144,16 @@ inline follow(first) {
 }
 
 /* Names `c` in a call to come: advice.rs: hint_for(), run_sample(). */
-inline sample(c) { hinted[me] = c; stale[me] = 0 }
+inline sample(c) {
+	hinted[me] = c; ran_since[me] = 0;
+#ifdef MUTANT_forget_generation
+	stale[me] = 1
+#else
+	stale[me] = 0
+#endif
+}
 
-inline forget_hint() { hinted[me] = 0; stale[me] = 0 }
+inline forget_hint() { hinted[me] = 0; stale[me] = 0; ran_since[me] = 0; for_head[me] = 0 }
 
 /* host/src/yielding.rs: target_of(). */
 inline resolve_hint() {
@@ -126,7 +164,7 @@ inline resolve_hint() {
 #else
 	:: hinted[me] != 0 && !stale[me] -> hint_believed(); follow(hinted[me])
 #endif
-	:: else
+	:: else -> hint_dropped()
 	fi
 }
 
@@ -160,7 +198,8 @@ inline halt_hinting() {
 	forget_hint()
 }
 
-#define SOMEBODY_OFF (state[1] == OFF || state[2] == OFF || OFF3 || OFF4)
+/* env.rs: pressure() is false. Other VMs may want a pCPU at any time; that nobody does is true only if nobody is off. */
+#define NO_PRESSURE (state[1] != OFF && state[2] != OFF && !OFF3 && !OFF4)
 #if V > 2
 #define OFF3 (state[3] == OFF)
 #else

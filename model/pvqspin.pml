@@ -36,9 +36,16 @@
 #define YIELDS       (POLICY == FIFO || POLICY == BOUNDED)
 #define HALTS        (POLICY == FIFO_HALT || POLICY == FIFO_HOLDER)
 #define SLEEPS_LONG  (POLICY == FIFO)
+#define PASSES       (POLICY == BOUNDED)
+/* Of Bounded, behind the head, where the host refuses: in_queue.rs: sleeps_unasked() */
+#if PASSES && !defined(OBEYS)
+#define SLEEPS_REFUSED true
+#else
+#define SLEEPS_REFUSED false
+#endif
+#define SLEEPS_IN_QUEUE (HALTS || SLEEPS_LONG || SLEEPS_REFUSED)
 #define NAMES_HOLDER (POLICY == FIFO_HOLDER)
 #define KICKS_ALWAYS (POLICY == FIFO_HOLDER)
-#define PASSES       (POLICY == BOUNDED)
 #if !PASSES && CLAIMABLE == CONTEXTS
 #define STRICT
 #endif
@@ -56,7 +63,7 @@
 
 bit may_interrupt[V+1];
 
-#if HALTS || !HINTS
+#if HALTS || PASSES || !HINTS
 #define WOULD_SLEEP      true
 #define HEAD_WOULD_SLEEP true
 #else
@@ -65,7 +72,7 @@ bit may_interrupt[V+1];
 #define HEAD_WOULD_SLEEP (holder != 0 && !slept && (state[holder] == ON || state[holder] == HALTED) && !STUCK(holder))
 #endif
 
-/* at_head.rs: track_holder() */
+/* at_head.rs: holder_in(), or the promoter */
 #define TRACKED ((W & PENDING) && HEAD_OF(W) != me && HEAD_OF(W) != 0 -> HEAD_OF(W) : promoter)
 
 #if LOCKS > 1
@@ -87,13 +94,15 @@ inline stuck_behind() {
 #endif
 
 #if HINTS
-#define LOOKS_OFF(c)    (state[c] == OFF)
+#define LOOKS_OFF(c)    (state[c] == OFF || state[c] == HALTED)
+#define LOOKS_PREEMPTED(c) (state[c] == OFF)
 #define LOOKS_ABSENT(c) ABSENT(c)
 #define kept_edge(c)    holder = c
 inline gives_up() { publish(holder); holder = 0 }
 #else
 /* It could be off its pCPU at any time: whoever looks may see it so. */
 #define LOOKS_OFF(c)    true
+#define LOOKS_PREEMPTED(c) true
 #define LOOKS_ABSENT(c) true
 #define kept_edge(c)    skip
 #define gives_up()      skip
@@ -108,7 +117,7 @@ SCRATCH byte link_;
 inline young(c) { old[c] = 0 }
 inline old_forgotten(c) { old[c] = 0; late[c] = 0 }
 
-/* overtake(): the lock is free, its head off its pCPU and not too old */
+/* pass_over.rs: age_of_passable_head(): the lock is free, its head off its pCPU and not too old */
 #define MAY_PASS(w) (!((w) & (LOCKED | PENDING)) && HEAD_OF(w) != 0 && HEAD_OF(w) != me && LOOKS_OFF(HEAD_OF(w)) \
 	&& CLOSED_TO(HEAD_OF(w)))
 #ifdef MUTANT_ignore_age
@@ -136,25 +145,41 @@ inline count_late() {
 	fi
 }
 
-/* all_ahead_preempted() */
+#ifdef MUTANT_overtake_the_running
+#define RUNNING_IS_OFF(c) true
+#else
+#define RUNNING_IS_OFF(c) LOOKS_OFF(c)
+#endif
+
+/* pass_over.rs: all_ahead_off(). With HINTS who is between is looked at, too. */
 inline all_ahead_off() {
 #if HINTS
 	link_ = node_pred[MY_NODE]; hops_ = 0; ahead_off_ = 1;
 	do
-	:: hops_ < 4 && link_ != 0 && CPU_OF(link_) != HEAD_OF(W) && state[CPU_OF(link_)] == OFF ->
+	:: hops_ < 4 && link_ != 0 && CPU_OF(link_) != HEAD_OF(W) && RUNNING_IS_OFF(CPU_OF(link_)) ->
 		link_ = node_pred[NODE(link_)]; hops_++
-	:: hops_ < 4 && link_ != 0 && CPU_OF(link_) != HEAD_OF(W) && state[CPU_OF(link_)] != OFF ->
+	:: hops_ < 4 && link_ != 0 && CPU_OF(link_) != HEAD_OF(W) && !RUNNING_IS_OFF(CPU_OF(link_)) ->
 		ahead_off_ = 0; break
 	:: else -> break
 	od;
-	link_ = 0; hops_ = 0
+	link_ = 0; hops_ = 0;
+	if
+	:: ahead_off_ ->
+		x_ = 1;
+		do
+		:: x_ <= V -> assert(!(before_me[me*LOCKS + l] & BIT(x_)) || x_ == HEAD_OF(W) || state[x_] != ON); x_++
+		:: else -> break
+		od;
+		x_ = 0
+	:: else
+	fi
 #else
 	if :: ahead_off_ = 1 :: ahead_off_ = 0 fi
 #endif
 }
 
-/* behind_preempted(): passing_holder(), or holder(), or the one before */
-#define PASSING_TARGET ((W & PENDING) && HEAD_OF(W) != 0 -> HEAD_OF(W) : (HOLDER != 0 -> HOLDER : BEFORE))
+/* pass_over.rs: behind_preempted(): passing_holder(), or holder(), or the one before */
+#define PASSING_TARGET ((W & PENDING) && HEAD_OF(W) != 0 && state[HEAD_OF(W)] != HALTED -> HEAD_OF(W) : (HOLDER != 0 -> HOLDER : BEFORE))
 
 /* Time passes for those who wait. */
 proctype clock(byte c) {

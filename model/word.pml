@@ -49,7 +49,7 @@ byte owner[LOCKS];       /* who is between taking and releasing */
 byte queued[LOCKS];      /* who has joined and not taken yet, a bit for each CPU */
 byte before_me[(V+1)*LOCKS]; /* of those, who joined before this one and has not taken yet */
 bit  waits[V+1];         /* for the liveness properties: the outermost wait of this CPU */
-bit  wish_answered[V+1]; /* a kick was sent since this one last asked for one */
+byte wishes[V+1];        /* how often this one asked for a kick in this wait and got none yet */
 
 #define BIT(c) (1 << (c))
 
@@ -103,8 +103,12 @@ inline left_queue() {
 	x_ = 0
 }
 
-/* One kick for each wish. (Kicks that are repeated because one is overdue are not counted, nor those
- * of a policy that kicks always.) */
-inline wishes_kick() { wish_answered[me] = 0 }
-inline answers_wish(c) { assert(!wish_answered[c]); wish_answered[c] = 1 }
-
+/* One kick for each wish. A wish is made in the node (SLEEPS) or in the word (PENDING), and taken back
+ * by a waiter that woke without a promotion. Who promotes a sleeper answers its wish at once, or moves it
+ * into the word; who releases answers what is in the word. The sleeper may have woken before that, by an
+ * earlier kick that the host remembered, and have made another wish at the head: that one is a wish of its own.
+ * (Kicks that a waiter repeats because one is overdue are not counted, nor those of a policy that kicks
+ * always: the host remembers one, and the next halt returns at once.) */
+inline wishes_kick() { wishes[me]++; assert(wishes[me] <= 2) }
+inline takes_wish_back() { wishes[me]-- }
+inline answers_wish(c) { assert(wishes[c] > 0); wishes[c]-- }

@@ -55,8 +55,10 @@ inline kick(c) {
 #define sample(c)         skip
 #define yield_to_hinted() skip
 #define saw(held)         skip
+#define hold_ended()      skip
 #define note_slept()      skip
-#define SOMEBODY_OFF      true
+/* env.rs: pressure() is false. Others may want a pCPU, or not, whenever somebody looks. */
+#define NO_PRESSURE       true
 
 /* host/src/halt.rs: halt(). A remembered kick ends it before it begins. */
 inline halt_hinting() {
