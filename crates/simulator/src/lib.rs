@@ -26,6 +26,7 @@
 //! | `vcpu`, `stacks`, `pcpu`, `machine` | the simulated machine and its event loop |
 //! | `agenda`, `watch` | what comes next, and who has to look after it |
 //! | `run`, `counts` | a simulation from warm-up to summary |
+//! | `readers_writers` | guests of the reader-writer lock, who check it |
 //! | `torture`, `explore` | random schedules from a seed, and very many of them |
 //! | `looks` | how everything stood, event by event |
 //! | `checks`, `error` | what went wrong |
@@ -60,6 +61,7 @@ mod machine;
 mod oracle;
 mod pcpu;
 mod profile;
+mod readers_writers;
 mod run;
 mod stacks;
 mod stage;
@@ -78,6 +80,7 @@ pub use guest_code::{GuestCode, run_code};
 pub use looks::{HostLook, Look, VcpuLook};
 pub use profile::{Profile, ProfileProblem};
 pub use pvqspin_trace::{Trace, TraceEvent, What};
+pub use readers_writers::ReadersAndWriters;
 pub use run::{SimResult, run};
 pub use topology::Topology;
 pub use torture::torture;

@@ -1,12 +1,17 @@
 //! Random schedules: everything about a run follows from one number.
 //!
-//! A schedule is a small machine with short slices, some faults and some jitter. What goes wrong
-//! under a seed goes wrong again under the same seed.
+//! A schedule is a small machine with short slices, some faults and some jitter; in some there is
+//! another workload than one hot lock, more than one VM, a neighbour, a larger machine, or a host
+//! that can do less. What goes wrong under a seed goes wrong again under the same seed.
 
 use pvqspin::Point;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_peers::catalog::{BOUNDED_WAIT_US, LockId};
-use pvqspin_workload::{Distribution, Section, WorkloadConfig, WorkloadId};
+use pvqspin_workload::catalog::CATALOG;
+use pvqspin_workload::{
+    Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
+    WorkloadId,
+};
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 
@@ -14,7 +19,9 @@ use crate::config::SimConfig;
 use crate::costs::{Costs, LineCosts};
 use crate::faults::Jitter;
 use crate::waits::WaitLimits;
-use pvqspin_workload::{Fault, Faults, Passing};
+
+/// What VMs weigh where all weigh the same.
+const WEIGHT: u32 = 1024;
 
 /// The schedule of a seed: a configuration for [`run`](crate::run()).
 ///
@@ -90,26 +97,57 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
         halt_timeout_ns: Some(100_000_000),
         ..SimConfig::default()
     };
-    finish(config, &mut dice)
+    finish(widened(config, &mut dice), &mut dice)
+}
+
+/// The same with what most schedules do without: each of these in some.
+fn widened(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
+    config.weight = WEIGHT;
+    // The ideal lock knows of one lock only: whoever waits for another looks to it like one that works.
+    if dice.one_in(2) && config.lock != LockId::Ideal {
+        // Whoever sleeps takes no locks.
+        let locking = CATALOG
+            .iter()
+            .filter(|entry| entry.id != WorkloadId::Halted);
+        let locking: Vec<_> = locking.map(|entry| entry.id).collect();
+        config.workload.id = *dice.of(&locking);
+    }
+    if dice.one_in(16) {
+        let more = dice.between(1, 8) as usize;
+        config.pcpus += more;
+        config.vcpus += more;
+    }
+    config.vms = *dice.of(&[1, 1, 1, 2, 3]);
+    config.follow_chain = !dice.one_in(4);
+    config.ordered = !dice.one_in(4);
+    config.neighbour = dice.one_in(4).then(|| NeighbourVm {
+        kind: *dice.of(&NeighbourKind::ALL),
+        vcpus: dice.between(1, 4) as usize,
+        weight: *dice.of(&[WEIGHT, WEIGHT, WEIGHT / 4, WEIGHT * 4]),
+    });
+    config
 }
 
 /// Interrupts for locks that are made for them, and for the others what they promise of a wait.
 fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
     let entry = config.lock.entry();
-    // The peers' queues have one node for each CPU.
-    if entry.policy.is_some() {
+    // The peers' queues have one node for each CPU. And a workload with interrupts of its own masks
+    // those, not these: two kinds of handlers that wait over each other are a deadlock of any lock.
+    if entry.policy.is_some() && config.workload.id != WorkloadId::NestedContexts {
         config.jitter.interrupt_one_in = *dice.of(&[0, 0, 0, 8, 40]);
     }
     // Handlers wait for locks of their own, over whatever they interrupt: who waits for that waits
     // for as long as all of them together.
     let interrupted = config.jitter.interrupt_one_in > 0;
+    // Others have several locks, and what is inside of one may wait for another.
+    let one_lock = config.workload.id == WorkloadId::HotLock;
     config.jitter.late_timer_one_in = *dice.of(&[0, 0, 0, 5, 50]);
     // A call takes time: vCPUs that give their pCPUs to each other for ever must not stop it.
     config.costs.hypercall_ns = config.costs.hypercall_ns.max(100);
     config.wait_limits = WaitLimits {
-        longest_ns: longest_wait_ns(&config).filter(|_| !interrupted),
+        longest_ns: longest_wait_ns(&config).filter(|_| one_lock && !interrupted),
         // Everybody else once, and whoever took the lock before, if it has yet to say so.
-        overtakers: entry.fair.then_some(config.vcpus as u64),
+        overtakers: (entry.fair && one_lock).then_some(config.vcpus as u64),
     };
     config
 }
@@ -121,20 +159,30 @@ fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
 /// pCPU when it begins, and lose its pCPU as often as slices end in a critical section, each for a
 /// rotation; by chance, too, where the schedule preempts by chance. The least slice is half a
 /// slice, and a rotation takes twice as long as the slices of all, because under policies that
-/// keep accounts one may have to wait until others have had what they are due.
+/// keep accounts one may have to wait until others have had what they are due. Nothing here needs the
+/// host's help: a chain that is not followed, or an order that is not kept, costs the holder such
+/// rotations, and no more. A neighbour of another weight may have slices of another length, or more
+/// of them in a row: no bound beside one.
 fn longest_wait_ns(config: &SimConfig) -> Option<u64> {
     let slack_ns = match config.lock {
         LockId::Bounded => u64::from(BOUNDED_WAIT_US) * 1_000,
         lock if lock.entry().fair => 0,
         _ => return None,
     };
+    let neighbour = config.neighbour;
+    if neighbour.is_some_and(|neighbour| neighbour.weight != config.weight) {
+        return None;
+    }
     let costs = &config.costs;
     // Where timers are late, a slice takes twice as long at most.
     let late = u64::from(config.jitter.late_timer_one_in > 0);
     let a_slice = config.slice_ns * (1 + late)
         + config.min_loan_ns
         + u64::from(costs.switch_ns + costs.hypercall_ns + costs.poke_ns);
-    let rotation = 2 * a_slice * config.vcpus.div_ceil(config.pcpus) as u64;
+    // Where VMs run as gangs, one after the other, what one leaves free is nobody's.
+    let slices = config.vms * config.vcpus.div_ceil(config.pcpus)
+        + neighbour.map_or(0, |neighbour| neighbour.vcpus.div_ceil(config.pcpus));
+    let rotation = 2 * a_slice * slices as u64;
     // Uniform lengths: half more than the mean. A section makes fewer than twenty calls.
     let inside = u64::from(config.workload.inside.mean_ns) * 3 / 2
         + 20 * u64::from(config.jitter.longest_ns);
@@ -153,8 +201,49 @@ impl Dice {
         low + self.0.next_u32() % (high - low + 1)
     }
 
+    fn one_in(&mut self, many: u32) -> bool {
+        self.0.next_u32().is_multiple_of(many)
+    }
+
     fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         let at = self.0.next_u32() as usize % choices.len();
         &choices[at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_drawn_by_some_seed() {
+        let schedules: Vec<_> = (0..400).map(|seed| torture(LockId::Fifo, seed)).collect();
+        let some = |what: &str, is: &dyn Fn(&SimConfig) -> bool| {
+            let count = schedules.iter().filter(|schedule| is(schedule)).count();
+            assert!((1..400).contains(&count), "{what}: {count} of 400");
+        };
+        for entry in CATALOG
+            .iter()
+            .filter(|entry| entry.id != WorkloadId::Halted)
+        {
+            some(entry.name, &|schedule| schedule.workload.id == entry.id);
+        }
+        for scheduling in Scheduling::ALL {
+            some(scheduling.name(), &|schedule| {
+                schedule.scheduling == scheduling
+            });
+        }
+        some("several VMs", &|schedule| schedule.vms > 1);
+        some("many pCPUs", &|schedule| schedule.pcpus > 8);
+        some("no chains", &|schedule| !schedule.follow_chain);
+        some("no order", &|schedule| !schedule.ordered);
+        some("a neighbour", &|schedule| schedule.neighbour.is_some());
+        some("a bound on waits", &|schedule| {
+            schedule.wait_limits.longest_ns.is_some()
+        });
+        for schedule in &schedules {
+            let sound = schedule.validate();
+            assert!(sound.is_ok(), "{sound:?}: {schedule:?}");
+        }
     }
 }

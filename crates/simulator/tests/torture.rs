@@ -5,7 +5,7 @@
 use pvqspin::Point;
 use pvqspin_peers::catalog::{CATALOG, LockId};
 use pvqspin_simulator::{Jitter, SimConfig, SimError, WaitLimits, What, explore, run, torture};
-use pvqspin_workload::{Fault, Faults, Passing};
+use pvqspin_workload::{Fault, Faults, Passing, WorkloadConfig, WorkloadId};
 
 /// Runs the schedules of these seeds.
 fn survives(lock: LockId, seeds: core::ops::Range<u64>) {
@@ -127,6 +127,12 @@ fn a_limit_that_cannot_be_kept_is_broken_and_told() {
             wait_limits,
             pcpus: 2,
             vcpus: 6,
+            vms: 1,
+            neighbour: None,
+            workload: WorkloadConfig {
+                id: WorkloadId::HotLock,
+                ..schedule.workload
+            },
             // With slices of twice the length nobody is overtaken in so short a time.
             jitter: Jitter {
                 late_timer_one_in: 0,

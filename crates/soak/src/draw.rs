@@ -95,11 +95,32 @@ const LOCKS: [LockId; 6] = [
 /// How many schedules of the simulator are one turn.
 const SCHEDULES: u64 = 12_000;
 
+/// How many of the reader-writer lock are.
+const OF_READERS_AND_WRITERS: u64 = 4_000;
+
 /// Many random schedules of one lock.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Schedules {
-    pub(crate) lock: LockId,
+    pub(crate) of: Tortured,
     pub(crate) seeds: core::ops::Range<u64>,
+}
+
+/// What random schedules are made of.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Tortured {
+    /// A lock of the catalogue, under all workloads.
+    Lock(LockId),
+    /// The reader-writer lock under one of these policies.
+    ReadersAndWriters(RwPolicy),
+}
+
+/// The policies of the reader-writer lock.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum RwPolicy {
+    Fifo,
+    FifoHalt,
+    Bounded,
+    Native,
 }
 
 /// A turn of the simulator.
@@ -107,9 +128,22 @@ pub(crate) fn schedules(seed: u64) -> Schedules {
     let mut dice = Dice::new(seed, 1);
     let lock = *dice.of(&LOCKS);
     let first = u64::from(dice.0.next_u32()) << 16;
+    let policies = [
+        RwPolicy::Fifo,
+        RwPolicy::FifoHalt,
+        RwPolicy::Bounded,
+        RwPolicy::Native,
+    ];
+    let (of, schedules) = match dice.between(1, 5) {
+        1 => {
+            let policy = *dice.of(&policies);
+            (Tortured::ReadersAndWriters(policy), OF_READERS_AND_WRITERS)
+        }
+        _ => (Tortured::Lock(lock), SCHEDULES),
+    };
     Schedules {
-        lock,
-        seeds: first..first + SCHEDULES,
+        of,
+        seeds: first..first + schedules,
     }
 }
 
@@ -229,6 +263,8 @@ mod tests {
     #[test]
     fn a_seed_says_everything_and_two_say_different_things() {
         assert_eq!(schedules(5), schedules(5));
+        let drawn = |seed| matches!(schedules(seed).of, Tortured::ReadersAndWriters(_));
+        assert!((0..40).any(drawn) && !(0..40).all(drawn));
         assert_eq!(thread_run(5), thread_run(5));
         assert!((0..20).any(|seed| thread_run(seed) != thread_run(seed + 1)));
         let turns: Vec<_> = (0..6).map(|number| Turn::of_soak(7, number)).collect();

@@ -1,13 +1,17 @@
 //! Doing one turn, and what came of it.
 
+use core::ops::Range;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use pvqspin::{Bounded, Fifo, FifoHalt, Native, Policy};
 use pvqspin_hypervisor::{Machine, RunError};
+use pvqspin_peers::catalog::LockId;
+use pvqspin_simulator::{ReadersAndWriters, torture};
 use pvqspin_workload::Outcome;
 use serde::{Deserialize, Serialize};
 
-use crate::draw::{self, Driver, Turn};
+use crate::draw::{self, Driver, RwPolicy, Schedules, Tortured, Turn};
 use crate::figures::Figures;
 
 /// What came of a turn.
@@ -66,14 +70,50 @@ fn run(turn: Turn) -> Report {
 }
 
 fn in_virtual_time(seed: u64) -> Report {
-    let asked = draw::schedules(seed);
-    let name = asked.lock.entry().name;
-    let what = format!("{name}, schedules {:?}", asked.seeds);
-    let explored = pvqspin_simulator::explore(asked.lock, asked.seeds, 1, &|_| true);
+    let Schedules { of, seeds } = draw::schedules(seed);
+    match of {
+        Tortured::Lock(lock) => locks_in_virtual_time(lock, seeds),
+        Tortured::ReadersAndWriters(policy) => match policy {
+            RwPolicy::Fifo => readers_and_writers::<Fifo>(seeds),
+            RwPolicy::FifoHalt => readers_and_writers::<FifoHalt>(seeds),
+            RwPolicy::Bounded => readers_and_writers::<Bounded>(seeds),
+            RwPolicy::Native => readers_and_writers::<Native>(seeds),
+        },
+    }
+}
+
+fn locks_in_virtual_time(lock: LockId, seeds: Range<u64>) -> Report {
+    let name = lock.entry().name;
+    let what = format!("{name}, schedules {seeds:?}");
+    let explored = pvqspin_simulator::explore(lock, seeds, 1, &|_| true);
     let failure = explored.failure.as_ref().map(|(seed, error)| {
         format!("schedule {seed}: {error}\n`pvq simulate --lock {name} --replay {seed}` shows it")
     });
     Report::new(what, Figures::of_schedules(&explored), failure)
+}
+
+/// The machines of the same schedules, with the reader-writer lock on them. Whoever writes beside
+/// another panics: then the process of this turn ends, which is a failure.
+fn readers_and_writers<P: Policy>(seeds: Range<u64>) -> Report {
+    let what = format!("readers and writers, {}, schedules {seeds:?}", P::NAME);
+    let (mut figures, mut failure) = (Figures::default(), None);
+    for seed in seeds {
+        let guests = ReadersAndWriters::<P>::of_seed(seed);
+        // The lock that the schedule names plays no part.
+        match guests.run(&torture(LockId::Fifo, seed)) {
+            Ok(faults) => figures.add(&Figures {
+                schedules: 1,
+                acquisitions: guests.done(),
+                preempted_at_points: faults,
+                ..Figures::default()
+            }),
+            Err(error) => {
+                failure = Some(format!("schedule {seed}: {error}"));
+                break;
+            }
+        }
+    }
+    Report::new(what, figures, failure)
 }
 
 fn with_real_preemption(seed: u64) -> Report {
