@@ -128,7 +128,7 @@ fn place(args: &SweepArgs) -> anyhow::Result<PathBuf> {
     let mut name = args.grid.file_stem().unwrap_or_default().to_owned();
     match args.shard {
         None => name.push(".csv"),
-        Some(shard) => name.push(format!("-{}-of-{}.jsonl", shard.index, shard.of)),
+        Some(shard) => name.push(format!("-{}-of-{}.jsonl", shard.index(), shard.of())),
     }
     Ok(folder.join(name))
 }
