@@ -132,11 +132,6 @@ pub(crate) const CASES: &[Case] = &[
         Safety,
         "-DPOLICY=BOUNDED -DV=3",
     ),
-    holds(
-        "fifo-holder, 3 vCPUs on 1 pCPU, hints",
-        Safety,
-        "-DPOLICY=FIFO_HOLDER -DV=3 -DP=1 -DHINTS=1 -DHINTS_HELP",
-    ),
     mutant("drop_recheck", "-DPOLICY=FIFO_HALT -DV=3", LeavesBehind),
     mutant(
         "drop_recheck_at_head",
@@ -263,6 +258,11 @@ pub(crate) const CASES: &[Case] = &[
         "bounded, 3 vCPUs",
         Liveness,
         "-DPOLICY=BOUNDED -DV=3 -DOBEYS",
+    ),
+    long(
+        "fifo-holder, 3 vCPUs on 1 pCPU, hints",
+        Safety,
+        "-DPOLICY=FIFO_HOLDER -DV=3 -DP=1 -DHINTS=1 -DHINTS_HELP",
     ),
     long(
         "fifo-holder, 3 vCPUs on 2 pCPUs, hints",
