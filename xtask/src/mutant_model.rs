@@ -48,6 +48,7 @@ pub(crate) fn in_model(mutant: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::mutant_table::MUTANTS;
+    use crate::run::root;
 
     #[test]
     fn every_mutant_is_in_the_model_or_has_a_reason() {
@@ -58,5 +59,17 @@ mod tests {
         for (name, _) in NOT_IN_MODEL {
             assert!(known(name), "there is no mutant {name}");
         }
+    }
+
+    #[test]
+    fn the_document_counts_the_mistakes_of_the_model() {
+        let made = CASES.iter().filter(|case| case.mutant().is_some()).count();
+        let text =
+            std::fs::read_to_string(root().join("docs/reliability.md")).expect("it is there");
+        let told = format!("{made} deliberate mistakes, each with a counterexample");
+        assert!(
+            text.contains(&told),
+            "docs/reliability.md does not say '{told}'"
+        );
     }
 }
