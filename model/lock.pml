@@ -179,7 +179,7 @@ queue_hint:
 	}
 #if !NAMES_HOLDER
 queue_hint_redirects:
-	atomic { CAN_STEP -> on(); redirect(next); sample(next); next = 0 }
+	atomic { CAN_STEP -> on(); redirect(next); sample(next); seen_off_only(next); next = 0 }
 #endif
 queue_sleeps:
 #endif

@@ -7,8 +7,10 @@ byte edge[V+1];           /* abi/src/page.rs: VcpuPage::waiting_for */
 byte hinted[V+1];
 bit  stale[V+1];
 bit  ran_since[V+1];
-/* It is for the head of a free lock. */
+/* It is for the head of a free lock, which was seen off its pCPU without its old edge. (hint_for() looks
+ * again; one that runs by then may publish another edge within the same run.) */
 bit  for_head[V+1];
+inline seen_off_only(c) { for_head[me] = state[c] == OFF }
 
 /* Whether the caller believes that the lock is held. */
 bit saw_held[V+1];

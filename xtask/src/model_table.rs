@@ -10,6 +10,20 @@ pub(crate) struct Case {
     pub(crate) expected: Expected,
     /// Whether it needs minutes.
     pub(crate) long: bool,
+    /// How deep to search; 0: as deep as it gets.
+    pub(crate) depth: u32,
+}
+
+impl Case {
+    /// Whether it makes this mistake.
+    pub(crate) fn makes(&self, mutant: &str) -> bool {
+        self.mutant() == Some(mutant)
+    }
+
+    /// The mistake that it makes. A name in brackets is that of a run that shows a limit.
+    pub(crate) fn mutant(&self) -> Option<&'static str> {
+        (self.expected != Holds && !self.name.starts_with('(')).then_some(self.name)
+    }
 }
 
 /// What is asked.
@@ -45,6 +59,7 @@ const fn holds(name: &'static str, property: Property, defines: &'static str) ->
         property,
         expected: Holds,
         long: false,
+        depth: 0,
     }
 }
 
@@ -64,7 +79,11 @@ const fn mutant(name: &'static str, defines: &'static str, expected: Expected) -
 
 // Texts of assertions, as Spin prints them.
 const HINT_HELPS: &str = "stage[end_]";
-const HINT_IS_FRESH: &str = "stale[me]";
+const HINT_IS_FRESH: &str = "!(ran_since[me])";
+const HINT_IS_TAKEN: &str = "(hinted[me]==0)";
+const HEAD_FIRST: &str = "for_head[me]";
+const RUNNING_FIRST: &str = "(state[x_]!=1)";
+const ONE_KICK: &str = "wishes[next]>0";
 const FREE_NAMES_HEAD: &str = "(next!=0)||(queued";
 const NO_STRANGER: &str = "owner[0]==";
 const PASSED_WHEN_OLD: &str = "late[";
@@ -87,6 +106,31 @@ pub(crate) const CASES: &[Case] = &[
         "fifo, 2 vCPUs on 1 pCPU, hints",
         Safety,
         "-DPOLICY=FIFO -DV=2 -DP=1 -DHINTS=1 -DHINTS_HELP",
+    ),
+    holds(
+        "fifo-holder, 2 vCPUs on 1 pCPU, hints",
+        Safety,
+        "-DPOLICY=FIFO_HOLDER -DV=2 -DP=1 -DHINTS=1 -DHINTS_HELP",
+    ),
+    holds(
+        "bounded, 2 vCPUs on 1 pCPU, hints",
+        Safety,
+        "-DPOLICY=BOUNDED -DV=2 -DP=1 -DHINTS=1 -DHINTS_HELP -DOBEYS",
+    ),
+    holds(
+        "bounded, 2 on 1, hints, host refuses",
+        Safety,
+        "-DPOLICY=BOUNDED -DV=2 -DP=1 -DHINTS=1 -DHINTS_HELP",
+    ),
+    holds(
+        "fifo-halt, 3 vCPUs on 1 pCPU, hints",
+        Safety,
+        "-DPOLICY=FIFO_HALT -DV=3 -DP=1 -DHINTS=1 -DHINTS_HELP",
+    ),
+    holds(
+        "bounded, 3 vCPUs, host refuses",
+        Safety,
+        "-DPOLICY=BOUNDED -DV=3",
     ),
     mutant("drop_recheck", "-DPOLICY=FIFO_HALT -DV=3", LeavesBehind),
     mutant(
@@ -166,6 +210,40 @@ pub(crate) const CASES: &[Case] = &[
         "-DPOLICY=FIFO_HALT -DV=3 -DHINTS=1 -DHINTS_HELP",
         Violates(HINT_HELPS),
     ),
+    mutant("wake_twice", "-DPOLICY=FIFO -DV=3", Violates(ONE_KICK)),
+    mutant(
+        "keep_stale_pred",
+        "-DPOLICY=BOUNDED -DV=3 -DOBEYS",
+        Violates(NO_STRANGER),
+    ),
+    mutant(
+        "forget_generation",
+        "-DPOLICY=FIFO -DV=2 -DP=1 -DHINTS=1",
+        Violates(HINT_IS_TAKEN),
+    ),
+    mutant(
+        "host_keeps_generation",
+        "-DPOLICY=FIFO -DV=2 -DP=1 -DHINTS=1",
+        Violates(HINT_IS_FRESH),
+    ),
+    mutant(
+        "keep_edge_of_head",
+        "-DPOLICY=FIFO -DV=3 -DHINTS=1 -DHINTS_HELP",
+        Violates(HEAD_FIRST),
+    ),
+    Case {
+        depth: 3_000,
+        ..mutant(
+            "overtake_the_running",
+            "-DPOLICY=BOUNDED -DV=3 -DHINTS=1 -DOBEYS",
+            Violates(RUNNING_FIRST),
+        )
+    },
+    mutant(
+        "(the holder's name outlives the hold)",
+        "-DPOLICY=FIFO_HOLDER -DV=3 -DHINTS=1 -DHINTS_HELP -DNAME_OUTLIVES_HOLD",
+        Violates(HINT_HELPS),
+    ),
     Case {
         property: Liveness,
         ..mutant("(a host that refuses)", "-DPOLICY=BOUNDED -DV=3", Starves)
@@ -182,9 +260,24 @@ pub(crate) const CASES: &[Case] = &[
         "-DPOLICY=BOUNDED -DV=3 -DOBEYS",
     ),
     long(
-        "bounded, 3 vCPUs, host refuses",
+        "fifo-holder, 3 vCPUs on 1 pCPU, hints",
         Safety,
-        "-DPOLICY=BOUNDED -DV=3",
+        "-DPOLICY=FIFO_HOLDER -DV=3 -DP=1 -DHINTS=1 -DHINTS_HELP",
+    ),
+    long(
+        "fifo-holder, 3 vCPUs on 2 pCPUs, hints",
+        Safety,
+        "-DPOLICY=FIFO_HOLDER -DV=3 -DHINTS=1 -DHINTS_HELP",
+    ),
+    long(
+        "fifo, 3 vCPUs on 2 pCPUs, hints",
+        Safety,
+        "-DPOLICY=FIFO -DV=3 -DHINTS=1 -DHINTS_HELP",
+    ),
+    long(
+        "fifo, 3 vCPUs on 1 pCPU, hints",
+        Safety,
+        "-DPOLICY=FIFO -DV=3 -DP=1 -DHINTS=1 -DHINTS_HELP",
     ),
     long(
         "fifo-halt, 3 vCPUs on 2 pCPUs, hints",

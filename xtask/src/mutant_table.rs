@@ -109,7 +109,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "the head takes the free lock without acquiring",
         &[
             check(Loom, "fifo::two_cpus_twice_each"),
-            check(Loom, "the_middle_leaves"),
+            check(Loom, "middle::the_middle_leaves"),
         ],
     ),
     mutant(
@@ -142,16 +142,16 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "weak_read_release",
         "a reader leaves without releasing",
         &[
-            check(Loom, "rw_fifo::reader_and_writer"),
-            check(Loom, "rw_native::two_readers_and_a_writer"),
+            check(Loom, "rw::rw_fifo::reader_and_writer"),
+            check(Loom, "rw::rw_native::two_readers_and_a_writer"),
         ],
     ),
     mutant(
         "weak_write_release",
         "a writer that queued leaves without releasing",
         &[
-            check(Loom, "rw_native::two_readers_and_a_writer"),
-            check(Loom, "rw_fifo_halt::two_writers_and_a_reader"),
+            check(Loom, "rw::rw_native::two_readers_and_a_writer"),
+            check(Loom, "rw::rw_fifo_halt::two_writers_and_a_reader"),
         ],
     ),
     mutant(
@@ -172,6 +172,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "who promotes a halted waiter does not note that it needs a kick",
         &[
             check(Loom, "fifo_halt::three_cpus"),
+            check(Loom, "sleepers::a_promoted_sleeper_is_woken_at_once"),
             check(Torture, "fifo_halt_survives"),
         ],
     ),
@@ -239,7 +240,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "ignore_age",
         "a preempted head is passed over for ever",
-        &[check(Scripted, "nobody_passes_over_a_head_that_is_too_old")],
+        &[
+            check(Scripted, "nobody_passes_over_a_head_that_is_too_old"),
+            check(Loom, "middle::the_middle_leaves_when_the_head_is_refused"),
+        ],
     ),
     mutant(
         "overtake_the_running",
@@ -258,7 +262,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "lose_skipped_waiter",
         "a waiter that leaves the middle of the queue does not link those around it",
         &[
-            check(Loom, "the_middle_leaves"),
+            check(Loom, "middle::the_middle_leaves"),
             check(Torture, "bounded_survives"),
         ],
     ),
@@ -266,14 +270,17 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "keep_stale_pred",
         "the waiter behind one that left still names it",
         &[
-            check(Loom, "the_middle_leaves"),
-            check(Loom, "the_middle_leaves_while_somebody_links"),
+            check(Loom, "middle::the_middle_leaves"),
+            check(Loom, "middle::the_middle_leaves_while_somebody_links"),
         ],
     ),
     mutant(
         "keep_stale_link",
         "the waiter before the last one still names it when it has left",
-        &[check(LoomOneMore, "the_middle_leaves_while_somebody_joins")],
+        &[check(
+            LoomOneMore,
+            "middle::the_middle_leaves_while_somebody_joins",
+        )],
     ),
     mutant(
         "unnamed_head",

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::mutant_model::in_model;
 use crate::mutant_table::{Check, MUTANTS, Mutant, Suite};
 use crate::run::{cargo, replace, root, target_dir};
 use crate::sources::{Anchors, read};
@@ -294,11 +295,12 @@ fn document(places: &BTreeMap<String, Vec<String>>) -> String {
         let checks: Vec<_> = mutant.checks.iter().map(ToString::to_string).collect();
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} |",
             mutant.name,
             mutant.mistake,
             places,
-            checks.join("; ")
+            checks.join("; "),
+            in_model(mutant.name).unwrap_or("?")
         );
     }
     text.push_str(FOOTER);
@@ -315,8 +317,10 @@ one of them does not (exit code 1). By default it runs the first check of each, 
 
 `cargo xtask mutants --write` writes this file from the source and from `xtask/src/mutant_table.rs`.
 
-| mutant | the mistake | where | found by |
-| --- | --- | --- | --- |
+*In the model*: whether `cargo xtask model` has a counterexample for the same mistake (`model/README.md`).
+
+| mutant | the mistake | where | found by | in the model |
+| --- | --- | --- | --- | --- |
 ";
 
 const FOOTER: &str = "
