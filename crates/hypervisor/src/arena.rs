@@ -207,9 +207,14 @@ mod tests {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux");
         for slot in 0..3 {
             let guard = arena.slot(slot) as usize;
-            let line = maps.lines().find(|line| line.starts_with(&format!("{guard:x}-")));
+            let line = maps
+                .lines()
+                .find(|line| line.starts_with(&format!("{guard:x}-")));
             let line = line.expect("the guard page is a mapping of its own");
-            assert!(line.contains(&format!("-{:x} ---p", guard + GUARD)), "{line}");
+            assert!(
+                line.contains(&format!("-{:x} ---p", guard + GUARD)),
+                "{line}"
+            );
         }
     }
 

@@ -56,7 +56,10 @@ impl Marks {
             slots: (0..capacity.max(1)).map(|_| Slot::default()).collect(),
             made: AtomicU64::new(0),
         };
-        marks.slots.iter().for_each(|slot| slot.at_ns.store(1, Relaxed));
+        marks
+            .slots
+            .iter()
+            .for_each(|slot| slot.at_ns.store(1, Relaxed));
         marks
     }
 
