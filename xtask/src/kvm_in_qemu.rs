@@ -22,7 +22,7 @@ use crate::debian_kernel::{Kernel, file_name, run};
 use crate::initramfs::Initramfs;
 use crate::kvm_check;
 use crate::qemu::{self, Ending, Threads};
-use crate::run::{cargo, succeed, target_dir};
+use crate::run::{cargo, pvq, succeed, target_dir};
 
 /// What to run, on which kernel.
 #[derive(Args)]
@@ -63,10 +63,10 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
         Some(dir) => Kernel::in_dir(dir)?,
         None => Kernel::fetch(&cache)?,
     };
-    let init = build(options.program.is_none())?;
+    let init = build()?;
     let program = match &options.program {
         Some(program) => program.clone(),
-        None => init.with_file_name(PVQ),
+        None => pvq()?,
     };
     let mut arguments = match options.check {
         true => kvm_check::ARGUMENTS.map(str::to_owned).to_vec(),
@@ -128,19 +128,13 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
     }
 }
 
-const PVQ: &str = "pvq";
 /// The guest image, inside.
 const GUEST: &str = "guest-image";
 const INIT: &str = "pvqspin-kvm-init";
 
-/// Builds the first process, and `pvq` if wanted, the ordinary way; returns the first.
-fn build(with_pvq: bool) -> Result<PathBuf> {
-    let mut cargo = cargo();
-    cargo.args(["build", "--quiet", "--locked", "--package", INIT]);
-    if with_pvq {
-        cargo.args(["--package", PVQ]);
-    }
-    succeed(&mut cargo)?;
+/// Builds the first process, the ordinary way.
+fn build() -> Result<PathBuf> {
+    succeed(cargo().args(["build", "--quiet", "--locked", "--package", INIT]))?;
     // Beside this very program.
     let here = std::env::current_exe().context("cannot find myself")?;
     Ok(here.with_file_name(INIT))

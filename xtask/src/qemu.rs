@@ -108,7 +108,9 @@ pub(crate) fn boot(
         .args(["-serial", "stdio"])
         .args(["-serial", &file(&log)])
         .args(["-serial", &file(&result)])
-        .args(["-serial", "file:/dev/stderr"])
+        // Appended, or it would empty the file that standard error may go to.
+        .args(["-chardev", "file,id=errors,path=/dev/stderr,append=on"])
+        .args(["-serial", "chardev:errors"])
         .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot start {QEMU}"))?;

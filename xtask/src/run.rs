@@ -29,6 +29,25 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// `pvq`, built now; or the one that `PVQ` names. Cargo gives a package that is built alone other
+/// features of its dependencies than one that is built with all, and so builds most of them again,
+/// for minutes: a run of all checks names the one that the tests had.
+pub(crate) fn pvq() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("PVQ") {
+        let path = root().join(named);
+        ensure!(
+            path.is_file(),
+            "PVQ names {}, which is no file",
+            path.display()
+        );
+        return Ok(path);
+    }
+    succeed(cargo().args(["build", "--quiet", "--locked", "--package", "pvq"]))?;
+    // Beside this very program.
+    let here = std::env::current_exe().context("cannot find myself")?;
+    Ok(here.with_file_name("pvq"))
+}
+
 /// Where a build that needs flags of its own goes, so that it does not evict the ordinary one.
 pub(crate) fn target_dir(name: &str) -> PathBuf {
     let base =

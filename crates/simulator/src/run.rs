@@ -301,7 +301,8 @@ fn account_of_all(vms: &[LockingVm<'_>]) -> Account {
 fn neighbour_share(config: &SimConfig) -> Option<f64> {
     let neighbour = config.neighbour?;
     let weighs = |weight: u32| match config.scheduling {
-        // Round robin knows no weights, and gangs take turns whatever they weigh.
+        // Round robin knows no weights. (Gangs have them; one with fewer vCPUs than there are
+        // pCPUs gets less than this, as the rest of its turn is nobody's.)
         Scheduling::RoundRobin => 1.0,
         _ => f64::from(weight),
     };

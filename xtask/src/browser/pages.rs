@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::run::{cargo, succeed};
+use crate::run::{self, root, succeed};
 
 /// Names that are none.
 const HOSTILE: [&str; 4] = [
@@ -18,8 +19,9 @@ const HOSTILE: [&str; 4] = [
 
 /// Makes them in a folder; the first has every lock.
 pub(super) fn make(folder: &Path) -> Result<Vec<PathBuf>> {
-    let simulate =
-        |json: &Path, options: &[&str]| pvq(&["simulate", "--duration", "10ms"], json, options);
+    let pvq = run::pvq()?;
+    let simulate = |json: &Path, options: &[&str]| simulated(&pvq, json, options);
+    let report = |options: &[&str]| reported(&pvq, options);
     let many = folder.join("many.json");
     simulate(
         &many,
@@ -67,23 +69,26 @@ fn spoilt(json: &str) -> Result<String> {
     Ok(report.to_string())
 }
 
-fn pvq(command: &[&str], json: &Path, options: &[&str]) -> Result<()> {
-    let mut cargo = cargo();
-    cargo
-        .args(["run", "--quiet", "-p", "pvq", "--"])
-        .args(command)
-        .args(options)
-        .arg("--json")
-        .arg(json)
-        .stdout(std::process::Stdio::null());
-    succeed(&mut cargo)
+/// Runs `pvq`, which leaves results.
+fn simulated(pvq: &Path, json: &Path, options: &[&str]) -> Result<()> {
+    succeed(
+        Command::new(pvq)
+            .current_dir(root())
+            .args(["simulate", "--duration", "10ms"])
+            .args(options)
+            .arg("--json")
+            .arg(json)
+            .stdout(Stdio::null()),
+    )
 }
 
-fn report(options: &[&str]) -> Result<()> {
-    let mut cargo = cargo();
-    cargo
-        .args(["run", "--quiet", "-p", "pvq", "--", "report"])
-        .args(options)
-        .stdout(std::process::Stdio::null());
-    succeed(&mut cargo)
+/// Runs `pvq report`.
+fn reported(pvq: &Path, options: &[&str]) -> Result<()> {
+    succeed(
+        Command::new(pvq)
+            .current_dir(root())
+            .arg("report")
+            .args(options)
+            .stdout(Stdio::null()),
+    )
 }
