@@ -3,7 +3,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
-use pvqspin_kvm::{Cpl, Probe, Tried};
+use pvqspin_kvm::{Cpl, Probe, Tried, Unavailable};
 use pvqspin_kvm_boot::Transport;
 use serde_json::{Value, json};
 
@@ -107,16 +107,13 @@ impl Wishes {
         let choice = probe.choice();
         let transports = self.transports();
         if transports.iter().any(|transport| transport.is_stock()) {
-            let doorbell = "the doorbell (--transport doorbell) needs nothing of the kind";
             if let Some(what) = lacks {
-                return Err(Failure::bad_input(format!(
-                    "the stock transport needs {what}, which this KVM does not offer; {doorbell}"
-                )));
+                return Err(Failure::bad_input(Unavailable::NoStock(what)));
             }
             if let Tried::Fails(why) = &probe.hypercall {
                 return Err(Failure::bad_input(format!(
                     "the stock transport needs KVM's hypercalls, and one that was tried here fails \
-                     ({why}); {doorbell}"
+                     ({why}); the doorbell (--transport doorbell) needs nothing of the kind"
                 )));
             }
         } else if !probe.works() {
