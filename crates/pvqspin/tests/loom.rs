@@ -21,7 +21,9 @@ mod rw;
 #[path = "loom/sleepers.rs"]
 mod sleepers;
 
-use host::{AllPreempted, AllRun, Fickle, Model, NODES, Refuses, become_cpu, begin};
+use host::{
+    AllPreempted, AllRun, Fickle, Model, Refuses, all_nodes_are_given_back, become_cpu, begin,
+};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -71,9 +73,7 @@ fn explore<E: Env, P: Policy, W: Format>(cpus: usize, times: usize, preemptions:
         shared
             .count
             .with(|count| assert_eq!(unsafe { *count }, cpus * times));
-        for nodes in NODES.iter() {
-            assert_eq!(nodes.in_use(), 0, "a node was not given back");
-        }
+        all_nodes_are_given_back();
     });
 }
 

@@ -193,6 +193,13 @@ impl Host for Fickle {
 /// or a number of [`Point`].
 pub(crate) struct Model<H, const LATE: u8 = NOWHERE>(PhantomData<H>);
 
+/// Whoever waited has given its node back. Asked when all have ended.
+pub(crate) fn all_nodes_are_given_back() {
+    for nodes in NODES.iter() {
+        assert_eq!(nodes.in_use(), 0, "a node was not given back");
+    }
+}
+
 pub(crate) const NOWHERE: u8 = u8::MAX;
 
 impl<H: Host, const LATE: u8> Env for Model<H, LATE> {

@@ -6,7 +6,8 @@ use loom::thread;
 use pvqspin::{Bounded, Format, Idx3, Point, QSpinLock, SpareBit, Tail};
 
 use crate::host::{
-    AllPreempted, Host, Model, Reached, Refuses, become_cpu, begin, numbered, reached,
+    AllPreempted, Host, Model, Reached, Refuses, all_nodes_are_given_back, become_cpu, begin,
+    numbered, reached,
 };
 use crate::{Shared, contend, extra_preemptions};
 
@@ -49,6 +50,7 @@ fn explore<H: Host, W: Format, const LATE: u8>() -> Reached {
         shared
             .count
             .with(|count| assert_eq!(unsafe { *count }, WAITERS));
+        all_nodes_are_given_back();
     });
     reached()
 }

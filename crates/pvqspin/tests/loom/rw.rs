@@ -6,7 +6,7 @@ use loom::thread;
 use pvqspin::{Bounded, Env, Fifo, FifoHalt, Format, Idx3, Native, Policy, QRwLock, SpareBit};
 
 use crate::extra_preemptions;
-use crate::host::{AllPreempted, AllRun, CPUS, Model, NODES, become_cpu, begin};
+use crate::host::{AllPreempted, AllRun, CPUS, Model, all_nodes_are_given_back, become_cpu, begin};
 
 struct SharedRw<E, P, W> {
     lock: QRwLock<E, P, W>,
@@ -69,9 +69,7 @@ fn explore_rw<E: Env, P: Policy, W: Format>(turns: &[&'static str], preemptions:
         shared
             .count
             .with(|count| assert_eq!(unsafe { *count }, written));
-        for nodes in NODES.iter() {
-            assert_eq!(nodes.in_use(), 0, "a node was not given back");
-        }
+        all_nodes_are_given_back();
     });
 }
 

@@ -8,7 +8,8 @@ use loom::thread;
 use pvqspin::{Bounded, Env, Fifo, Format, Idx3, Policy, QSpinLock, SpareBit, Tail};
 
 use crate::host::{
-    Calms, Host, Model, Reached, Refuses, become_cpu, begin, known, numbered, reached,
+    Calms, Host, Model, Reached, Refuses, all_nodes_are_given_back, become_cpu, begin, known,
+    numbered, reached,
 };
 use crate::{Shared, contend, extra_preemptions};
 
@@ -60,6 +61,7 @@ fn explore<H: Host, P: Policy, W: Format>(
         shared
             .count
             .with(|count| assert_eq!(unsafe { *count }, waiters));
+        all_nodes_are_given_back();
     });
     reached()
 }
