@@ -8,8 +8,8 @@ use std::marker::PhantomData;
 
 use lock_api_04::{GuardNoSend, RawMutex};
 use pvqspin::{Cpu, Fifo, Native, Policy, RawMutex04};
+use pvqspin_load::Guest;
 use pvqspin_simulator::{GuestCode, SimConfig, run_code};
-use pvqspin_workload::Guest;
 use talc::TalcLock;
 use talc::source::Claim;
 

@@ -1,0 +1,274 @@
+//! What a turn does: which driver, and everything else from its seed.
+
+use core::fmt;
+use core::str::FromStr;
+use std::time::Duration;
+
+use pvqspin::Point;
+use pvqspin_host::{Scheduling, YieldMode};
+use pvqspin_hypervisor::Machine;
+use pvqspin_load::catalog::CATALOG as WORKLOADS;
+use pvqspin_load::{
+    Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
+    WorkloadId,
+};
+use pvqspin_rivals::catalog::LockId;
+use rand_core::Rng;
+use rand_pcg::Pcg32;
+use serde::{Deserialize, Serialize};
+
+/// Who runs the virtual CPUs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Driver {
+    /// Virtual time.
+    Simulator,
+    /// Pinned threads, real preemption.
+    Hypervisor,
+    /// Ordinary threads.
+    Threads,
+}
+
+impl Driver {
+    /// All of them, in the order of their turns.
+    pub(crate) const ALL: [Self; 3] = [Self::Simulator, Self::Hypervisor, Self::Threads];
+
+    /// The name on command lines.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Simulator => "simulator",
+            Self::Hypervisor => "hypervisor",
+            Self::Threads => "threads",
+        }
+    }
+}
+
+/// One turn: its driver, and the seed of all that is drawn for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) driver: Driver,
+    pub(crate) seed: u64,
+}
+
+impl Turn {
+    /// The `number`th turn of a soak, from 0.
+    pub(crate) fn of_soak(soak_seed: u64, number: u64) -> Self {
+        let driver = Driver::ALL[(number % Driver::ALL.len() as u64) as usize];
+        let mut dice = Dice::new(soak_seed, number);
+        let seed = u64::from(dice.0.next_u32());
+        Self { driver, seed }
+    }
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.driver.name(), self.seed)
+    }
+}
+
+impl FromStr for Turn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (name, seed) = text.split_once(':')?;
+            let driver = (Driver::ALL.into_iter()).find(|driver| driver.name() == name)?;
+            let seed = seed.parse().ok()?;
+            Some(Self { driver, seed })
+        };
+        parse().ok_or_else(|| {
+            "give a driver and a seed: simulator:17, hypervisor:17 or threads:17".to_owned()
+        })
+    }
+}
+
+/// Our own locks, on every word; the native one is among the peers.
+const LOCKS: [LockId; 6] = [
+    LockId::Fifo,
+    LockId::FifoBit,
+    LockId::FifoHalt,
+    LockId::FifoHolder,
+    LockId::Bounded,
+    LockId::NativeQueued,
+];
+
+/// How many schedules of the simulator are one turn.
+const SCHEDULES: u64 = 12_000;
+
+/// How many of the reader-writer lock are.
+const OF_READERS_AND_WRITERS: u64 = 4_000;
+
+/// Many random schedules of one lock.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Schedules {
+    pub(crate) of: Tortured,
+    pub(crate) seeds: core::ops::Range<u64>,
+}
+
+/// What random schedules are made of.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Tortured {
+    /// A lock of the catalogue, under all workloads.
+    Lock(LockId),
+    /// The reader-writer lock under one of these policies.
+    ReadersAndWriters(RwPolicy),
+}
+
+/// The policies of the reader-writer lock.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum RwPolicy {
+    Fifo,
+    FifoHalt,
+    Bounded,
+    Native,
+}
+
+/// A turn of the simulator.
+pub(crate) fn schedules(seed: u64) -> Schedules {
+    let mut dice = Dice::new(seed, 1);
+    let lock = *dice.of(&LOCKS);
+    let first = u64::from(dice.0.next_u32()) << 16;
+    let policies = [
+        RwPolicy::Fifo,
+        RwPolicy::FifoHalt,
+        RwPolicy::Bounded,
+        RwPolicy::Native,
+    ];
+    let (of, schedules) = match dice.between(1, 5) {
+        1 => {
+            let policy = *dice.of(&policies);
+            (Tortured::ReadersAndWriters(policy), OF_READERS_AND_WRITERS)
+        }
+        _ => (Tortured::Lock(lock), SCHEDULES),
+    };
+    Schedules {
+        of,
+        seeds: first..first + schedules,
+    }
+}
+
+/// A turn of the embedded hypervisor.
+pub(crate) fn hypervisor_run(seed: u64, machine: &Machine) -> pvqspin_hypervisor::RunConfig {
+    let mut dice = Dice::new(seed, 2);
+    let most = machine.cpus.len().min(4) as u32;
+    let pcpus = dice.between(1, most) as usize;
+    let slice_ns = u64::from(dice.between(50, 1_000)) * 1_000;
+    let fault = |dice: &mut Dice| Fault {
+        point: *dice.of(&Point::ALL),
+        vcpu: None,
+        passing: Passing::Every(*dice.of(&[3, 7, 50, 1_000])),
+    };
+    let neighbour = NeighbourVm {
+        kind: NeighbourKind::Busy,
+        vcpus: 1 + pcpus,
+        weight: *dice.of(&[256, 1_024, 4_096]),
+    };
+    pvqspin_hypervisor::RunConfig {
+        lock: *dice.of(&LOCKS),
+        workload: workload(&mut dice, seed),
+        pcpus,
+        vcpus: pcpus + dice.between(0, 8) as usize,
+        scheduling: *dice.of(&Scheduling::ALL),
+        yields: *dice.of(&[YieldMode::Contract, YieldMode::Contract, YieldMode::Hint]),
+        slice_ns,
+        min_loan_ns: slice_ns / *dice.of(&[1, 4, 50]),
+        hypercall_ns: *dice.of(&[0, 100, 1_000]),
+        faults: Faults((0..dice.between(0, 3)).map(|_| fault(&mut dice)).collect()),
+        neighbour: Some(neighbour).filter(|_| dice.between(1, 4) == 1),
+        warmup: Some(Duration::from_millis(20)),
+        duration: Duration::from_millis(1_000),
+        // What is slow because the machine does other things must not look lost.
+        watchdog: Duration::from_secs(90),
+        halt_timeout: Duration::from_secs(30),
+        ..pvqspin_hypervisor::RunConfig::default()
+    }
+}
+
+/// A turn of threads.
+pub(crate) fn thread_run(seed: u64) -> pvqspin_threads::RunConfig {
+    let mut dice = Dice::new(seed, 3);
+    let ours: Vec<_> = (pvqspin_threads::CATALOG.iter())
+        .filter(|entry| entry.policy.is_some())
+        .collect();
+    pvqspin_threads::RunConfig {
+        lock: dice.of(&ours).id,
+        workload: workload(&mut dice, seed),
+        threads: dice.between(2, 16) as usize,
+        warmup: Duration::from_millis(5),
+        duration: Duration::from_millis(500),
+    }
+}
+
+/// A workload in which somebody takes locks.
+fn workload(dice: &mut Dice, seed: u64) -> WorkloadConfig {
+    let busy: Vec<_> = (WORKLOADS.iter())
+        .filter(|entry| entry.id != WorkloadId::Halted)
+        .collect();
+    let entry = *dice.of(&busy);
+    let section = |mean_ns| Section {
+        mean_ns,
+        distribution: Distribution::Uniform,
+    };
+    // Half of the time as the workload is known, otherwise anything.
+    let (inside, outside) = if dice.between(0, 1) == 0 {
+        (entry.inside_ns, entry.outside_ns)
+    } else {
+        let lengths = [200, 1_000, 5_000, 80_000];
+        (*dice.of(&lengths), *dice.of(&lengths))
+    };
+    WorkloadConfig {
+        id: entry.id,
+        inside: section(inside),
+        outside: section(outside),
+        seed,
+    }
+}
+
+/// Numbers from a seed.
+struct Dice(Pcg32);
+
+impl Dice {
+    /// Different streams of one seed have nothing to do with each other.
+    fn new(seed: u64, stream: u64) -> Self {
+        Self(Pcg32::new(seed, stream))
+    }
+
+    /// A number from `low` to `high`, both included.
+    fn between(&mut self, low: u32, high: u32) -> u32 {
+        low + self.0.next_u32() % (high - low + 1)
+    }
+
+    fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        let at = self.0.next_u32() as usize % choices.len();
+        &choices[at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_read_as_it_is_written() {
+        for number in 0..6 {
+            let turn = Turn::of_soak(7, number);
+            assert_eq!(turn.to_string().parse(), Ok(turn));
+        }
+        for wrong in ["", "17", "simulator", "simulator:", "sim:1", "threads:-1"] {
+            let error = wrong.parse::<Turn>().expect_err(wrong);
+            assert!(error.contains("hypervisor:17"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_seed_says_everything_and_two_say_different_things() {
+        assert_eq!(schedules(5), schedules(5));
+        let drawn = |seed| matches!(schedules(seed).of, Tortured::ReadersAndWriters(_));
+        assert!((0..40).any(drawn) && !(0..40).all(drawn));
+        assert_eq!(thread_run(5), thread_run(5));
+        assert!((0..20).any(|seed| thread_run(seed) != thread_run(seed + 1)));
+        let turns: Vec<_> = (0..6).map(|number| Turn::of_soak(7, number)).collect();
+        assert_eq!(turns[0].driver, turns[3].driver);
+        assert_ne!(turns[0].seed, turns[3].seed);
+    }
+}

@@ -1,0 +1,175 @@
+//! The checks of this repository that cargo has no word for.
+
+mod aarch64;
+mod asm;
+mod assembly;
+mod baseline;
+mod book;
+mod browser;
+mod callgrind;
+mod debian_kernel;
+mod excerpts;
+mod fast_path;
+mod initramfs;
+mod instructions;
+mod kvm_check;
+mod kvm_in_qemu;
+mod licences;
+mod links;
+mod machine_code;
+mod markdown;
+mod model;
+mod model_sources;
+mod model_table;
+mod mutant_model;
+mod mutant_table;
+mod mutants;
+mod publish;
+mod qemu;
+mod run;
+mod sources;
+mod unsafe_list;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Checks of this repository that cargo has no word for.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Read the compiled fast paths: fails if anything paravirtual is left in the native lock,
+    /// or if docs/fast-path.md shows anything else.
+    Asm {
+        /// Write docs/fast-path.md instead of comparing it.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Count the instructions of every uncontended lock: fails if they are not those recorded.
+    Instructions {
+        /// Record them instead, in lab/drivers/uncontended/instructions.toml.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Model-check the lock with loom, bounded to about a minute.
+    Loom,
+    /// Open pages of results in a headless Chromium: fails if anything on them does not work. Needs
+    /// chromium and chromedriver.
+    Browser {
+        /// Also keep screenshots and a PDF in this folder.
+        #[arg(long, value_name = "FOLDER")]
+        screenshots: Option<std::path::PathBuf>,
+        /// Look at this page instead of those that it makes itself.
+        #[arg(long, value_name = "FILE")]
+        page: Option<std::path::PathBuf>,
+    },
+    /// Check the licence of every dependency, and advisories if cargo-deny is installed.
+    Licences,
+    /// Build every feature combination of the lock crate.
+    Features,
+    /// Boot a stock Debian kernel with KVM in QEMU, all emulated, and run pvq in it.
+    KvmInQemu(kvm_in_qemu::Options),
+    /// Build the image of the KVM guest, and say where it is.
+    Guest {
+        /// Lint its code instead.
+        #[arg(long)]
+        lint: bool,
+    },
+    /// Make every deliberate mistake of the source: fails if one is found by no check, or if
+    /// check/mutants.md lists others.
+    Mutants {
+        /// Run every check that finds a mistake, and not the quickest alone.
+        #[arg(long)]
+        all: bool,
+        /// Only this one.
+        #[arg(long)]
+        only: Option<String>,
+        /// Write check/mutants.md instead of comparing it, and make no mistakes.
+        #[arg(long)]
+        write: bool,
+    },
+    /// List all that is unsafe, with the reason why it is sound: fails if docs/unsafe.md says
+    /// anything else, or if there is no reason.
+    UnsafeList {
+        /// Write docs/unsafe.md instead of comparing it.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Random runs of simulator, embedded hypervisor and threads, in turns, for hours. `--help`
+    /// after it tells its options.
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Its options.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Build the lock and the host for aarch64, and run their tests under qemu's user emulation.
+    Aarch64 {
+        /// The directory `library` of the source of this version of Rust, if the toolchain has no
+        /// standard library for aarch64.
+        #[arg(long, value_name = "DIR")]
+        std_source: Option<PathBuf>,
+    },
+    /// Check the protocol model with spin: what must hold holds in every state, and every mistake
+    /// is caught.
+    Model {
+        /// All of it: about half an hour, and some gigabytes.
+        #[arg(long)]
+        full: bool,
+        /// Only what has this in its name, the long ones too.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
+    /// Pack the public crates, and build each from its package.
+    Package,
+    /// Compare the interfaces of the public crates with the last release (tag v*), with
+    /// cargo-semver-checks.
+    Semver {
+        /// Compare with this revision instead.
+        #[arg(long, value_name = "REV")]
+        baseline: Option<String>,
+    },
+    /// Build the guides as a book, into target/book; fails if a link is dead or code is untested.
+    Book {
+        /// Check it, and keep nothing.
+        #[arg(long)]
+        check: bool,
+        /// Copy the excerpts of compiled files into the guides first.
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Args::parse().task {
+        Task::Asm { write } => asm::check(write),
+        Task::Instructions { write } => instructions::check(write),
+        Task::Browser { screenshots, page } => {
+            browser::check(screenshots.as_deref(), page.as_deref())
+        }
+        Task::Loom => run::loom(),
+        Task::Licences => licences::check(),
+        Task::Features => run::features(),
+        Task::KvmInQemu(options) => std::process::exit(kvm_in_qemu::run_task(&options)?),
+        Task::Guest { lint: true } => Ok(pvqspin_guest_image::lint()?),
+        Task::Guest { lint: false } => {
+            println!("{}", pvqspin_guest_image::build()?.display());
+            Ok(())
+        }
+        Task::Mutants { all, only, write } => mutants::run(all, only.as_deref(), write),
+        Task::UnsafeList { write } => unsafe_list::check(write),
+        Task::Soak { options } => run::soak(&options),
+        Task::Aarch64 { std_source } => aarch64::check(std_source.as_deref()),
+        Task::Model { full, only } => model::check(full, only.as_deref()),
+        Task::Package => publish::package(),
+        Task::Semver { baseline } => publish::semver(baseline),
+        Task::Book { check, write } => book::book(check, write),
+    }
+}

@@ -1,0 +1,369 @@
+//! Deliberate mistakes: each must be found by a check.
+//!
+//! `mutate!("name", right, wrong)` marks a place in the source. Two builds hold all mistakes at once
+//! (`--cfg mutants`, with and without loom) and the variable `MUTANT` chooses one at run time, so
+//! that a check is built once. Each check is also run without a mistake: one that fails always would
+//! find everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::mutant_model::in_model;
+use crate::mutant_table::{Check, MUTANTS, Mutant, Suite};
+use crate::run::{cargo, replace, root, target_dir};
+use crate::sources::{Anchors, read};
+
+const LIST: &str = "check/mutants.md";
+
+/// A check that takes longer has found something: it ends in seconds if nothing is wrong.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes the mistakes, or lists them.
+pub(crate) fn run(all: bool, only: Option<&str>, write: bool) -> Result<()> {
+    let places = places()?;
+    check_table(&places)?;
+    let text = document(&places);
+    if write {
+        let path = root().join(LIST);
+        fs::create_dir_all(root().join("check"))?;
+        replace(&path, &text)?;
+        println!("mutants: wrote {LIST}, {} mutants", MUTANTS.len());
+        return Ok(());
+    }
+    let shown = fs::read_to_string(root().join(LIST)).unwrap_or_default();
+    ensure!(
+        shown == text,
+        "{LIST} is not what stands in the source; `cargo xtask mutants --write` brings it up to date"
+    );
+    let chosen: Vec<_> = (MUTANTS.iter())
+        .filter(|mutant| only.is_none_or(|name| name == mutant.name))
+        .collect();
+    ensure!(
+        !chosen.is_empty(),
+        "no mutant of that name; {LIST} has them all"
+    );
+    let binaries = build()?;
+    without_mistakes(&chosen, all, &binaries)?;
+    let mut survivors = 0;
+    println!("| mutant | found by | seconds |\n| --- | --- | ---: |");
+    for mutant in chosen {
+        for check in checks(mutant, all) {
+            let began = Instant::now();
+            let found = fails(check, Some(mutant.name), &binaries)?;
+            survivors += u32::from(found.is_none());
+            println!(
+                "| {} | {} | {:.1} |",
+                mutant.name,
+                found.map_or_else(
+                    || format!("NOTHING: {check} passes"),
+                    |how| format!("{check}{how}")
+                ),
+                began.elapsed().as_secs_f64()
+            );
+        }
+    }
+    ensure!(survivors == 0, "{survivors} checks did not find a mistake");
+    Ok(())
+}
+
+/// The quickest check of a mutant, or all of them.
+fn checks(mutant: &Mutant, all: bool) -> &[Check] {
+    if all {
+        mutant.checks
+    } else {
+        &mutant.checks[..1]
+    }
+}
+
+/// The checks must pass where nothing is wrong.
+fn without_mistakes(chosen: &[&Mutant], all: bool, binaries: &Binaries) -> Result<()> {
+    let checks: BTreeSet<_> = (chosen.iter())
+        .flat_map(|mutant| checks(mutant, all))
+        .collect();
+    for check in checks {
+        // A name that no test has runs nothing, and passes whatever is wrong.
+        ensure!(exists(check, binaries)?, "there is no test {check}");
+        if let Some(how) = fails(check, None, binaries)? {
+            bail!("{check} fails without any mistake{how}: it cannot find one");
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is such a test.
+fn exists(check: &Check, binaries: &Binaries) -> Result<bool> {
+    let (binary, folder) = binary_of(check, binaries)?;
+    let output = Command::new(binary)
+        .current_dir(folder)
+        .args([check.test, "--exact", "--list"])
+        .output()
+        .with_context(|| format!("cannot start {}", binary.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains(": test"))
+}
+
+fn binary_of<'a>(check: &Check, binaries: &'a Binaries) -> Result<&'a Binary> {
+    (binaries.get(&check.suite))
+        .with_context(|| format!("cargo built nothing for {:?}", check.suite))
+}
+
+/// Runs a check under a mutant. How it failed, if it did.
+fn fails(check: &Check, mutant: Option<&str>, binaries: &Binaries) -> Result<Option<&'static str>> {
+    let (binary, folder) = binary_of(check, binaries)?;
+    let extra = if check.suite == Suite::LoomOneMore {
+        "1"
+    } else {
+        "0"
+    };
+    let mut child = Command::new(binary)
+        .current_dir(folder)
+        .args([check.test, "--exact", "--test-threads", "1"])
+        .env("MUTANT", mutant.unwrap_or_default())
+        .env("LOOM_EXTRA", extra)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {}", binary.display()))?;
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((!status.success()).then_some(""));
+        }
+        if began.elapsed() > PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            return Ok(Some(" (it never ends)"));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A crate, and one of its test targets.
+type Target = (String, String);
+
+/// A test binary, and the folder to run it in.
+type Binary = (PathBuf, PathBuf);
+
+/// The binary of each suite.
+type Binaries = BTreeMap<Suite, Binary>;
+
+fn build() -> Result<Binaries> {
+    let mut binaries = Binaries::new();
+    let loom = ["-p", "pvqspin", "--test", "loom", "--release"];
+    for (key, binary) in built("--cfg loom --cfg mutants", "mutants-loom", &loom)? {
+        if key == ("pvqspin".to_owned(), "loom".to_owned()) {
+            binaries.insert(Suite::LoomOneMore, binary.clone());
+            binaries.insert(Suite::Loom, binary);
+        }
+    }
+    let rest = [
+        "-p",
+        "pvqspin",
+        "-p",
+        "pvqspin-abi",
+        "-p",
+        "pvqspin-host",
+        "-p",
+        "pvqspin-simulator",
+        "--features",
+        "pvqspin/counters",
+        "--lib",
+        "--test",
+        "scripted",
+        "--test",
+        "host",
+        "--test",
+        "torture",
+        "--test",
+        "exact",
+    ];
+    for ((krate, target), binary) in built("--cfg mutants", "mutants", &rest)? {
+        let suite = match (krate.as_str(), target.as_str()) {
+            ("pvqspin", "pvqspin") => Suite::Word,
+            ("pvqspin", "scripted") => Suite::Scripted,
+            ("pvqspin-abi", "pvqspin_abi") => Suite::AbiUnits,
+            ("pvqspin-host", "host") => Suite::Host,
+            ("pvqspin-simulator", "torture") => Suite::Torture,
+            ("pvqspin-simulator", "exact") => Suite::Exact,
+            _ => continue,
+        };
+        binaries.insert(suite, binary);
+    }
+    Ok(binaries)
+}
+
+/// Builds tests, and returns by crate and target what came out, with the crate's folder.
+fn built(flags: &str, folder: &str, options: &[&str]) -> Result<Vec<(Target, Binary)>> {
+    let output = cargo()
+        .env("RUSTFLAGS", flags)
+        .env("CARGO_TARGET_DIR", target_dir(folder))
+        .args(["test", "--locked", "--no-run", "--message-format=json"])
+        .args(options)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "the mutants do not compile");
+    let mut found = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: Value = serde_json::from_str(line)?;
+        let (Some(binary), Some(manifest)) = (
+            message["executable"].as_str(),
+            message["manifest_path"].as_str(),
+        ) else {
+            continue;
+        };
+        let folder = PathBuf::from(manifest);
+        let folder = folder.parent().context("a manifest is in a folder")?;
+        let krate = folder.file_name().unwrap_or_default().to_string_lossy();
+        // Folders are named after their crates, but for the prefix.
+        let krate = match krate.as_ref() {
+            "pvqspin" => "pvqspin".to_owned(),
+            other => format!("pvqspin-{other}"),
+        };
+        let target = message["target"]["name"].as_str().unwrap_or_default();
+        found.push((
+            (krate, target.to_owned()),
+            (PathBuf::from(binary), folder.to_owned()),
+        ));
+    }
+    Ok(found)
+}
+
+/// Where the mistakes stand in the source: file and function, by name.
+fn places() -> Result<BTreeMap<String, Vec<String>>> {
+    let mut places = BTreeMap::<_, Vec<_>>::new();
+    for source in read(&["crates", "lab", "check"])? {
+        let anchors = Anchors::of(&source.file);
+        for name in names_in(&source.text) {
+            let (line, name) = name;
+            let place = format!("`{}`, `{}`", source.path, anchors.around(line));
+            let known = places.entry(name).or_default();
+            if known.last() != Some(&place) {
+                known.push(place);
+            }
+        }
+    }
+    Ok(places)
+}
+
+/// The names of the mistakes in a text, with their lines.
+fn names_in(text: &str) -> Vec<(usize, String)> {
+    let mut names = Vec::new();
+    for (at, _) in text.match_indices("mutate!(") {
+        let rest = text[at..].trim_start_matches("mutate!(").trim_start();
+        let Some(name) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) else {
+            continue; // the macro itself
+        };
+        let line = text[..at].matches('\n').count() + 1;
+        if !text
+            .lines()
+            .nth(line - 1)
+            .is_some_and(|line| line.trim().starts_with("//"))
+        {
+            names.push((line, name.0.to_owned()));
+        }
+    }
+    names
+}
+
+/// The source and the table know the same mistakes.
+fn check_table(places: &BTreeMap<String, Vec<String>>) -> Result<()> {
+    let listed: BTreeSet<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+    let made: BTreeSet<_> = places.keys().map(String::as_str).collect();
+    ensure!(
+        listed == made,
+        "the source has mutants that check/xtask/src/mutant_table.rs has not, or the other way round: {:?}",
+        listed.symmetric_difference(&made)
+    );
+    Ok(())
+}
+
+fn document(places: &BTreeMap<String, Vec<String>>) -> String {
+    let mut text = HEADER.to_owned();
+    for mutant in MUTANTS {
+        let places = places
+            .get(mutant.name)
+            .map_or(String::new(), |places| places.join("; "));
+        let checks: Vec<_> = mutant.checks.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} |",
+            mutant.name,
+            mutant.mistake,
+            places,
+            checks.join("; "),
+            in_model(mutant.name).unwrap_or("?")
+        );
+    }
+    text.push_str(FOOTER);
+    text
+}
+
+const HEADER: &str = "\
+# Deliberate mistakes, and what finds each
+
+A check is worth what it finds. So the source has places where it can be made wrong on purpose,
+`mutate!(\"name\", right, wrong)`, which in every build but that of `cargo xtask mutants` *are* what is
+right. That command makes each mistake in turn, expects the checks below to fail, and fails itself if
+one of them does not (exit code 1). By default it runs the first check of each, with `--all` all of them.
+
+`cargo xtask mutants --write` writes this file from the source and from `check/xtask/src/mutant_table.rs`.
+
+*In the model*: whether `cargo xtask model` has a counterexample for the same mistake (`check/model/README.md`).
+
+| mutant | the mistake | where | found by | in the model |
+| --- | --- | --- | --- | --- |
+";
+
+const FOOTER: &str = "
+## What is not among them
+
+- The release with which a waiter is promoted, and the acquire that reads it: relaxed, nothing fails,
+  and nothing can. What the lock protects travels through the lock word; what the promotion publishes
+  beside that is whom the new head waits for, which is advice.
+- The head that takes the lock in `Bounded` does not name its successor in the same step, because that
+  one may have left since: what it would name is put right before anybody else reads it as a head, so
+  a wrong name would cost a wrong hint at most.
+- The compiler fences around the claim of a node: they keep an interrupt handler of the same CPU out,
+  and neither loom nor the simulator has handlers between two instructions.
+- loom orders the stores to one atomic as they were executed, and so cannot show a promotion that
+  lands before the node was reset. Under loom each node therefore has a cell that its owner writes when
+  it builds the node, and that others read before they change it (`Built` in
+  `crates/pvqspin/src/atomic.rs`): `weak_link` and `weak_join` are found through it.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_over_lines_and_not_in_comments() {
+        let text = "\
+// mutate!(\"no\", a, b)
+let x = mutate!(\"one\", a, b);
+let y = mutate!(
+    \"two\",
+    a,
+    b
+);
+macro_rules! mutate { () => {} }
+";
+        let names: Vec<_> = names_in(text);
+        assert_eq!(names, [(2, "one".to_owned()), (3, "two".to_owned())]);
+    }
+
+    #[test]
+    fn every_mutant_has_a_check_and_a_name_of_its_own() {
+        let names: BTreeSet<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+        assert_eq!(names.len(), MUTANTS.len());
+        assert!(MUTANTS.iter().all(|mutant| !mutant.checks.is_empty()));
+    }
+}

@@ -1,0 +1,280 @@
+//! One measured run: a lock under a workload, from warm-up to summary.
+//!
+//! ```text
+//!   warm up      measure                    drain: everybody finishes its section and returns
+//!  |------------|--------------------------|-------|
+//!               ^ counts before            ^ counts after                        summary
+//! ```
+//!
+//! Guests finish what they are doing before the run is stopped, so that the account of critical
+//! sections closes. What the hypervisor counts is read at both ends of the measured time.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use pvqspin_abi::Cpu;
+use pvqspin_host::StatusCounts;
+use pvqspin_rivals::Lock;
+use pvqspin_rivals::catalog::{Visitor, with_lock};
+use pvqspin_load::{
+    Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, catalog,
+};
+
+use crate::RunResult;
+use crate::error::{RunError, Stuck};
+use crate::glance::{Glance, VcpuGlance};
+use crate::guest_env::GuestEnv;
+use crate::machine::Machine;
+use crate::session::{Live, Plan, VmPlan, execute};
+use crate::watchdog::{Bite, Onlooker, Watchdog, glance, snapshot};
+use pvqspin_real_time::clock;
+use pvqspin_real_time::share::neighbour_share;
+use pvqspin_real_time::{RunConfig, Tally};
+use pvqspin_load::Faults;
+
+/// How many events the watchdog shows.
+const LAST_WORDS: usize = 40;
+
+/// Runs one lock under one workload.
+///
+/// Takes the whole process for the time of the run: a second caller waits.
+///
+/// # Errors
+///
+/// If the configuration makes no sense, if the machine refuses threads, timers or memory, or if
+/// the guest makes no progress.
+pub fn run(machine: &Machine, config: &RunConfig) -> Result<RunResult, RunError> {
+    start(machine, config, None)
+}
+
+/// The same, while somebody watches: `watcher` is called about so often, on the caller's thread, which
+/// sleeps in between. Whatever it does takes its time from a pCPU, if all CPUs are pCPUs.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub fn run_watched(
+    machine: &Machine,
+    config: &RunConfig,
+    every: Duration,
+    watcher: &mut dyn FnMut(&Glance),
+) -> Result<RunResult, RunError> {
+    start(machine, config, Some(Watcher { every, watcher }))
+}
+
+struct Watcher<'a> {
+    every: Duration,
+    watcher: &'a mut dyn FnMut(&Glance),
+}
+
+fn start<'a>(
+    machine: &'a Machine,
+    config: &'a RunConfig,
+    watcher: Option<Watcher<'a>>,
+) -> Result<RunResult, RunError> {
+    config.validate(machine.cpus.len())?;
+    let one_lock = OneLock {
+        machine,
+        config,
+        watcher,
+    };
+    with_lock::<GuestEnv, _>(config.lock, one_lock)
+}
+
+/// Carries a run over to where the lock is a type.
+struct OneLock<'a> {
+    machine: &'a Machine,
+    config: &'a RunConfig,
+    watcher: Option<Watcher<'a>>,
+}
+
+impl Visitor<GuestEnv> for OneLock<'_> {
+    type Output = Result<RunResult, RunError>;
+
+    fn visit<L: Lock<GuestEnv>>(self) -> Self::Output {
+        let config = self.config;
+        let control = Control::new();
+        let records = records(config.vcpus, Record::new);
+        let workload = catalog::build::<GuestEnv, L>(&config.workload, config.vcpus);
+        let measured = measure(
+            self.machine,
+            config,
+            &control,
+            &|cpu| workload.run_vcpu(&control, &records[cpu.index()]),
+            &records,
+            self.watcher,
+        )?;
+        Ok(measured.summarise(config, &records, &workload.account()))
+    }
+}
+
+fn records<R>(vcpus: usize, new: fn() -> R) -> Vec<R> {
+    (0..vcpus).map(|_| new()).collect()
+}
+
+/// What the driver knows about a run.
+struct Measured {
+    duration_ns: u64,
+    /// What the hypervisor and the locks counted in that time.
+    tally: Tally,
+    neighbour: Option<f64>,
+    remains: crate::session::Remains,
+}
+
+/// Runs the VM whose vCPUs do `body`, beside its neighbour.
+fn measure(
+    machine: &Machine,
+    config: &RunConfig,
+    control: &Control,
+    body: &(dyn Fn(Cpu) + Sync),
+    records: &[Record],
+    watcher: Option<Watcher<'_>>,
+) -> Result<Measured, RunError> {
+    let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
+    let neighbour_records = self::records(neighbours, NeighbourRecord::new);
+    let neighbour_body = |cpu: Cpu| {
+        let kind = config
+            .neighbour
+            .map_or_else(NeighbourKind::default, |n| n.kind);
+        kind.run_vcpu::<GuestEnv>(control, &neighbour_records[cpu.index()]);
+    };
+    let mut vms = vec![VmPlan {
+        vcpus: config.vcpus,
+        weight: config.weight,
+        body,
+        faults: config.faults.clone(),
+    }];
+    if let Some(neighbour) = config.neighbour {
+        vms.push(VmPlan {
+            vcpus: neighbour.vcpus,
+            weight: neighbour.weight,
+            body: &neighbour_body,
+            faults: Faults::default(),
+        });
+    }
+    let plan = Plan {
+        cpus: &machine.cpus[..config.pcpus],
+        host: config.host(),
+        vms,
+        hypercall_ns: config.hypercall_ns,
+        halt_timeout_ns: config.halt_timeout.as_nanos() as u64,
+        trace: config.trace,
+        trace_marks: config.trace_marks,
+    };
+    let (conducted, remains) = execute(&plan, |live| {
+        conduct(live, config, control, (records, watcher)).map_err(|Bite| snapshot(live))
+    })?;
+    let (duration_ns, tally) = match conducted {
+        Ok(conducted) => conducted,
+        Err(vcpus) => return Err(stuck(config, vcpus, &remains.trace)),
+    };
+    let neighbour = neighbour_share(config).and_then(|share| {
+        pvqspin_load::neighbour::throughput_over_share(&neighbour_records, duration_ns, share)
+    });
+    Ok(Measured {
+        duration_ns,
+        tally,
+        neighbour,
+        remains,
+    })
+}
+
+fn stuck(config: &RunConfig, vcpus: Vec<VcpuGlance>, trace: &crate::Trace) -> RunError {
+    RunError::Stuck(Box::new(Stuck {
+        patience: config.watchdog,
+        vcpus,
+        trace: trace.last(LAST_WORDS),
+    }))
+}
+
+/// Leads a run through its phases, on the caller's thread. Returns how long was measured, and
+/// what was counted meanwhile.
+fn conduct(
+    live: &Live<'_>,
+    config: &RunConfig,
+    control: &Control,
+    (records, watcher): (&[Record], Option<Watcher<'_>>),
+) -> Result<(u64, Tally), Bite> {
+    let progress = || records.iter().map(Record::all_acquisitions).sum();
+    let mut show;
+    let onlooker = match watcher {
+        None => None,
+        Some(Watcher { every, watcher }) => {
+            show = move || {
+                let longest = records.iter().map(Record::longest_wait_ns).max();
+                watcher(&glance(live, progress(), longest.unwrap_or(0)));
+            };
+            Some(Onlooker {
+                every,
+                show: &mut show,
+            })
+        }
+    };
+    let mut watchdog = Watchdog::new(config.watchdog, &progress).with_onlooker(onlooker);
+    watchdog.sleep(config.warmup())?;
+
+    let before = tally(live);
+    let began = clock::now_ns();
+    control.measure(began);
+    watchdog.sleep(config.duration)?;
+    control.stop();
+    let ended = clock::now_ns();
+    let counted = tally(live).since(&before);
+
+    drain(live, config.watchdog)?;
+    Ok((ended - began, counted))
+}
+
+/// Waits until every vCPU has returned.
+fn drain(live: &Live<'_>, patience: Duration) -> Result<(), Bite> {
+    const LOOK_EVERY: Duration = Duration::from_millis(1);
+    let vcpus = live.shared.vcbs.len() as u64;
+    let ended = || live.shared.ended.load(Relaxed);
+    let mut watchdog = Watchdog::new(patience, &ended);
+    while ended() < vcpus {
+        watchdog.sleep(LOOK_EVERY)?;
+        thread::yield_now();
+    }
+    Ok(())
+}
+
+/// What was counted so far, of the VM that locks.
+fn tally(live: &Live<'_>) -> Tally {
+    let memory = live.memory(0);
+    let mut tally = Tally::default();
+    for vcb in live.vcbs(0) {
+        let count = |of: &AtomicU64| of.load(Relaxed);
+        tally.halts += count(&vcb.calls.halts);
+        tally.kicks += count(&vcb.calls.kicks);
+        let [ran, already_running, stale, refused] =
+            [0, 1, 2, 3].map(|at| count(&vcb.calls.yields[at]));
+        tally.add_yields(StatusCounts {
+            ran,
+            already_running,
+            stale,
+            refused,
+        });
+        tally.add_wasted_ns(clock::ticks_to_ns(count(&vcb.time.wasted_ticks)));
+        tally.add_events(memory.nodes(vcb.cpu));
+    }
+    tally
+}
+
+impl Measured {
+    fn summarise(self, config: &RunConfig, records: &[Record], account: &Account) -> RunResult {
+        let summary = pvqspin_load::summarise(records, account, self.duration_ns);
+        let outcome = Outcome {
+            neighbour: self.neighbour,
+            halt_timeouts: self.remains.halt_timeouts,
+            waits_over_slice: pvqspin_load::waits_over(records, config.slice_ns),
+            ..self.tally.complete(summary)
+        };
+        RunResult {
+            outcome,
+            trace: self.remains.trace,
+            faults_fired: self.remains.faults_fired,
+            noise: self.remains.noise,
+        }
+    }
+}

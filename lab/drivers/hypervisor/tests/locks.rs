@@ -1,0 +1,352 @@
+//! Every lock of the catalogue under real preemption: exclusion, progress, no lost wake-up.
+//!
+//! Nothing here looks at how fast anything is: the machine may be busy with other things.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use pvqspin::{Cpu, Point};
+use pvqspin_host::{Scheduling, YieldMode};
+use pvqspin_hypervisor::{
+    Machine, RunConfig, RunError, RunResult, Unsupported, What, run, run_watched,
+};
+use pvqspin_load::catalog::CATALOG as WORKLOADS;
+use pvqspin_load::{
+    Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
+    WorkloadId,
+};
+use pvqspin_rivals::catalog::{CATALOG, LockId};
+
+fn machine() -> Option<&'static Machine> {
+    static MACHINE: OnceLock<Option<Machine>> = OnceLock::new();
+    let probe = || match Machine::probe() {
+        Ok(machine) => Some(machine),
+        // The machine allows it, and it does not work: nothing to skip.
+        Err(reason @ Unsupported::Trial(_)) => panic!("{reason}"),
+        Err(reason) => {
+            eprintln!("skipped: {reason}");
+            None
+        }
+    };
+    MACHINE.get_or_init(probe).as_ref()
+}
+
+fn config(lock: LockId, pcpus: usize, overcommit: usize) -> RunConfig {
+    RunConfig {
+        lock,
+        pcpus,
+        vcpus: pcpus * overcommit,
+        scheduling: Scheduling::RoundRobin,
+        // Short slices: many preemptions in little time.
+        slice_ns: 300_000,
+        min_loan_ns: 50_000,
+        warmup: Some(Duration::from_millis(5)),
+        duration: Duration::from_millis(60),
+        // A machine that does other things, too, must not look like one that loses wake-ups.
+        watchdog: Duration::from_secs(60),
+        halt_timeout: Duration::from_secs(20),
+        ..RunConfig::default()
+    }
+}
+
+/// Runs it until enough has happened, for twice as long each time: how much happens in a given time
+/// is up to what else the machine does.
+fn check_until(
+    machine: &Machine,
+    config: &RunConfig,
+    enough: impl Fn(&RunResult) -> bool,
+) -> RunResult {
+    let began = Instant::now();
+    let mut config = config.clone();
+    loop {
+        let result = check(machine, &config);
+        if enough(&result) || began.elapsed() > Duration::from_secs(60) {
+            return result;
+        }
+        config.duration *= 2;
+    }
+}
+
+fn got_somewhere(result: &RunResult) -> bool {
+    result.outcome.acquisitions > 0
+}
+
+/// Runs it, and checks what holds for every lock.
+fn check(machine: &Machine, config: &RunConfig) -> RunResult {
+    let name = config.lock.entry().name;
+    let result = run(machine, config).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let outcome = &result.outcome;
+    assert_eq!(outcome.exclusion_violations, 0, "{name}: {outcome:?}");
+    assert_eq!(outcome.halt_timeouts, 0, "{name}: a wake-up was lost");
+    assert_eq!(outcome.per_vcpu.len(), config.vcpus);
+    result
+}
+
+fn pcpus(machine: &Machine) -> usize {
+    machine.cpus.len().min(2)
+}
+
+#[test]
+fn every_lock_excludes_under_overcommit() {
+    let Some(machine) = machine() else { return };
+    for entry in CATALOG {
+        for (scheduling, yields) in [
+            (Scheduling::RoundRobin, YieldMode::Contract),
+            (Scheduling::Fair, YieldMode::Hint),
+        ] {
+            let result = check_until(
+                machine,
+                &RunConfig {
+                    scheduling,
+                    yields,
+                    ..config(entry.id, pcpus(machine), 4)
+                },
+                got_somewhere,
+            );
+            let acquisitions = result.outcome.acquisitions;
+            assert!(acquisitions > 0, "{} got nowhere", entry.name);
+        }
+    }
+}
+
+#[test]
+fn every_lock_survives_every_scheduler() {
+    let Some(machine) = machine() else { return };
+    for scheduling in [Scheduling::Credit, Scheduling::CoScheduled] {
+        for entry in CATALOG {
+            check(
+                machine,
+                &RunConfig {
+                    scheduling,
+                    duration: Duration::from_millis(30),
+                    ..config(entry.id, pcpus(machine), 3)
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn one_vcpu_alone_makes_no_hypercalls() {
+    let Some(machine) = machine() else { return };
+    let outcome = check(machine, &config(LockId::Fifo, 1, 1)).outcome;
+    let calls = outcome.hypercalls;
+    assert_eq!((calls.halt, calls.kick, calls.yield_to), (0, 0, 0));
+    assert_eq!((outcome.lhp, outcome.lwp, outcome.wasted_ns), (0, 0, 0));
+    assert!((0.9..1.1).contains(&outcome.jain), "{outcome:?}");
+}
+
+/// A workload with its own section lengths.
+fn workload(id: WorkloadId) -> WorkloadConfig {
+    let section = |mean_ns| Section {
+        mean_ns,
+        distribution: Distribution::Uniform,
+    };
+    WorkloadConfig {
+        id,
+        inside: section(id.entry().inside_ns),
+        outside: section(id.entry().outside_ns),
+        seed: 1,
+    }
+}
+
+#[test]
+fn every_workload_runs_here_too() {
+    let Some(machine) = machine() else { return };
+    for entry in WORKLOADS {
+        for lock in [LockId::Fifo, LockId::LinuxPv, LockId::UnfairHinted] {
+            let works = entry.id != WorkloadId::Halted;
+            let result = check_until(
+                machine,
+                &RunConfig {
+                    workload: workload(entry.id),
+                    duration: Duration::from_millis(30),
+                    ..config(lock, pcpus(machine), 3)
+                },
+                |result| !works || got_somewhere(result) && result.outcome.units > 0,
+            );
+            let outcome = &result.outcome;
+            assert_eq!(outcome.acquisitions > 0, works, "{}", entry.name);
+            // How many interrupts come over a slow path is up to what else the machine does.
+            if works && entry.id != WorkloadId::NestedContexts {
+                assert!(outcome.units > 0, "{} on {lock:?}", entry.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn interrupts_come_over_slow_paths_here_too() {
+    let Some(machine) = machine() else { return };
+    if machine.cpus.len() < 2 {
+        eprintln!("skipped: on one CPU nobody need ever wait for a lock");
+        return;
+    }
+    let came = [LockId::Fifo, LockId::TestAndSet].map(|lock| {
+        let nested = RunConfig {
+            workload: workload(WorkloadId::NestedContexts),
+            ..config(lock, 2, 2)
+        };
+        check_until(machine, &nested, |result| result.outcome.units > 0)
+            .outcome
+            .units
+    });
+    assert!(came.iter().sum::<u64>() > 0, "{came:?}");
+}
+
+#[test]
+fn every_point_of_the_slow_path_can_lose_its_pcpu() {
+    let Some(machine) = machine() else { return };
+    for lock in [
+        LockId::Fifo,
+        LockId::FifoHalt,
+        LockId::FifoHolder,
+        LockId::Bounded,
+    ] {
+        for point in Point::ALL {
+            let fault = Fault {
+                point,
+                vcpu: None,
+                passing: Passing::Every(7),
+            };
+            let everybody_passes =
+                matches!(point, Point::Joined | Point::Taken) && machine.cpus.len() > 1;
+            let result = check_until(
+                machine,
+                &RunConfig {
+                    faults: Faults(vec![fault]),
+                    duration: Duration::from_millis(20),
+                    ..config(lock, pcpus(machine), 3)
+                },
+                |result| !everybody_passes || result.faults_fired > 0,
+            );
+            let fired = result.faults_fired > 0;
+            assert!(fired || !everybody_passes, "{lock:?} {point:?}");
+        }
+    }
+}
+
+#[test]
+fn the_trace_tells_what_happened() {
+    let Some(machine) = machine() else { return };
+    let result = check_until(
+        machine,
+        &RunConfig {
+            trace: true,
+            ..config(LockId::FifoHalt, pcpus(machine), 4)
+        },
+        |result| {
+            let seen = |what| result.trace.events.iter().any(|event| event.what == what);
+            seen(What::SliceEnd) && result.trace.longest_wait().is_some()
+        },
+    );
+    let events = &result.trace.events;
+    assert!(events.is_sorted_by_key(|event| event.at_ns));
+    for what in [
+        What::Enter,
+        What::SliceEnd,
+        What::Done,
+        What::Holds(0),
+        What::Left(0),
+    ] {
+        assert!(events.iter().any(|event| event.what == what), "no {what:?}");
+    }
+    let (end, waited) = result.trace.longest_wait().expect("somebody waited");
+    let joined = (result.trace.between(end.at_ns - waited, end.at_ns))
+        .find(|event| event.what == What::Passed(Point::Joined) && event.vcpu == end.vcpu);
+    assert!(joined.is_some(), "{end} has not joined {waited} ns before");
+}
+
+#[test]
+fn a_watcher_sees_the_run_go_on() {
+    let Some(machine) = machine() else { return };
+    let config = config(LockId::Fifo, pcpus(machine), 4);
+    let mut seen = Vec::new();
+    let result = run_watched(machine, &config, Duration::from_millis(5), &mut |glance| {
+        seen.push(glance.clone());
+    });
+    let outcome = result.expect("a good run").outcome;
+    assert!(seen.iter().all(|glance| glance.vcpus.len() == config.vcpus));
+    assert!(seen.is_sorted_by_key(|glance| glance.acquisitions));
+    assert!(seen.is_sorted_by_key(|glance| glance.yields));
+    let last = seen.last().expect("the run is longer than 5 ms");
+    // While it measures, the warm-up is behind it: it has seen more than nothing.
+    assert!(last.acquisitions > 0 && outcome.acquisitions > 0);
+}
+
+#[test]
+fn a_neighbour_is_measured() {
+    let Some(machine) = machine() else { return };
+    let result = check(
+        machine,
+        &RunConfig {
+            scheduling: Scheduling::Fair,
+            neighbour: Some(NeighbourVm {
+                kind: NeighbourKind::Busy,
+                vcpus: 2,
+                weight: 1024,
+            }),
+            ..config(LockId::Fifo, 1, 2)
+        },
+    );
+    let neighbour = result.outcome.neighbour.expect("there is one");
+    assert!(neighbour > 0.0 && neighbour < 2.5, "{neighbour}");
+}
+
+#[test]
+fn the_watchdog_names_who_waits_for_whom() {
+    let Some(machine) = machine() else { return };
+    let endless = Section {
+        mean_ns: 4_000_000_000,
+        distribution: Distribution::Fixed,
+    };
+    let short = Section {
+        mean_ns: 10,
+        distribution: Distribution::Fixed,
+    };
+    let stuck = run(
+        machine,
+        &RunConfig {
+            workload: WorkloadConfig {
+                id: WorkloadId::HotLock,
+                inside: endless,
+                outside: short,
+                seed: 1,
+            },
+            watchdog: Duration::from_millis(150),
+            duration: Duration::from_secs(3),
+            ..config(LockId::Fifo, 1, 3)
+        },
+    );
+    let Err(RunError::Stuck(stuck)) = stuck else {
+        panic!("the watchdog slept: {stuck:?}");
+    };
+    assert_eq!(stuck.vcpus.len(), 3);
+    let waiters = stuck.vcpus.iter().filter(|vcpu| vcpu.waiting_for.is_some());
+    assert_eq!(waiters.count(), 2, "{stuck}");
+    let text = stuck.to_string();
+    assert!(
+        text.contains("waits for cpu") && text.contains("pcpu0"),
+        "{text}"
+    );
+    // What was thrown away in the middle of things leaves no trace in the next run.
+    check(machine, &config(LockId::Fifo, 1, 3));
+}
+
+#[test]
+fn a_run_that_makes_no_sense_is_refused() {
+    let Some(machine) = machine() else { return };
+    let error = run(machine, &config(LockId::Fifo, machine.cpus.len() + 1, 1));
+    let error = error.expect_err("there are not so many CPUs").to_string();
+    assert!(error.contains("pCPUs asked for"), "{error}");
+    let fault = Fault {
+        point: Point::Joined,
+        vcpu: Cpu::new(9),
+        passing: Passing::Nth(1),
+    };
+    let config = RunConfig {
+        faults: Faults(vec![fault]),
+        ..config(LockId::Fifo, 1, 1)
+    };
+    assert!(matches!(run(machine, &config), Err(RunError::Config(_))));
+}

@@ -1,0 +1,128 @@
+//! From the boot block to the end of the work.
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use pvqspin_kvm_boot::boot::{BOOT_AT, WORDS};
+use pvqspin_kvm_boot::doorbell::Ring;
+use pvqspin_kvm_boot::{Boot, Places, Results, Role, Transport};
+use pvqspin_load::{Control, NeighbourRecord, Record, Workload, WorkloadConfig, catalog};
+use pvqspin_rivals::Lock;
+use pvqspin_rivals::catalog::{Visitor, with_lock};
+
+use crate::doorbell::{Doorbell, ring};
+use crate::env::GuestEnv;
+use crate::stock::{self, Stock};
+use crate::transport;
+use crate::{clock, cpu, heap, trial};
+
+/// The workload, once vCPU 0 has built it.
+static WORKLOAD: AtomicPtr<Box<dyn Workload>> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The first Rust code of every vCPU.
+pub(crate) extern "C" fn start(number: usize) -> ! {
+    let boot = boot();
+    let places = Places::new(boot.vcpus);
+    if number == 0 {
+        clock::set(&boot.clock);
+        cpu::set_places(&places);
+        heap::set(places.heap, places.end);
+    }
+    match boot.transport {
+        Transport::Doorbell => run::<Doorbell>(&boot, &places, number),
+        Transport::Stock | Transport::StockKicks | Transport::StockSilent => {
+            if number == 0 {
+                stock::set(boot.transport, &places);
+            }
+            stock::start(number);
+            run::<Stock>(&boot, &places, number);
+        }
+    }
+}
+
+/// What the VMM wants done.
+fn boot() -> Boot {
+    let block = core::ptr::with_exposed_provenance::<[u64; WORDS]>(BOOT_AT as usize);
+    // SAFETY: the VMM has written the block before it started anybody, and leaves it alone.
+    let words = unsafe { block.read_volatile() };
+    match Boot::from_words(&words) {
+        Some(boot) => boot,
+        None => panic!("the boot block makes no sense: {words:x?}"),
+    }
+}
+
+fn run<T: transport::Transport>(boot: &Boot, places: &Places, number: usize) -> ! {
+    let control: &Control = cpu::place(places.control, 0);
+    match boot.role {
+        Role::Locks(lock, config) => {
+            if number == 0 {
+                let workload = with_lock::<GuestEnv<T>, _>(lock, Build(config, boot.vcpus));
+                // Release pairs with the acquire below: who sees the workload sees what is in it.
+                WORKLOAD.store(Box::into_raw(Box::new(workload)), Ordering::Release);
+                ready();
+            }
+            let record: &Record = cpu::place(places.records, number);
+            let workload = WORKLOAD.load(Ordering::Acquire);
+            // SAFETY: vCPU 0 has stored it before it rang, nobody else starts before that, and it
+            // is never given back.
+            let workload = unsafe { &*workload }.as_ref();
+            workload.run_vcpu(control, record);
+            finish(boot.vcpus, places, Some(workload));
+        }
+        Role::Neighbour(kind) => {
+            if number == 0 {
+                ready();
+            }
+            let record: &NeighbourRecord = cpu::place(places.neighbour_records, number);
+            kind.run_vcpu::<GuestEnv<T>>(control, record);
+            finish(boot.vcpus, places, None);
+        }
+        Role::Trial(trial) => {
+            if number == 0 {
+                ready();
+            }
+            let ticks = trial::run::<T>(trial);
+            let results: &Results = cpu::place(places.results, 0);
+            results.set_account(ticks, &[]);
+            finish(boot.vcpus, places, None);
+        }
+    }
+}
+
+/// Everything is prepared: the others may start. Shows the VMM this vCPU's clock.
+fn ready() {
+    cpu::room()
+        .ready_ticks
+        .store(clock::ticks(), Ordering::Relaxed);
+    ring(Ring::Ready);
+}
+
+/// Builds a workload on locks of a type that only the boot block knows.
+struct Build(WorkloadConfig, usize);
+
+impl<T: transport::Transport> Visitor<GuestEnv<T>> for Build {
+    type Output = Box<dyn Workload>;
+
+    fn visit<L: Lock<GuestEnv<T>>>(self) -> Self::Output {
+        let Self(config, vcpus) = self;
+        catalog::build::<GuestEnv<T>, L>(&config, vcpus)
+    }
+}
+
+/// This vCPU has done its work. The last one says what came of the locks.
+fn finish(vcpus: usize, places: &Places, workload: Option<&dyn Workload>) -> ! {
+    let results: &Results = cpu::place(places.results, 0);
+    // Acquire and release: the last one sees all that the others have done.
+    let before = results.finished.fetch_add(1, Ordering::AcqRel);
+    if before as usize + 1 == vcpus
+        && let Some(workload) = workload
+    {
+        let account = workload.account();
+        results.set_account(account.entered, &account.class_sizes);
+    }
+    loop {
+        ring(Ring::Done);
+    }
+}

@@ -1,0 +1,178 @@
+//! The memory of one VM, and the VMM's view of what it shares with its guest.
+//!
+//! A guest may write anything anywhere, at any time. So the VMM looks at shared memory in two ways
+//! only: as bytes that are copied, and as types that are made of atomics, for which every pattern
+//! of bits is a value ([`Shared`]). What a value *means* is checked by whoever reads it.
+
+use core::mem::{align_of, size_of};
+use core::slice;
+use std::io;
+
+use pvqspin::CpuNodes;
+use pvqspin_abi::{Cpu, VcpuPage, VmPage};
+use pvqspin_host::GuestPages;
+use pvqspin_kvm_boot::places::MEMORY_AT;
+use pvqspin_kvm_boot::{CpuRoom, Places, Results, StockRoom};
+use pvqspin_load::{Control, NeighbourRecord, Record};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+/// What may be looked at in a guest's memory while the guest writes there.
+///
+/// # Safety
+///
+/// The type is `repr(C)`, made of atomics alone, and every pattern of bits is a value of it.
+pub(crate) unsafe trait Shared: Sync {}
+
+// SAFETY: a 32-bit atomic on each of two lines; any word is a sample, and any an edge.
+unsafe impl Shared for VcpuPage {}
+// SAFETY: one 32-bit atomic.
+unsafe impl Shared for VmPage {}
+// SAFETY: 32-bit and 64-bit atomics; the lock masks every index that it reads from there.
+unsafe impl Shared for CpuNodes {}
+// SAFETY: 64-bit atomics, and an array of 32-bit ones.
+unsafe impl Shared for Record {}
+// SAFETY: 64-bit atomics.
+unsafe impl Shared for NeighbourRecord {}
+// SAFETY: a 32-bit and a 64-bit atomic; an unknown phase reads as the last one.
+unsafe impl Shared for Control {}
+// SAFETY: 32-bit, 64-bit and 8-bit atomics.
+unsafe impl Shared for Results {}
+// SAFETY: 64-bit atomics, a 16-bit one that only the guest reads, and a pointer that only the
+// guest follows. (Any 16 bits are a `Cpu` as far as the language goes: it has no niche.)
+unsafe impl Shared for CpuRoom {}
+// SAFETY: 8-bit, 32-bit and 64-bit atomics; every number of a CPU that is read there is checked.
+unsafe impl Shared for StockRoom {}
+
+/// The memory of one VM.
+#[derive(Debug)]
+pub(crate) struct GuestRoom {
+    memory: GuestMemoryMmap<()>,
+    places: Places,
+}
+
+impl GuestRoom {
+    /// Fresh, zeroed memory for so many vCPUs, with their rooms written.
+    pub(crate) fn new(vcpus: usize) -> io::Result<Self> {
+        let places = Places::new(vcpus);
+        let bytes = places.end - MEMORY_AT;
+        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(MEMORY_AT), bytes)])
+            .map_err(io::Error::other)?;
+        let room = Self { memory, places };
+        for cpu in (0..vcpus).filter_map(Cpu::new) {
+            let address = places.room(cpu.index());
+            // SAFETY: the place of a room, aligned, inside the mapping, at which nobody looks yet.
+            unsafe { room.pointer::<CpuRoom>(address, 1).write(CpuRoom::new(cpu)) };
+            let this = &room.cpu_room(cpu).this;
+            this.store(address, core::sync::atomic::Ordering::Relaxed);
+        }
+        Ok(room)
+    }
+
+    /// For loaders, and for KVM.
+    pub(crate) fn memory(&self) -> &GuestMemoryMmap<()> {
+        &self.memory
+    }
+
+    /// Where everything lies.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// What KVM has to be told of it: guest address, length, address in this process.
+    pub(crate) fn regions(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        self.memory.iter().map(|region| {
+            let host = self.memory.get_host_address(region.start_addr());
+            let host = host.map_or(0, |host| host as u64);
+            (region.start_addr().0, region.len(), host)
+        })
+    }
+
+    /// Writes words.
+    pub(crate) fn write_words(&self, at: u64, words: &[u64]) -> io::Result<()> {
+        for (index, word) in words.iter().enumerate() {
+            let at = GuestAddress(at + 8 * index as u64);
+            self.memory.write_obj(*word, at).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// The host address of `count` values of a type.
+    ///
+    /// # Panics
+    ///
+    /// If they are not all inside the mapping, or not aligned: `Places` is wrong then, whatever a
+    /// guest does.
+    fn pointer<T>(&self, at: u64, count: usize) -> *mut T {
+        let slice = self
+            .memory
+            .get_slice(GuestAddress(at), count * size_of::<T>())
+            .expect("every shared place is inside the mapping");
+        let pointer = slice.ptr_guard_mut().as_ptr().cast::<T>();
+        assert_eq!(pointer.align_offset(align_of::<T>()), 0);
+        pointer
+    }
+
+    fn all<T: Shared>(&self, at: u64, count: usize) -> &[T] {
+        let pointer = self.pointer::<T>(at, count);
+        // SAFETY: inside the mapping, which lives as long as `self`, and aligned, both as just
+        // checked. Whatever stands there is a `T`, and whoever writes there meanwhile writes to
+        // atomics, by the contract of `Shared`.
+        unsafe { slice::from_raw_parts(pointer, count) }
+    }
+
+    fn one<T: Shared>(&self, first: u64, index: usize) -> &T {
+        &self.all(first, self.places.vcpus().max(1))[index]
+    }
+
+    /// The room of a vCPU. Panics, as all below, for a vCPU that the VM does not have.
+    pub(crate) fn cpu_room(&self, cpu: Cpu) -> &CpuRoom {
+        self.one(self.places.rooms, cpu.index())
+    }
+
+    /// What a vCPU keeps of itself on the stock transports.
+    pub(crate) fn stock_room(&self, cpu: Cpu) -> &StockRoom {
+        self.one(self.places.stock_rooms, cpu.index())
+    }
+
+    /// The nodes of a vCPU.
+    pub(crate) fn nodes(&self, cpu: Cpu) -> &CpuNodes {
+        self.one(self.places.nodes, cpu.index())
+    }
+
+    /// What the vCPUs have measured.
+    pub(crate) fn records(&self) -> &[Record] {
+        self.all(self.places.records, self.places.vcpus())
+    }
+
+    /// What the vCPUs of a neighbour have done.
+    pub(crate) fn neighbour_records(&self) -> &[NeighbourRecord] {
+        self.all(self.places.neighbour_records, self.places.vcpus())
+    }
+
+    /// The phase that the guest is told.
+    pub(crate) fn control(&self) -> &Control {
+        &self.all(self.places.control, 1)[0]
+    }
+
+    /// Why the guest panicked.
+    pub(crate) fn message(&self) -> String {
+        let bytes: Vec<u8> = self.results().message().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What the guest says at the end.
+    pub(crate) fn results(&self) -> &Results {
+        &self.all(self.places.results, 1)[0]
+    }
+}
+
+impl GuestPages for GuestRoom {
+    fn vcpu(&self, cpu: Cpu) -> &VcpuPage {
+        self.one(self.places.pages, cpu.index())
+    }
+
+    fn vm(&self) -> &VmPage {
+        &self.all(self.places.vm_page, 1)[0]
+    }
+}

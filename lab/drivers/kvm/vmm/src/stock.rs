@@ -1,0 +1,323 @@
+//! The stock transports: KVM handles the hypercalls, and Linux schedules the vCPUs.
+//!
+//! ```text
+//!   each vCPU: a thread, confined to the CPUs that are the pCPUs, in KVM_RUN from boot to Done
+//!   vCPU 0 of each VM ── Ready ──► the others of that VM start
+//! ```
+//!
+//! Nothing here schedules: that is what is being looked at. A halt ends by a kick or not at all,
+//! so a lost wake-up is a run that makes no progress, which the watchdog ends.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use kvm_ioctls::VcpuFd;
+use pvqspin_abi::{Cpu, RunState, Status};
+use pvqspin_host::StatusCounts;
+use pvqspin_kvm_boot::doorbell::Ring;
+use pvqspin_load::Outcome;
+use pvqspin_real_time::timer::Timer;
+use pvqspin_real_time::{RunConfig, affinity};
+use rustix::thread::gettid;
+
+use crate::error::{Fatal, Registers, RunError, Stuck, StuckVcpu};
+use crate::exit::{self, Exit, Offence};
+use crate::kvm_stats::StatsFile;
+use crate::memory::GuestRoom;
+use crate::run::{Conducted, Counts, conduct, summarise};
+use crate::session::Member;
+use crate::session::joined;
+use crate::signal::{self, Registration};
+use crate::watchdog::{Bite, Watched};
+
+/// Runs VMs until they are done.
+pub(crate) fn run(
+    config: &RunConfig,
+    cpus: &[usize],
+    members: Vec<Member>,
+    rooms: &[Arc<GuestRoom>],
+) -> Result<Outcome, RunError> {
+    signal::install().map_err(RunError::setup("signal handler"))?;
+    let mut fds = Vec::new();
+    let mut vcpus = Vec::new();
+    for (vm, member) in members.into_iter().enumerate() {
+        for (cpu, fd) in (0..).filter_map(Cpu::new).zip(member.vm.vcpus) {
+            let stats = StatsFile::open(&fd);
+            vcpus.push(Vcpu::new(vm, cpu, &rooms[vm], stats));
+            fds.push(fd);
+        }
+    }
+    let crowd = Crowd::new(cpus, vcpus, rooms.len());
+    let (conducted, registers) = on_threads(&crowd, fds, || conduct(&crowd, config, rooms))?;
+    if let Some(fatal) = lock(&crowd.fatal).take() {
+        return Err(fatal.into());
+    }
+    match conducted {
+        Ok((duration_ns, counts)) => summarise(config, rooms, duration_ns, &counts),
+        Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
+            patience: config.watchdog,
+            vcpus: crowd.stuck_vcpus(&registers),
+        }))),
+    }
+}
+
+/// One vCPU, as every thread may know it.
+pub(crate) struct Vcpu {
+    vm: usize,
+    cpu: Cpu,
+    room: Arc<GuestRoom>,
+    stats: Option<StatsFile>,
+    /// The thread that runs it, or 0.
+    thread: AtomicU64,
+}
+
+impl Vcpu {
+    pub(crate) fn new(
+        vm: usize,
+        cpu: Cpu,
+        room: &Arc<GuestRoom>,
+        stats: Option<StatsFile>,
+    ) -> Self {
+        Self {
+            vm,
+            cpu,
+            room: Arc::clone(room),
+            stats,
+            thread: AtomicU64::new(0),
+        }
+    }
+}
+
+/// All vCPUs, and how the run goes.
+pub(crate) struct Crowd<'a> {
+    cpus: &'a [usize],
+    vcpus: Vec<Vcpu>,
+    stop: AtomicBool,
+    /// Of each VM, whether its boot CPU has prepared everything.
+    ready: Mutex<Vec<bool>>,
+    changed: Condvar,
+    ended: AtomicU64,
+    fatal: Mutex<Option<Fatal>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Crowd<'a> {
+    /// Nobody has started yet.
+    pub(crate) fn new(cpus: &'a [usize], vcpus: Vec<Vcpu>, vms: usize) -> Self {
+        Self {
+            cpus,
+            vcpus,
+            stop: AtomicBool::new(false),
+            ready: Mutex::new(vec![false; vms]),
+            changed: Condvar::new(),
+            ended: AtomicU64::new(0),
+            fatal: Mutex::new(None),
+        }
+    }
+}
+
+impl Crowd<'_> {
+    /// Waits until a VM is ready for its other vCPUs. False if the run is over.
+    fn wait_for(&self, vm: usize) -> bool {
+        let mut ready = lock(&self.ready);
+        while !ready[vm] && !self.stop.load(Relaxed) {
+            ready = self
+                .changed
+                .wait(ready)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        ready[vm]
+    }
+
+    fn is_ready(&self, vm: usize) {
+        lock(&self.ready)[vm] = true;
+        self.changed.notify_all();
+    }
+
+    fn stop(&self) {
+        // Under the lock, so that nobody misses it between looking and waiting.
+        let ready = lock(&self.ready);
+        self.stop.store(true, Ordering::SeqCst);
+        self.changed.notify_all();
+        drop(ready);
+        for vcpu in &self.vcpus {
+            // A thread that has not said its number yet looks at the flag afterwards.
+            let thread = vcpu.thread.load(Ordering::SeqCst);
+            if thread != 0 {
+                signal::interrupt(thread as i32);
+            }
+        }
+    }
+
+    fn fail(&self, fatal: Fatal) {
+        lock(&self.fatal).get_or_insert(fatal);
+        self.stop();
+    }
+
+    pub(crate) fn stuck_vcpus(&self, registers: &[Option<Registers>]) -> Vec<StuckVcpu> {
+        let describe = |(index, vcpu): (usize, &Vcpu)| {
+            let kept = &vcpu.room.stock_room(vcpu.cpu).vcpu;
+            StuckVcpu {
+                vcpu: index,
+                cpu: vcpu.cpu,
+                state: if kept.apic_id().is_some() {
+                    kept.sample().state()
+                } else {
+                    RunState::Idle
+                },
+                waiting_for: kept.waiting_for(),
+                registers: registers.get(index).copied().flatten(),
+            }
+        };
+        self.vcpus.iter().enumerate().map(describe).collect()
+    }
+}
+
+impl Watched for Crowd<'_> {
+    fn failed(&self) -> bool {
+        lock(&self.fatal).is_some()
+    }
+
+    /// KVM wakes, and nobody else.
+    fn check_halts(&self, _halt_timeout_ns: u64) {}
+}
+
+impl Conducted for Crowd<'_> {
+    fn ready(&self) -> u64 {
+        lock(&self.ready).iter().filter(|&&ready| ready).count() as u64
+    }
+
+    fn ended(&self) -> u64 {
+        self.ended.load(Relaxed)
+    }
+
+    fn vcpus(&self) -> usize {
+        self.vcpus.len()
+    }
+
+    fn counts(&self, room: &GuestRoom) -> Counts {
+        let mut counts = Counts::of_guest(room);
+        for vcpu in self.vcpus.iter().filter(|vcpu| vcpu.vm == 0) {
+            if let Some(stats) = &vcpu.stats {
+                stats.add_to(&mut counts.kvm);
+            }
+            let own = room.stock_room(vcpu.cpu);
+            // What the guest says of itself may be anything.
+            let add = |sum: &mut u64, count: &AtomicU64| {
+                *sum = sum.wrapping_add(count.load(Relaxed));
+            };
+            add(&mut counts.tally.halts, &own.halts);
+            add(&mut counts.tally.kicks, &own.kicks);
+            add(&mut counts.yield_calls, &own.yield_calls);
+            counts.tally.add_yields(StatusCounts {
+                ran: own.yields(Status::Ran),
+                already_running: own.yields(Status::AlreadyRunning),
+                stale: own.yields(Status::Stale),
+                refused: own.yields(Status::Refused),
+            });
+        }
+        counts
+    }
+}
+
+/// Runs all vCPUs while `conduct` runs on this thread. Returns their registers, too.
+fn on_threads<R>(
+    crowd: &Crowd<'_>,
+    mut fds: Vec<VcpuFd>,
+    conduct: impl FnOnce() -> R,
+) -> Result<(R, Vec<Option<Registers>>), RunError> {
+    thread::scope(|scope| {
+        // A panic, or a thread that cannot be had, must not leave the others behind, for which the
+        // scope would wait.
+        let stopper = Stopper(crowd);
+        let mut threads = Vec::with_capacity(fds.len());
+        for (index, (fd, vcpu)) in fds.iter_mut().zip(&crowd.vcpus).enumerate() {
+            let thread = thread::Builder::new()
+                .name(format!("vcpu{index}"))
+                .spawn_scoped(scope, move || run_vcpu(crowd, index, vcpu, fd));
+            threads.push(thread.map_err(RunError::setup("a thread for each vCPU"))?);
+        }
+        let result = conduct();
+        drop(stopper);
+        let registers = joined(threads);
+        Ok((result, registers))
+    })
+}
+
+/// Ends all threads when dropped.
+struct Stopper<'a>(&'a Crowd<'a>);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// The thread of one vCPU.
+fn run_vcpu(crowd: &Crowd<'_>, index: usize, vcpu: &Vcpu, fd: &mut VcpuFd) -> Option<Registers> {
+    if let Err(error) = affinity::confine_caller(crowd.cpus) {
+        crowd.fail(Fatal::Host(error));
+    }
+    // Never armed: Linux ends slices.
+    let timer = Timer::new();
+    let signals = Registration::new(fd, &timer);
+    let thread = gettid().as_raw_nonzero().get();
+    // Sequentially consistent, as the store and the loads in `stop`: either the flag is seen below,
+    // or the number there.
+    vcpu.thread.store(thread as u64, Ordering::SeqCst);
+    if vcpu.cpu == Cpu::ZERO || crowd.wait_for(vcpu.vm) {
+        run_guest(crowd, index, vcpu, fd, &signals);
+    }
+    vcpu.thread.store(0, Ordering::SeqCst);
+    drop(signals);
+    Registers::read(fd)
+}
+
+fn run_guest(
+    crowd: &Crowd<'_>,
+    index: usize,
+    vcpu: &Vcpu,
+    fd: &mut VcpuFd,
+    signals: &Registration<'_>,
+) {
+    let fail = |fd: &VcpuFd, offence| {
+        crowd.fail(Fatal::Guest {
+            vcpu: index,
+            cpu: vcpu.cpu,
+            offence,
+            registers: Registers::read(fd).map(Box::new),
+        });
+    };
+    loop {
+        signals.rearm();
+        if crowd.stop.load(Ordering::SeqCst) {
+            return;
+        }
+        match exit::decode(fd.run()) {
+            Exit::Interrupted | Exit::Ring(Ring::Probe) => {}
+            Exit::Ring(Ring::Ready) => crowd.is_ready(vcpu.vm),
+            Exit::Ring(Ring::Done) => {
+                crowd.ended.fetch_add(1, Relaxed);
+                return;
+            }
+            Exit::Ring(Ring::Panic) => {
+                return fail(fd, Offence::Panic(vcpu.room.message()));
+            }
+            Exit::Ring(Ring::Hypercall) => {
+                return fail(
+                    fd,
+                    Offence::BadRing((Ring::Hypercall as u32).to_le_bytes().to_vec()),
+                );
+            }
+            Exit::Halted => {
+                let what = "HLT left KVM, which should have kept it";
+                return fail(fd, Offence::Kvm(what.to_owned()));
+            }
+            Exit::Fatal(offence) => return fail(fd, offence),
+        }
+    }
+}

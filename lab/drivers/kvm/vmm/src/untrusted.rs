@@ -1,0 +1,92 @@
+//! What the VMM reads of its guests, for whoever hands it garbage: `pvqspin-hostile` does. It is no
+//! part of the interface, and hidden from its documentation.
+
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use pvqspin_abi::Cpu;
+use pvqspin_kvm_boot::places::PLACES_AT;
+use pvqspin_load::{NeighbourKind, NeighbourVm, Outcome};
+use pvqspin_real_time::RunConfig;
+use vm_memory::{Bytes, GuestAddress};
+
+use crate::error::{RunError, Stuck};
+use crate::memory::GuestRoom;
+use crate::run::{Conducted, Counts, summarise};
+use crate::stock::{Crowd, Vcpu};
+
+pub use kvm_ioctls::VcpuExit;
+pub use pvqspin_kvm_boot::doorbell::PORT;
+pub use vmm_sys_util::errno;
+
+pub use crate::exit::{Exit, decode};
+
+/// The memory of a guest that has written there what it liked.
+#[derive(Debug)]
+pub struct Leavings {
+    room: Arc<GuestRoom>,
+}
+
+impl Leavings {
+    /// Of a guest that has not run yet.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for it.
+    pub fn new(vcpus: usize) -> io::Result<Self> {
+        let room = Arc::new(GuestRoom::new(vcpus)?);
+        Ok(Self { room })
+    }
+
+    /// How many bytes of it the VMM reads.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        self.room.places().stacks - PLACES_AT
+    }
+
+    /// Writes there as the guest does, from byte `at` of what the VMM reads.
+    ///
+    /// # Errors
+    ///
+    /// If that is no memory any more.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let at = GuestAddress(PLACES_AT.saturating_add(at));
+        let written = self.room.memory().write_slice(bytes, at);
+        written.map_err(io::Error::other)
+    }
+
+    /// Reads all that the VMM reads, as the end of a run does, and as the end of one that is stuck.
+    /// The same memory is that of the neighbour.
+    ///
+    /// # Errors
+    ///
+    /// That it cannot be true.
+    pub fn read_back(&self, duration_ns: u64) -> Result<Outcome, RunError> {
+        let room = &self.room;
+        let vcpus = room.places().vcpus();
+        let cpus = || (0..vcpus).filter_map(Cpu::new);
+        let members = cpus().map(|cpu| Vcpu::new(0, cpu, room, None));
+        let crowd = Crowd::new(&[], members.collect(), 1);
+        let stuck = Stuck {
+            patience: Duration::ZERO,
+            vcpus: crowd.stuck_vcpus(&[]),
+        };
+        let (_, _) = (stuck.to_string(), room.message());
+        for cpu in cpus() {
+            let _ = room.cpu_room(cpu).call();
+        }
+        let counts = crowd.counts(room).since(&Counts::default());
+        let config = RunConfig {
+            vcpus,
+            neighbour: Some(NeighbourVm {
+                kind: NeighbourKind::Busy,
+                vcpus,
+                weight: 1,
+            }),
+            ..RunConfig::default()
+        };
+        let rooms = [Arc::clone(room), Arc::clone(room)];
+        summarise(&config, &rooms, duration_ns, &counts)
+    }
+}

@@ -1,0 +1,192 @@
+//! The environment of guest code: how a lock and a workload see the simulated machine.
+//!
+//! A vCPU gives control back in what takes time (`compute`, `spin_until`, hypercalls, some
+//! checkpoints) and, under jitter, in everything else.
+
+use pvqspin::{Budget, CpuNodes, Env, Point};
+use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
+use pvqspin_load::Guest;
+use pvqspin_load::timer::Timer;
+
+use crate::stage::{Condition, GuestSide, Request, stage};
+
+/// Guest mode of the simulator. Its functions panic when they are called from anywhere but a
+/// simulated vCPU.
+#[derive(Debug)]
+pub(crate) enum SimEnv {}
+
+/// After so many conditions that held at once, a little time passes: a guest that looks for ever
+/// without ever waiting would stop virtual time.
+const FREE_LOOKS: u32 = 32;
+
+impl Env for SimEnv {
+    fn cpu() -> Cpu {
+        let stage = stage();
+        stage.disturb();
+        stage.me().cpu
+    }
+
+    fn nodes(cpu: Cpu) -> &'static CpuNodes {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.nodes(cpu)
+    }
+
+    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        let stage = stage();
+        stage.disturb();
+        let me = stage.me();
+        if condition() {
+            me.free_looks.set(me.free_looks.get() + 1);
+            if me.free_looks.get() >= FREE_LOOKS {
+                let step = stage.costs.atomic_ns.max(1);
+                me.suspend(Request::Compute(u64::from(step) * u64::from(FREE_LOOKS)));
+            }
+            return true;
+        }
+        let mut left = budget.get();
+        loop {
+            // Of its own time: one that comes due while the vCPU is off is a little late.
+            let until_timer = me.timer.left_ns(stage.now.get());
+            let until_timer = until_timer.map(|ns| u32::try_from(ns).unwrap_or(u32::MAX - 1));
+            let piece = match (left, until_timer) {
+                (Some(left), Some(timer)) => Some(left.min(timer)),
+                (left, timer) => left.or(timer),
+            };
+            if spin(me, &mut condition, piece) {
+                return true;
+            }
+            interrupt_if_due();
+            left = left.map(|left| left - piece.unwrap_or(left));
+            if left == Some(0) {
+                return false;
+            }
+            if condition() {
+                return true;
+            }
+        }
+    }
+
+    fn run_sample(cpu: Cpu) -> RunSample {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.page(cpu).run()
+    }
+
+    fn pressure() -> bool {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.vm_page().pressure()
+    }
+
+    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
+        let stage = stage();
+        stage.disturb();
+        let me = stage.me();
+        let page = me.memory.page(me.cpu);
+        let former = page.waiting_for();
+        page.set_waiting_for(cpu);
+        former
+    }
+
+    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.page(cpu).waiting_for()
+    }
+
+    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
+        let stage = stage();
+        stage.disturb();
+        stage.me().memory.page(cpu).set_waiting_for(to);
+    }
+
+    fn cpu_count() -> usize {
+        let stage = stage();
+        let vm = stage.me().vm;
+        stage.guests.iter().filter(|guest| guest.vm == vm).count()
+    }
+
+    fn halt(hint: Option<Hint>) {
+        call(Hypercall::Halt(hint));
+    }
+
+    fn kick(cpu: Cpu) {
+        call(Hypercall::Kick(cpu));
+    }
+
+    fn yield_to(hint: Hint) -> Status {
+        call(Hypercall::YieldTo(hint))
+    }
+
+    fn now_ns() -> u64 {
+        stage().now.get()
+    }
+
+    fn checkpoint(point: Point) {
+        stage().pass(point);
+        if Timer::may_come_at(point) {
+            interrupt_if_due();
+        }
+    }
+}
+
+/// Waits for a store, and for `budget` at most; says whether the condition held in the end.
+fn spin(me: &GuestSide, condition: &mut dyn FnMut() -> bool, budget: Option<u32>) -> bool {
+    let condition: *mut (dyn FnMut() -> bool + '_) = &raw mut *condition;
+    // SAFETY: only the lifetime changes. The event loop calls it while this vCPU is suspended in
+    // the next line, so while the caller's frame exists, and forgets it afterwards.
+    let condition: Condition = unsafe { core::mem::transmute(condition) };
+    me.suspend(Request::Spin(condition, budget)).held
+}
+
+/// The running vCPU takes its timer interrupt, if that is due.
+fn interrupt_if_due() {
+    let me = stage().me();
+    if me.timer.left_ns(stage().now.get()) == Some(0) {
+        me.wait.aside(|| {
+            // SAFETY: guest code of this vCPU runs, on its own stack, and nobody else sets its
+            // timer.
+            unsafe { me.timer.fire_if_due::<SimEnv>() };
+        });
+    }
+}
+
+fn call(call: Hypercall) -> Status {
+    let stage = stage();
+    stage.disturb();
+    stage.me().suspend(Request::Call(call)).status
+}
+
+impl Guest for SimEnv {
+    fn compute(ns: u32) {
+        let stage = stage();
+        // The step that takes or releases the lock comes next.
+        stage.pass_time(u64::from(ns) + u64::from(stage.costs.atomic_ns));
+        stage.fetch_word();
+    }
+
+    fn entered_at_ns() -> u64 {
+        stage().me().entered_ns.get()
+    }
+
+    fn joined_at_ns() -> u64 {
+        stage().me().wait.joined_ns.get()
+    }
+
+    fn wasted_ns() -> u64 {
+        stage().me().wasted_ns.get()
+    }
+
+    fn with_timer<R>(due_ns: u64, handler: &dyn Fn(), body: impl FnOnce() -> R) -> R {
+        stage().me().timer.during(due_ns, handler, body)
+    }
+
+    fn mark(lock: usize, held: bool) {
+        stage().mark(lock, held);
+    }
+
+    fn fetch_line(writer: Cpu) {
+        stage().fetch_from(writer);
+    }
+}

@@ -1,0 +1,315 @@
+//! One simulation: a lock under a workload, from warm-up to summary.
+//!
+//! ```text
+//!   warm up      measure                    drain: everybody finishes its section and returns
+//!  |------------|--------------------------|-------|
+//!               ^ counts before            ^ counts after                        summary
+//! ```
+
+use std::rc::Rc;
+
+use pvqspin_abi::Cpu;
+use pvqspin_host::{Host, Scheduling, VmConfig};
+use pvqspin_load::{
+    Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, Workload, WorkloadConfig,
+    catalog,
+};
+use pvqspin_rivals::Lock;
+use pvqspin_rivals::catalog::{Visitor, with_lock_or_ideal};
+use pvqspin_rivals::tuned::with_tuned;
+
+use crate::checks::Patience;
+use crate::config::{MAX_TIME_NS, SimConfig};
+use crate::counts::Counts;
+use crate::error::{ConfigProblem, SimError};
+use crate::guest_env::SimEnv;
+use crate::interrupts::Storm;
+use crate::lines::VmSide;
+use crate::looks::{Look, Looks};
+use crate::machine::{Machine, cpus};
+use crate::oracle;
+use crate::stage::{GuestSide, OnStage, Stage};
+use crate::vcpu::{Body, Vcpu};
+use crate::waits::LongestWait;
+use pvqspin_guest_memory::Loan;
+use pvqspin_load::Faults;
+use pvqspin_trace::Trace;
+
+/// What one simulation gave.
+#[derive(Clone, Debug)]
+pub struct SimResult {
+    /// What was measured, in virtual time, over all VMs that lock.
+    pub outcome: Outcome,
+    /// The same for each of them.
+    pub vms: Vec<Outcome>,
+    /// The last events, or many if [`SimConfig::trace`] was set.
+    pub trace: Trace,
+    /// What was seen, if [`SimConfig::looks`] was set.
+    pub looks: Vec<Look>,
+    /// How often an armed fault took a vCPU off its pCPU.
+    pub faults_fired: u64,
+    /// The longest wait, warm-up and drain included.
+    pub longest_wait: LongestWait,
+    /// How many events were simulated.
+    pub events: u64,
+}
+
+/// Simulates one lock under one workload.
+///
+/// # Errors
+///
+/// If the configuration makes no sense, if there is no memory for so many stacks, or if the lock
+/// does what no lock may: nobody gets it, a wake-up is lost, or two vCPUs hold it at once.
+pub fn run(config: &SimConfig) -> Result<SimResult, SimError> {
+    let config = oracle::granted(config);
+    config.validate()?;
+    match config.tuned {
+        None => with_lock_or_ideal::<SimEnv, _>(config.lock, OneLock(&config)),
+        Some(tuned) => with_tuned::<SimEnv, _>(tuned, OneLock(&config)),
+    }
+}
+
+/// Carries a run over to where the lock is a type.
+struct OneLock<'a>(&'a SimConfig);
+
+impl Visitor<SimEnv> for OneLock<'_> {
+    type Output = Result<SimResult, SimError>;
+
+    fn visit<L: Lock<SimEnv>>(self) -> Self::Output {
+        let config = self.0;
+        let control = Control::new();
+        let records = records(config.vms * config.vcpus, Record::new);
+        let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
+        let neighbour_records = self::records(neighbours, NeighbourRecord::new);
+        let workload = |vm| catalog::build::<SimEnv, L>(&workload_of(config, vm), config.vcpus);
+        let workloads: Vec<Rc<dyn Workload>> = (0..config.vms as u64)
+            .map(|vm| Rc::from(workload(vm)))
+            .collect();
+        let vms: Vec<LockingVm<'_>> = (workloads.iter())
+            .zip(records.chunks(config.vcpus))
+            .map(|(workload, records)| LockingVm {
+                workload: &**workload,
+                records,
+            })
+            .collect();
+
+        let locking = |vm| -> Box<Body<'_>> {
+            let LockingVm { workload, records } = vm;
+            let control = &control;
+            Box::new(move |cpu: Cpu| workload.run_vcpu(control, &records[cpu.index()]))
+        };
+        let mut bodies: Vec<Box<Body<'_>>> = vms.iter().copied().map(locking).collect();
+        bodies.push(Box::new(|cpu: Cpu| {
+            let record = &neighbour_records[cpu.index()];
+            let kind = config
+                .neighbour
+                .map_or_else(NeighbourKind::default, |neighbour| neighbour.kind);
+            kind.run_vcpu::<SimEnv>(&control, record);
+        }));
+
+        let storm =
+            (config.jitter.interrupt_one_in > 0).then(|| Storm::new::<L>(config.vms, config.vcpus));
+        let progress = || records.iter().map(Record::all_acquisitions).sum();
+        let measured = {
+            let looks = Looks::new(config.looks, workloads.first().cloned());
+            simulate(config, (&control, storm, looks), &bodies, &vms, &progress)?
+        };
+        let neighbour = neighbour_share(config).and_then(|share| {
+            let records = &neighbour_records;
+            pvqspin_load::neighbour::throughput_over_share(records, config.duration_ns, share)
+        });
+        Ok(measured.summarise(config, &vms, &records, neighbour))
+    }
+}
+
+fn records<R>(vcpus: usize, new: fn() -> R) -> Vec<R> {
+    (0..vcpus).map(|_| new()).collect()
+}
+
+/// The workload of a VM: the same in each, with section lengths of its own. The first one's are
+/// those that a single VM would have.
+fn workload_of(config: &SimConfig, vm: u64) -> WorkloadConfig {
+    // An odd number far from small ones: VM 1 of seed 1 must not be VM 0 of seed 2.
+    let step = 0x9e37_79b9_7f4a_7c15_u64;
+    WorkloadConfig {
+        seed: config.workload.seed.wrapping_add(step.wrapping_mul(vm)),
+        ..config.workload
+    }
+}
+
+/// A VM whose vCPUs lock.
+#[derive(Clone, Copy)]
+pub(crate) struct LockingVm<'a> {
+    workload: &'a dyn Workload,
+    records: &'a [Record],
+}
+
+impl LockingVm<'_> {
+    fn summarise(&self, config: &SimConfig) -> Outcome {
+        let account = self.workload.account();
+        summarise(config, self.records, &account)
+    }
+}
+
+fn summarise(config: &SimConfig, records: &[Record], account: &Account) -> Outcome {
+    Outcome {
+        waits_over_slice: pvqspin_load::waits_over(records, config.slice_ns),
+        ..pvqspin_load::summarise(records, account, config.duration_ns)
+    }
+}
+
+/// What the machine knows about a run.
+pub(crate) struct Measured {
+    /// Of each VM that locks.
+    counts: Vec<Counts>,
+    trace: Trace,
+    looks: Vec<Look>,
+    pub(crate) faults_fired: u64,
+    longest_wait: LongestWait,
+    events: u64,
+}
+
+pub(crate) fn simulate(
+    config: &SimConfig,
+    (control, storm, looks): (&Control, Option<Storm>, Looks),
+    bodies: &[Box<Body<'_>>],
+    locking: &[LockingVm<'_>],
+    progress: &dyn Fn() -> u64,
+) -> Result<Measured, SimError> {
+    let mut host = Host::new(config.host()).map_err(ConfigProblem::Host)?;
+    let neighbour = config.neighbour.map(|n| (n.vcpus, n.weight));
+    let vms: Vec<(usize, u32)> = core::iter::repeat_n((config.vcpus, config.weight), config.vms)
+        .chain(neighbour)
+        .collect();
+    let loans: Vec<Loan> = vms.iter().map(|&(vcpus, _)| Loan::new(vcpus)).collect();
+
+    let no_faults = Faults::default();
+    let mut guests = Vec::new();
+    for (vm, (&(vcpus, weight), loan)) in vms.iter().zip(&loans).enumerate() {
+        host.add_vm(VmConfig { vcpus, weight }, loan.get())
+            .map_err(ConfigProblem::Host)?;
+        let locks = vm < config.vms;
+        let faults = if locks { &config.faults } else { &no_faults };
+        let guest = |cpu| GuestSide::new(vm, cpu, loan.get(), faults.points_of(cpu));
+        guests.extend(cpus(vcpus).map(guest));
+    }
+    let vm_sides = (0..vms.len()).map(|vm| VmSide::new(vm < config.vms));
+    let stage = Stage::new(guests.into(), vm_sides.collect(), storm, config, looks);
+    let vcpus: Result<Vec<Vcpu<'_>>, _> = (stage.guests.iter())
+        .map(|guest| Vcpu::new(guest.cpu, &*bodies[guest.vm]))
+        .collect();
+    let vcpus = vcpus.map_err(SimError::Stacks)?;
+    let patience = Patience {
+        stall_after_ns: config.stall_after_ns(),
+        halt_timeout_ns: config.halt_timeout_ns(),
+    };
+    // Declared before the machine, so dropped after it: dropping a machine may unwind guests.
+    let on_stage = OnStage::new(&stage);
+    let names = (config.lock_name(), config.seed);
+    let mut machine = Machine::new(&stage, vcpus, host, names, patience, progress);
+    let counts = conduct(&mut machine, config, control)?;
+    let violations = |vm: &LockingVm<'_>| vm.summarise(config).exclusion_violations;
+    let violations = locking.iter().map(violations).sum::<u64>() + stage.crowded.get();
+    if violations > 0 {
+        return Err(SimError::Exclusion(violations, machine.dump()));
+    }
+    let events = machine.events;
+    drop(machine);
+    drop(on_stage);
+    let looks = stage.looks.take();
+    let trace = Trace::collect([stage.trace.into_inner()]);
+    Ok(Measured {
+        counts,
+        trace,
+        looks,
+        faults_fired: stage.faults_fired.get(),
+        longest_wait: stage.longest_wait.get(),
+        events,
+    })
+}
+
+/// Leads a run through its phases. Returns what was counted while measuring, in each VM that
+/// locks.
+fn conduct(
+    machine: &mut Machine<'_>,
+    config: &SimConfig,
+    control: &Control,
+) -> Result<Vec<Counts>, SimError> {
+    let read = |machine: &Machine<'_>| -> Vec<Counts> {
+        (0..config.vms)
+            .map(|vm| Counts::read(machine, vm * config.vcpus..(vm + 1) * config.vcpus))
+            .collect()
+    };
+    machine.run_until(machine.now() + config.warmup_ns())?;
+    let before = read(machine);
+    control.measure(machine.now());
+    machine.run_until(machine.now() + config.duration_ns)?;
+    control.stop();
+    let after = read(machine).into_iter().zip(&before);
+    let counts = after.map(|(now, before)| now.since(before)).collect();
+    // A stall ends it sooner if somebody does not come back.
+    machine.run_until(machine.now() + MAX_TIME_NS)?;
+    if machine.all_ended() {
+        Ok(counts)
+    } else {
+        Err(SimError::Stalled(MAX_TIME_NS, machine.dump()))
+    }
+}
+
+impl Measured {
+    fn summarise(
+        self,
+        config: &SimConfig,
+        vms: &[LockingVm<'_>],
+        records: &[Record],
+        neighbour: Option<f64>,
+    ) -> SimResult {
+        let each = |(vm, counts): (&LockingVm<'_>, &Counts)| counts.put_into(vm.summarise(config));
+        let mut all = Counts::default();
+        self.counts.iter().for_each(|counts| all.add(counts));
+        let outcome = Outcome {
+            neighbour,
+            ..all.put_into(summarise(config, records, &account_of_all(vms)))
+        };
+        SimResult {
+            outcome,
+            vms: vms.iter().zip(&self.counts).map(each).collect(),
+            trace: self.trace,
+            looks: self.looks,
+            faults_fired: self.faults_fired,
+            longest_wait: self.longest_wait,
+            events: self.events,
+        }
+    }
+}
+
+/// The account of all VMs' locks together: so many times the locks of one.
+fn account_of_all(vms: &[LockingVm<'_>]) -> Account {
+    let mut accounts = vms.iter().map(|vm| vm.workload.account());
+    let Some(mut all) = accounts.next() else {
+        unreachable!("a simulation has a VM that locks: `validate` saw to it")
+    };
+    all.class_sizes
+        .iter_mut()
+        .for_each(|size| *size *= vms.len());
+    all.entered += accounts.map(|account| account.entered).sum::<u64>();
+    all
+}
+
+/// The pCPUs that a neighbour's weight entitles it to. A VM cannot use more than it has vCPUs;
+/// what one leaves is the other's.
+fn neighbour_share(config: &SimConfig) -> Option<f64> {
+    let neighbour = config.neighbour?;
+    let weighs = |weight: u32| match config.scheduling {
+        // Round robin knows no weights. (Gangs have them; one with fewer vCPUs than there are
+        // pCPUs gets less than this, as the rest of its turn is nobody's.)
+        Scheduling::RoundRobin => 1.0,
+        _ => f64::from(weight),
+    };
+    let pcpus = config.pcpus as f64;
+    let (ours, theirs) = ((config.vms * config.vcpus) as f64, neighbour.vcpus as f64);
+    let our_weight = ours * weighs(config.weight);
+    let their_weight = theirs * weighs(neighbour.weight);
+    let by_weight = pcpus * their_weight / (our_weight + their_weight);
+    Some(by_weight.max(pcpus - ours).min(theirs))
+}

@@ -1,0 +1,316 @@
+//! The main job: run the plan, show it, write it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+
+use pvqspin_hypervisor::{Machine, RunConfig};
+use pvqspin_report::aggregate::{AtPoint, normalise, summarise};
+use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::sentences::sentences;
+use pvqspin_report::{Record, Report, TOLERATED, table, targets};
+use pvqspin_rivals::catalog::BOUNDED_WAIT_US;
+
+use crate::args::CompareArgs;
+use crate::begun;
+use crate::driver::{self, HostSettings, Limits};
+use crate::failure::{Done, Failure, print};
+use crate::interrupt;
+use crate::outputs::{Outputs, written};
+use crate::plan::{self, Plan, PlannedRun};
+use crate::progress::{Progress, Viewer};
+
+/// Runs `pvq compare`.
+pub(crate) fn run(args: &CompareArgs) -> Done {
+    run_for(args, interrupt::listen, |plan| {
+        Ok(Box::new(Progress::new(plan.run_count())))
+    })
+}
+
+/// The same for any viewer, which is made when everything has been checked, and dropped before results
+/// are printed.
+pub(crate) fn run_for(
+    args: &CompareArgs,
+    listen: impl FnOnce() -> io::Result<()>,
+    viewer: impl FnOnce(&Plan) -> Result<Box<dyn Viewer>, Failure>,
+) -> Done {
+    let plan = Plan::new(args, &Limits::here()).map_err(Failure::BadInput)?;
+    let outputs = Outputs::checked(args.wanted()).map_err(Failure::BadInput)?;
+    // Without this Ctrl-C ends the program at once, which is no reason not to measure.
+    let listening = listen();
+    let machine = Machine::probe().map_err(driver::unsupported)?;
+    if let Err(error) = listening {
+        eprintln!("note: Ctrl-C will lose what was measured ({error})");
+    }
+
+    validate(&plan, &machine)?;
+    let report = empty_report(&plan, driver::describe(&machine), driver::NAME);
+    let cost = format!("hypercall +{}", exact_time(plan.host.hypercall_ns));
+    let scheduling = our_scheduling(&plan.host);
+    let costs = report.machine.costs();
+    print(&head(&plan, &report, &scheduling, &cost, &costs))?;
+    let viewer = viewer(&plan)?;
+    complete(args, &plan, &outputs, report, viewer, |run, viewer| {
+        run_one(&plan, &machine, run, viewer)
+    })
+}
+
+/// Runs the plan, shows what came out, and writes it.
+pub(crate) fn complete(
+    args: &CompareArgs,
+    plan: &Plan,
+    outputs: &Outputs,
+    mut report: Report,
+    mut viewer: Box<dyn Viewer>,
+    run_one: impl FnMut(&PlannedRun, &mut dyn Viewer) -> Result<Record, Failure>,
+) -> Done {
+    let stopped = run_plan(plan, &mut report, &mut *viewer, run_one);
+    // Before anything is printed: it may have taken the whole screen.
+    drop(viewer);
+    if !report.results.is_empty() {
+        normalise(&mut report.results);
+        let points = summarise(&report.results);
+        print(&body(args, plan, &points, &report))?;
+        outputs.write(&report).map_err(Failure::Failed)?;
+        print(&written(outputs.paths()))?;
+    } else {
+        print("No run was finished, so nothing was written.\n")?;
+    }
+    stopped?;
+    mutual_exclusion_held(&report)
+}
+
+/// Runs everything, or until somebody stops it or a run fails. What is finished is in the report,
+/// and whether that is all.
+pub(crate) fn run_plan(
+    plan: &Plan,
+    report: &mut Report,
+    viewer: &mut dyn Viewer,
+    mut run_one: impl FnMut(&PlannedRun, &mut dyn Viewer) -> Result<Record, Failure>,
+) -> Done {
+    for run in plan.runs() {
+        if interrupt::asked() {
+            return Err(Failure::Interrupted);
+        }
+        viewer.begin(&name_of(plan, &run), &run);
+        let record = run_one(&run, viewer)?;
+        viewer.end(&record);
+        report.results.push(record);
+    }
+    report.complete = true;
+    Ok(())
+}
+
+/// One run on the embedded hypervisor.
+pub(crate) fn run_one(
+    plan: &Plan,
+    machine: &Machine,
+    run: &PlannedRun,
+    viewer: &mut dyn Viewer,
+) -> Result<Record, Failure> {
+    let config = config_of(plan, run);
+    let name = name_of(plan, run);
+    let result = match viewer.looks_every() {
+        None => driver::run(machine, &config, &name)?,
+        Some(every) => driver::run_watched(machine, &config, &name, every, &mut |glance| {
+            viewer.look(glance);
+        })?,
+    };
+    let facts = plan::facts(plan.locks[run.lock_index]);
+    Ok(Record {
+        interruptions: Some(result.noise.interruptions),
+        interrupted_ns: Some(result.noise.lost_ns),
+        ..Record::new(&facts, &plan.point(run), run.repeat, &result.outcome)
+    })
+}
+
+pub(crate) fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
+    driver::config(
+        &plan.host,
+        &driver::Run {
+            lock: plan.locks[run.lock_index].id,
+            workload: plan.workload.id,
+            vcpus: run.vcpus,
+            section: run.section,
+            repeat: run.repeat,
+            duration: plan.duration,
+            trace: false,
+            trace_marks: None,
+        },
+    )
+}
+
+/// Lets the hypervisor look at everything that it will be asked for.
+pub(crate) fn validate(plan: &Plan, machine: &Machine) -> Done {
+    plan.runs()
+        .filter(|run| run.repeat == 0)
+        .try_for_each(|run| config_of(plan, &run).validate(machine.cpus.len()))
+        .map_err(Failure::bad_input)
+}
+
+/// What a run is called in messages.
+pub(crate) fn name_of(plan: &Plan, run: &PlannedRun) -> String {
+    let overcommit = run.vcpus as f64 / plan.host.pcpus as f64;
+    let (inside, outside) = run.section;
+    format!(
+        "{} at overcommit {}, {}/{}",
+        run.lock,
+        count(overcommit),
+        exact_time(inside.into()),
+        exact_time(outside.into())
+    )
+}
+
+pub(crate) fn empty_report(plan: &Plan, machine: pvqspin_report::Machine, driver: &str) -> Report {
+    begun::report(
+        driver,
+        machine,
+        plan.host.seed,
+        options(plan),
+        plan.run_count(),
+    )
+}
+
+fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
+    let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let warmups: Vec<u64> = plan
+        .vcpus
+        .iter()
+        .map(|v| ns(plan.host.warmup(*v)))
+        .collect();
+    let mut options = plan.host.options();
+    let locks: Vec<&str> = plan.locks.iter().map(|entry| entry.name).collect();
+    for (name, value) in [
+        ("locks", locks.into()),
+        ("workload", plan.workload.name.into()),
+        ("vcpus", plan.vcpus.clone().into()),
+        (
+            "sections_ns",
+            plan.sections.iter().map(|(c, n)| vec![*c, *n]).collect(),
+        ),
+        ("repeats", plan.repeats.into()),
+        ("warmup_ns", warmups.into()),
+        ("duration_ns", ns(plan.duration).into()),
+    ] {
+        options.insert(name.to_owned(), value);
+    }
+    options
+}
+
+/// What a host of ours does with its pCPUs, in words.
+pub(crate) fn our_scheduling(host: &HostSettings) -> String {
+    format!(
+        "{} slices of {}, yields: {} (loan {} at least)",
+        host.scheduling.name(),
+        exact_time(host.slice_ns),
+        host.yields.name(),
+        exact_time(host.min_loan_ns),
+    )
+}
+
+/// What is printed before anything runs: machine, host, plan. `scheduling` says who runs when,
+/// `calls` what a hypercall is, and `costs` what things cost on this machine.
+pub(crate) fn head(
+    plan: &Plan,
+    report: &Report,
+    scheduling: &str,
+    calls: &str,
+    costs: &str,
+) -> String {
+    let (host, machine) = (&plan.host, &report.machine);
+    let neighbour = host.neighbour.map_or_else(String::new, |kind| {
+        format!(", a lock-free VM beside it ({})", kind.name())
+    });
+    format!(
+        "pvq {}: {}\n\
+         machine  {}\n\
+         host     {} pCPUs, {scheduling}, {calls}{neighbour}\n\
+         costs    {costs}\n\
+         plan     {} runs of {} (locks: {}, points: {}, repeats: {}), seed {}, about {} s in all\n\n",
+        report.version,
+        report.command,
+        machine.line(),
+        host.pcpus,
+        plan.run_count(),
+        time(plan.duration.as_nanos() as f64),
+        plan.locks.len(),
+        plan.sections.len() * plan.vcpus.len(),
+        plan.repeats,
+        report.seed,
+        plan.total_time().as_secs().max(1),
+    )
+}
+
+/// The tables, what they mean, and what they say.
+fn body(args: &CompareArgs, plan: &Plan, points: &[AtPoint], report: &Report) -> String {
+    let mut text = String::new();
+    for at in points {
+        let _ = writeln!(text, "{}", table::render(at));
+    }
+    let _ = writeln!(text, "{}\n", table::LEGEND);
+    if args.targets {
+        let list = targets::check(points, Some(u64::from(BOUNDED_WAIT_US) * 1_000));
+        let _ = writeln!(text, "{}", targets::render(&list));
+    }
+    for sentence in sentences(points) {
+        let _ = writeln!(text, "{sentence}");
+    }
+    if let Some(warning) = disturbance(plan, report) {
+        let _ = writeln!(text, "\n{warning}");
+    }
+    text + &incomplete(report)
+}
+
+/// Says if not all runs were finished.
+pub(crate) fn incomplete(report: &Report) -> String {
+    if report.complete {
+        return String::new();
+    }
+    let (done, planned) = (report.results.len(), report.planned);
+    format!("\nINCOMPLETE: {done} of {planned} runs were finished.\n")
+}
+
+/// Whether other work kept the CPUs from a run: it took more than is tolerable of its time, or the run
+/// lasted much longer than asked because the thread that ends it did not get a CPU.
+pub(crate) fn is_disturbed(plan: &Plan, record: &Record) -> bool {
+    let late = record.duration_ns as f64 > 1.25 * plan.duration.as_nanos() as f64;
+    late || record.is_disturbed()
+}
+
+/// What to say of runs that other work disturbed.
+pub(crate) fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
+    let disturbed: Vec<&Record> = (report.results.iter())
+        .filter(|record| is_disturbed(plan, record))
+        .collect();
+    let worst = disturbed
+        .iter()
+        .max_by(|a, b| a.interrupted_share().total_cmp(&b.interrupted_share()))?;
+    Some(format!(
+        "DISTURBED: in {} of {} runs other work took more than {} % of the CPUs' time, most from {} at \
+         overcommit {} ({:.1} %).\nA pCPU that is taken away looks as if it ran, so whoever waits for \
+         it waits, and a lock in strict order loses most.\nIf that is many runs, repeat this on an \
+         idle machine.",
+        disturbed.len(),
+        report.results.len(),
+        TOLERATED * 100.0,
+        worst.lock,
+        count(worst.overcommit),
+        worst.interrupted_share() * 100.0,
+    ))
+}
+
+/// A lock that lets two in is worse than a slow one: that is an error of the run.
+pub(crate) fn mutual_exclusion_held(report: &Report) -> Done {
+    let broken = report
+        .results
+        .iter()
+        .find(|record| record.exclusion_violations > 0);
+    match broken {
+        None => Ok(()),
+        Some(record) => Err(Failure::failed(format!(
+            "{} let two into its critical section at once; this is a bug, please report it with \
+             the JSON file",
+            record.lock
+        ))),
+    }
+}

@@ -1,0 +1,188 @@
+//! How everything stood at a step: the word's fields, the queue, the edges, the host.
+
+use std::fmt::Write as _;
+
+use pvqspin::word::{LOCKED, PENDING, head_of};
+use pvqspin::{Format, Idx3, NodeState, SpareBit, Tail};
+use pvqspin_abi::{Cpu, RunState};
+use pvqspin_rivals::catalog::Entry;
+use pvqspin_simulator::Look;
+
+/// The more waiters than this cannot be: a walk that goes on is going in a circle.
+const LONGEST_WALK: usize = 64;
+
+/// How a lock's word is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader {
+    tail: fn(u32) -> Tail,
+    native: bool,
+    bits: bool,
+}
+
+impl Reader {
+    pub(crate) fn of(lock: &Entry) -> Self {
+        let bits = lock.word == Some(SpareBit::NAME);
+        Self {
+            tail: if bits { SpareBit::tail } else { Idx3::tail },
+            native: lock.word.is_none(),
+            bits,
+        }
+    }
+
+    pub(crate) fn tail(self, word: u32) -> Tail {
+        (self.tail)(word)
+    }
+
+    /// Whether the lock knows nothing of a host.
+    pub(crate) fn is_native(self) -> bool {
+        self.native
+    }
+
+    /// The fields of a word, by name.
+    fn fields(self, word: u32) -> String {
+        let tail = match self.tail(word) {
+            Tail::Nobody => "nobody".to_owned(),
+            Tail::SoleHolder(cpu) if self.bits => format!("{}, sole holder (bit H)", name(cpu)),
+            Tail::SoleHolder(cpu) => format!("{}, sole holder (idx 3)", name(cpu)),
+            Tail::Waiter(cpu, context) => format!("{}, last waiter (idx {context})", name(cpu)),
+        };
+        let head = head_of(word).map_or("nobody".to_owned(), name);
+        format!(
+            "{word:#010x}  tail: {tail} | head: {head} | P: {} | L: {}",
+            u32::from(word & PENDING != 0),
+            word & LOCKED
+        )
+    }
+
+    /// The waiters that the word leads to, the head first. One that has not linked itself yet leads
+    /// nowhere: whatever stands between it and the head is not known.
+    fn queue(self, look: &Look) -> Vec<Cpu> {
+        let mut at = look.word.unwrap_or(0);
+        let mut queue = Vec::new();
+        while let Tail::Waiter(cpu, _) = self.tail(at) {
+            let Some(vcpu) = look.vcpus.get(cpu.index()) else {
+                break;
+            };
+            queue.push(cpu);
+            let first = vcpu.node.state == NodeState::Head || head_of_word(look) == Some(cpu);
+            if first || queue.len() > LONGEST_WALK {
+                break;
+            }
+            at = vcpu.node.pred;
+        }
+        if let Some(head) = head_of_word(look).filter(|_| !self.native)
+            && !queue.is_empty()
+            && !queue.contains(&head)
+            && look
+                .vcpus
+                .get(head.index())
+                .is_some_and(|vcpu| vcpu.node.in_use)
+        {
+            queue.push(head);
+        }
+        queue.reverse();
+        queue
+    }
+}
+
+fn head_of_word(look: &Look) -> Option<Cpu> {
+    look.word.and_then(head_of)
+}
+
+/// A vCPU as it is called.
+pub(crate) fn name(cpu: Cpu) -> String {
+    format!("cpu{}", cpu.index())
+}
+
+/// The four lines under a step. Those that have changed since the step before are marked.
+pub(crate) fn view(reader: Reader, look: &Look, before: Option<&Look>) -> String {
+    let now = lines(reader, look);
+    let then = before.map(|before| lines(reader, before));
+    let mut text = String::new();
+    for (index, (label, line)) in ["word ", "queue", "edges", "host "]
+        .iter()
+        .zip(&now)
+        .enumerate()
+    {
+        let changed = then.as_ref().is_some_and(|then| then[index] != *line);
+        let mark = if changed { '*' } else { ' ' };
+        let _ = writeln!(text, "  {mark} {label} {line}");
+    }
+    text
+}
+
+fn lines(reader: Reader, look: &Look) -> [String; 4] {
+    let word = look
+        .word
+        .map_or_else(|| "unknown".to_owned(), |word| reader.fields(word));
+    [word, queue(reader, look), edges(reader, look), host(look)]
+}
+
+fn queue(reader: Reader, look: &Look) -> String {
+    let queue = reader.queue(look);
+    let mut parts: Vec<String> = (queue.iter())
+        .map(|cpu| {
+            let node = &look.vcpus[cpu.index()].node;
+            let state = match node.state {
+                NodeState::Head => "head",
+                NodeState::Halted => "halted",
+                NodeState::Waiting if queue.first() == Some(cpu) && node.pred == 0 => "first",
+                NodeState::Waiting if node.pred == 0 => "not linked",
+                NodeState::Waiting => "waiting",
+            };
+            let next = match reader.tail(node.next) {
+                Tail::Waiter(next, _) => format!("next: {}", name(next)),
+                _ => "next: none".to_owned(),
+            };
+            format!("{} ({state}, {next})", name(*cpu))
+        })
+        .collect();
+    if look
+        .word
+        .is_some_and(|word| reader.native && word & PENDING != 0)
+    {
+        parts.insert(0, "one pending, without a node".to_owned());
+    }
+    if parts.is_empty() {
+        return "empty".to_owned();
+    }
+    parts.join(" <- ")
+}
+
+fn edges(reader: Reader, look: &Look) -> String {
+    if reader.native {
+        return "none: a native lock tells the host nothing".to_owned();
+    }
+    let edge = |(index, vcpu): (usize, &pvqspin_simulator::VcpuLook)| {
+        let to = vcpu.waits_for?;
+        Some(format!("cpu{index} waits for {}", name(to)))
+    };
+    let edges: Vec<String> = look.vcpus.iter().enumerate().filter_map(edge).collect();
+    if edges.is_empty() {
+        "none".to_owned()
+    } else {
+        edges.join(", ")
+    }
+}
+
+fn host(look: &Look) -> String {
+    let cpu = |vcpu: &u32| format!("cpu{vcpu}");
+    let mut parts: Vec<String> = (look.host.pcpus.iter().enumerate())
+        .map(|(pcpu, vcpu)| {
+            let who = vcpu.as_ref().map_or("idle".to_owned(), cpu);
+            format!("pCPU {pcpu}: {who}")
+        })
+        .collect();
+    let waiting: Vec<String> = look.host.queue.iter().map(cpu).collect();
+    if !waiting.is_empty() {
+        parts.push(format!("wait for a pCPU: {}", waiting.join(", ")));
+    }
+    let halted: Vec<String> = (look.vcpus.iter().enumerate())
+        .filter(|(_, vcpu)| vcpu.run.state() == RunState::Halted)
+        .map(|(index, _)| format!("cpu{index}"))
+        .collect();
+    if !halted.is_empty() {
+        parts.push(format!("halted: {}", halted.join(", ")));
+    }
+    parts.join(" | ")
+}

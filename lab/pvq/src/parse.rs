@@ -1,0 +1,142 @@
+//! Names from the command line that a grid file does not have; the others are
+//! [`pvqspin_sweep::words`].
+
+use pvqspin_host::{Scheduling, YieldMode};
+use pvqspin_load::catalog::{self as workloads, Entry as Workload};
+use pvqspin_load::{Distribution, NeighbourKind};
+use pvqspin_rivals::choice::{self, Choice};
+use pvqspin_sweep::words::{DISTRIBUTIONS, named, unknown};
+
+pub(crate) use pvqspin_sweep::words::{
+    LockChoice, at_least_one, chosen, lock, one_lock, overcommit, section, section_or_zero,
+    simulated_lock, time, time_or_zero,
+};
+
+/// A choice among the locks of ordinary threads.
+pub(crate) type ThreadLockChoice = Choice<pvqspin_threads::Entry>;
+
+/// Reads a lock of ordinary threads, or a group of them.
+pub(crate) fn thread_lock(text: &str) -> Result<ThreadLockChoice, String> {
+    let name = text.trim();
+    let one = || {
+        let mut entries = pvqspin_threads::CATALOG.iter();
+        entries
+            .find(|entry| entry.name == name)
+            .map(Choice::One)
+            .ok_or_else(|| {
+                let names = pvqspin_threads::CATALOG.iter().map(|entry| entry.name);
+                unknown("lock", name, names.chain(choice::GROUPS))
+            })
+    };
+    choice::group(name).map_or_else(one, Ok)
+}
+
+/// The locks of ordinary threads that a list of choices means.
+pub(crate) fn chosen_for_threads(
+    choices: &[ThreadLockChoice],
+) -> Vec<&'static pvqspin_threads::Entry> {
+    choice::chosen(pvqspin_threads::CATALOG.iter(), choices)
+}
+
+/// Reads the name of a workload.
+pub(crate) fn workload(text: &str) -> Result<&'static Workload, String> {
+    workloads::find(text.trim()).ok_or_else(|| {
+        let names = workloads::CATALOG.iter().map(|entry| entry.name);
+        unknown("workload", text, names)
+    })
+}
+
+/// Reads what a neighbour does.
+pub(crate) fn neighbour(text: &str) -> Result<NeighbourKind, String> {
+    named(
+        "kind of neighbour",
+        text,
+        NeighbourKind::ALL.map(|one| (one.name(), one)),
+    )
+}
+
+/// Reads a scheduling policy of the host.
+pub(crate) fn scheduling(text: &str) -> Result<Scheduling, String> {
+    named(
+        "scheduling",
+        text,
+        Scheduling::ALL.map(|one| (one.name(), one)),
+    )
+}
+
+/// Reads what a directed yield is.
+pub(crate) fn yields(text: &str) -> Result<YieldMode, String> {
+    named(
+        "kind of yield",
+        text,
+        YieldMode::ALL.map(|one| (one.name(), one)),
+    )
+}
+
+/// Reads a distribution.
+pub(crate) fn distribution(text: &str) -> Result<Distribution, String> {
+    named("distribution", text, DISTRIBUTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvqspin_rivals::catalog;
+
+    #[test]
+    fn the_nearest_name_is_suggested() {
+        assert!(
+            scheduling("roundrobin")
+                .expect_err("a typo")
+                .contains("'round-robin'")
+        );
+        assert!(yields("hints").expect_err("a typo").contains("'hint'"));
+        assert!(
+            workload("hotlock")
+                .expect_err("a typo")
+                .contains("'hot-lock'")
+        );
+    }
+
+    #[test]
+    fn groups_of_locks_are_the_catalogue() {
+        let names = |text: &[&str]| -> Vec<&str> {
+            let choices: Vec<LockChoice> =
+                text.iter().map(|one| lock(one).expect("known")).collect();
+            chosen(&choices).iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(names(&["all"]).len(), catalog::CATALOG.len());
+        assert_eq!(names(&[]), names(&["default"]));
+        assert_eq!(names(&[]).len(), catalog::DEFAULT.len());
+        assert_eq!(
+            names(&["ours"]).len() + names(&["peers"]).len(),
+            names(&["all"]).len()
+        );
+        assert_eq!(
+            names(&["test-and-set", "fifo", "fifo"]),
+            ["fifo", "test-and-set"]
+        );
+    }
+
+    #[test]
+    fn the_ideal_is_for_the_simulator_and_for_who_asks_for_it() {
+        for parsed in [lock("ideal").err(), one_lock("ideal").err()] {
+            let error = parsed.expect("no real machine has it");
+            assert!(error.contains("`pvq simulate --lock ideal`"), "{error}");
+        }
+        let choices = ["ideal", "all"].map(|one| simulated_lock(one).expect("it can have it"));
+        let names: Vec<&str> = chosen(&choices).iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), catalog::CATALOG.len() + 1);
+        assert_eq!(names.last(), Some(&"ideal"));
+        assert!(simulated_lock("fofo").is_err());
+    }
+
+    #[test]
+    fn overcommit_is_a_positive_number() {
+        assert_eq!(overcommit("1.5"), Ok(1.5));
+        assert!(overcommit("0").expect_err("none").contains("zero vCPUs"));
+        for text in ["-1", "NaN", "inf", "many", ""] {
+            assert!(overcommit(text).is_err(), "{text}");
+        }
+    }
+}

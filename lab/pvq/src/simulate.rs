@@ -1,0 +1,261 @@
+//! The same comparison in virtual time: any number of pCPUs, the same figures every time.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use pvqspin_load::{NeighbourVm, Section, WorkloadConfig};
+use pvqspin_report::aggregate::{normalise, summarise};
+use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::{Machine, Record, table};
+use pvqspin_rivals::catalog::Entry;
+use pvqspin_simulator::{
+    LongestWait, MAX_COST_NS, Profile, SimConfig, SimError, SimResult, TraceEvent,
+};
+use serde_json::Value;
+
+use crate::args::SimulateArgs;
+use crate::begun;
+use crate::driver::{HostSettings, Limits};
+use crate::failure::{Done, Failure, print};
+use crate::outputs::{Outputs, written};
+use crate::parse;
+use crate::plan;
+use crate::{simulate_profile, simulate_torture};
+
+/// How many pCPUs are simulated if nobody says otherwise.
+pub(crate) const PCPUS: usize = 2;
+
+/// Where results go if nothing is said.
+const DEFAULT_JSON: &str = "results/simulate.json";
+
+/// What is shown before the longest wait.
+const MARGIN_NS: u64 = 20_000;
+
+/// More lines than this are for a file.
+const MOST_LINES: usize = 400;
+
+/// Runs `pvq simulate`.
+pub(crate) fn run(args: &SimulateArgs) -> Done {
+    let locks = parse::chosen(&args.lock);
+    if let Some(seed) = args.replay {
+        return (locks.iter()).try_for_each(|lock| simulate_torture::replay(lock, seed));
+    }
+    if let Some(schedules) = args.torture {
+        return simulate_torture::explore(&locks, args.setup.work.seed, schedules);
+    }
+    compare(args, &locks)
+}
+
+// --- the table -------------------------------------------------------------------------------
+
+fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
+    // Nothing here takes a CPU of this machine: only the lock word bounds what can be asked for.
+    let limits = Limits {
+        cpus: usize::MAX,
+        vcpus_in_word: pvqspin::MAX_CPUS.saturating_mul(args.vms),
+    };
+    let host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
+    let profile = (args.profile.as_deref())
+        .map(simulate_profile::load)
+        .transpose()?;
+    let profile_pcpus = profile.as_ref().and_then(Profile::pcpus);
+    let host = HostSettings {
+        pcpus: args.setup.pcpus.or(profile_pcpus).unwrap_or(PCPUS),
+        ..host
+    };
+    let vcpus: Result<Vec<usize>, _> = (args.overcommit.iter())
+        .map(|&overcommit| plan::vcpus(overcommit, host.pcpus, &limits))
+        .collect();
+    let vcpus = vcpus.map_err(Failure::BadInput)?;
+    // All of it is looked at before any of it runs.
+    for &vcpus in &vcpus {
+        config(args, &host, profile.as_ref(), locks[0], vcpus)?
+            .validate()
+            .map_err(Failure::bad_input)?;
+    }
+
+    let outputs = Outputs::checked(args.output.wanted(DEFAULT_JSON)).map_err(Failure::BadInput)?;
+
+    let planned = vcpus.len() * locks.len();
+    let hypercall_ns = config(args, &host, profile.as_ref(), locks[0], vcpus[0])?
+        .costs
+        .hypercall_ns;
+    let options = options(args, &host, &vcpus, locks, hypercall_ns);
+    let mut report = begun::report(
+        "simulator",
+        Machine::describe(),
+        host.seed,
+        options,
+        planned,
+    );
+    let records = &mut report.results;
+    let mut longest = String::new();
+    let mut events = 0;
+    let began = Instant::now();
+    for &vcpus in &vcpus {
+        for lock in locks {
+            let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
+            let result = simulate(&config)?;
+            events += result.events;
+            let section = args.setup.section(args.inside, args.outside);
+            let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
+            records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
+            if args.longest {
+                longest += &around_longest(lock, vcpus, &result);
+            }
+        }
+    }
+    let wall_s = began.elapsed().as_secs_f64();
+    normalise(records);
+    report.complete = true;
+    let mut text = String::new();
+    for at in summarise(&report.results) {
+        let _ = writeln!(text, "{}", table::render(&at));
+    }
+    let _ = writeln!(text, "{}", table::LEGEND);
+    let _ = writeln!(
+        text,
+        "Simulated: {} in virtual time, seed {}, {} events; the same on every machine.",
+        exact_time(args.duration),
+        host.seed,
+        count(events as f64)
+    );
+    print(&(text + &longest))?;
+    // How long it took is this machine's, so it does not stand among what is the same everywhere.
+    eprintln!(
+        "note: {wall_s:.2} s, {} events/s",
+        count(events as f64 / wall_s)
+    );
+    outputs.write(&report).map_err(Failure::Failed)?;
+    print(&written(outputs.paths()))
+}
+
+/// Every parameter, for the results file.
+fn options(
+    args: &SimulateArgs,
+    host: &HostSettings,
+    vcpus: &[usize],
+    locks: &[&'static Entry],
+    hypercall_ns: u32,
+) -> BTreeMap<String, Value> {
+    let (inside, outside) = args.setup.section(args.inside, args.outside);
+    let locks: Vec<&str> = locks.iter().map(|lock| lock.name).collect();
+    let mut options = host.options();
+    // If nobody says otherwise, as slices and sections are.
+    if args.setup.watchdog.is_none() {
+        options.remove("watchdog_ns");
+    }
+    let more: [(&str, Value); 8] = [
+        ("locks", locks.into()),
+        ("workload", args.setup.work.workload.name.into()),
+        ("vcpus", vcpus.into()),
+        ("sections_ns", vec![vec![inside, outside]].into()),
+        ("duration_ns", args.duration.into()),
+        ("hypercall_cost_ns", hypercall_ns.into()),
+        ("vms", args.vms.into()),
+        ("profile", args.profile.as_deref().unwrap_or("flat").into()),
+    ];
+    options.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    options
+}
+
+fn config(
+    args: &SimulateArgs,
+    host: &HostSettings,
+    profile: Option<&Profile>,
+    lock: &Entry,
+    vcpus: usize,
+) -> Result<SimConfig, Failure> {
+    if !vcpus.is_multiple_of(args.vms) {
+        return Err(Failure::bad_input(format!(
+            "{vcpus} vCPUs do not divide among {} VMs; the overcommit counts those of all VMs",
+            args.vms
+        )));
+    }
+    let section = |mean_ns| Section {
+        mean_ns,
+        distribution: host.distribution,
+    };
+    let (inside_ns, outside_ns) = args.setup.section(args.inside, args.outside);
+    let mut default = SimConfig::default();
+    if let Some(profile) = profile {
+        profile.apply(&mut default);
+    }
+    if let Some(ns) = args.setup.hypercall_cost {
+        default.costs.hypercall_ns = u32::try_from(ns)
+            .ok()
+            .filter(|ns| *ns <= MAX_COST_NS)
+            .ok_or_else(|| {
+                let most = exact_time(MAX_COST_NS.into());
+                Failure::bad_input(format!("--hypercall-cost: {most} at most, in a simulation"))
+            })?;
+    }
+    default.stall_after_ns = args.setup.watchdog;
+    Ok(SimConfig {
+        lock: lock.id,
+        workload: WorkloadConfig {
+            id: args.setup.work.workload.id,
+            inside: section(inside_ns),
+            outside: section(outside_ns),
+            seed: host.seed,
+        },
+        pcpus: host.pcpus,
+        vms: args.vms,
+        vcpus: vcpus / args.vms,
+        scheduling: host.scheduling,
+        yields: host.yields,
+        slice_ns: host.slice_ns,
+        min_loan_ns: host.min_loan_ns,
+        duration_ns: args.duration,
+        seed: host.seed,
+        trace: args.longest,
+        neighbour: host.neighbour.map(|kind| NeighbourVm {
+            kind,
+            vcpus: host.pcpus,
+            weight: default.weight,
+        }),
+        ..default
+    })
+}
+
+fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {
+    pvqspin_simulator::run(config).map_err(|error| match error {
+        SimError::Config(problem) => Failure::bad_input(problem),
+        other => Failure::failed(other),
+    })
+}
+
+/// What happened around the longest wait.
+fn around_longest(lock: &Entry, vcpus: usize, result: &SimResult) -> String {
+    let LongestWait { ns, ended_ns, vcpu } = result.longest_wait;
+    if ns == 0 {
+        return format!("\n{}, {vcpus} vCPUs: nobody waited.\n", lock.name);
+    }
+    let from = ended_ns.saturating_sub(ns + MARGIN_NS);
+    let near: Vec<&TraceEvent> = (result.trace.events.iter())
+        .filter(|event| (from..=ended_ns).contains(&event.at_ns))
+        .collect();
+    let mut text = format!(
+        "\n{}, {vcpus} vCPUs: the longest wait, warm-up and all, was vcpu{vcpu}'s, {}:\n",
+        lock.name,
+        time(ns as f64)
+    );
+    text += &shortened(&near);
+    text
+}
+
+/// The beginning and the end: how it came about, and what ended it.
+fn shortened(events: &[&TraceEvent]) -> String {
+    let half = MOST_LINES / 2;
+    let skipped = events.len().saturating_sub(2 * half);
+    let mut text = String::new();
+    for (index, event) in events.iter().enumerate() {
+        if index < half || index >= half + skipped {
+            let _ = writeln!(text, "{event}");
+        } else if index == half {
+            let _ = writeln!(text, "... {skipped} more events ...");
+        }
+    }
+    text
+}

@@ -1,0 +1,311 @@
+//! One run of one lock, recorded: a file for trace viewers, and what happened around its longest wait.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use pvqspin_hypervisor::{Machine, RunConfig};
+use pvqspin_load::Outcome;
+use pvqspin_report::figures::{count, exact_time, share, time};
+use pvqspin_report::{Record, files, table};
+use pvqspin_simulator::{SimConfig, SimError};
+use pvqspin_timeline::{Scene, chrome};
+use pvqspin_trace::Trace;
+
+use crate::as_simulated::simulated;
+use crate::driver::{self, HostSettings, Limits};
+use crate::failure::{Done, Failure, print};
+use crate::plan;
+use crate::terminal;
+use crate::trace_args::{Driver, TraceArgs, Which};
+use crate::trace_picture;
+
+/// What is shown before and after the longest wait.
+const MARGIN_NS: u64 = 50_000;
+
+/// A wait of many slices has thousands of events; more than this is for a file.
+const MOST_LINES: usize = 200;
+
+/// Where a trace goes if nothing is said.
+const DEFAULT_OUT: &str = "results/trace.json";
+
+/// Runs `pvq trace`.
+pub(crate) fn run(args: &TraceArgs) -> Done {
+    if let Some(path) = &args.picture {
+        return trace_picture::write(path);
+    }
+    let out = checked_out(args).map_err(Failure::BadInput)?;
+    let recorded = record(args)?;
+    print(&recorded.head)?;
+    let scene = recorded.scene();
+    match args.ascii {
+        Some(which) => print(&strip(args, which, &scene))?,
+        None => print(&events(args.all, &recorded.trace))?,
+    }
+    if let Some(path) = out {
+        let about = recorded.about(args);
+        files::write_atomically(&path, |to| chrome::write(&scene, &about, to))
+            .map_err(Failure::Failed)?;
+        print(&written(&path, &scene))?;
+    }
+    Ok(())
+}
+
+/// Where the file goes, checked before anything runs.
+fn checked_out(args: &TraceArgs) -> anyhow::Result<Option<PathBuf>> {
+    let path = match &args.out {
+        Some(path) => path.clone(),
+        None if args.no_files || args.all || args.ascii.is_some() => return Ok(None),
+        None => {
+            let path = PathBuf::from(DEFAULT_OUT);
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).with_context(|| {
+                    format!(
+                        "cannot make the folder {} for the trace; say --out FILE or --no-files",
+                        folder.display()
+                    )
+                })?;
+            }
+            path
+        }
+    };
+    files::check_writable(&path)?;
+    Ok(Some(path))
+}
+
+fn written(path: &Path, scene: &Scene) -> String {
+    let mut text = format!(
+        "\nwritten: {}; open it at https://ui.perfetto.dev (it stays in your browser) or in \
+         chrome://tracing\n",
+        path.display()
+    );
+    if scene.dropped > 0 {
+        let _ = writeln!(
+            text,
+            "{} events were dropped; what is left is complete for the last {}. --keep N keeps more.",
+            count(scene.dropped as f64),
+            time((scene.to_ns - scene.from_ns) as f64)
+        );
+    }
+    text
+}
+
+// --- recording -------------------------------------------------------------------------------
+
+/// A run that was recorded.
+struct Recorded {
+    head: String,
+    trace: Trace,
+    pcpus: usize,
+    vms: Vec<usize>,
+}
+
+fn record(args: &TraceArgs) -> Result<Recorded, Failure> {
+    let limits = match args.driver {
+        Driver::Hypervisor => Limits::here(),
+        // Nothing takes a CPU of this machine.
+        Driver::Simulator => Limits {
+            cpus: usize::MAX,
+            vcpus_in_word: pvqspin::MAX_CPUS,
+        },
+    };
+    let mut host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
+    if args.driver == Driver::Simulator && args.setup.pcpus.is_none() {
+        host.pcpus = crate::simulate::PCPUS;
+    }
+    let vcpus = plan::vcpus(args.overcommit, host.pcpus, &limits).map_err(Failure::BadInput)?;
+    let section = args.setup.section(args.inside, args.outside);
+    let config = driver::config(
+        &host,
+        &driver::Run {
+            lock: args.lock.id,
+            workload: args.setup.work.workload.id,
+            vcpus,
+            section,
+            repeat: 0,
+            duration: Duration::from_nanos(args.duration),
+            trace: true,
+            trace_marks: args.keep,
+        },
+    );
+    let (outcome, trace) = match args.driver {
+        Driver::Hypervisor => on_this_machine(args, &config)?,
+        Driver::Simulator => in_virtual_time(args, &config, host.hypercall_ns)?,
+    };
+    let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
+    let record = Record::new(&plan::facts(args.lock), &point, 0, &outcome);
+    let neighbours = config.neighbour.map(|neighbour| neighbour.vcpus);
+    Ok(Recorded {
+        head: head(&record),
+        trace,
+        pcpus: host.pcpus,
+        vms: [Some(vcpus), neighbours].into_iter().flatten().collect(),
+    })
+}
+
+fn on_this_machine(args: &TraceArgs, config: &RunConfig) -> Result<(Outcome, Trace), Failure> {
+    let machine = Machine::probe().map_err(|error| {
+        Failure::bad_input(format!(
+            "the embedded hypervisor cannot run here: {error}; --driver simulator can"
+        ))
+    })?;
+    config
+        .validate(machine.cpus.len())
+        .map_err(Failure::bad_input)?;
+    let result = driver::run(&machine, config, args.lock.name)?;
+    Ok((result.outcome, result.trace))
+}
+
+fn in_virtual_time(
+    args: &TraceArgs,
+    config: &RunConfig,
+    hypercall_ns: u64,
+) -> Result<(Outcome, Trace), Failure> {
+    let mut base = SimConfig::default();
+    base.costs.hypercall_ns = u32::try_from(hypercall_ns).unwrap_or(u32::MAX);
+    base.trace_events = args.keep.unwrap_or(base.trace_events);
+    let config = simulated(config, base);
+    config.validate().map_err(Failure::bad_input)?;
+    let result = pvqspin_simulator::run(&config).map_err(|error| match error {
+        SimError::Config(problem) => Failure::bad_input(problem),
+        other => Failure::failed(other),
+    })?;
+    Ok((result.outcome, result.trace))
+}
+
+impl Recorded {
+    fn scene(&self) -> Scene {
+        Scene::replay(&self.trace, self.pcpus, &self.vms)
+    }
+
+    /// What the file says about itself.
+    fn about(&self, args: &TraceArgs) -> chrome::About {
+        let driver = match args.driver {
+            Driver::Hypervisor => driver::NAME,
+            Driver::Simulator => "simulator",
+        };
+        let command: Vec<String> = env::args().collect();
+        [
+            ("command", command.join(" ")),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("driver", driver.to_owned()),
+            ("lock", args.lock.name.to_owned()),
+            ("run", self.head.trim_end().to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .into_iter()
+        .collect()
+    }
+}
+
+// --- what is printed -------------------------------------------------------------------------
+
+fn head(record: &Record) -> String {
+    let points = pvqspin_report::summarise(std::slice::from_ref(record));
+    let place = points
+        .first()
+        .map_or_else(String::new, |at| table::heading(&at.point));
+    let wait = &record.wait_ns;
+    let calls = &record.hypercalls;
+    format!(
+        "{} at {place}; host: {}, yields: {}\n\
+         {} acquisitions in {}, {} of what is possible\n\
+         wait p50 {}, p99 {}, p99.99 {}, longest {}; {} longer than a slice of {}\n\
+         hypercalls: {} halts, {} kicks, {} yields; LHP {}, LWP {}\n\n",
+        record.lock,
+        record.host_policy,
+        record.yield_mode,
+        count(record.acquisitions as f64),
+        time(record.duration_ns as f64),
+        share(record.throughput_over_bound),
+        time(wait.p50 as f64),
+        time(wait.p99 as f64),
+        time(wait.p9999 as f64),
+        time(wait.max as f64),
+        record.waits_over_slice,
+        exact_time(record.slice_ns),
+        calls.halt,
+        calls.kick,
+        calls.yield_to,
+        record.lhp,
+        record.lwp,
+    )
+}
+
+fn strip(args: &TraceArgs, which: Which, scene: &Scene) -> String {
+    let episodes = scene.episodes();
+    let episode = match which {
+        Which::Last => episodes.last(),
+        // The first of equals.
+        Which::Longest => (episodes.iter().rev()).max_by_key(|episode| episode.cost_ns()),
+    };
+    match episode {
+        None => {
+            "No holder was preempted while others waited, and no free lock waited for a sleeper. \
+                 Try a longer --duration, or more --overcommit.\n"
+                .to_owned()
+        }
+        Some(episode) => {
+            let charset = terminal::charset(args.characters);
+            let width = args.width.map_or_else(terminal::width, usize::from);
+            let number = count(episodes.len() as f64);
+            let name = match which {
+                Which::Last => "last",
+                Which::Longest => "longest",
+            };
+            format!(
+                "The {name} of {number} such events:\n\n{}",
+                pvqspin_timeline::strip::render(scene, episode, width, charset)
+            )
+        }
+    }
+}
+
+fn events(all: bool, trace: &Trace) -> String {
+    if all {
+        return trace.to_string();
+    }
+    let longest = trace.longest_wait();
+    let Some((end, waited, vcpu)) = longest.and_then(|(end, ns)| Some((end, ns, end.vcpu?))) else {
+        return "Nobody waited long enough to leave a mark; --all shows every event.\n".to_owned();
+    };
+    let from = end.at_ns.saturating_sub(waited + MARGIN_NS);
+    let around = trace.between(from, end.at_ns + MARGIN_NS);
+    let lines: Vec<String> = around
+        // Everybody's every step would bury what the host did; its own steps do not.
+        .filter(|event| !event.what.is_mark() || event.vcpu == Some(vcpu))
+        .map(ToString::to_string)
+        .collect();
+    format!(
+        "The longest wait in the trace: vcpu{vcpu}, {}; the calls, the host's events and its own steps \
+         from {} before it to {} after it:\n\n{}",
+        time(waited as f64),
+        exact_time(MARGIN_NS),
+        exact_time(MARGIN_NS),
+        shortened(&lines)
+    )
+}
+
+/// The beginning and the end: how it came about, and what ended it.
+fn shortened(lines: &[String]) -> String {
+    if lines.len() <= MOST_LINES {
+        return lines.iter().map(|line| format!("{line}\n")).collect();
+    }
+    let mut text = String::new();
+    let half = MOST_LINES / 2;
+    for line in &lines[..half] {
+        let _ = writeln!(text, "{line}");
+    }
+    let _ = writeln!(
+        text,
+        "... {} more events; --all shows them ...",
+        lines.len() - 2 * half
+    );
+    for line in &lines[lines.len() - half..] {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}

@@ -1,0 +1,109 @@
+//! `pvq simulate`: what it refuses, and that it says the same twice.
+
+use std::fs;
+use std::process::{Command, Output};
+
+fn simulate(options: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pvq"))
+        .arg("simulate")
+        .args(options)
+        .arg("--no-files")
+        .output()
+        .expect("the binary starts")
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("bad.toml");
+    let good = include_str!("../../../lab/sweep/profiles/small.toml");
+    fs::write(&file, good.replace("wake_ns", "wakeup_ns")).expect("it can be written");
+    let typo = file.to_str().expect("a plain name");
+    for (options, message) in [
+        (
+            &["--profile", "smal"][..],
+            "did you mean 'small'? There are: flat, server-2x32, small",
+        ),
+        (&["--profile", typo], "did you mean `costs.wake_ns`?"),
+        (
+            &["--profile", "small", "--pcpus", "9"],
+            "the topology has 8",
+        ),
+        (
+            &["--vms", "3", "--overcommit", "1"],
+            "2 vCPUs do not divide among 3 VMs",
+        ),
+        (&["--vms", "0"], "1 at least"),
+        (&["--duration", "0"], "more than 0"),
+        (&["--duration", "2h"], "a number and a unit"),
+        (
+            &["--pcpus", "64", "--vms", "500", "--overcommit", "1000"],
+            "a simulation has at most 30000",
+        ),
+        (&["--torture", "0"], "not in 1.."),
+        (&["--torture", "2", "--pcpus", "3"], "cannot be used with"),
+        (
+            &["--replay", "2", "--scheduling", "fair"],
+            "cannot be used with",
+        ),
+        (&["--hypercall-cost", "5s"], "100 ms at most"),
+        (&["--hypercall-cost", "1s"], "100 ms at most"),
+        (
+            &["--torture", "2", "--seed", "18446744073709551615"],
+            "more than there are seeds",
+        ),
+    ] {
+        let output = simulate(options);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
+        assert!(text.contains(message), "{options:?}: {text}");
+        assert!(output.stdout.is_empty(), "{options:?}: nothing has run");
+    }
+}
+
+#[test]
+fn the_same_is_printed_twice() {
+    for options in [
+        &[
+            "--profile",
+            "small",
+            "--vms",
+            "2",
+            "--overcommit",
+            "1,4",
+            "--lock",
+            "fifo,test-and-set",
+            "--duration",
+            "5ms",
+        ][..],
+        &["--lock", "fifo-halt", "--torture", "200"],
+        &["--lock", "bounded", "--replay", "7"],
+    ] {
+        let (one, two) = (simulate(options), simulate(options));
+        assert!(one.status.success(), "{options:?}");
+        assert!(
+            !one.stdout.is_empty() && one.stdout == two.stdout,
+            "{options:?}"
+        );
+    }
+}
+
+#[test]
+fn how_fast_it_was_is_said_apart_from_what_came_out() {
+    let output = simulate(&["--lock", "fifo", "--overcommit", "2", "--duration", "5ms"]);
+    let [out, error] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(out.contains(" events; the same on every machine"), "{out}");
+    assert!(
+        !out.contains("events/s"),
+        "a wall time among what is the same twice: {out}"
+    );
+    let figure = error
+        .split_once(" events/s")
+        .and_then(|(before, _)| before.rsplit_once(", "));
+    let (_, figure) = figure.unwrap_or_else(|| panic!("no rate in {error:?}"));
+    assert!(
+        figure.starts_with(|digit: char| ('1'..='9').contains(&digit)),
+        "{error:?}"
+    );
+}

@@ -1,0 +1,430 @@
+//! Every lock that can be compared, by name.
+//!
+//! A lock is a type, so that each workload is compiled for it and no call goes through a table.
+//! [`with_lock`] turns a [`LockId`], which a command line can name, into that type.
+//!
+//! One lock is not in the catalogue, because no machine can have it: [`IDEAL`] needs an [`Oracle`].
+//! An environment that is one gets it from [`with_lock_or_ideal`].
+
+use pvqspin::{Bounded, Env, Fifo, FifoHalt, FifoHolder, Idx3, QSpinLock, SpareBit};
+
+use crate::Lock;
+use crate::clh::Clh;
+use crate::ideal::{Ideal, Oracle};
+use crate::linux_pv::LinuxPv;
+use crate::malthusian::Malthusian;
+use crate::mcs::Mcs;
+use crate::mcs_tp::McsTp;
+use crate::native_queued::NativeQueued;
+use crate::powerpc::Powerpc;
+use crate::preemptable_ticket::PreemptableTicket;
+use crate::pv_ticket::PvTicket;
+use crate::s390_queued::S390Queued;
+use crate::shuffling::Shuffling;
+use crate::test_and_set::TestAndSet;
+use crate::test_and_set_backoff::TestAndSetBackoff;
+use crate::ticket::Ticket;
+use crate::unfair_hinted::UnfairHinted;
+use crate::unfair_queued::UnfairQueued;
+
+/// How long the catalogue's `bounded` lets a waiter be passed over, in µs.
+pub const BOUNDED_WAIT_US: u32 = 1_000;
+
+/// A lock of the catalogue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LockId {
+    /// Ours: strict order, yields both ways.
+    Fifo,
+    /// Ours: strict order, waiters halt and name their predecessor.
+    FifoHalt,
+    /// Ours: strict order, waiters halt and name the holder.
+    FifoHolder,
+    /// Ours: preempted waiters may be passed over for [`BOUNDED_WAIT_US`].
+    Bounded,
+    /// Ours: as `Fifo`, on the word with a spare bit.
+    FifoBit,
+    /// [`TestAndSet`].
+    TestAndSet,
+    /// [`Ticket`].
+    Ticket,
+    /// [`NativeQueued`].
+    NativeQueued,
+    /// [`UnfairQueued`].
+    UnfairQueued,
+    /// [`PvTicket`].
+    PvTicket,
+    /// [`LinuxPv`].
+    LinuxPv,
+    /// [`UnfairHinted`].
+    UnfairHinted,
+    /// [`TestAndSetBackoff`].
+    TestAndSetBackoff,
+    /// [`Mcs`].
+    Mcs,
+    /// [`Clh`].
+    Clh,
+    /// [`McsTp`].
+    McsTp,
+    /// [`PreemptableTicket`].
+    PreemptableTicket,
+    /// [`Malthusian`].
+    Malthusian,
+    /// [`Shuffling`].
+    Shuffling,
+    /// [`S390Queued`].
+    S390Queued,
+    /// [`Powerpc`].
+    Powerpc,
+    /// [`Ideal`]: for an [`Oracle`] only, and not in the [`CATALOG`].
+    Ideal,
+}
+
+impl LockId {
+    /// Every lock of the [`CATALOG`], in its order.
+    pub const ALL: [Self; CATALOG.len()] = {
+        let mut all = [Self::Fifo; CATALOG.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = CATALOG[at].id;
+            at += 1;
+        }
+        all
+    };
+
+    /// Its entry in the catalogue.
+    #[must_use]
+    pub fn entry(self) -> &'static Entry {
+        // The catalogue is in the order of the declaration, which a test checks; what follows it
+        // is the ideal.
+        CATALOG.get(self as usize).unwrap_or(&IDEAL)
+    }
+}
+
+/// What the catalogue says about a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Which one it is.
+    pub id: LockId,
+    /// Its name on command lines and in reports.
+    pub name: &'static str,
+    /// The policy, if it is one of ours.
+    pub policy: Option<&'static str>,
+    /// The word format (`idx3` or `bit`), if it is one of ours and names the holder.
+    pub word: Option<&'static str>,
+    /// Whether waiters get it in the order in which they came.
+    pub fair: bool,
+    /// One sentence about it.
+    pub about: &'static str,
+}
+
+/// The locks that are compared if nobody says otherwise: ours, and those that guests have had.
+pub const DEFAULT: [LockId; 12] = [
+    LockId::Fifo,
+    LockId::FifoHalt,
+    LockId::FifoHolder,
+    LockId::Bounded,
+    LockId::FifoBit,
+    LockId::TestAndSet,
+    LockId::Ticket,
+    LockId::NativeQueued,
+    LockId::UnfairQueued,
+    LockId::PvTicket,
+    LockId::LinuxPv,
+    LockId::UnfairHinted,
+];
+
+/// The ideal lock: simulator only.
+pub const IDEAL: Entry = peer(
+    LockId::Ideal,
+    "ideal",
+    false,
+    "an oracle that knows everything and pays nothing: the most that any lock can do",
+);
+
+/// Every lock that every environment can have: ours first, then those that guests have had, from
+/// the simplest to the strongest, then those of other systems and of papers.
+pub const CATALOG: &[Entry] = &[
+    ours(
+        LockId::Fifo,
+        "fifo",
+        "fifo",
+        "idx3",
+        "strict order; waiters yield to a preempted holder, releasers to a preempted head",
+    ),
+    ours(
+        LockId::FifoHalt,
+        "fifo-halt",
+        "fifo-halt",
+        "idx3",
+        "strict order; waiters halt and name their predecessor, releasers kick",
+    ),
+    ours(
+        LockId::FifoHolder,
+        "fifo-holder",
+        "fifo-holder",
+        "idx3",
+        "strict order; waiters halt and name the holder, releasers always kick",
+    ),
+    Entry {
+        fair: false,
+        ..ours(
+            LockId::Bounded,
+            "bounded",
+            "bounded",
+            "idx3",
+            "order among those who run; a preempted waiter is passed over for 1 ms at most",
+        )
+    },
+    ours(
+        LockId::FifoBit,
+        "fifo-bit",
+        "fifo",
+        "bit",
+        "as fifo, on the word with a spare bit for the sole holder",
+    ),
+    peer(
+        LockId::TestAndSet,
+        "test-and-set",
+        false,
+        "unfair, no hypercalls: what Linux falls back to in a guest without paravirtual locks",
+    ),
+    peer(
+        LockId::Ticket,
+        "ticket",
+        true,
+        "strict order, no hypercalls: Linux before 2015",
+    ),
+    peer(
+        LockId::NativeQueued,
+        "native-queued",
+        true,
+        "strict order, no hypercalls: Linux on bare metal",
+    ),
+    peer(
+        LockId::UnfairQueued,
+        "unfair-queued",
+        false,
+        "a queue that any newcomer may pass, no hypercalls: the proposal of 2014",
+    ),
+    peer(
+        LockId::PvTicket,
+        "pv-ticket",
+        true,
+        "tickets; waiters halt blindly, releasers kick the next ticket: Linux 3.12 to 4.1",
+    ),
+    peer(
+        LockId::LinuxPv,
+        "linux-pv",
+        false,
+        "a queue with hybrid stealing, halt, hash and kick: Linux in KVM guests since 2015",
+    ),
+    peer(
+        LockId::UnfairHinted,
+        "unfair-hinted",
+        false,
+        "unfair, waiters yield to a preempted owner: s390 on shared CPUs; the strongest rival",
+    ),
+    peer(
+        LockId::TestAndSetBackoff,
+        "tas-backoff",
+        false,
+        "test-and-set; who loses a race stays away for a while: Anderson, 1990",
+    ),
+    peer(
+        LockId::Mcs,
+        "mcs",
+        true,
+        "strict order, each on a line of its own: Mellor-Crummey and Scott, 1991",
+    ),
+    peer(
+        LockId::Clh,
+        "clh",
+        true,
+        "strict order, each on the line of the one before: Craig, 1993",
+    ),
+    peer(
+        LockId::McsTp,
+        "mcs-tp",
+        false,
+        "MCS whose waiters publish the time; stale ones are passed over: He and others, 2005",
+    ),
+    peer(
+        LockId::PreemptableTicket,
+        "preemptable-ticket",
+        false,
+        "tickets, until the queue stands still for too long: Ouyang and Lange, 2013",
+    ),
+    peer(
+        LockId::Malthusian,
+        "malthusian",
+        false,
+        "MCS that puts surplus waiters to sleep: Dice, 2017",
+    ),
+    peer(
+        LockId::Shuffling,
+        "shuffling",
+        false,
+        "a queue whose head brings those forward who run: after Kashyap and others, 2019",
+    ),
+    peer(
+        LockId::S390Queued,
+        "s390-queued",
+        false,
+        "a queue passed three times at most; waiters yield to the owner or the head: s390",
+    ),
+    peer(
+        LockId::Powerpc,
+        "powerpc",
+        false,
+        "a queue with stealing; all yield to the owner, which is passed down: Power since 6.2",
+    ),
+];
+
+const fn ours(
+    id: LockId,
+    name: &'static str,
+    policy: &'static str,
+    word: &'static str,
+    about: &'static str,
+) -> Entry {
+    Entry {
+        id,
+        name,
+        policy: Some(policy),
+        word: Some(word),
+        fair: true,
+        about,
+    }
+}
+
+const fn peer(id: LockId, name: &'static str, fair: bool, about: &'static str) -> Entry {
+    Entry {
+        id,
+        name,
+        policy: None,
+        word: None,
+        fair,
+        about,
+    }
+}
+
+/// The lock of this name.
+///
+/// ```
+/// use pvqspin_rivals::catalog::{self, LockId};
+///
+/// assert_eq!(catalog::find("ticket").map(|entry| entry.id), Some(LockId::Ticket));
+/// assert_eq!(catalog::find("tikcet"), None);
+/// ```
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Entry> {
+    CATALOG.iter().find(|entry| entry.name == name)
+}
+
+/// As [`find`], for an [`Oracle`]: it can also have the [`IDEAL`].
+#[must_use]
+pub fn find_or_ideal(name: &str) -> Option<&'static Entry> {
+    find(name).or_else(|| (name == IDEAL.name).then_some(&IDEAL))
+}
+
+/// Something to do with a lock type that is known only at run time.
+pub trait Visitor<E: Env> {
+    /// What comes out of it.
+    type Output;
+
+    /// Does it.
+    fn visit<L: Lock<E>>(self) -> Self::Output;
+}
+
+/// Does something with the lock type of `id`.
+///
+/// ```
+/// use pvqspin::{Budget, Cpu, CpuNodes, Env};
+/// use pvqspin_rivals::Lock;
+/// use pvqspin_rivals::catalog::{CATALOG, Visitor, with_lock};
+/// # struct Alone;
+/// # static NODES: CpuNodes = CpuNodes::new();
+/// # impl Env for Alone {
+/// #     fn cpu() -> Cpu { Cpu::new(0).unwrap() }
+/// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
+/// #     fn spin_until(mut c: impl FnMut() -> bool, _: Budget) -> bool { while !c() {} true }
+/// # }
+///
+/// struct TakeOnce;
+///
+/// impl<E: Env> Visitor<E> for TakeOnce {
+///     type Output = ();
+///     fn visit<L: Lock<E>>(self) {
+///         let lock = L::new(1);
+///         let token = lock.lock();
+///         // SAFETY: this CPU has just taken it, and got this token.
+///         unsafe { lock.unlock(token) };
+///     }
+/// }
+///
+/// for entry in CATALOG {
+///     with_lock::<Alone, _>(entry.id, TakeOnce);
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If it is [`LockId::Ideal`], which is not in the catalogue: see [`with_lock_or_ideal`].
+pub fn with_lock<E: Env, V: Visitor<E>>(id: LockId, visitor: V) -> V::Output {
+    match id {
+        LockId::Fifo => visitor.visit::<QSpinLock<E, Fifo, Idx3>>(),
+        LockId::FifoHalt => visitor.visit::<QSpinLock<E, FifoHalt, Idx3>>(),
+        LockId::FifoHolder => visitor.visit::<QSpinLock<E, FifoHolder, Idx3>>(),
+        LockId::Bounded => visitor.visit::<QSpinLock<E, Bounded<BOUNDED_WAIT_US>, Idx3>>(),
+        LockId::FifoBit => visitor.visit::<QSpinLock<E, Fifo, SpareBit>>(),
+        LockId::TestAndSet => visitor.visit::<TestAndSet<E>>(),
+        LockId::Ticket => visitor.visit::<Ticket<E>>(),
+        LockId::NativeQueued => visitor.visit::<NativeQueued<E>>(),
+        LockId::UnfairQueued => visitor.visit::<UnfairQueued<E>>(),
+        LockId::PvTicket => visitor.visit::<PvTicket<E>>(),
+        LockId::LinuxPv => visitor.visit::<LinuxPv<E>>(),
+        LockId::UnfairHinted => visitor.visit::<UnfairHinted<E>>(),
+        LockId::TestAndSetBackoff => visitor.visit::<TestAndSetBackoff<E>>(),
+        LockId::Mcs => visitor.visit::<Mcs<E>>(),
+        LockId::Clh => visitor.visit::<Clh<E>>(),
+        LockId::McsTp => visitor.visit::<McsTp<E>>(),
+        LockId::PreemptableTicket => visitor.visit::<PreemptableTicket<E>>(),
+        LockId::Malthusian => visitor.visit::<Malthusian<E>>(),
+        LockId::Shuffling => visitor.visit::<Shuffling<E>>(),
+        LockId::S390Queued => visitor.visit::<S390Queued<E>>(),
+        LockId::Powerpc => visitor.visit::<Powerpc<E>>(),
+        LockId::Ideal => panic!("the ideal lock needs an oracle, and this environment is none"),
+    }
+}
+
+/// As [`with_lock`], for an [`Oracle`]: it can also have the [`IDEAL`].
+pub fn with_lock_or_ideal<E: Oracle, V: Visitor<E>>(id: LockId, visitor: V) -> V::Output {
+    match id {
+        LockId::Ideal => visitor.visit::<Ideal<E>>(),
+        other => with_lock::<E, V>(other, visitor),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lock_has_one_entry_and_one_name() {
+        for (at, entry) in CATALOG.iter().enumerate() {
+            assert_eq!(entry.id as usize, at, "{}", entry.name);
+            assert_eq!(LockId::ALL[at], entry.id);
+            assert_eq!(entry.id.entry(), entry);
+            assert_eq!(find(entry.name), Some(entry));
+            assert_eq!(entry.policy.is_some(), entry.word.is_some());
+        }
+    }
+
+    #[test]
+    fn the_ideal_is_known_to_oracles_only() {
+        assert_eq!(find("ideal"), None);
+        assert_eq!(find_or_ideal("ideal"), Some(&IDEAL));
+        assert_eq!(LockId::Ideal.entry(), &IDEAL);
+        assert!(!LockId::ALL.contains(&LockId::Ideal));
+    }
+}

@@ -1,0 +1,220 @@
+//! One point of a grid: a simulation, and what a row of results says about it beside what it
+//! measured.
+
+use pvqspin_load::{LockLoad, WorkloadId};
+use pvqspin_report::Record;
+use pvqspin_report::schema::{LockFacts, Point as Place};
+use pvqspin_rivals::catalog::Entry;
+use pvqspin_rivals::tuned::Tuned;
+use pvqspin_simulator::{SimConfig, SimError, run};
+use serde::{Deserialize, Serialize};
+
+use crate::words::distribution_name;
+
+/// A lock that a grid can name.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Lock {
+    /// One of the catalogue.
+    Known(&'static Entry),
+    /// One of ours at another constant.
+    Tuned(&'static Tuned),
+}
+
+impl Lock {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Known(entry) => entry.name,
+            Self::Tuned(tuned) => tuned.name,
+        }
+    }
+
+    fn facts(self) -> LockFacts {
+        let (policy, word, fair) = match self {
+            Self::Known(entry) => (entry.policy, entry.word, entry.fair),
+            Self::Tuned(tuned) => (Some(tuned.policy), Some("idx3"), tuned.fair),
+        };
+        LockFacts {
+            lock: self.name().to_owned(),
+            policy: policy.map(str::to_owned),
+            word: word.map(str::to_owned),
+            fair,
+        }
+    }
+}
+
+/// What a row says about its point beside what every record says.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// The grid's name.
+    pub grid: String,
+    /// The point's number in the whole file, from 0: the order of the rows.
+    pub point: usize,
+    /// The seed of the section lengths, and of everything else that is drawn.
+    pub seed: u64,
+    /// What things cost: the profile's name, and what the grid changed in it.
+    pub profile: String,
+    /// Whether the host followed chains.
+    pub follow_chain: bool,
+    /// Whether the host chose the order around a hand-over.
+    pub ordered: bool,
+    /// VMs that share the vCPUs evenly, each with a lock of its own.
+    pub vms: usize,
+    /// vCPUs of a lock-free VM beside it.
+    pub neighbour_vcpus: usize,
+    /// The shortest loan, in ns.
+    pub min_loan_ns: u64,
+    /// Chains that the host followed.
+    pub chains: u64,
+    /// Their hops.
+    pub chain_hops: u64,
+    /// The longest of them, in hops.
+    pub longest_chain: u64,
+    /// Events that were simulated.
+    pub sim_events: u64,
+}
+
+/// One row of results.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// Which point.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// What was measured.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// One simulation of a grid.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Point {
+    /// The grid's name.
+    pub grid: String,
+    /// The lock.
+    pub lock: Lock,
+    /// Which of the grid's seeds, from 0.
+    pub repeat: u32,
+    /// What things cost: the profile's name, and what the grid changed in it.
+    pub profile: String,
+    /// Everything that the simulator must know.
+    pub config: SimConfig,
+}
+
+impl Point {
+    /// Simulates it.
+    ///
+    /// # Errors
+    ///
+    /// What the simulator says.
+    pub fn run(&self, index: usize) -> Result<Row, SimError> {
+        let result = run(&self.config)?;
+        let mut record = Record::new(
+            &self.lock.facts(),
+            &self.place(),
+            self.repeat,
+            &result.outcome,
+        );
+        if self.config.workload.id == WorkloadId::HotLock {
+            // Virtual time keeps the sections that were asked for. Which lock is the busiest and
+            // for how long, only the run itself can tell with other workloads.
+            record.throughput_over_bound = record.throughput_per_s / self.bound_per_s();
+        }
+        let event = |name: &str| record.events.get(name).copied().unwrap_or(0);
+        let facts = Facts {
+            grid: self.grid.clone(),
+            point: index,
+            seed: self.config.workload.seed,
+            profile: self.profile.clone(),
+            follow_chain: self.config.follow_chain,
+            ordered: self.config.ordered,
+            vms: self.config.vms,
+            neighbour_vcpus: self.config.neighbour.map_or(0, |neighbour| neighbour.vcpus),
+            min_loan_ns: self.config.min_loan_ns,
+            chains: event("chains"),
+            chain_hops: event("chain_hops"),
+            longest_chain: event("longest_chain"),
+            sim_events: result.events,
+        };
+        Ok(Row { facts, record })
+    }
+
+    fn place(&self) -> Place {
+        let config = &self.config;
+        Place {
+            workload: config.workload.id.entry().name.to_owned(),
+            host_policy: config.scheduling.name().to_owned(),
+            yield_mode: config.yields.name().to_owned(),
+            pcpus: config.pcpus,
+            vcpus: config.vms * config.vcpus,
+            inside_ns: config.workload.inside.mean_ns.into(),
+            outside_ns: config.workload.outside.mean_ns.into(),
+            distribution: distribution_name(config.workload.inside.distribution).to_owned(),
+            slice_ns: config.slice_ns,
+        }
+    }
+
+    /// One line for a list of points.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let (config, place) = (&self.config, self.place());
+        let switch = |on: bool, name: &str| {
+            if on {
+                String::new()
+            } else {
+                format!(", {name} off")
+            }
+        };
+        let vms = match config.vms {
+            1 => String::new(),
+            vms => format!(" in {vms} VMs"),
+        };
+        let neighbour = config.neighbour.map_or_else(String::new, |neighbour| {
+            format!(", {} neighbours", neighbour.vcpus)
+        });
+        format!(
+            "{}: {} under {} on {} pCPUs, {} vCPUs{vms}, {}/{} {}, {} {}{}{}{neighbour}, costs {}, seed {}",
+            self.grid,
+            self.lock.name(),
+            place.workload,
+            config.pcpus,
+            place.vcpus,
+            pvqspin_report::figures::exact_time(place.inside_ns),
+            pvqspin_report::figures::exact_time(place.outside_ns),
+            place.distribution,
+            place.host_policy,
+            place.yield_mode,
+            switch(config.follow_chain, "chain"),
+            switch(config.ordered, "order"),
+            self.profile,
+            config.workload.seed,
+        )
+    }
+
+    /// Critical sections that it may simulate at most, warm-up and all: what its time goes with.
+    #[must_use]
+    pub fn work(&self) -> f64 {
+        let config = &self.config;
+        self.bound_per_s() * (config.duration_ns + config.warmup_ns()) as f64 / 1e9
+    }
+
+    /// The most critical sections per second that any one lock can do here.
+    fn bound_per_s(&self) -> f64 {
+        let config = &self.config;
+        // Even an empty section costs the atomics around it; some workloads ask for empty ones.
+        let costs = f64::from(config.costs.atomic_ns.max(1));
+        let inside_ns = f64::from(config.workload.inside.mean_ns) + costs;
+        let outside_ns = f64::from(config.workload.outside.mean_ns) + costs;
+        pvqspin_load::bound_per_s(
+            LockLoad {
+                // Each VM has a lock of its own.
+                busiest_ns: inside_ns / config.vms as f64,
+                per_round: 1.0,
+            },
+            inside_ns,
+            outside_ns,
+            config.pcpus,
+            config.vms * config.vcpus,
+        )
+    }
+}
