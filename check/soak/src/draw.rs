@@ -185,12 +185,12 @@ pub(crate) fn hypervisor_run(seed: u64, machine: &Machine) -> pvqspin_hypervisor
 }
 
 /// A turn of threads.
-pub(crate) fn thread_run(seed: u64) -> pvqspin_threads::RunConfig {
+pub(crate) fn thread_run(seed: u64) -> pvqspin_user_space::threads::RunConfig {
     let mut dice = Dice::new(seed, 3);
-    let ours: Vec<_> = (pvqspin_threads::CATALOG.iter())
+    let ours: Vec<_> = (pvqspin_user_space::threads::CATALOG.iter())
         .filter(|entry| entry.policy.is_some())
         .collect();
-    pvqspin_threads::RunConfig {
+    pvqspin_user_space::threads::RunConfig {
         lock: dice.of(&ours).id,
         workload: workload(&mut dice, seed),
         threads: dice.between(2, 16) as usize,

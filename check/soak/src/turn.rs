@@ -149,7 +149,7 @@ fn with_real_preemption(seed: u64) -> Report {
 fn on_threads(seed: u64) -> Report {
     let asked = draw::thread_run(seed);
     let what = format!("{asked:?}");
-    match pvqspin_threads::run(&asked) {
+    match pvqspin_user_space::threads::run(&asked) {
         Ok(outcome) => {
             let failure = broken(&outcome);
             Report::new(what, Figures::of_run(&outcome, 0), failure)

@@ -1,13 +1,13 @@
 //! What is left of the lock in machine code.
 //!
-//! `examples/fast_path.rs` of the uncontended crate compiles the fast paths into named symbols,
+//! `examples/fast_path.rs` of the user-space crate compiles the fast paths into named symbols,
 //! over an environment whose hypercalls are named symbols too. This reads the assembly and fails
 //!
 //! - if any function that the native lock can reach mentions a hypercall or a shared page,
 //! - if there is an indirect call or jump in it,
 //! - if the native fast path is anything but one locked instruction and a branch each way,
 //! - if a fast path of the reader-writer lock has more than one locked instruction,
-//! - if `docs/fast-path.md` shows anything else.
+//! - if `docs/generated/fast-path.md` shows anything else.
 //!
 //! It also fails if the *paravirtual* lock does not reach the hypercalls: then it reads the wrong
 //! thing, and its good news about the native one would mean nothing.
@@ -55,20 +55,20 @@ pub(crate) fn check(write: bool) -> Result<()> {
     }
     check_reader_writer(&functions)?;
     let text = document(&functions, &compile("pvqspin/byte_release")?, &recorded()?)?;
-    let path = root().join("docs/fast-path.md");
+    let path = root().join("docs/generated/fast-path.md");
     if write {
         replace(&path, &text)?;
-        println!("asm: wrote docs/fast-path.md");
+        println!("asm: wrote docs/generated/fast-path.md");
         return Ok(());
     }
-    let shown = fs::read_to_string(&path).context("cannot read docs/fast-path.md")?;
+    let shown = fs::read_to_string(&path).context("cannot read docs/generated/fast-path.md")?;
     if let Some(difference) = first_difference(&shown, &text) {
         bail!(
-            "docs/fast-path.md is not what the compiler makes of the fast paths now:\n{difference}\n\
+            "docs/generated/fast-path.md is not what the compiler makes of the fast paths now:\n{difference}\n\
              `cargo xtask asm --write` brings it up to date; look at what has changed."
         );
     }
-    println!("asm: docs/fast-path.md shows the same");
+    println!("asm: docs/generated/fast-path.md shows the same");
     Ok(())
 }
 

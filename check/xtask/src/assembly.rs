@@ -10,7 +10,7 @@ use crate::run::{cargo, succeed, target_dir};
 /// Functions by symbol: their instructions and local labels.
 pub(crate) type Functions = BTreeMap<String, Vec<String>>;
 
-/// Compiles `examples/fast_path.rs` of the uncontended crate, with these features.
+/// Compiles `examples/fast_path.rs` of the user-space crate, with these features.
 pub(crate) fn compile(features: &str) -> Result<Functions> {
     let target = target_dir("asm");
     // Old outputs would be found as well.
@@ -20,7 +20,7 @@ pub(crate) fn compile(features: &str) -> Result<Functions> {
             .env("CARGO_TARGET_DIR", &target)
             .env("RUSTFLAGS", "")
             .args(["rustc", "--release", "--quiet", "--locked"])
-            .args(["-p", "pvqspin-uncontended", "--example", "fast_path"])
+            .args(["-p", "pvqspin-user-space", "--example", "fast_path"])
             .args(["--features", features])
             .args(["--config", "profile.release.lto=false"])
             .args(["--", "--emit", "asm", "-C", "debuginfo=0"])

@@ -1,4 +1,4 @@
-//! `docs/fast-path.md`: what the uncontended paths are made of.
+//! `docs/generated/fast-path.md`: what the uncontended paths are made of.
 
 use std::fmt::Write as _;
 

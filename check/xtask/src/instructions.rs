@@ -1,6 +1,6 @@
 //! How many instructions an uncontended pair of lock and unlock executes, exactly.
 //!
-//! `examples/pairs.rs` of the uncontended crate takes each lock N times and then 2N times, in the
+//! `examples/pairs.rs` of the user-space crate takes each lock N times and then 2N times, in the
 //! same loop, and callgrind writes what ran in each part. The difference over N is one turn of the
 //! loop, with nothing else in it; less the turn of a loop without a lock, it is the lock. No noise
 //! and no clock: the same compiler gives the same counts on every machine.
@@ -67,7 +67,7 @@ pub(crate) fn recorded() -> Result<Baseline> {
 }
 
 fn path() -> PathBuf {
-    root().join("lab/drivers/uncontended/instructions.toml")
+    root().join("lab/drivers/user-space/instructions.toml")
 }
 
 fn count() -> Result<Baseline> {
@@ -130,7 +130,7 @@ fn build(features: &str) -> Result<PathBuf> {
             // The counts are those of the plain target, whatever this machine would rather have.
             .env("RUSTFLAGS", "")
             .args(["build", "--release", "--quiet", "--locked"])
-            .args(["-p", "pvqspin-uncontended", "--example", "pairs"])
+            .args(["-p", "pvqspin-user-space", "--example", "pairs"])
             .args(["--features", features]),
     )?;
     Ok(target.join("release/examples/pairs"))

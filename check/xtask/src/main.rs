@@ -46,15 +46,15 @@ struct Args {
 #[derive(Subcommand)]
 enum Task {
     /// Read the compiled fast paths: fails if anything paravirtual is left in the native lock,
-    /// or if docs/fast-path.md shows anything else.
+    /// or if docs/generated/fast-path.md shows anything else.
     Asm {
-        /// Write docs/fast-path.md instead of comparing it.
+        /// Write docs/generated/fast-path.md instead of comparing it.
         #[arg(long)]
         write: bool,
     },
     /// Count the instructions of every uncontended lock: fails if they are not those recorded.
     Instructions {
-        /// Record them instead, in lab/drivers/uncontended/instructions.toml.
+        /// Record them instead, in lab/drivers/user-space/instructions.toml.
         #[arg(long)]
         write: bool,
     },
@@ -95,10 +95,10 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
-    /// List all that is unsafe, with the reason why it is sound: fails if docs/unsafe.md says
+    /// List all that is unsafe, with the reason why it is sound: fails if docs/generated/unsafe.md says
     /// anything else, or if there is no reason.
     UnsafeList {
-        /// Write docs/unsafe.md instead of comparing it.
+        /// Write docs/generated/unsafe.md instead of comparing it.
         #[arg(long)]
         write: bool,
     },

@@ -223,7 +223,7 @@ fn embedded() -> Vec<Finding> {
 /// How many threads `pvq threads` can have, and a program that uses the lock in threads.
 fn threads() -> Finding {
     let slots = pvqspin::threads::MAX_THREADS;
-    let most = pvqspin_threads::MAX_THREADS;
+    let most = pvqspin_user_space::threads::MAX_THREADS;
     let found = format!("{slots} can queue at once; `pvq threads` takes up to {most}");
     match getrlimit(Resource::Nproc).current {
         Some(limit) if limit < most as u64 => note(

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_rivals::catalog::{CATALOG, Entry, IDEAL};
-use pvqspin_threads::catalog::Waits;
+use pvqspin_user_space::threads::catalog::Waits;
 
 use pvqspin_load::{NeighbourKind, catalog as workloads};
 use pvqspin_report::figures::exact_time;
@@ -32,7 +32,7 @@ fn text() -> String {
     heading(&mut text, "Locks (--lock): several at once");
     let _ = writeln!(text, "  {}", GROUPS.join(", "));
     heading(&mut text, "Locks on ordinary threads (pvq threads --lock)");
-    for entry in pvqspin_threads::CATALOG {
+    for entry in pvqspin_user_space::threads::CATALOG {
         let order = if entry.fair { "in order" } else { "unfair" };
         let waits = match entry.waits {
             Waits::Spinning => "spins",

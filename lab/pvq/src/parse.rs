@@ -13,18 +13,20 @@ pub(crate) use pvqspin_sweep::words::{
 };
 
 /// A choice among the locks of ordinary threads.
-pub(crate) type ThreadLockChoice = Choice<pvqspin_threads::Entry>;
+pub(crate) type ThreadLockChoice = Choice<pvqspin_user_space::threads::Entry>;
 
 /// Reads a lock of ordinary threads, or a group of them.
 pub(crate) fn thread_lock(text: &str) -> Result<ThreadLockChoice, String> {
     let name = text.trim();
     let one = || {
-        let mut entries = pvqspin_threads::CATALOG.iter();
+        let mut entries = pvqspin_user_space::threads::CATALOG.iter();
         entries
             .find(|entry| entry.name == name)
             .map(Choice::One)
             .ok_or_else(|| {
-                let names = pvqspin_threads::CATALOG.iter().map(|entry| entry.name);
+                let names = pvqspin_user_space::threads::CATALOG
+                    .iter()
+                    .map(|entry| entry.name);
                 unknown("lock", name, names.chain(choice::GROUPS))
             })
     };
@@ -34,8 +36,8 @@ pub(crate) fn thread_lock(text: &str) -> Result<ThreadLockChoice, String> {
 /// The locks of ordinary threads that a list of choices means.
 pub(crate) fn chosen_for_threads(
     choices: &[ThreadLockChoice],
-) -> Vec<&'static pvqspin_threads::Entry> {
-    choice::chosen(pvqspin_threads::CATALOG.iter(), choices)
+) -> Vec<&'static pvqspin_user_space::threads::Entry> {
+    choice::chosen(pvqspin_user_space::threads::CATALOG.iter(), choices)
 }
 
 /// Reads the name of a workload.

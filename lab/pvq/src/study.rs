@@ -101,6 +101,12 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
         )));
     }
     let mut written = String::new();
+    for (path, _) in &stale {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))
+            .map_err(Failure::Failed)?;
+    }
     let stale = stale.into_iter().map(|(path, svg)| (path, svg));
     for (path, text) in stale.chain([(&args.doc, &after)]) {
         files::write_atomically(path, |to| to.write_all(text.as_bytes()))
@@ -205,14 +211,15 @@ fn tables(parts: &[Part], rows: &[Vec<Row>], whole: bool) -> BTreeMap<String, St
     tables
 }
 
-/// Every picture, with the file that it belongs in: `study-NAME.svg` beside `study.md`.
+/// Every picture, with its file: `generated/study-NAME.svg` beside `study.md`.
 fn pictures(parts: &[Part], rows: &[Vec<Row>], doc: &Path) -> Result<Vec<(PathBuf, String)>> {
     let stem = doc.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = doc.with_file_name("generated");
     let mut all = Vec::new();
     for (part, rows) in parts.iter().zip(rows) {
         for picture in &part.pictures {
             for (name, svg) in picture.svgs(rows)? {
-                all.push((doc.with_file_name(format!("{stem}-{name}.svg")), svg));
+                all.push((folder.join(format!("{stem}-{name}.svg")), svg));
             }
         }
     }

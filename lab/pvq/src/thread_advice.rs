@@ -8,8 +8,8 @@ use pvqspin_report::aggregate::AtPoint;
 use pvqspin_report::figures::{percent, range, time};
 use pvqspin_report::sentences::against_the_best;
 use pvqspin_report::table::THREADS_REFERENCE;
-use pvqspin_threads::CATALOG;
-use pvqspin_threads::catalog::{Entry, Waits};
+use pvqspin_user_space::threads::CATALOG;
+use pvqspin_user_space::threads::catalog::{Entry, Waits};
 
 /// The policy that is the default on threads.
 const OURS: &str = "bounded";
@@ -148,7 +148,7 @@ mod tests {
     use pvqspin_report::{Record, summarise};
 
     fn record(lock: &str, threads: usize, per_s: u64, longest_ns: u64) -> Record {
-        let entry = pvqspin_threads::catalog::find(lock).expect("in the catalogue");
+        let entry = pvqspin_user_space::threads::catalog::find(lock).expect("in the catalogue");
         let workload = WorkloadId::HotLock.entry();
         let point = point(workload, Distribution::Uniform, 2, threads, (1_000, 2_000));
         let wait = Quantiles {

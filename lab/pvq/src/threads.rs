@@ -12,7 +12,7 @@ use pvqspin_report::figures::time;
 use pvqspin_report::schema::{LockFacts, Point};
 use pvqspin_report::{Machine, Record, Report, table};
 use pvqspin_sweep::words::distribution_name;
-use pvqspin_threads::{self as driver, Entry, RunConfig};
+use pvqspin_user_space::threads::{self as driver, Entry, RunConfig};
 
 use crate::begun;
 use crate::compare::{incomplete, mutual_exclusion_held};

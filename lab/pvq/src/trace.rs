@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use pvqspin_driver_common::Trace;
 use pvqspin_hypervisor::{Machine, RunConfig};
 use pvqspin_load::Outcome;
 use pvqspin_report::figures::{count, exact_time, share, time};
 use pvqspin_report::{Record, files, table};
 use pvqspin_simulator::{SimConfig, SimError};
 use pvqspin_timeline::{Scene, chrome};
-use pvqspin_trace::Trace;
 
 use crate::as_simulated::simulated;
 use crate::driver::{self, HostSettings, Limits};

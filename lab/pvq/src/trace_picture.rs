@@ -125,10 +125,10 @@ mod tests {
     fn the_picture_on_disk_is_what_the_command_draws() {
         let drawn = picture().expect("a schedule is found");
         assert!(drawn.len() < 60 << 10, "{} bytes are too many", drawn.len());
-        let on_disk = include_str!("../../../docs/event.svg");
+        let on_disk = include_str!("../../../docs/generated/event.svg");
         assert!(
             drawn == on_disk,
-            "docs/event.svg is old; make it anew: cargo run --release -- trace --picture docs/event.svg"
+            "docs/generated/event.svg is old; make it anew: cargo run --release -- trace --picture docs/generated/event.svg"
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pvqspin_report::Machine;
-use pvqspin_uncontended::{Cost, Plan, measure};
+use pvqspin_user_space::uncontended::{Cost, Plan, measure};
 
 use crate::args::UncontendedArgs;
 use crate::failure::{Done, print};
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &UncontendedArgs) -> Done {
     print(
         "\nto native, over native: medians over the rounds of the comparison with native-queued, our lock\n\
          on bare metal, in the same round; median, fastest: ns for lock plus unlock plus the gap. How\n\
-         many instructions each executes, exactly: docs/fast-path.md\n",
+         many instructions each executes, exactly: docs/generated/fast-path.md\n",
     )
 }
 
@@ -48,7 +48,7 @@ fn table(plan: &Plan, costs: &[Cost]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pvqspin_uncontended::Group;
+    use pvqspin_user_space::uncontended::Group;
 
     #[test]
     fn each_group_has_one_heading_above_its_locks() {

@@ -20,9 +20,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The guides, with those in the root and in `docs/decisions`.
+/// The guides, with those in the root and in `docs/`.
 fn guides() -> Vec<PathBuf> {
-    ["", "docs", "docs/decisions"]
+    ["", "docs", "docs/decisions", "docs/generated"]
         .iter()
         .flat_map(|dir| std::fs::read_dir(root().join(dir)).expect("it is there"))
         .map(|entry| entry.expect("readable").path())

@@ -201,7 +201,7 @@ fn a_study_writes_its_tables_and_pictures_and_checks_them() {
     );
     done(path, &check);
 
-    let drawn = path.join("doc-p-2.svg");
+    let drawn = path.join("generated/doc-p-2.svg");
     let svg = fs::read_to_string(&drawn).expect("a picture for each overcommit");
     assert!(
         svg.contains("overcommit: 2") && svg.contains("ticket"),

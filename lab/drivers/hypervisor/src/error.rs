@@ -7,7 +7,7 @@ use std::time::Duration;
 use pvqspin_real_time::ConfigProblem;
 
 use crate::glance::VcpuGlance;
-use pvqspin_trace::Trace;
+use pvqspin_driver_common::Trace;
 
 /// This machine cannot run the embedded hypervisor.
 #[derive(Debug, thiserror::Error)]

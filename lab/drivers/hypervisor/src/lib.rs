@@ -53,8 +53,8 @@ mod machine;
 pub use error::{RunError, Stuck, Unsupported};
 pub use glance::{Glance, VcpuGlance};
 pub use machine::Machine;
+pub use pvqspin_driver_common::{Trace, TraceEvent, What};
 pub use pvqspin_real_time::{ConfigProblem, MIN_SLICE_NS, Noise, RunConfig};
-pub use pvqspin_trace::{Trace, TraceEvent, What};
 
 /// What one run gave.
 #[derive(Clone, Debug)]

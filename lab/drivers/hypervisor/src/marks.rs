@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pvqspin::Point;
-use pvqspin_trace::{Ring, TraceEvent, What};
+use pvqspin_driver_common::{Ring, TraceEvent, What};
 
 /// The ring of one vCPU. Atomic words, because the vCPU may be thrown away in the middle of making
 /// a mark.

@@ -29,10 +29,10 @@ use crate::context;
 use crate::host_lock::HostLock;
 use crate::signal::{self, Registration, Target};
 use crate::vcb::{ExitReason, Vcb};
-use pvqspin_guest_memory::GuestMemory;
+use pvqspin_driver_common::GuestMemory;
 use pvqspin_real_time::clock;
 use pvqspin_real_time::timer::Timer;
-use pvqspin_trace::{Ring, TraceEvent, What};
+use pvqspin_driver_common::{Ring, TraceEvent, What};
 
 /// What a pCPU thread is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -22,7 +22,7 @@ use crate::pcpu::{Pcpu, account_for_entry};
 use crate::session::{Plan, VmPlan, as_unsupported, execute};
 use crate::signal::Handler;
 use crate::vcb::{Body, ExitReason, Identity, Vcb, vcpu_main};
-use pvqspin_guest_memory::Loan;
+use pvqspin_driver_common::Loan;
 use pvqspin_real_time::affinity;
 use pvqspin_real_time::clock;
 use pvqspin_real_time::compute;

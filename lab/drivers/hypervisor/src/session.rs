@@ -26,13 +26,13 @@ use crate::marks::Marks;
 use crate::pcpu::{Driver, Hosted, Pcpu, Shared};
 use crate::signal::Handler;
 use crate::vcb::{self, Body, Identity, Vcb, vcpu_main};
-use pvqspin_guest_memory::{GuestMemory, Loan};
+use pvqspin_driver_common::{GuestMemory, Loan};
 use pvqspin_real_time::ConfigProblem;
 use pvqspin_real_time::affinity;
 use pvqspin_real_time::clock;
 use pvqspin_real_time::compute;
 use pvqspin_real_time::noise::{Listener, Noise};
-use pvqspin_trace::{Ring, Trace};
+use pvqspin_driver_common::{Ring, Trace};
 use pvqspin_load::Faults;
 
 /// One VM to run.

@@ -15,7 +15,7 @@ use crate::arena;
 use crate::context;
 use crate::marks::Marks;
 use crate::pcpu::Pcpu;
-use pvqspin_guest_memory::GuestMemory;
+use pvqspin_driver_common::GuestMemory;
 use pvqspin_load::Faults;
 use pvqspin_load::own_time::OwnTime;
 

@@ -6,7 +6,7 @@ use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
 
 use crate::config::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
 use crate::topology::Topology;
-use pvqspin_trace::TraceEvent;
+use pvqspin_driver_common::TraceEvent;
 
 /// A simulation that was asked for and makes no sense.
 #[derive(Debug, thiserror::Error)]

@@ -79,7 +79,7 @@ pub use faults::Jitter;
 pub use guest_code::{GuestCode, run_code};
 pub use looks::{HostLook, Look, VcpuLook};
 pub use profile::{Profile, ProfileProblem};
-pub use pvqspin_trace::{Trace, TraceEvent, What};
+pub use pvqspin_driver_common::{Trace, TraceEvent, What};
 pub use readers_writers::ReadersAndWriters;
 pub use run::{SimResult, run};
 pub use topology::Topology;

@@ -13,9 +13,9 @@ use std::rc::Rc;
 
 use pvqspin::{CpuNodes, NodeLook};
 use pvqspin_abi::{Cpu, RunSample};
+use pvqspin_driver_common::TraceEvent;
 use pvqspin_host::{Pcpu, VcpuId};
 use pvqspin_load::Workload;
-use pvqspin_trace::TraceEvent;
 
 use crate::machine::Machine;
 use crate::stage::GuestSide;

@@ -24,8 +24,8 @@ use crate::pcpu::{Pcpu, Phase};
 use crate::stage::{Request, Stage};
 use crate::vcpu::{Activity, Spin, Vcpu};
 use crate::watch::Watchers;
-use pvqspin_guest_memory::GuestMemory;
-use pvqspin_trace::What;
+use pvqspin_driver_common::GuestMemory;
+use pvqspin_driver_common::What;
 
 /// More events than this at one instant, and time stands still.
 const MOST_EVENTS_AT_ONCE: u64 = 1_000_000;

@@ -31,9 +31,9 @@ use crate::oracle;
 use crate::stage::{GuestSide, OnStage, Stage};
 use crate::vcpu::{Body, Vcpu};
 use crate::waits::LongestWait;
-use pvqspin_guest_memory::Loan;
+use pvqspin_driver_common::Loan;
+use pvqspin_driver_common::Trace;
 use pvqspin_load::Faults;
-use pvqspin_trace::Trace;
 
 /// What one simulation gave.
 #[derive(Clone, Debug)]

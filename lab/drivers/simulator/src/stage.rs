@@ -22,10 +22,10 @@ use crate::lines::VmSide;
 use crate::looks::Looks;
 use crate::topology::Topology;
 use crate::waits::{BrokenLimit, LongestWait, Wait, WaitLimits};
-use pvqspin_guest_memory::GuestMemory;
+use pvqspin_driver_common::GuestMemory;
+use pvqspin_driver_common::{Ring, TraceEvent, What};
 use pvqspin_load::Faults;
 use pvqspin_load::timer::Timer;
-use pvqspin_trace::{Ring, TraceEvent, What};
 
 /// A condition on the stack of a vCPU that spins on it.
 pub(crate) type Condition = *mut dyn FnMut() -> bool;

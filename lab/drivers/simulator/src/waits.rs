@@ -90,7 +90,7 @@ impl Stage {
         let ns = ended_ns - joined_ns;
         if ns > self.longest_wait.get().ns {
             self.longest_wait.set(LongestWait { ns, ended_ns, vcpu });
-            self.record_mine(pvqspin_trace::What::LongWait(ns));
+            self.record_mine(pvqspin_driver_common::What::LongWait(ns));
         }
         if self.limits.longest_ns.is_some_and(|limit| ns > limit) {
             self.broken.set(Some(BrokenLimit::Longest { vcpu, ns }));

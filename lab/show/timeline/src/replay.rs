@@ -11,7 +11,7 @@
 
 use pvqspin::Point;
 use pvqspin_abi::{Cpu, Status};
-use pvqspin_trace::{Trace, TraceEvent, What};
+use pvqspin_driver_common::{Trace, TraceEvent, What};
 
 use crate::scene::{Call, CallKind, Doing, Lane, Level, Place, Scene, Span, Stay, Why};
 

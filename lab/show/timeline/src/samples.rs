@@ -11,7 +11,7 @@
 
 use pvqspin::Point;
 use pvqspin_abi::{Cpu, Status};
-use pvqspin_trace::{Ring, Trace, TraceEvent, What};
+use pvqspin_driver_common::{Ring, Trace, TraceEvent, What};
 
 use crate::scene::Scene;
 

@@ -12,7 +12,7 @@ use corosensei::stack::DefaultStack;
 use mcslock::raw::{Mutex, MutexNode};
 use mcslock::relax::Relax;
 
-use crate::rivals::UserMutex;
+use crate::threads::rivals::UserMutex;
 
 /// One acquisition: suspended while the lock is held, else a stack to run on.
 #[derive(Default)]

@@ -10,9 +10,9 @@ use pvqspin_load::{Control, Outcome, Record, WorkloadConfig, catalog, summarise}
 use pvqspin_rivals::Lock;
 use thiserror::Error;
 
-use crate::catalog::{LockId, Visitor, with_lock};
-use crate::thread::OnThread;
-use crate::work;
+use crate::threads::catalog::{LockId, Visitor, with_lock};
+use crate::threads::thread::OnThread;
+use crate::threads::work;
 
 /// The most threads of a run: half of the lock's slots, so that the rest of the program has some.
 pub const MAX_THREADS: usize = pvqspin::threads::MAX_THREADS / 2;
@@ -60,7 +60,7 @@ pub enum RunError {
 /// If there cannot be so many threads. No thread is left when it returns.
 ///
 /// ```
-/// use pvqspin_threads::{LockId, RunConfig, run};
+/// use pvqspin_user_space::threads::{LockId, RunConfig, run};
 /// use pvqspin_load::{Distribution, Section, WorkloadConfig, WorkloadId};
 /// use std::time::Duration;
 ///
@@ -79,7 +79,7 @@ pub enum RunError {
 /// })?;
 /// assert!(outcome.acquisitions > 0);
 /// assert_eq!(outcome.exclusion_violations, 0);
-/// # Ok::<(), pvqspin_threads::RunError>(())
+/// # Ok::<(), pvqspin_user_space::threads::RunError>(())
 /// ```
 pub fn run(config: &RunConfig) -> Result<Outcome, RunError> {
     if !(1..=MAX_THREADS).contains(&config.threads) {

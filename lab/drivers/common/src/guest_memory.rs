@@ -73,7 +73,7 @@ impl Loan {
     ///
     /// ```
     /// use pvqspin_abi::{Cpu, RunState};
-    /// use pvqspin_guest_memory::Loan;
+    /// use pvqspin_driver_common::Loan;
     ///
     /// let loan = Loan::new(4);
     /// let memory = loan.get();

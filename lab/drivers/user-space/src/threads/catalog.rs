@@ -8,8 +8,8 @@ use pvqspin_rivals::choice::Listed;
 use spin::Yield;
 use spin::mutex::{FairMutex, SpinMutex, TicketMutex};
 
-use crate::rivals::{InOrder, Rival};
-use crate::thread::OnThread;
+use crate::threads::rivals::{InOrder, Rival};
+use crate::threads::thread::OnThread;
 
 /// How a waiter waits in the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,7 +10,7 @@ use pvqspin::threads::{self, Threads};
 use pvqspin::{Idx3, Policy};
 use pvqspin_rivals::Lock;
 
-use crate::thread::OnThread;
+use crate::threads::thread::OnThread;
 
 /// A mutex of user space.
 pub(crate) trait UserMutex: Sync + 'static {

@@ -1,11 +1,11 @@
-//! What an uncontended lock plus unlock costs, beside everybody else's locks.
+//! The cost of lock plus unlock without contention, beside the locks of other crates.
 //!
-//! One thread, one lock, nobody else; in time ([`measure`]), and in instructions, which are exact
-//! ([`Contender::count`], for `cargo xtask instructions`).
+//! One thread uses one lock that no other thread wants. [`measure`] measures time.
+//! [`Contender::count`] counts instructions, exactly, for `cargo xtask instructions`.
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `contenders` | who takes part |
+//! | `contenders` | the locks that take part |
 //! | `subject` | locks that are used in different ways, behind one trait |
 //! | `time` | rounds in turn, and medians over them |
 //! | `count` | a loop whose instructions are counted from outside |

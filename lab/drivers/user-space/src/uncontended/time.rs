@@ -7,9 +7,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use crate::contenders::{Contender, Group, REFERENCE, contenders};
-use crate::env::OneCpu;
-use crate::subject::Subject;
+use crate::uncontended::contenders::{Contender, Group, REFERENCE, contenders};
+use crate::uncontended::env::OneCpu;
+use crate::uncontended::subject::Subject;
 
 /// How long and how often to measure.
 #[derive(Clone, Copy, Debug)]

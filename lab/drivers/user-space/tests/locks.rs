@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pvqspin_load::{Distribution, Section, WorkloadConfig, WorkloadId, catalog as workloads};
-use pvqspin_threads::catalog::Waits;
-use pvqspin_threads::{CATALOG, MAX_THREADS, RunConfig, RunError, catalog, run};
+use pvqspin_user_space::threads::catalog::Waits;
+use pvqspin_user_space::threads::{CATALOG, MAX_THREADS, RunConfig, RunError, catalog, run};
 
 fn config(entry: &catalog::Entry, id: WorkloadId, threads: usize) -> RunConfig {
     let section = |mean_ns| Section {

@@ -2,12 +2,12 @@
 
 use std::hint::black_box;
 
-use crate::subject::Subject;
+use crate::uncontended::subject::Subject;
 
 /// Pairs before anything is counted: symbols are bound and branches warm.
 const WARM_UP: u32 = 3;
 
-/// See [`Contender::count`](crate::Contender::count).
+/// See [`Contender::count`](crate::uncontended::Contender::count).
 pub(crate) fn count<S: Subject>(pairs: u32, mark: fn()) {
     let subject = S::new();
     let mut place = S::place();

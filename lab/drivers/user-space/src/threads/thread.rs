@@ -10,7 +10,7 @@ use pvqspin::threads::Threads;
 use pvqspin::{Budget, Cpu, CpuNodes, Env};
 use pvqspin_load::Guest;
 
-use crate::work;
+use crate::threads::work;
 
 thread_local! {
     static ME: Cell<Option<Cpu>> = const { Cell::new(None) };

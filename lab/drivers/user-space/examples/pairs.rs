@@ -1,11 +1,11 @@
 //! Pairs of lock and unlock for `cargo xtask instructions`, which runs this under callgrind.
 //!
 //! Prints the names in the order in which they are counted. Each has three calls of `pairs_mark`,
-//! whose symbol callgrind is told to look for; see [`pvqspin_uncontended::Contender::count`].
+//! whose symbol callgrind is told to look for; see [`pvqspin_user_space::uncontended::Contender::count`].
 
 use std::hint::black_box;
 
-use pvqspin_uncontended::{contenders, nothing};
+use pvqspin_user_space::uncontended::{contenders, nothing};
 
 /// Where callgrind takes stock.
 #[unsafe(no_mangle)]

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use pvqspin_rivals::Lock;
 
-use crate::env::OneCpu;
+use crate::uncontended::env::OneCpu;
 
 /// A lock with a number behind it.
 pub(crate) trait Subject: Sized + 'static {

@@ -1,0 +1,31 @@
+//! What the drivers share: the memory of a guest, and the events of a run.
+//!
+//! Drivers record events into rings of a fixed size. A ring keeps the latest events and counts those
+//! that it drops. After the run the driver joins its rings into one [`Trace`]. Nothing here draws a
+//! trace, and nothing here depends on the driver that records it.
+//!
+//! ```text
+//!   simulator    one ring, in virtual time      ─┐
+//!                                                ├─► Trace ─► lanes, episodes, files, pictures
+//!   hypervisor   one ring for each pCPU,         │
+//!                one for the marks of each vCPU ─┘
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`guest_memory`] | pages and queue nodes of guests in the driver's own process |
+//! | [`event`] | the events that every driver records |
+//! | [`ring`] | the latest events, and the number of dropped ones |
+//! | [`trace`] | the events of a run |
+
+#![deny(unsafe_code)]
+
+pub mod event;
+pub mod guest_memory;
+pub mod ring;
+pub mod trace;
+
+pub use event::{TraceEvent, What};
+pub use guest_memory::{GuestMemory, Loan};
+pub use ring::Ring;
+pub use trace::Trace;
