@@ -6,7 +6,7 @@
 //! ```
 //! use pvqspin::kvm::{self, Features, Host, Kernel, Kvm, Vcpu, X86};
 //! use pvqspin::mode::Mode;
-//! use pvqspin::{AtomicCpu, Bounded, Cpu, CpuNodes, Mutex};
+//! use pvqspin::{AtomicCpu, Cpu, CpuNodes};
 //!
 //! struct MyKernel;
 //!
@@ -54,7 +54,9 @@
 //!     unsafe { Kvm::<MyKernel>::start_cpu(kvm::own_apic_id(), physical_address(record)) };
 //! }
 //!
-//! static RUNNABLE: Mutex<u32, Kvm<MyKernel>, Bounded> = Mutex::new(0);
+//! type Mutex<T> = kvm::Mutex<T, MyKernel>;
+//!
+//! static RUNNABLE: Mutex<u32> = Mutex::new(0);
 //! # let _ = cpu_is_up;
 //! boot(Mode::Native);
 //! *RUNNABLE.lock() += 1;
@@ -64,11 +66,12 @@
 //!
 //! | [`Env`] | on KVM |
 //! | --- | --- |
+//! | `spin_until` | spins; the budget is own time: what was stolen is subtracted. (Interrupt handlers in between count; without steal time, absences do.) |
 //! | `run_sample` | the steal-time record, and what the vCPU itself wrote down (in `Vcpu`): preempted and halted are told apart |
 //! | `pressure` | whether *this* vCPU was kept off its pCPU lately: Linux has a run queue for each pCPU, so a halt helps nobody elsewhere |
 //! | `waiting_for` | in the guest's memory; the host never looks there |
-//! | `yield_to` | the guest follows the chain of waiters, then `KVM_HC_SCHED_YIELD` names the end of it |
-//! | `halt` | `HLT`; with interrupts enabled any interrupt ends it as well |
+//! | `yield_to` | the guest follows the chain of waiters, for 64 hops at most; then `KVM_HC_SCHED_YIELD` names the end of it |
+//! | `halt` | `HLT`; with interrupts enabled any interrupt ends it as well, and its handler runs inside the halt: the CPU counts as awake once it is on a pCPU again ([`Kvm::interrupted`] says it at once) |
 //! | `kick` | `KVM_HC_KICK_CPU`, if the target sleeps or is preempted; the host yields to it, too |
 //!
 //! The host decides in a defined order how much of this there is ([`Transport`]): directed yield; kick
@@ -110,13 +113,18 @@ pub use host::Host;
 pub use instructions::{Call, Instructions, X86};
 pub use vcpu::{StealTime, Vcpu};
 
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::sync::atomic::Ordering::SeqCst;
+use core::sync::atomic::compiler_fence;
 
 use crate::env::{Budget, Env};
 use crate::nodes::CpuNodes;
+use crate::policy::Bounded;
+use crate::word::Idx3;
 use pvqspin_abi::chain::{self, End, Look};
-use pvqspin_abi::{Cpu, Hint, RunSample, Status};
+use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
 
 /// Where KVM looks for the guest-physical address of the steal-time record, and for whether it is
 /// wanted.
@@ -131,6 +139,10 @@ pub const HC_SCHED_YIELD: u64 = 11;
 
 /// How often a spinning waiter looks at its condition between two looks at the clock.
 const LOOKS_PER_TICK: u32 = 16;
+
+/// How many vCPUs a yield looks at on its way along the chain. Each is a cache line of another CPU:
+/// so many take about as long as the hypercall. A vCPU that far on names the next stretch itself.
+const LONGEST_WALK: usize = 64;
 
 /// What a kernel has to say. Everything it returns belongs to the kernel.
 ///
@@ -152,7 +164,19 @@ pub trait Kernel: 'static {
     /// What is kept of a CPU for the host's sake.
     fn vcpu(cpu: Cpu) -> &'static Vcpu;
 
-    /// Monotonic time in nanoseconds, comparable between CPUs.
+    /// The record that KVM writes for a CPU: the one in [`vcpu`](Self::vcpu).
+    ///
+    /// A kernel that had a record before it had this lock returns that one, for KVM keeps a single
+    /// record for each vCPU. Its CPUs then call [`Kvm::adopt_cpu`] and not [`Kvm::start_cpu`].
+    /// (`RDMSR` of register 0x4b564d03 says where the running CPU's record is, and in bit 0 that KVM
+    /// writes it.)
+    #[inline]
+    fn record(cpu: Cpu) -> &'static StealTime {
+        Self::vcpu(cpu).record()
+    }
+
+    /// Monotonic time in nanoseconds, comparable between CPUs. It goes on while a vCPU is off its
+    /// pCPU: what was stolen is subtracted here, where it must be.
     ///
     /// It must advance once the switch is on anything but [`Transport::Native`]: the budgets of
     /// waiters run out by it. Before that, 0 will do.
@@ -168,6 +192,43 @@ impl<K, I> fmt::Debug for Kvm<K, I> {
     }
 }
 
+/// Data behind a lock of the kernel `K`, with the policy for a host that takes hints. A kernel gives it
+/// a name of its own, and then declares locks without a type:
+///
+/// ```
+/// # use pvqspin::kvm::{self, Host, Kernel, Vcpu};
+/// # use pvqspin::{Cpu, CpuNodes};
+/// # struct MyKernel;
+/// # static HOST: Host = Host::new();
+/// # static NODES: CpuNodes = CpuNodes::new();
+/// # static VCPU: Vcpu = Vcpu::new();
+/// # impl Kernel for MyKernel {
+/// #     fn host() -> &'static Host { &HOST }
+/// #     fn cpu() -> Cpu { Cpu::ZERO }
+/// #     fn cpu_count() -> usize { 1 }
+/// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
+/// #     fn vcpu(_: Cpu) -> &'static Vcpu { &VCPU }
+/// #     fn now_ns() -> u64 { 0 }
+/// # }
+/// type Mutex<T> = kvm::Mutex<T, MyKernel>;
+///
+/// let counts = Mutex::new([0; 4]);
+/// counts.lock()[1] += 1;
+/// ```
+pub type Mutex<T, K> = crate::Mutex<T, Kvm<K>, Bounded>;
+
+/// The guard of a [`Mutex`].
+pub type MutexGuard<'a, T, K> = crate::MutexGuard<'a, T, Kvm<K>, Bounded, Idx3>;
+
+/// Data behind a reader-writer lock of the kernel `K`, in the same way.
+pub type RwLock<T, K> = crate::RwLock<T, Kvm<K>, Bounded>;
+
+/// The lock without data: four bytes, and a raw mutex of `lock_api`.
+pub type RawMutex<K> = crate::QSpinLock<Kvm<K>, Bounded>;
+
+/// The reader-writer lock without data: eight bytes, and a raw reader-writer lock of `lock_api`.
+pub type RawRwLock<K> = crate::QRwLock<Kvm<K>, Bounded>;
+
 /// The APIC id of the running CPU, as CPUID has it: for [`Kvm::start_cpu`].
 #[must_use]
 pub fn own_apic_id() -> u32 {
@@ -178,7 +239,8 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
     /// Tells the host where the running CPU's record is, and others how the host calls this CPU. Until
     /// then the CPU never halts, and looks as if it ran.
     ///
-    /// After [`Host::set`]. Nothing happens if the switch is on [`Transport::Native`].
+    /// After [`Host::set`]. A host without steal time is told nothing. On [`Transport::Native`] the
+    /// record is registered too: it still counts how often each vCPU was put on a pCPU.
     ///
     /// # Safety
     ///
@@ -187,15 +249,35 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
     ///   stays that until [`stop_cpu`](Self::stop_cpu): the host writes there.
     /// - `apic_id` is the one by which the host knows this CPU, or the wrong one is run and woken.
     pub unsafe fn start_cpu(apic_id: u32, record: u64) {
-        let host = K::host();
-        if host.transport() == Transport::Native {
-            return;
-        }
-        if host.has_steal_time() {
+        if K::host().has_steal_time() {
             // SAFETY: the host says that it has the register, and the caller vouches for the address.
             unsafe { I::write_msr(MSR_STEAL_TIME, record | ENABLED) };
         }
+        // SAFETY: the caller's promise; the host writes the record as of the line above.
+        unsafe { Self::adopt_cpu(apic_id) };
+    }
+
+    /// As [`start_cpu`](Self::start_cpu), for a CPU whose record the kernel has registered already.
+    ///
+    /// # Safety
+    ///
+    /// - CPL 0, on the CPU that [`Kernel::cpu`] returns.
+    /// - The host writes [`Kernel::record`] of this CPU, if it has steal time at all.
+    /// - `apic_id` is the one by which the host knows this CPU, or the wrong one is run and woken.
+    pub unsafe fn adopt_cpu(apic_id: u32) {
         K::vcpu(K::cpu()).set_apic_id(Some(apic_id));
+    }
+
+    /// The first thing that an interrupt handler does which takes locks: an interrupt that ends a
+    /// halt makes this CPU awake before the halt returns.
+    ///
+    /// It is optional. Without it others find out once the host has put the CPU on a pCPU again,
+    /// which its record counts; but a host that polls before it lets a halted vCPU go (as Linux does,
+    /// for 200 µs) does not count a halt that ends in that time. It costs one load where no
+    /// halt was interrupted.
+    #[inline]
+    pub fn interrupted() {
+        K::vcpu(K::cpu()).interrupt_halt();
     }
 
     /// The host stops writing the running CPU's record, and others stop naming it.
@@ -215,9 +297,29 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
         }
     }
 
+    /// The running CPU's own time in ns: the clock without what was stolen. Only differences count.
+    fn own_ns() -> u64 {
+        let record = K::record(K::cpu());
+        loop {
+            // The host adds to the record while this vCPU is off, so it stands still between two
+            // equal looks, and the clock was read in the same run.
+            let stolen = record.steal_ns();
+            compiler_fence(SeqCst);
+            let now = K::now_ns();
+            compiler_fence(SeqCst);
+            if record.steal_ns() == stolen {
+                return now.wrapping_sub(stolen);
+            }
+        }
+    }
+
     /// Whether the host is told anything at all.
     fn is_paravirtual() -> bool {
         K::host().transport() != Transport::Native
+    }
+
+    fn sample(cpu: Cpu) -> RunSample {
+        K::vcpu(cpu).sample_with(K::record(cpu))
     }
 
     fn hypercall(number: u64, first: u64, second: u64) {
@@ -238,12 +340,17 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
         if Self::run_sample(hint.cpu).generation() != hint.generation {
             return Err(Status::Stale);
         }
+        let looks = Cell::new(0);
         let (end, _) = chain::follow(vcpus, me.index(), hint.cpu.index(), |index| {
+            looks.set(looks.get() + 1);
             // Every index is below the number of CPUs, all of which have a number.
-            let vcpu = K::vcpu(Cpu::new(index).unwrap_or(hint.cpu));
+            let cpu = Cpu::new(index).unwrap_or(hint.cpu);
             Look {
-                state: vcpu.sample().state(),
-                waits_for: vcpu.waiting_for().map(Cpu::index),
+                state: Self::sample(cpu).state(),
+                waits_for: K::vcpu(cpu)
+                    .waiting_for()
+                    .map(Cpu::index)
+                    .filter(|_| looks.get() < LONGEST_WALK),
             }
         });
         match end {
@@ -285,8 +392,10 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
                 core::hint::spin_loop();
             }
             if let Some(budget) = budget.get() {
-                let now = K::now_ns();
-                if now.saturating_sub(*began.get_or_insert(now)) >= budget.into() {
+                let now = Self::own_ns();
+                // A clock that differs a little between CPUs must not make a budget endless.
+                let spent = now.wrapping_sub(*began.get_or_insert(now)) as i64;
+                if spent >= budget.into() {
                     return condition();
                 }
             }
@@ -294,10 +403,11 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
     }
 
     fn run_sample(cpu: Cpu) -> RunSample {
+        let sample = Self::sample(cpu);
         if Self::is_paravirtual() {
-            K::vcpu(cpu).sample()
+            sample
         } else {
-            RunSample::RUNNING
+            RunSample::new(RunState::Running, sample.generation())
         }
     }
 
@@ -306,7 +416,10 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
             return false;
         }
         // A host that does not tell may be short of pCPUs at any time.
-        !K::host().has_steal_time() || K::vcpu(K::cpu()).lacks_pcpu(K::now_ns())
+        !K::host().has_steal_time() || {
+            let cpu = K::cpu();
+            K::vcpu(cpu).lacks_pcpu(K::record(cpu), K::now_ns())
+        }
     }
 
     fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
@@ -328,7 +441,8 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
     }
 
     fn halt(hint: Option<Hint>) {
-        let vcpu = K::vcpu(K::cpu());
+        let cpu = K::cpu();
+        let vcpu = K::vcpu(cpu);
         // Nobody could wake a CPU that has not started, or that the host calls it does not wake.
         if !Self::is_paravirtual() || vcpu.apic_id().is_none() {
             return;
@@ -339,7 +453,7 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
         }
         // SAFETY: CPL 0, as `start_cpu` was promised. Each way below unmasks what was masked here.
         let were_enabled = unsafe { I::mask() };
-        if vcpu.begin_halt() {
+        if vcpu.begin_halt(K::record(cpu)) {
             if were_enabled {
                 // SAFETY: as for `mask`; they were enabled.
                 unsafe { I::halt_unmasked() };
@@ -362,7 +476,7 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
         let vcpu = K::vcpu(cpu);
         let sleeps = vcpu.note_kick();
         // A preempted one has the host's favour from the same call.
-        if (sleeps || vcpu.sample().is_preempted())
+        if (sleeps || Self::sample(cpu).is_preempted())
             && let Some(apic_id) = vcpu.apic_id()
         {
             Self::hypercall(HC_KICK_CPU, 0, apic_id.into());
@@ -374,18 +488,18 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
             return Status::Refused;
         }
         let target = match Self::end_of_chain(hint) {
-            Ok(target) => K::vcpu(target),
+            Ok(target) => target,
             Err(status) => return status,
         };
-        let Some(apic_id) = target.apic_id() else {
+        let Some(apic_id) = K::vcpu(target).apic_id() else {
             return Status::Refused;
         };
         let vcpu = K::vcpu(K::cpu());
-        let before = target.sample();
+        let before = Self::sample(target);
         vcpu.begin_yield();
         Self::hypercall(HC_SCHED_YIELD, apic_id.into(), 0);
         vcpu.end_yield();
-        let after = target.sample();
+        let after = Self::sample(target);
         if after.is_preempted() && after.generation() == before.generation() {
             Status::Refused
         } else {

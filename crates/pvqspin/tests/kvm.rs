@@ -5,13 +5,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use pvqspin::kvm::{Call, Features, Host, Instructions, Kernel, Kvm, StealTime, Transport, Vcpu};
 use pvqspin::mode::{Detected, Mode};
-use pvqspin::{Cpu, CpuNodes, Env, Hint, RunState, Status};
+use pvqspin::{Budget, Cpu, CpuNodes, Env, Hint, RunState, Status};
 
-const CPUS: usize = 8;
+const CPUS: usize = 256;
 const ALL: u32 = 1 << 5 | 1 << 7 | 1 << 13;
 
 /// What the processor was told to do.
@@ -34,6 +34,12 @@ struct World {
     vcpus: &'static [Vcpu; CPUS],
     cpu: Cell<usize>,
     now_ns: Cell<u64>,
+    /// How much later each look at the clock is than the one before.
+    tick_ns: Cell<u64>,
+    /// Happens once, at the next look but one at the clock.
+    at_clock: RefCell<Option<Action>>,
+    /// How often it was asked where a vCPU is.
+    asked: Cell<usize>,
     leaves: RefCell<BTreeMap<u32, [u32; 4]>>,
     interrupts_enabled: Cell<bool>,
     did: RefCell<Vec<Did>>,
@@ -49,6 +55,9 @@ thread_local! {
         vcpus: Box::leak(Box::new([const { Vcpu::new() }; CPUS])),
         cpu: Cell::new(0),
         now_ns: Cell::new(0),
+        tick_ns: Cell::new(0),
+        at_clock: RefCell::default(),
+        asked: Cell::new(0),
         leaves: RefCell::default(),
         interrupts_enabled: Cell::new(false),
         did: RefCell::default(),
@@ -121,10 +130,20 @@ impl Kernel for Guest {
         WORLD.with(|world| &world.nodes[cpu.index()])
     }
     fn vcpu(cpu: Cpu) -> &'static Vcpu {
-        WORLD.with(|world| &world.vcpus[cpu.index()])
+        WORLD.with(|world| {
+            world.asked.set(world.asked.get() + 1);
+            &world.vcpus[cpu.index()]
+        })
     }
     fn now_ns() -> u64 {
-        WORLD.with(|world| world.now_ns.get())
+        WORLD.with(|world| {
+            world.now_ns.set(world.now_ns.get() + world.tick_ns.get());
+            let now = world.now_ns.get();
+            if let Some(action) = world.at_clock.take() {
+                action();
+            }
+            now
+        })
     }
 }
 
@@ -206,6 +225,16 @@ fn host_runs(index: usize, runs: bool) {
     } else {
         preempted.store(1, Release);
     }
+}
+
+/// The host runs somebody else for so long in the place of a vCPU that could run.
+fn steal(index: usize, ns: u64) {
+    host_runs(index, false);
+    // SAFETY: as above; the first eight bytes are what was stolen.
+    let stolen = unsafe { AtomicU64::from_ptr(record_of(index).cast::<u64>().cast_mut()) };
+    stolen.fetch_add(ns, Relaxed);
+    WORLD.with(|world| world.now_ns.set(world.now_ns.get() + ns));
+    host_runs(index, true);
 }
 
 fn hint(index: usize) -> Hint {
@@ -446,7 +475,142 @@ fn a_budget_runs_out() {
         WORLD.with(|world| world.now_ns.set(looks.get() * 100));
         false
     };
-    let budget = pvqspin::Budget::ns(10_000);
+    let budget = Budget::ns(10_000);
     assert!(!Guests::spin_until(condition, budget));
     assert!((100..150).contains(&looks.get()), "{}", looks.get());
+}
+
+/// Spins for 60 µs of a clock that goes on by 100 ns for each look, and counts the looks at the
+/// condition. The host takes the CPU away for `stolen_ns` right after one of the looks at the clock.
+fn looks_in_60_us(stolen_ns: u64) -> u64 {
+    start(ALL);
+    WORLD.with(|world| {
+        world.tick_ns.set(100);
+        if stolen_ns > 0 {
+            *world.at_clock.borrow_mut() = Some(Box::new(move || steal(0, stolen_ns)));
+        }
+    });
+    let mut looks = 0;
+    let condition = || {
+        looks += 1;
+        false
+    };
+    assert!(!Guests::spin_until(condition, Budget::ns(60_000)));
+    WORLD.with(|world| world.tick_ns.set(0));
+    looks
+}
+
+#[test]
+fn a_budget_is_own_time() {
+    let undisturbed = looks_in_60_us(0);
+    assert!((9_600..9_700).contains(&undisturbed), "{undisturbed}");
+    // Whenever it comes: before the budget has begun, or between the clock and the record.
+    let disturbed = looks_in_60_us(3_000_000);
+    assert!(disturbed.abs_diff(undisturbed) < 100, "{disturbed} looks");
+}
+
+#[test]
+fn a_handler_that_ended_a_halt_is_asked_for_if_it_is_preempted() {
+    start(ALL);
+    did();
+    WORLD.with(|world| world.interrupts_enabled.set(true));
+    just_before(Did::HaltUnmasked, || {
+        let state = || Guests::run_sample(cpu(1)).state();
+        assert_eq!(state(), RunState::Halted);
+        // An interrupt: the host runs it, and the handler takes a lock. Then it is preempted.
+        host_runs(1, true);
+        assert_eq!(state(), RunState::Running);
+        host_runs(1, false);
+        assert_eq!(state(), RunState::Preempted);
+        on(0, || {
+            just_before(yield_call(1), || host_runs(1, true));
+            assert_eq!(Guests::yield_to(hint(1)), Status::Ran);
+        });
+    });
+    on(1, || Guests::halt(None));
+    assert_eq!(did(), [Did::Mask, yield_call(1), Did::HaltUnmasked]);
+}
+
+#[test]
+fn a_handler_may_say_itself_that_the_halt_is_over() {
+    start(ALL);
+    WORLD.with(|world| world.interrupts_enabled.set(true));
+    just_before(Did::HaltUnmasked, || {
+        // The host polled: no new generation.
+        assert_eq!(Guests::run_sample(cpu(1)).state(), RunState::Halted);
+        on(1, Guests::interrupted);
+        assert_eq!(Guests::run_sample(cpu(1)).state(), RunState::Running);
+        did();
+        on(0, || Guests::kick(cpu(1)));
+        assert_eq!(did(), [], "it is awake");
+    });
+    on(1, || Guests::halt(None));
+    assert_eq!(Guests::run_sample(cpu(1)).state(), RunState::Running);
+}
+
+#[test]
+fn a_walk_along_the_chain_is_bounded() {
+    start(ALL);
+    let last = CPUS - 1;
+    for index in 1..last {
+        on(index, || Guests::set_waiting_for(Some(cpu(index + 1))));
+    }
+    (1..CPUS).for_each(|index| host_runs(index, false));
+    did();
+    WORLD.with(|world| world.asked.set(0));
+    Guests::yield_to(hint(1));
+    // The 64th on the way: it names the next stretch itself.
+    assert_eq!(did(), [yield_call(64)]);
+    let asked = WORLD.with(|world| world.asked.get());
+    assert!(asked < 4 * 64, "{asked}");
+}
+
+#[test]
+fn a_kernel_that_has_a_record_keeps_it() {
+    struct Older;
+    static RECORDS: [Vcpu; 2] = [const { Vcpu::new() }; 2];
+    impl Kernel for Older {
+        fn host() -> &'static Host {
+            Guest::host()
+        }
+        fn cpu() -> Cpu {
+            Guest::cpu()
+        }
+        fn cpu_count() -> usize {
+            2
+        }
+        fn nodes(cpu: Cpu) -> &'static CpuNodes {
+            Guest::nodes(cpu)
+        }
+        fn vcpu(cpu: Cpu) -> &'static Vcpu {
+            Guest::vcpu(cpu)
+        }
+        fn record(cpu: Cpu) -> &'static StealTime {
+            RECORDS[cpu.index()].record()
+        }
+        fn now_ns() -> u64 {
+            0
+        }
+    }
+    start(0);
+    let found = {
+        has_cpuid(b"GenuineIntel", 0x4000_0000, KVM, ALL, 0);
+        Features::detect::<Fake>()
+    };
+    Guest::host().set(found, Transport::DirectedYield);
+    for index in 0..2 {
+        // SAFETY: a fake processor.
+        on(index, || unsafe {
+            Kvm::<Older, Fake>::adopt_cpu(index as u32);
+        });
+    }
+    assert_eq!(did(), [], "the register is the kernel's own");
+    let sample = || Kvm::<Older, Fake>::run_sample(cpu(1)).state();
+    assert_eq!(sample(), RunState::Running);
+    let flag = std::ptr::from_ref(Older::record(cpu(1)))
+        .cast::<u8>()
+        .cast_mut();
+    // SAFETY: byte 16 of a static of atomics, which nobody else writes.
+    unsafe { AtomicU8::from_ptr(flag.add(16)) }.store(1, Release);
+    assert_eq!(sample(), RunState::Preempted);
 }

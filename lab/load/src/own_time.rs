@@ -108,6 +108,32 @@ impl OwnTime {
         }
     }
 
+    /// The body of [`Env::spin_until`] for an environment that spins by itself, in `spin`: takes the
+    /// timer's interrupt between its looks, and accounts for what was spun.
+    ///
+    /// # Safety
+    ///
+    /// As for [`spin_until`](Self::spin_until).
+    #[inline]
+    #[expect(unsafe_code, reason = "the timer's handler is on the stack of its CPU")]
+    pub unsafe fn account_for<E: Ticks>(
+        &self,
+        mut condition: impl FnMut() -> bool,
+        spin: impl FnOnce(&mut dyn FnMut() -> bool) -> bool,
+    ) -> bool {
+        if condition() {
+            return true;
+        }
+        let mut spinner = Spinner::<E>::new(self, Budget::FOREVER);
+        let held = spin(&mut || {
+            // SAFETY: the caller's promise.
+            unsafe { spinner.take_interrupt() };
+            condition()
+        });
+        spinner.account();
+        held
+    }
+
     /// What every [`Env::checkpoint`] of such an environment has to do: stamp the joining.
     #[inline]
     pub fn stamp<E: Env>(&self, point: Point) {

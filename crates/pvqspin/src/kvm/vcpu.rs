@@ -7,6 +7,7 @@
 //! | record   steal, version, preempted; 64 bytes     |  the host      all vCPUs
 //! | doing    RUNNING, YIELDING, HALTED; KICKED       |  its vCPU; a kick by others
 //! | apic_id  plus 1: how hypercalls name it; or 0    |  its vCPU, once
+//! | halted_in  the generation in which it halted     |  its vCPU
 //! +-------------------- 128 bytes -------------------+
 //! | waiting_for   cpu + 1, or 0                      |  its vCPU      all vCPUs
 //! | window        how long it was stolen lately      |  its vCPU
@@ -32,8 +33,14 @@
 //! | `RUNNING` | clear | running |
 //! | `RUNNING` | set | preempted |
 //! | `YIELDING` | any | preempted: it lent its pCPU |
-//! | `HALTED` | any | halted |
-//! | `HALTED`, `KICKED` | any | preempted: it could run again, and does not yet |
+//! | `HALTED`, same generation | any | halted |
+//! | `HALTED`, `KICKED`, same generation | any | preempted: it could run again, and does not yet |
+//! | `HALTED`, a newer generation | clear | running: in a handler of the interrupt that ended its halt |
+//! | `HALTED`, a newer generation | set | preempted there |
+//!
+//! The host counts a generation when it puts the vCPU on a pCPU, so one that is newer than the halt
+//! says that the halt is over. (A halt that ends while the host still polls has no new generation: a
+//! handler then says itself that it runs, [`Kvm::interrupted`](super::Kvm::interrupted).)
 //!
 //! *Idle* is never reported: a CPU that a lock names is in the lock's code or in a critical section.
 
@@ -110,6 +117,7 @@ pub struct Vcpu {
     record: StealTime,
     doing: AtomicU32,
     apic_id: AtomicU32,
+    halted_in: AtomicU32,
     own: OwnLine,
 }
 
@@ -132,6 +140,7 @@ impl Vcpu {
             record: StealTime::new(),
             doing: AtomicU32::new(0),
             apic_id: AtomicU32::new(0),
+            halted_in: AtomicU32::new(0),
             own: OwnLine {
                 waiting_for: AtomicU32::new(0),
                 was_stolen: AtomicU32::new(0),
@@ -160,17 +169,30 @@ impl Vcpu {
         self.apic_id.store(plus_one, Relaxed);
     }
 
-    /// What it does, and which run it is. A VMM may look, too.
+    /// What it does, and which run it is, by its own record. A VMM may look, too.
     #[must_use]
     pub fn sample(&self) -> RunSample {
+        self.sample_with(&self.record)
+    }
+
+    /// The same by the record that KVM writes for it, wherever that is.
+    pub(super) fn sample_with(&self, record: &StealTime) -> RunSample {
         // The generation first: if the vCPU runs in between, the sample has an old generation, and
         // a hint made from it is dropped. The other way round it could pass for a new preemption.
-        let generation = self.record.generation();
-        // Acquire: as for the flag of the record.
+        let generation = record.generation();
+        // Acquire: as for the flag of the record; and whoever sees `HALTED` sees in which generation,
+        // and reads one below that is not older.
         let doing = self.doing.load(Acquire);
-        let state = if doing & HALTED != 0 && doing & KICKED == 0 {
-            RunState::Halted
-        } else if doing & (HALTED | YIELDING) != 0 || self.record.is_preempted() {
+        let sleeps = || self.halted_in.load(Relaxed) == record.generation().get();
+        let state = if doing & YIELDING != 0 {
+            RunState::Preempted
+        } else if doing & HALTED != 0 && sleeps() {
+            if doing & KICKED != 0 {
+                RunState::Preempted
+            } else {
+                RunState::Halted
+            }
+        } else if record.is_preempted() {
             RunState::Preempted
         } else {
             RunState::Running
@@ -179,12 +201,11 @@ impl Vcpu {
     }
 
     /// Whether it waited for a pCPU lately. Asked by its own vCPU only.
-    pub(super) fn lacks_pcpu(&self, now_ns: u64) -> bool {
+    pub(super) fn lacks_pcpu(&self, record: &StealTime, now_ns: u64) -> bool {
         let own = &self.own;
         // Relaxed throughout, and no read-modify-write: nobody else is interested, and an interrupt
         // in between spoils one window.
-        let stolen = self
-            .record
+        let stolen = record
             .steal_ns()
             .wrapping_sub(own.stolen_then.load(Relaxed));
         let window = now_ns.wrapping_sub(own.window_began.load(Relaxed));
@@ -192,7 +213,7 @@ impl Vcpu {
         if window >= WINDOW_NS {
             let is_much = stolen > window / STOLEN_PART;
             own.was_stolen.store(is_much.into(), Relaxed);
-            own.stolen_then.store(self.record.steal_ns(), Relaxed);
+            own.stolen_then.store(record.steal_ns(), Relaxed);
             own.window_began.store(now_ns, Relaxed);
             return is_much;
         }
@@ -227,7 +248,10 @@ impl Vcpu {
     ///
     /// One location decides: a kick either comes before this exchange, which then finds it, or after
     /// it, and whoever kicks finds the halt and calls the host, which remembers until the `HLT`.
-    pub(super) fn begin_halt(&self) -> bool {
+    pub(super) fn begin_halt(&self, record: &StealTime) -> bool {
+        // Relaxed: the exchange below publishes it. Taken off its pCPU between the two, it halts in a
+        // newer generation, and passes for awake: that is advice, and its kick comes all the same.
+        self.halted_in.store(record.generation().get(), Relaxed);
         // Acquire pairs with the release of the kick: what came before it is visible now.
         let before = self.doing.fetch_or(HALTED, AcqRel);
         if before & KICKED != 0 {
@@ -241,6 +265,17 @@ impl Vcpu {
     pub(super) fn end_halt(&self) {
         // Acquire: as above. A kick that comes only now has a host that was called for nothing.
         self.doing.fetch_and(!(HALTED | KICKED), AcqRel);
+    }
+
+    /// An interrupt has ended its halt, and a handler runs: it is awake.
+    #[inline]
+    pub(super) fn interrupt_halt(&self) {
+        // Relaxed: only this vCPU sets the flag.
+        if self.doing.load(Relaxed) & HALTED != 0 {
+            // A kick that comes now calls nobody, and none is needed: the halt returns after the
+            // handler. Acquire and release: as at the end of the halt.
+            self.doing.fetch_and(!HALTED, AcqRel);
+        }
     }
 
     /// Somebody kicks it: whether it was asleep.
@@ -279,7 +314,7 @@ mod tests {
     fn a_halt_is_told_from_a_preemption_whatever_the_flag_says() {
         for flag in [0, PREEMPTED] {
             let vcpu = Vcpu::new();
-            assert!(vcpu.begin_halt());
+            assert!(vcpu.begin_halt(vcpu.record()));
             vcpu.record.preempted.store(flag, Relaxed);
             assert_eq!(state(&vcpu), RunState::Halted);
             // Kicked, but not on a pCPU yet.
@@ -288,6 +323,35 @@ mod tests {
             vcpu.record.preempted.store(0, Relaxed);
             vcpu.end_halt();
             assert_eq!(state(&vcpu), RunState::Running);
+        }
+    }
+
+    #[test]
+    fn a_handler_that_ends_a_halt_is_awake_before_the_halt_returns() {
+        for polled in [false, true] {
+            let vcpu = Vcpu::new();
+            assert!(vcpu.begin_halt(vcpu.record()));
+            assert_eq!(state(&vcpu), RunState::Halted);
+            if polled {
+                // No new generation: the handler says it itself.
+                vcpu.interrupt_halt();
+            } else {
+                vcpu.record.version.store(2, Relaxed);
+            }
+            assert_eq!(state(&vcpu), RunState::Running);
+            vcpu.record.preempted.store(PREEMPTED, Relaxed);
+            assert_eq!(state(&vcpu), RunState::Preempted);
+            vcpu.record.preempted.store(0, Relaxed);
+            // What it lends from there counts, too.
+            vcpu.begin_yield();
+            assert_eq!(state(&vcpu), RunState::Preempted);
+            vcpu.end_yield();
+            // A kick meanwhile ends nothing but the halt that is over.
+            vcpu.note_kick();
+            assert_eq!(state(&vcpu), RunState::Running);
+            vcpu.end_halt();
+            assert!(vcpu.begin_halt(vcpu.record()));
+            assert_eq!(state(&vcpu), RunState::Halted);
         }
     }
 
@@ -304,9 +368,9 @@ mod tests {
     fn a_kick_before_the_halt_ends_it_once() {
         let vcpu = Vcpu::new();
         assert!(!vcpu.note_kick(), "it does not sleep: no hypercall");
-        assert!(!vcpu.begin_halt(), "it must not");
+        assert!(!vcpu.begin_halt(vcpu.record()), "it must not");
         assert_eq!(state(&vcpu), RunState::Running);
-        assert!(vcpu.begin_halt(), "the kick is used up");
+        assert!(vcpu.begin_halt(vcpu.record()), "the kick is used up");
     }
 
     #[test]
@@ -317,7 +381,7 @@ mod tests {
         assert!(!vcpu.note_kick());
         vcpu.end_yield();
         assert_eq!(state(&vcpu), RunState::Running);
-        assert!(!vcpu.begin_halt());
+        assert!(!vcpu.begin_halt(vcpu.record()));
     }
 
     #[test]
@@ -334,16 +398,19 @@ mod tests {
     fn pressure_is_what_was_stolen_lately() {
         let vcpu = Vcpu::new();
         let mut now = 5 * WINDOW_NS;
-        assert!(!vcpu.lacks_pcpu(now));
+        assert!(!vcpu.lacks_pcpu(vcpu.record(), now));
         // Housekeeping of the host.
         vcpu.record.steal.store(WINDOW_NS / 1_000, Relaxed);
-        assert!(!vcpu.lacks_pcpu(now + 1));
+        assert!(!vcpu.lacks_pcpu(vcpu.record(), now + 1));
         // A slice of somebody else: known at once, and for one more window.
         vcpu.record.steal.store(3_000_000, Relaxed);
-        assert!(vcpu.lacks_pcpu(now + 2));
+        assert!(vcpu.lacks_pcpu(vcpu.record(), now + 2));
         now += WINDOW_NS;
-        assert!(vcpu.lacks_pcpu(now));
-        assert!(vcpu.lacks_pcpu(now + WINDOW_NS - 1));
-        assert!(!vcpu.lacks_pcpu(now + WINDOW_NS), "nothing since");
+        assert!(vcpu.lacks_pcpu(vcpu.record(), now));
+        assert!(vcpu.lacks_pcpu(vcpu.record(), now + WINDOW_NS - 1));
+        assert!(
+            !vcpu.lacks_pcpu(vcpu.record(), now + WINDOW_NS),
+            "nothing since"
+        );
     }
 }

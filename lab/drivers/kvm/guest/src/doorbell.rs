@@ -3,11 +3,14 @@
 
 use core::arch::asm;
 
+use pvqspin::{Budget, CpuNodes, Env};
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
 use pvqspin_kvm_boot::doorbell::{PORT, Ring};
+use pvqspin_load::own_time::OwnTime;
 
-use crate::cpu;
+use crate::env::GuestEnv;
 use crate::transport::Transport;
+use crate::{clock, cpu};
 
 /// Rings.
 #[inline]
@@ -37,7 +40,22 @@ impl Doorbell {
     }
 }
 
-impl Transport for Doorbell {
+impl Env for Doorbell {
+    #[inline(always)]
+    fn cpu() -> Cpu {
+        cpu::room().number.load()
+    }
+
+    #[inline]
+    fn nodes(cpu: Cpu) -> &'static CpuNodes {
+        cpu::nodes(cpu)
+    }
+
+    fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        // SAFETY: the room of the vCPU that runs this.
+        unsafe { Self::spin_measured(&cpu::room().time, condition, budget) }
+    }
+
     #[inline]
     fn run_sample(cpu: Cpu) -> RunSample {
         cpu::page(cpu).run()
@@ -46,6 +64,24 @@ impl Transport for Doorbell {
     #[inline]
     fn pressure() -> bool {
         cpu::vm_page().pressure()
+    }
+
+    #[inline]
+    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
+        let page = cpu::page(Self::cpu());
+        let former = page.waiting_for();
+        page.set_waiting_for(cpu);
+        former
+    }
+
+    #[inline]
+    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
+        cpu::page(cpu).waiting_for()
+    }
+
+    #[inline]
+    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
+        cpu::page(cpu).set_waiting_for(to);
     }
 
     fn halt(hint: Option<Hint>) {
@@ -58,5 +94,22 @@ impl Transport for Doorbell {
 
     fn yield_to(hint: Hint) -> Status {
         Self::call(Hypercall::YieldTo(hint))
+    }
+
+    #[inline]
+    fn now_ns() -> u64 {
+        clock::now_ns()
+    }
+}
+
+impl Transport for Doorbell {
+    #[inline]
+    unsafe fn spin_measured(
+        time: &OwnTime,
+        condition: impl FnMut() -> bool,
+        budget: Budget,
+    ) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { time.spin_until::<GuestEnv<Self>>(condition, budget) }
     }
 }

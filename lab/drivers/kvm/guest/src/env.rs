@@ -9,31 +9,34 @@ use pvqspin_load::Guest;
 use pvqspin_load::own_time::Ticks;
 
 use crate::clock;
-use crate::cpu::{self, room};
+use crate::cpu::room;
 use crate::transport::Transport;
 
 /// A guest on KVM.
 pub(crate) struct GuestEnv<T>(PhantomData<fn() -> T>);
 
+/// Everything that the lock asks for is the transport's. What is added only measures: it stamps, and
+/// takes the timer's interrupt, for there is no other one.
 impl<T: Transport> Env for GuestEnv<T> {
     #[inline(always)]
     fn cpu() -> Cpu {
-        room().number.load()
+        T::cpu()
     }
 
     #[inline]
     fn nodes(cpu: Cpu) -> &'static CpuNodes {
-        cpu::nodes(cpu)
+        T::nodes(cpu)
     }
 
     #[inline]
-    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
-        let condition = || {
-            T::notice_entry();
-            condition()
-        };
+    fn cpu_count() -> usize {
+        T::cpu_count()
+    }
+
+    #[inline]
+    fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
         // SAFETY: the room of the vCPU that runs this.
-        unsafe { room().time.spin_until::<Self>(condition, budget) }
+        unsafe { T::spin_measured(&room().time, condition, budget) }
     }
 
     #[inline]
@@ -70,12 +73,14 @@ impl<T: Transport> Env for GuestEnv<T> {
     }
 
     fn yield_to(hint: Hint) -> Status {
-        T::yield_to(hint)
+        let status = T::yield_to(hint);
+        T::count_yield(status);
+        status
     }
 
     #[inline]
     fn now_ns() -> u64 {
-        clock::now_ns()
+        T::now_ns()
     }
 
     #[inline]

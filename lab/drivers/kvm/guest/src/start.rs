@@ -14,7 +14,7 @@ use pvqspin_rivals::catalog::{Visitor, with_lock};
 
 use crate::doorbell::{Doorbell, ring};
 use crate::env::GuestEnv;
-use crate::stock::{self, Stock};
+use crate::stock::{self, OnKvm};
 use crate::transport;
 use crate::{clock, cpu, heap, trial};
 
@@ -37,7 +37,7 @@ pub(crate) extern "C" fn start(number: usize) -> ! {
                 stock::set(boot.transport, &places);
             }
             stock::start(number);
-            run::<Stock>(&boot, &places, number);
+            run::<OnKvm>(&boot, &places, number);
         }
     }
 }

@@ -1,30 +1,30 @@
-//! The transport that is KVM's own: the hypercalls of a stock host, at CPL 0.
+//! The transport that is KVM's own: the hypercalls of a stock host, at CPL 0. This guest is a
+//! [`kvm::Kernel`] and leaves the rest to [`pvqspin::kvm`].
 
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pvqspin::kvm::{self, Call, Features, Host, Instructions, Kernel, Kvm, Vcpu, X86};
-use pvqspin::{CpuNodes, Env};
-use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
+use pvqspin::{Budget, CpuNodes, Env};
+use pvqspin_abi::{Cpu, Status};
 use pvqspin_kvm_boot::boot::Transport as Chosen;
 use pvqspin_kvm_boot::{Places, StockRoom};
+use pvqspin_load::own_time::OwnTime;
 
+use crate::env::GuestEnv;
 use crate::transport::Transport;
 use crate::{clock, cpu};
 
 static HOST: Host = Host::new();
 static ROOMS: AtomicU64 = AtomicU64::new(0);
-/// Whether the lock neither tells KVM anything nor hears who is preempted.
-static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// Called once, by vCPU 0, before anybody else starts.
 pub(crate) fn set(chosen: Chosen, places: &Places) {
     // Relaxed: the others are started by the VMM afterwards, which orders everything.
     ROOMS.store(places.stock_rooms, Relaxed);
-    SILENT.store(chosen == Chosen::StockSilent, Relaxed);
     let features = Features::detect::<X86>();
     let wanted = match chosen {
         Chosen::Stock => kvm::Transport::DirectedYield,
+        Chosen::StockSilent => kvm::Transport::Native,
         _ => kvm::Transport::KickAndHalt,
     };
     let used = HOST.set(features, wanted);
@@ -53,7 +53,7 @@ fn own_room() -> &'static StockRoom {
 }
 
 /// This guest, as a kernel.
-struct ThisGuest;
+pub(crate) struct ThisGuest;
 
 impl Kernel for ThisGuest {
     fn host() -> &'static Host {
@@ -81,8 +81,8 @@ impl Kernel for ThisGuest {
     }
 }
 
-/// The processor, and how often it was left for the host.
-struct Counted;
+/// The processor, and how often it was left for the host: that is counted, and nothing is changed.
+pub(crate) struct Counted;
 
 impl Instructions for Counted {
     fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
@@ -127,53 +127,30 @@ impl Instructions for Counted {
     }
 }
 
-type OnKvm = Kvm<ThisGuest, Counted>;
+/// The environment that is measured: the one that the lock comes with.
+pub(crate) type OnKvm = Kvm<ThisGuest, Counted>;
 
-/// What the host is told goes through KVM.
-pub(crate) enum Stock {}
-
-impl Transport for Stock {
-    fn run_sample(cpu: Cpu) -> RunSample {
-        let sample = OnKvm::run_sample(cpu);
-        if SILENT.load(Relaxed) {
-            // Sections that were preempted are found by the generation.
-            return RunSample::new(RunState::Running, sample.generation());
-        }
-        sample
-    }
-
-    fn pressure() -> bool {
-        !SILENT.load(Relaxed) && OnKvm::pressure()
-    }
-
-    fn halt(hint: Option<Hint>) {
-        if !SILENT.load(Relaxed) {
-            OnKvm::halt(hint);
+impl Transport for OnKvm {
+    #[inline]
+    unsafe fn spin_measured(
+        time: &OwnTime,
+        mut condition: impl FnMut() -> bool,
+        budget: Budget,
+    ) -> bool {
+        let condition = || {
+            Self::notice_entry();
+            condition()
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            time.account_for::<GuestEnv<Self>>(condition, |condition| {
+                Self::spin_until(condition, budget)
+            })
         }
     }
 
-    fn kick(cpu: Cpu) {
-        if !SILENT.load(Relaxed) {
-            OnKvm::kick(cpu);
-        }
-    }
-
-    fn yield_to(hint: Hint) -> Status {
-        let status = OnKvm::yield_to(hint);
+    fn count_yield(status: Status) {
         own_room().count_yield(status);
-        status
-    }
-
-    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
-        OnKvm::set_waiting_for(cpu)
-    }
-
-    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
-        OnKvm::waiting_for(cpu)
-    }
-
-    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
-        OnKvm::redirect_wait_of(cpu, to);
     }
 
     /// The doorbell's VMM writes down when it enters a guest, and what was stolen. Here the guest

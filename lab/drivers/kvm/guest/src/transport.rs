@@ -1,43 +1,26 @@
-//! What a transport is: how a guest knows what its hypervisor does, and how it asks for something.
+//! What a transport is: an environment of the lock, and what has to be known to measure it.
 
-use pvqspin_abi::{Cpu, Hint, RunSample, Status};
+use pvqspin::{Budget, Env, Status};
+use pvqspin_load::own_time::OwnTime;
 
-use crate::cpu;
+/// One way to a hypervisor: how a guest knows what it does, and how it asks for something.
+pub(crate) trait Transport: Env {
+    /// [`Env::spin_until`] of this environment, with the account of what was spun, and with the timer's
+    /// interrupt in between.
+    ///
+    /// # Safety
+    ///
+    /// The account is that of the running vCPU.
+    unsafe fn spin_measured(
+        time: &OwnTime,
+        condition: impl FnMut() -> bool,
+        budget: Budget,
+    ) -> bool;
 
-/// One way to a hypervisor.
-///
-/// The functions are those of [`Env`](pvqspin::Env) of the same name, and keep the same contract.
-pub(crate) trait Transport: 'static {
-    /// What a CPU was doing a moment ago.
-    fn run_sample(cpu: Cpu) -> RunSample;
-    /// Whether any runnable vCPU has to wait for a pCPU.
-    fn pressure() -> bool;
-    /// Stops this vCPU until it is kicked.
-    fn halt(hint: Option<Hint>);
-    /// Ends the halt of a CPU, or its next one.
-    fn kick(cpu: Cpu);
-    /// Lends this pCPU.
-    fn yield_to(hint: Hint) -> Status;
-
-    /// Publishes whom this vCPU waits for.
+    /// Counts what became of a directed yield, where nobody does it from outside.
     #[inline]
-    fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
-        let page = cpu::page(cpu::room().number.load());
-        let former = page.waiting_for();
-        page.set_waiting_for(cpu);
-        former
-    }
-
-    /// Whom a CPU waits for.
-    #[inline]
-    fn waiting_for(cpu: Cpu) -> Option<Cpu> {
-        cpu::page(cpu).waiting_for()
-    }
-
-    /// Corrects the edge of another CPU.
-    #[inline]
-    fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
-        cpu::page(cpu).set_waiting_for(to);
+    fn count_yield(status: Status) {
+        let _ = status;
     }
 
     /// Brings this vCPU's account of its time up to date, where nobody does it from outside. True if
