@@ -11,7 +11,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use pvqspin_load::{Distribution, Section, WorkloadConfig, WorkloadId};
 use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_rivals::catalog::{Entry, LockId};
-use pvqspin_simulator::{Look, SimConfig, SimResult, What};
+use pvqspin_simulator::{SimConfig, SimResult, Snapshot, What};
 use pvqspin_timeline::{Episode, Place, Scene, Trouble, Why};
 
 use crate::explain_view::{Reader, view};
@@ -54,8 +54,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Done {
         )));
     }
     let story = Story::find(lock, args.topic, args.seed)?;
-    let looks = story.looks(lock)?;
-    let steps = steps(lock, &story, &looks);
+    let snapshots = story.snapshots(lock)?;
+    let steps = steps(lock, &story, &snapshots);
     let stops = args.step && io::stdout().is_terminal() && io::stdin().is_terminal();
     print(&introduction(lock, &story))?;
     tell(&steps, stops)?;
@@ -97,7 +97,7 @@ impl Story {
         }))
     }
 
-    fn looks(&self, lock: &Entry) -> Result<Vec<Look>, Failure> {
+    fn snapshots(&self, lock: &Entry) -> Result<Vec<Snapshot>, Failure> {
         let episode = &self.episode;
         // A waiter lost its pCPU before its turn came.
         let lane = &self.scene.lanes[episode.vcpu as usize];
@@ -106,7 +106,7 @@ impl Story {
             .map_or(episode.off_ns, |span| span.from_ns);
         let from = episode.began_ns.max(lost.saturating_sub(BEFORE_NS));
         let to = episode.ended_ns + AFTER_NS;
-        Ok(simulate(lock.id, self.seed, Some((from, to)))?.looks)
+        Ok(simulate(lock.id, self.seed, Some((from, to)))?.snapshots)
     }
 }
 
@@ -126,7 +126,7 @@ fn scene_of(result: &SimResult) -> Scene {
     Scene::replay(&result.trace, PCPUS, &[VCPUS])
 }
 
-fn simulate(lock: LockId, seed: u64, looks: Option<(u64, u64)>) -> Result<SimResult, Failure> {
+fn simulate(lock: LockId, seed: u64, snapshots: Option<(u64, u64)>) -> Result<SimResult, Failure> {
     let section = |mean_ns| Section {
         mean_ns,
         distribution: Distribution::Uniform,
@@ -145,7 +145,7 @@ fn simulate(lock: LockId, seed: u64, looks: Option<(u64, u64)>) -> Result<SimRes
         duration_ns: COMPARED_NS,
         seed,
         trace: true,
-        looks,
+        snapshots,
         ..SimConfig::default()
     };
     pvqspin_simulator::run(&config).map_err(Failure::failed)
@@ -177,7 +177,7 @@ fn introduction(lock: &Entry, story: &Story) -> String {
 }
 
 /// The steps as text: a time, a sentence, and how everything stands.
-fn steps(lock: &Entry, story: &Story, looks: &[Look]) -> Vec<String> {
+fn steps(lock: &Entry, story: &Story, snapshots: &[Snapshot]) -> Vec<String> {
     let reader = Reader::of(lock);
     let narrator = Narrator {
         reader,
@@ -185,19 +185,19 @@ fn steps(lock: &Entry, story: &Story, looks: &[Look]) -> Vec<String> {
     };
     let width = terminal::width().clamp(60, 110);
     let mut steps = Vec::new();
-    let mut before: Option<&Look> = None;
-    for (index, look) in looks.iter().enumerate() {
-        let mut same_vcpu = looks[..index].iter().rev();
+    let mut before: Option<&Snapshot> = None;
+    for (index, snapshot) in snapshots.iter().enumerate() {
+        let mut same_vcpu = snapshots[..index].iter().rev();
         let same_vcpu = same_vcpu.find(|other| {
             let remark = matches!(other.event.what, What::LongWait(_));
-            other.event.vcpu == look.event.vcpu && !remark
+            other.event.vcpu == snapshot.event.vcpu && !remark
         });
-        if says_nothing(look, same_vcpu) {
+        if says_nothing(snapshot, same_vcpu) {
             continue;
         }
-        let since = look.event.at_ns as f64 - story.episode.off_ns as f64;
+        let since = snapshot.event.at_ns as f64 - story.episode.off_ns as f64;
         let sign = if since < 0.0 { '-' } else { '+' };
-        let sentence = narrator.sentence(look, before);
+        let sentence = narrator.sentence(snapshot, before);
         let mut text = String::new();
         let at = format!("{sign}{}", time(since.abs()));
         for (line, words) in wrapped(&sentence, width - 18).iter().enumerate() {
@@ -206,9 +206,9 @@ fn steps(lock: &Entry, story: &Story, looks: &[Look]) -> Vec<String> {
                 _ => writeln!(text, "{:18}{words}", ""),
             };
         }
-        text += &view(reader, look, before);
+        text += &view(reader, snapshot, before);
         steps.push(text);
-        before = Some(look);
+        before = Some(snapshot);
     }
     steps
 }
@@ -310,9 +310,9 @@ mod tests {
     fn told(lock: LockId, topic: Topic) -> (Story, String) {
         let lock = lock.entry();
         let story = Story::find(lock, topic, 1).expect("such an event comes");
-        let looks = story.looks(lock).expect("the same run again");
+        let snapshots = story.snapshots(lock).expect("the same run again");
         // Lines are broken where the terminal wants it.
-        let steps = steps(lock, &story, &looks).concat();
+        let steps = steps(lock, &story, &snapshots).concat();
         let words: Vec<&str> = steps.split_whitespace().collect();
         (story, words.join(" "))
     }

@@ -6,7 +6,7 @@ use pvqspin::word::{LOCKED, PENDING, head_of};
 use pvqspin::{Format, Idx3, NodeState, SpareBit, Tail};
 use pvqspin_abi::{Cpu, RunState};
 use pvqspin_rivals::catalog::Entry;
-use pvqspin_simulator::Look;
+use pvqspin_simulator::Snapshot;
 
 /// The more waiters than this cannot be: a walk that goes on is going in a circle.
 const LONGEST_WALK: usize = 64;
@@ -56,24 +56,24 @@ impl Reader {
 
     /// The waiters that the word leads to, the head first. One that has not linked itself yet leads
     /// nowhere: whatever stands between it and the head is not known.
-    fn queue(self, look: &Look) -> Vec<Cpu> {
-        let mut at = look.word.unwrap_or(0);
+    fn queue(self, snapshot: &Snapshot) -> Vec<Cpu> {
+        let mut at = snapshot.word.unwrap_or(0);
         let mut queue = Vec::new();
         while let Tail::Waiter(cpu, _) = self.tail(at) {
-            let Some(vcpu) = look.vcpus.get(cpu.index()) else {
+            let Some(vcpu) = snapshot.vcpus.get(cpu.index()) else {
                 break;
             };
             queue.push(cpu);
-            let first = vcpu.node.state == NodeState::Head || head_of_word(look) == Some(cpu);
+            let first = vcpu.node.state == NodeState::Head || head_of_word(snapshot) == Some(cpu);
             if first || queue.len() > LONGEST_WALK {
                 break;
             }
             at = vcpu.node.pred;
         }
-        if let Some(head) = head_of_word(look).filter(|_| !self.native)
+        if let Some(head) = head_of_word(snapshot).filter(|_| !self.native)
             && !queue.is_empty()
             && !queue.contains(&head)
-            && look
+            && snapshot
                 .vcpus
                 .get(head.index())
                 .is_some_and(|vcpu| vcpu.node.in_use)
@@ -85,8 +85,8 @@ impl Reader {
     }
 }
 
-fn head_of_word(look: &Look) -> Option<Cpu> {
-    look.word.and_then(head_of)
+fn head_of_word(snapshot: &Snapshot) -> Option<Cpu> {
+    snapshot.word.and_then(head_of)
 }
 
 /// A vCPU as it is called.
@@ -95,8 +95,8 @@ pub(crate) fn name(cpu: Cpu) -> String {
 }
 
 /// The four lines under a step. Those that have changed since the step before are marked.
-pub(crate) fn view(reader: Reader, look: &Look, before: Option<&Look>) -> String {
-    let now = lines(reader, look);
+pub(crate) fn view(reader: Reader, snapshot: &Snapshot, before: Option<&Snapshot>) -> String {
+    let now = lines(reader, snapshot);
     let then = before.map(|before| lines(reader, before));
     let mut text = String::new();
     for (index, (label, line)) in ["word ", "queue", "edges", "host "]
@@ -111,18 +111,23 @@ pub(crate) fn view(reader: Reader, look: &Look, before: Option<&Look>) -> String
     text
 }
 
-fn lines(reader: Reader, look: &Look) -> [String; 4] {
-    let word = look
+fn lines(reader: Reader, snapshot: &Snapshot) -> [String; 4] {
+    let word = snapshot
         .word
         .map_or_else(|| "unknown".to_owned(), |word| reader.fields(word));
-    [word, queue(reader, look), edges(reader, look), host(look)]
+    [
+        word,
+        queue(reader, snapshot),
+        edges(reader, snapshot),
+        host(snapshot),
+    ]
 }
 
-fn queue(reader: Reader, look: &Look) -> String {
-    let queue = reader.queue(look);
+fn queue(reader: Reader, snapshot: &Snapshot) -> String {
+    let queue = reader.queue(snapshot);
     let mut parts: Vec<String> = (queue.iter())
         .map(|cpu| {
-            let node = &look.vcpus[cpu.index()].node;
+            let node = &snapshot.vcpus[cpu.index()].node;
             let state = match node.state {
                 NodeState::Head => "head",
                 NodeState::Halted => "halted",
@@ -137,7 +142,7 @@ fn queue(reader: Reader, look: &Look) -> String {
             format!("{} ({state}, {next})", name(*cpu))
         })
         .collect();
-    if look
+    if snapshot
         .word
         .is_some_and(|word| reader.native && word & PENDING != 0)
     {
@@ -149,15 +154,15 @@ fn queue(reader: Reader, look: &Look) -> String {
     parts.join(" <- ")
 }
 
-fn edges(reader: Reader, look: &Look) -> String {
+fn edges(reader: Reader, snapshot: &Snapshot) -> String {
     if reader.native {
         return "none: a native lock tells the host nothing".to_owned();
     }
-    let edge = |(index, vcpu): (usize, &pvqspin_simulator::VcpuLook)| {
+    let edge = |(index, vcpu): (usize, &pvqspin_simulator::VcpuSnapshot)| {
         let to = vcpu.waits_for?;
         Some(format!("cpu{index} waits for {}", name(to)))
     };
-    let edges: Vec<String> = look.vcpus.iter().enumerate().filter_map(edge).collect();
+    let edges: Vec<String> = snapshot.vcpus.iter().enumerate().filter_map(edge).collect();
     if edges.is_empty() {
         "none".to_owned()
     } else {
@@ -165,19 +170,19 @@ fn edges(reader: Reader, look: &Look) -> String {
     }
 }
 
-fn host(look: &Look) -> String {
+fn host(snapshot: &Snapshot) -> String {
     let cpu = |vcpu: &u32| format!("cpu{vcpu}");
-    let mut parts: Vec<String> = (look.host.pcpus.iter().enumerate())
+    let mut parts: Vec<String> = (snapshot.host.pcpus.iter().enumerate())
         .map(|(pcpu, vcpu)| {
             let who = vcpu.as_ref().map_or("idle".to_owned(), cpu);
             format!("pCPU {pcpu}: {who}")
         })
         .collect();
-    let waiting: Vec<String> = look.host.queue.iter().map(cpu).collect();
+    let waiting: Vec<String> = snapshot.host.queue.iter().map(cpu).collect();
     if !waiting.is_empty() {
         parts.push(format!("wait for a pCPU: {}", waiting.join(", ")));
     }
-    let halted: Vec<String> = (look.vcpus.iter().enumerate())
+    let halted: Vec<String> = (snapshot.vcpus.iter().enumerate())
         .filter(|(_, vcpu)| vcpu.run.state() == RunState::Halted)
         .map(|(index, _)| format!("cpu{index}"))
         .collect();

@@ -1,9 +1,9 @@
-//! What happens at a step, and why: a sentence from the event and from what the look shows.
+//! What happens at a step, and why: a sentence from the event and from what the snapshot shows.
 
 use pvqspin::word::{PENDING, head_of};
 use pvqspin::{Point, Tail};
 use pvqspin_abi::{Cpu, RunState, Status};
-use pvqspin_simulator::{Look, What};
+use pvqspin_simulator::{Snapshot, What};
 use pvqspin_timeline::{Doing, Scene};
 
 use crate::explain_view::{Reader, name};
@@ -15,9 +15,9 @@ pub(crate) struct Narrator<'a> {
 }
 
 /// Steps that say nothing that the step before did not.
-pub(crate) fn says_nothing(look: &Look, same_vcpu_before: Option<&Look>) -> bool {
-    let before = same_vcpu_before.map(|look| look.event.what);
-    match look.event.what {
+pub(crate) fn says_nothing(snapshot: &Snapshot, same_vcpu_before: Option<&Snapshot>) -> bool {
+    let before = same_vcpu_before.map(|before| before.event.what);
+    match snapshot.event.what {
         What::LongWait(_) => true,
         // The slow path has said so already.
         What::Holds(_) => before == Some(What::Passed(Point::Taken)),
@@ -31,26 +31,26 @@ pub(crate) fn says_nothing(look: &Look, same_vcpu_before: Option<&Look>) -> bool
 
 impl Narrator<'_> {
     /// The sentence of a step. `before` is the step before.
-    pub(crate) fn sentence(&self, look: &Look, before: Option<&Look>) -> String {
-        let Some(vcpu) = look.event.vcpu else {
-            return match (look.event.what, look.event.pcpu) {
+    pub(crate) fn sentence(&self, snapshot: &Snapshot, before: Option<&Snapshot>) -> String {
+        let Some(vcpu) = snapshot.event.vcpu else {
+            return match (snapshot.event.what, snapshot.event.pcpu) {
                 (What::Idle, Some(pcpu)) => format!("pCPU {pcpu} has nothing to run."),
                 (other, _) => format!("{other}."),
             };
         };
         let who = self.scene.name(vcpu);
-        match look.event.what {
-            What::Enter => self.enters(vcpu, &who, look),
-            What::SliceEnd => self.loses(vcpu, look, &format!("The slice of {who} is over")),
+        match snapshot.event.what {
+            What::Enter => self.enters(vcpu, &who, snapshot),
+            What::SliceEnd => self.loses(vcpu, snapshot, &format!("The slice of {who} is over")),
             What::Poked => self.loses(
                 vcpu,
-                look,
+                snapshot,
                 &format!("{who} is interrupted for somebody else"),
             ),
-            What::Passed(point) => self.passes(point, vcpu, &who, look, before),
+            What::Passed(point) => self.passes(point, vcpu, &who, snapshot, before),
             What::Holds(_) => format!(
                 "{who} finds the lock free, and takes it with one compare-exchange: {}",
-                self.who_is_named(look)
+                self.who_is_named(snapshot)
             ),
             What::Left(_) if self.reader.is_native() => {
                 format!("{who} clears the locked byte: the lock is free.")
@@ -58,8 +58,8 @@ impl Narrator<'_> {
             What::Left(_) => {
                 format!("{who} releases the lock with one compare-exchange: nobody waits.")
             }
-            What::YieldTo(cpu, status) => self.yields(&who, cpu, status, look, before),
-            What::Halt(hint, status) => self.halts(&who, hint, status, look),
+            What::YieldTo(cpu, status) => self.yields(&who, cpu, status, snapshot, before),
+            What::Halt(hint, status) => self.halts(&who, hint, status, snapshot),
             What::Kick(cpu, status) => {
                 let target = name(cpu);
                 let came = match status {
@@ -79,9 +79,9 @@ impl Narrator<'_> {
             .map_or(Doing::Outside, |span| span.doing)
     }
 
-    fn enters(&self, vcpu: u32, who: &str, look: &Look) -> String {
-        let pcpu = look.event.pcpu.unwrap_or(0);
-        let goes_on = match self.doing(vcpu, look.event.at_ns) {
+    fn enters(&self, vcpu: u32, who: &str, snapshot: &Snapshot) -> String {
+        let pcpu = snapshot.event.pcpu.unwrap_or(0);
+        let goes_on = match self.doing(vcpu, snapshot.event.at_ns) {
             Doing::Holds => "It goes on in its critical section.",
             Doing::Waits => "It goes on waiting.",
             Doing::Outside => "It goes on outside the lock.",
@@ -89,9 +89,9 @@ impl Narrator<'_> {
         format!("The host puts {who} on pCPU {pcpu}. {goes_on}")
     }
 
-    fn loses(&self, vcpu: u32, look: &Look, why: &str) -> String {
-        let at = look.event.at_ns;
-        let pcpu = look.event.pcpu.unwrap_or(0);
+    fn loses(&self, vcpu: u32, snapshot: &Snapshot, why: &str) -> String {
+        let at = snapshot.event.at_ns;
+        let pcpu = snapshot.event.pcpu.unwrap_or(0);
         let lane = &self.scene.lanes[vcpu as usize];
         let goes = lane.at(at).is_some_and(|span| span.place.is_off());
         if !goes {
@@ -116,10 +116,10 @@ impl Narrator<'_> {
         point: Point,
         vcpu: u32,
         who: &str,
-        look: &Look,
-        before: Option<&Look>,
+        snapshot: &Snapshot,
+        before: Option<&Snapshot>,
     ) -> String {
-        let word = look.word.unwrap_or(0);
+        let word = snapshot.word.unwrap_or(0);
         let me = Cpu::new(vcpu as usize);
         match point {
             Point::Joining => {
@@ -149,7 +149,11 @@ impl Narrator<'_> {
                 }
             }
             Point::Linked => {
-                let told = match look.vcpus.get(vcpu as usize).and_then(|me| me.waits_for) {
+                let told = match snapshot
+                    .vcpus
+                    .get(vcpu as usize)
+                    .and_then(|me| me.waits_for)
+                {
                     Some(to) => format!(
                         "the node of {} names it as the next, and its page tells the host that it waits for {}",
                         name(to),
@@ -162,8 +166,8 @@ impl Narrator<'_> {
             Point::Halting => {
                 format!("{who} has said that it wants to be kicked, and is about to halt.")
             }
-            Point::Taken => format!("{who} takes the free word: {}", self.who_is_named(look)),
-            Point::Released => self.released(who, look),
+            Point::Taken => format!("{who} takes the free word: {}", self.who_is_named(snapshot)),
+            Point::Released => self.released(who, snapshot),
             Point::Fallback => {
                 format!("{who} has no node left, and waits for the word without one.")
             }
@@ -171,8 +175,8 @@ impl Narrator<'_> {
     }
 
     /// What the word says, now that somebody has just taken it.
-    fn who_is_named(&self, look: &Look) -> String {
-        let word = look.word.unwrap_or(0);
+    fn who_is_named(&self, snapshot: &Snapshot) -> String {
+        let word = snapshot.word.unwrap_or(0);
         match (self.reader.tail(word), head_of(word)) {
             (Tail::SoleHolder(cpu), _) => {
                 format!(
@@ -194,11 +198,14 @@ impl Narrator<'_> {
         }
     }
 
-    fn released(&self, who: &str, look: &Look) -> String {
-        let Some(head) = look.word.and_then(head_of) else {
+    fn released(&self, who: &str, snapshot: &Snapshot) -> String {
+        let Some(head) = snapshot.word.and_then(head_of) else {
             return format!("{who} makes the word free.");
         };
-        let state = look.vcpus.get(head.index()).map(|vcpu| vcpu.run.state());
+        let state = snapshot
+            .vcpus
+            .get(head.index())
+            .map(|vcpu| vcpu.run.state());
         let state = match state {
             Some(RunState::Preempted) => {
                 "It has no pCPU: unless somebody sees to it, a free lock waits for a vCPU that does not run."
@@ -217,8 +224,8 @@ impl Narrator<'_> {
         who: &str,
         cpu: Cpu,
         status: Status,
-        look: &Look,
-        before: Option<&Look>,
+        snapshot: &Snapshot,
+        before: Option<&Snapshot>,
     ) -> String {
         let named = name(cpu);
         let saw = (before.and_then(|before| before.vcpus.get(cpu.index())))
@@ -227,10 +234,10 @@ impl Narrator<'_> {
                 || format!("{who} waits behind {named}"),
                 |_| format!("{who} sees on the shared page that {named} is preempted"),
             );
-        let pcpu = look.event.pcpu.unwrap_or(0);
+        let pcpu = snapshot.event.pcpu.unwrap_or(0);
         let came = match status {
             Status::Ran => {
-                let ran = look.host.pcpus.get(pcpu as usize).copied().flatten();
+                let ran = snapshot.host.pcpus.get(pcpu as usize).copied().flatten();
                 let ran = ran.map_or("nobody".to_owned(), |vcpu| self.scene.name(vcpu));
                 let chain = if ran == named {
                     format!("the host runs {ran}")
@@ -248,10 +255,10 @@ impl Narrator<'_> {
         format!("{saw}, and names it in a hypercall, YIELD_TO({named}): {came}.")
     }
 
-    fn halts(&self, who: &str, hint: Option<Cpu>, status: Status, look: &Look) -> String {
-        let pcpu = look.event.pcpu.unwrap_or(0);
+    fn halts(&self, who: &str, hint: Option<Cpu>, status: Status, snapshot: &Snapshot) -> String {
+        let pcpu = snapshot.event.pcpu.unwrap_or(0);
         let hinted = hint.map_or("nobody".to_owned(), name);
-        let next = look.host.pcpus.get(pcpu as usize).copied().flatten();
+        let next = snapshot.host.pcpus.get(pcpu as usize).copied().flatten();
         let next = next.map_or("nobody".to_owned(), |vcpu| self.scene.name(vcpu));
         format!(
             "{who} halts until it is kicked, and names {hinted}: HALT({hinted}) -> {status:?}. pCPU {pcpu} is for {next} now."

@@ -4,18 +4,11 @@ use pvqspin_abi::RunState;
 use pvqspin_host::VcpuId;
 
 use crate::error::{Dump, SimError, VcpuDump};
-use crate::machine::Machine;
-use crate::stage::GuestSide;
-use crate::stage::SHOWN;
+use crate::guest_side::GuestSide;
+use crate::machine::{Machine, Patience};
+use crate::shared::SHOWN;
 use crate::vcpu::Vcpu;
-use crate::waits::BrokenLimit;
-
-/// What makes a run hopeless.
-#[derive(Clone, Copy)]
-pub(crate) struct Patience {
-    pub(crate) stall_after_ns: u64,
-    pub(crate) halt_timeout_ns: u64,
-}
+use crate::wait::BrokenLimit;
 
 impl Machine<'_> {
     /// Looks for halts without end, and for the absence of any progress.
@@ -28,15 +21,15 @@ impl Machine<'_> {
         self.next_check_ns = now + stall_after_ns.min(halt_timeout_ns) / 4;
         let too_long =
             |since: Option<u64>| since.is_some_and(|since| now - since > halt_timeout_ns);
-        if let Some(limit) = self.stage.overdue() {
+        if let Some(limit) = self.shared.overdue() {
             return Err(self.broken(limit));
         }
         if let Some(lost) = self.lost(now) {
-            let cpu = self.stage.guests[lost].cpu;
+            let cpu = self.shared.guests[lost].cpu;
             return Err(SimError::Lost(cpu, self.dump()));
         }
         if let Some(asleep) = self.vcpus.iter().position(|v| too_long(v.halted_since)) {
-            let cpu = self.stage.guests[asleep].cpu;
+            let cpu = self.shared.guests[asleep].cpu;
             return Err(SimError::LostWakeUp(cpu, self.dump()));
         }
         let (since, before) = self.progress_before;
@@ -62,16 +55,16 @@ impl Machine<'_> {
     /// The error that a broken limit is.
     #[cold]
     pub(crate) fn broken(&self, limit: BrokenLimit) -> SimError {
-        let limits = &self.stage.limits;
+        let limits = &self.shared.limits;
         match limit {
             BrokenLimit::Longest { vcpu, ns } => SimError::WaitTooLong {
-                cpu: self.stage.guests[vcpu].cpu,
+                cpu: self.shared.guests[vcpu].cpu,
                 ns,
                 limit_ns: limits.longest_ns.unwrap_or_default(),
                 dump: self.dump(),
             },
             BrokenLimit::Overtakers { vcpu, count } => SimError::Overtaken {
-                cpu: self.stage.guests[vcpu].cpu,
+                cpu: self.shared.guests[vcpu].cpu,
                 count,
                 limit: limits.overtakers.unwrap_or_default(),
                 dump: self.dump(),
@@ -81,7 +74,7 @@ impl Machine<'_> {
 
     /// How everything stands.
     pub(crate) fn dump(&self) -> Box<Dump> {
-        let vcpus = self.stage.guests.iter().zip(&self.vcpus).enumerate();
+        let vcpus = self.shared.guests.iter().zip(&self.vcpus).enumerate();
         let of = |(index, (guest, vcpu)): (usize, (&GuestSide, &Vcpu<'_>))| {
             let page = guest.memory.page(guest.cpu);
             let id = VcpuId::new(index as u32);
@@ -100,7 +93,7 @@ impl Machine<'_> {
             seed: self.seed,
             at_ns: self.now(),
             vcpus: vcpus.map(of).collect(),
-            events: self.stage.trace.borrow().last(SHOWN),
+            events: self.shared.trace.borrow().last(SHOWN),
         })
     }
 }

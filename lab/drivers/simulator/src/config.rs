@@ -7,22 +7,11 @@ use pvqspin_rivals::catalog::LockId;
 use pvqspin_rivals::tuned::TunedId;
 
 use crate::costs::Costs;
-use crate::error::ConfigProblem;
 use crate::faults::Jitter;
+use crate::limits::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
+use crate::problem::ConfigProblem;
 use crate::topology::Topology;
-use crate::waits::WaitLimits;
-
-/// The longest warm-up, measured time, or patience: an hour of virtual time. It keeps every sum
-/// of times far from overflow.
-pub const MAX_TIME_NS: u64 = 3_600_000_000_000;
-
-/// The most vCPUs of one simulation. Each has a stack of its own, which takes two of the 65,530
-/// mappings that Linux grants a process by default.
-pub const MAX_VCPUS: usize = 30_000;
-
-/// The highest cost of anything: a tenth of a second. Far beyond any machine, and few enough of
-/// them last for an hour.
-pub const MAX_COST_NS: u32 = 100_000_000;
+use crate::wait::WaitLimits;
 
 /// The least patience before a stall that is chosen without being asked for, and with a halt.
 const LEAST_STALL_NS: u64 = 2_000_000_000;
@@ -102,7 +91,7 @@ pub struct SimConfig {
     /// How many are kept then, at most: the latest. An event takes 40 bytes.
     pub trace_events: usize,
     /// From when to when, both included, to look at everything at each event of the first VM.
-    pub looks: Option<(u64, u64)>,
+    pub snapshots: Option<(u64, u64)>,
     /// A VM beside it.
     pub neighbour: Option<NeighbourVm>,
 }
@@ -145,7 +134,7 @@ impl Default for SimConfig {
             wait_limits: WaitLimits::default(),
             trace: false,
             trace_events: 1 << 22,
-            looks: None,
+            snapshots: None,
             neighbour: None,
         }
     }

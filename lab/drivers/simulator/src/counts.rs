@@ -28,7 +28,7 @@ impl Counts {
             chains: machine.chains(vcpus.clone()),
             ..Self::default()
         };
-        let guests = &machine.stage.guests[vcpus.clone()];
+        let guests = &machine.shared.guests[vcpus.clone()];
         for (vcpu, guest) in machine.vcpus[vcpus].iter().zip(guests) {
             let nodes = guest.memory.nodes(guest.cpu);
             counts.add(&Self {

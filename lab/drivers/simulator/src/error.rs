@@ -2,83 +2,10 @@
 
 use core::fmt;
 
-use pvqspin_abi::{Cpu, MAX_CPUS, RunState};
+use pvqspin_abi::{Cpu, RunState};
 
-use crate::config::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
-use crate::topology::Topology;
+use crate::problem::ConfigProblem;
 use pvqspin_driver_common::TraceEvent;
-
-/// A simulation that was asked for and makes no sense.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigProblem {
-    /// A VM without vCPUs.
-    #[error("a VM needs at least one vCPU")]
-    NoVcpus,
-    /// No VM that locks.
-    #[error("a simulation needs at least one VM")]
-    NoVms,
-    /// More vCPUs in all than there can be stacks.
-    #[error("{asked} vCPUs in all asked for, a simulation has at most {MAX_VCPUS}")]
-    TooManyInAll {
-        /// How many were asked for.
-        asked: usize,
-    },
-    /// More vCPUs than a lock word can name.
-    #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
-    TooManyVcpus {
-        /// How many were asked for.
-        asked: usize,
-    },
-    /// No pCPUs.
-    #[error("a simulation needs at least one pCPU")]
-    NoPcpus,
-    /// A time that is zero, or beyond all reason.
-    #[error("a {what} of {ns} ns makes no sense: it lasts at least 1 ns, at most {MAX_TIME_NS}")]
-    BadTime {
-        /// Which time.
-        what: &'static str,
-        /// How long it was to be, in nanoseconds.
-        ns: u64,
-    },
-    /// A cost beyond all reason.
-    #[error("the cost {what} = {ns} makes no sense: at most {MAX_COST_NS} ns, a tenth of a second")]
-    BadCost {
-        /// Its name in a profile.
-        what: &'static str,
-        /// How much it was to be, in nanoseconds.
-        ns: u32,
-    },
-    /// More pCPUs than the topology has.
-    #[error("{pcpus} pCPUs asked for, the topology has {has}")]
-    BeyondTopology {
-        /// How many were asked for.
-        pcpus: usize,
-        /// How many there are.
-        has: usize,
-    },
-    /// A topology without pCPUs, or with too many.
-    #[error(
-        "a topology of {} sockets with {} cores with {} threads is impossible: at least one of \
-         each, at most {most} pCPUs", .topology.sockets, .topology.cores, .topology.threads
-    )]
-    BadTopology {
-        /// The topology.
-        topology: Topology,
-        /// How many pCPUs there may be.
-        most: usize,
-    },
-    /// A fault for a vCPU that does not exist.
-    #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
-    FaultForNobody {
-        /// For whom.
-        cpu: Cpu,
-        /// How many there are.
-        vcpus: usize,
-    },
-    /// The host would not have it.
-    #[error("{0}")]
-    Host(#[from] pvqspin_host::ConfigError),
-}
 
 /// Why a simulation gave no result.
 #[derive(Debug, thiserror::Error)]

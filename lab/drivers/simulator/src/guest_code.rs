@@ -6,10 +6,10 @@ use pvqspin_load::{Control, Guest};
 use crate::config::SimConfig;
 use crate::error::SimError;
 use crate::guest_env::SimEnv;
-use crate::looks::Looks;
 use crate::run::simulate;
+use crate::snapshots::Snapshots;
 use crate::vcpu::Body;
-use crate::waits::WaitLimits;
+use crate::wait::WaitLimits;
 
 /// What a guest does, whatever machine it runs on.
 pub trait GuestCode {
@@ -68,7 +68,7 @@ pub fn run_code<C: GuestCode>(config: &SimConfig, code: &C) -> Result<u64, SimEr
     let progress = || code.progress();
     let measured = simulate(
         &config,
-        (&Control::new(), None, Looks::default()),
+        (&Control::new(), None, Snapshots::default()),
         &[body],
         &[],
         &progress,

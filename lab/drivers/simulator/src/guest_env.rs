@@ -8,7 +8,9 @@ use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
 use pvqspin_load::Guest;
 use pvqspin_load::timer::Timer;
 
-use crate::stage::{Condition, GuestSide, Request, stage};
+use crate::guest_side::GuestSide;
+use crate::request::{Condition, Request};
+use crate::shared::shared;
 
 /// Guest mode of the simulator. Its functions panic when they are called from anywhere but a
 /// simulated vCPU.
@@ -17,37 +19,37 @@ pub(crate) enum SimEnv {}
 
 /// After so many conditions that held at once, a little time passes: a guest that looks for ever
 /// without ever waiting would stop virtual time.
-const FREE_LOOKS: u32 = 32;
+const FREE_CHECKS: u32 = 32;
 
 impl Env for SimEnv {
     fn cpu() -> Cpu {
-        let stage = stage();
-        stage.disturb();
-        stage.me().cpu
+        let shared = shared();
+        shared.disturb();
+        shared.me().cpu
     }
 
     fn nodes(cpu: Cpu) -> &'static CpuNodes {
-        let stage = stage();
-        stage.disturb();
-        stage.me().memory.nodes(cpu)
+        let shared = shared();
+        shared.disturb();
+        shared.me().memory.nodes(cpu)
     }
 
     fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
-        let stage = stage();
-        stage.disturb();
-        let me = stage.me();
+        let shared = shared();
+        shared.disturb();
+        let me = shared.me();
         if condition() {
-            me.free_looks.set(me.free_looks.get() + 1);
-            if me.free_looks.get() >= FREE_LOOKS {
-                let step = stage.costs.atomic_ns.max(1);
-                me.suspend(Request::Compute(u64::from(step) * u64::from(FREE_LOOKS)));
+            me.free_checks.set(me.free_checks.get() + 1);
+            if me.free_checks.get() >= FREE_CHECKS {
+                let step = shared.costs.atomic_ns.max(1);
+                me.suspend(Request::Compute(u64::from(step) * u64::from(FREE_CHECKS)));
             }
             return true;
         }
         let mut left = budget.get();
         loop {
             // Of its own time: one that comes due while the vCPU is off is a little late.
-            let until_timer = me.timer.left_ns(stage.now.get());
+            let until_timer = me.timer.left_ns(shared.now.get());
             let until_timer = until_timer.map(|ns| u32::try_from(ns).unwrap_or(u32::MAX - 1));
             let piece = match (left, until_timer) {
                 (Some(left), Some(timer)) => Some(left.min(timer)),
@@ -68,21 +70,21 @@ impl Env for SimEnv {
     }
 
     fn run_sample(cpu: Cpu) -> RunSample {
-        let stage = stage();
-        stage.disturb();
-        stage.me().memory.page(cpu).run()
+        let shared = shared();
+        shared.disturb();
+        shared.me().memory.page(cpu).run()
     }
 
     fn pressure() -> bool {
-        let stage = stage();
-        stage.disturb();
-        stage.me().memory.vm_page().pressure()
+        let shared = shared();
+        shared.disturb();
+        shared.me().memory.vm_page().pressure()
     }
 
     fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {
-        let stage = stage();
-        stage.disturb();
-        let me = stage.me();
+        let shared = shared();
+        shared.disturb();
+        let me = shared.me();
         let page = me.memory.page(me.cpu);
         let former = page.waiting_for();
         page.set_waiting_for(cpu);
@@ -90,21 +92,21 @@ impl Env for SimEnv {
     }
 
     fn waiting_for(cpu: Cpu) -> Option<Cpu> {
-        let stage = stage();
-        stage.disturb();
-        stage.me().memory.page(cpu).waiting_for()
+        let shared = shared();
+        shared.disturb();
+        shared.me().memory.page(cpu).waiting_for()
     }
 
     fn redirect_wait_of(cpu: Cpu, to: Option<Cpu>) {
-        let stage = stage();
-        stage.disturb();
-        stage.me().memory.page(cpu).set_waiting_for(to);
+        let shared = shared();
+        shared.disturb();
+        shared.me().memory.page(cpu).set_waiting_for(to);
     }
 
     fn cpu_count() -> usize {
-        let stage = stage();
-        let vm = stage.me().vm;
-        stage.guests.iter().filter(|guest| guest.vm == vm).count()
+        let shared = shared();
+        let vm = shared.me().vm;
+        shared.guests.iter().filter(|guest| guest.vm == vm).count()
     }
 
     fn halt(hint: Option<Hint>) {
@@ -120,11 +122,11 @@ impl Env for SimEnv {
     }
 
     fn now_ns() -> u64 {
-        stage().now.get()
+        shared().now.get()
     }
 
     fn checkpoint(point: Point) {
-        stage().pass(point);
+        shared().pass(point);
         if Timer::may_come_at(point) {
             interrupt_if_due();
         }
@@ -142,8 +144,8 @@ fn spin(me: &GuestSide, condition: &mut dyn FnMut() -> bool, budget: Option<u32>
 
 /// The running vCPU takes its timer interrupt, if that is due.
 fn interrupt_if_due() {
-    let me = stage().me();
-    if me.timer.left_ns(stage().now.get()) == Some(0) {
+    let me = shared().me();
+    if me.timer.left_ns(shared().now.get()) == Some(0) {
         me.wait.aside(|| {
             // SAFETY: guest code of this vCPU runs, on its own stack, and nobody else sets its
             // timer.
@@ -153,40 +155,40 @@ fn interrupt_if_due() {
 }
 
 fn call(call: Hypercall) -> Status {
-    let stage = stage();
-    stage.disturb();
-    stage.me().suspend(Request::Call(call)).status
+    let shared = shared();
+    shared.disturb();
+    shared.me().suspend(Request::Call(call)).status
 }
 
 impl Guest for SimEnv {
     fn compute(ns: u32) {
-        let stage = stage();
+        let shared = shared();
         // The step that takes or releases the lock comes next.
-        stage.pass_time(u64::from(ns) + u64::from(stage.costs.atomic_ns));
-        stage.fetch_word();
+        shared.pass_time(u64::from(ns) + u64::from(shared.costs.atomic_ns));
+        shared.fetch_word();
     }
 
     fn entered_at_ns() -> u64 {
-        stage().me().entered_ns.get()
+        shared().me().entered_ns.get()
     }
 
     fn joined_at_ns() -> u64 {
-        stage().me().wait.joined_ns.get()
+        shared().me().wait.joined_ns.get()
     }
 
     fn wasted_ns() -> u64 {
-        stage().me().wasted_ns.get()
+        shared().me().wasted_ns.get()
     }
 
     fn with_timer<R>(due_ns: u64, handler: &dyn Fn(), body: impl FnOnce() -> R) -> R {
-        stage().me().timer.during(due_ns, handler, body)
+        shared().me().timer.during(due_ns, handler, body)
     }
 
     fn mark(lock: usize, held: bool) {
-        stage().mark(lock, held);
+        shared().mark(lock, held);
     }
 
     fn fetch_line(writer: Cpu) {
-        stage().fetch_from(writer);
+        shared().fetch_from(writer);
     }
 }

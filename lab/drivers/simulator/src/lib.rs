@@ -1,35 +1,38 @@
 //! The same locks, workloads and host as in the embedded hypervisor, in virtual time.
 //!
-//! Any number of pCPUs and vCPUs on one OS thread, without a clock: the same configuration gives
-//! the same figures, to the last digit, on any machine. Each vCPU is a coroutine that gives
-//! control back where the lock's environment is called; nothing of the lock is written twice.
+//! One OS thread simulates any number of pCPUs and vCPUs without a clock. The same configuration
+//! gives the same figures, to the last digit, on any machine. Each vCPU is a coroutine that gives
+//! control back where the lock calls its environment. The lock's code is not written twice.
 //!
 //! ```text
 //!   vCPU stacks     [guest code]   [guest code]   [guest code]  ...      guest_env, vcpu
 //!                        | ^            ^
-//!          give back     | | resume     |                                stage
+//!          give back     | | resume     |                                request, shared
 //!                        v |            |
-//!   event loop      [ pcpu 0 ]     [ pcpu 1 ]    ...                     machine, pcpu, costs
+//!   event loop      [ pcpu 0 ]     [ pcpu 1 ]    ...                     event_loop, host_events
 //!                        \             /
 //!                         [   host   ]                                   pvqspin-host
 //! ```
 //!
+//! Imports run downwards in this table:
+//!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `config` | what a simulation is asked to do |
-//! | `costs`, `topology` | what things cost in virtual time, and who is near whom |
-//! | `profile` | both as a file |
-//! | `faults`, `interrupts` | preemptions at chosen points, and disturbances anywhere |
-//! | `guest_code` | guests that are no workload of the catalogue |
-//! | `guest_env`, `oracle` | the environment of guest code, and what it grants the ideal lock |
-//! | `stage`, `lines`, `waits` | what guests and the event loop share |
-//! | `vcpu`, `stacks`, `pcpu`, `machine` | the simulated machine and its event loop |
-//! | `agenda`, `watch` | what comes next, and who has to look after it |
-//! | `run`, `counts` | a simulation from warm-up to summary |
-//! | `readers_writers` | guests of the reader-writer lock, who check it |
 //! | `torture`, `explore` | random schedules from a seed, and very many of them |
-//! | `looks` | how everything stood, event by event |
-//! | `checks`, `error` | what went wrong |
+//! | `readers_writers` | guests of the reader-writer lock, which check it |
+//! | `guest_code` | guests that are no workload of the catalogue |
+//! | `run`, `counts` | a simulation from warm-up to summary |
+//! | `event_loop`, `host_events` | the event loop, and the events of the host |
+//! | `spinners`, `checks` | the vCPUs that spin; whether a run has gone wrong |
+//! | `machine`, `agenda`, `watch` | the simulated machine, its next event, the pCPUs whose guests spin |
+//! | `vcpu`, `stacks`, `pcpu` | its parts |
+//! | `oracle`, `handlers` | what the ideal lock is granted; interrupt handlers with locks of their own |
+//! | `guest_env` | the environment of guest code |
+//! | `checkpoints`, `interrupts`, `lines`, `waits` | what happens at a call of the environment |
+//! | `shared` | what guests and the event loop share |
+//! | `guest_side`, `vm_side`, `request`, `wait`, `snapshots` | its parts |
+//! | `profile`, `config`, `error` | a machine as a file; what a simulation is asked to do, what went wrong |
+//! | `costs`, `topology`, `faults`, `problem`, `limits` | costs, distances, disturbances, bad requests |
 //!
 //! # Example
 //!
@@ -45,43 +48,56 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod agenda;
+mod checkpoints;
 mod checks;
 mod config;
 mod costs;
 mod counts;
 mod error;
+mod event_loop;
 mod explore;
 mod faults;
 mod guest_code;
 mod guest_env;
+mod guest_side;
+mod handlers;
+mod host_events;
 mod interrupts;
+mod limits;
 mod lines;
-mod looks;
 mod machine;
 mod oracle;
 mod pcpu;
+mod problem;
 mod profile;
 mod readers_writers;
+mod request;
 mod run;
+mod shared;
+mod snapshots;
+mod spinners;
 mod stacks;
-mod stage;
 mod topology;
 mod torture;
 mod vcpu;
+mod vm_side;
+mod wait;
 mod waits;
 mod watch;
 
-pub use config::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS, SimConfig};
+pub use config::SimConfig;
 pub use costs::{Costs, LineCosts};
-pub use error::{ConfigProblem, Dump, SimError, VcpuDump};
+pub use error::{Dump, SimError, VcpuDump};
 pub use explore::{Explored, explore};
 pub use faults::Jitter;
 pub use guest_code::{GuestCode, run_code};
-pub use looks::{HostLook, Look, VcpuLook};
+pub use limits::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
+pub use problem::ConfigProblem;
 pub use profile::{Profile, ProfileProblem};
 pub use pvqspin_driver_common::{Trace, TraceEvent, What};
 pub use readers_writers::ReadersAndWriters;
 pub use run::{SimResult, run};
+pub use snapshots::{HostSnapshot, Snapshot, VcpuSnapshot};
 pub use topology::Topology;
 pub use torture::torture;
-pub use waits::{LongestWait, WaitLimits};
+pub use wait::{LongestWait, WaitLimits};

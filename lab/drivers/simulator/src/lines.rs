@@ -1,41 +1,11 @@
 //! Where the cache lines of locks are, and what it costs to fetch them.
 
-use core::cell::Cell;
-
 use pvqspin::Point;
 use pvqspin_abi::Cpu;
 
-use crate::stage::Stage;
+use crate::shared::Shared;
 
-/// Where the lines of a VM's lock are.
-///
-/// Of a VM with several locks it knows only the one that was touched last.
-pub(crate) struct VmSide {
-    /// Whether it has a lock at all.
-    pub(crate) locks: bool,
-    /// The pCPU that touched the lock's word last.
-    word_at: Cell<usize>,
-    /// The pCPU on which somebody joined its queue last.
-    joined_at: Cell<usize>,
-    /// How many of its vCPUs poll the word at the moment, on a pCPU.
-    pollers: Cell<u32>,
-    /// How often its lock was taken after a wait.
-    pub(crate) taken: Cell<u64>,
-}
-
-impl VmSide {
-    pub(crate) fn new(locks: bool) -> Self {
-        Self {
-            locks,
-            word_at: Cell::new(0),
-            joined_at: Cell::new(0),
-            pollers: Cell::new(0),
-            taken: Cell::new(0),
-        }
-    }
-}
-
-impl Stage {
+impl Shared {
     /// The atomic that the running vCPU makes next waits for the lock's word.
     pub(crate) fn fetch_word(&self) {
         let (me, here) = (self.me(), self.pcpu.get());

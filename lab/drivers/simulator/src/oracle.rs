@@ -1,7 +1,7 @@
 //! What the ideal lock needs of its environment: the simulator can know everything, and can charge
 //! nothing.
 //!
-//! Looks are exact here for every lock, because the host writes its pages at the instant of each
+//! Snapshots are exact here for every lock, because the host writes its pages at the instant of each
 //! decision. A simulation of [`LockId::Ideal`] is besides one in which atomics, line transfers,
 //! calls, pokes and switches are free, and a directed yield is a contract, whatever was asked for.
 //! Slices, sections, the number of pCPUs, faults and jitter stay as they are.

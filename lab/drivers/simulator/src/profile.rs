@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::SimConfig;
 use crate::costs::Costs;
-use crate::error::ConfigProblem;
+use crate::problem::ConfigProblem;
 use crate::topology::Topology;
 
 /// What a machine costs, and how it is arranged.

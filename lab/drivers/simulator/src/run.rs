@@ -18,19 +18,21 @@ use pvqspin_rivals::Lock;
 use pvqspin_rivals::catalog::{Visitor, with_lock_or_ideal};
 use pvqspin_rivals::tuned::with_tuned;
 
-use crate::checks::Patience;
-use crate::config::{MAX_TIME_NS, SimConfig};
+use crate::config::SimConfig;
 use crate::counts::Counts;
-use crate::error::{ConfigProblem, SimError};
+use crate::error::SimError;
 use crate::guest_env::SimEnv;
-use crate::interrupts::Storm;
-use crate::lines::VmSide;
-use crate::looks::{Look, Looks};
-use crate::machine::{Machine, cpus};
+use crate::guest_side::GuestSide;
+use crate::handlers::handlers;
+use crate::limits::MAX_TIME_NS;
+use crate::machine::{Machine, Patience};
 use crate::oracle;
-use crate::stage::{GuestSide, OnStage, Stage};
+use crate::problem::ConfigProblem;
+use crate::shared::{Handlers, Installed, Shared};
+use crate::snapshots::{Snapshot, Snapshots};
 use crate::vcpu::{Body, Vcpu};
-use crate::waits::LongestWait;
+use crate::vm_side::VmSide;
+use crate::wait::LongestWait;
 use pvqspin_driver_common::Loan;
 use pvqspin_driver_common::Trace;
 use pvqspin_load::Faults;
@@ -44,8 +46,8 @@ pub struct SimResult {
     pub vms: Vec<Outcome>,
     /// The last events, or many if [`SimConfig::trace`] was set.
     pub trace: Trace,
-    /// What was seen, if [`SimConfig::looks`] was set.
-    pub looks: Vec<Look>,
+    /// What was seen, if [`SimConfig::snapshots`] was set.
+    pub snapshots: Vec<Snapshot>,
     /// How often an armed fault took a vCPU off its pCPU.
     pub faults_fired: u64,
     /// The longest wait, warm-up and drain included.
@@ -107,12 +109,18 @@ impl Visitor<SimEnv> for OneLock<'_> {
             kind.run_vcpu::<SimEnv>(&control, record);
         }));
 
-        let storm =
-            (config.jitter.interrupt_one_in > 0).then(|| Storm::new::<L>(config.vms, config.vcpus));
+        let handlers =
+            (config.jitter.interrupt_one_in > 0).then(|| handlers::<L>(config.vms, config.vcpus));
         let progress = || records.iter().map(Record::all_acquisitions).sum();
         let measured = {
-            let looks = Looks::new(config.looks, workloads.first().cloned());
-            simulate(config, (&control, storm, looks), &bodies, &vms, &progress)?
+            let snapshots = Snapshots::new(config.snapshots, workloads.first().cloned());
+            simulate(
+                config,
+                (&control, handlers, snapshots),
+                &bodies,
+                &vms,
+                &progress,
+            )?
         };
         let neighbour = neighbour_share(config).and_then(|share| {
             let records = &neighbour_records;
@@ -163,7 +171,7 @@ pub(crate) struct Measured {
     /// Of each VM that locks.
     counts: Vec<Counts>,
     trace: Trace,
-    looks: Vec<Look>,
+    snapshots: Vec<Snapshot>,
     pub(crate) faults_fired: u64,
     longest_wait: LongestWait,
     events: u64,
@@ -171,7 +179,7 @@ pub(crate) struct Measured {
 
 pub(crate) fn simulate(
     config: &SimConfig,
-    (control, storm, looks): (&Control, Option<Storm>, Looks),
+    (control, handlers, snapshots): (&Control, Option<Handlers>, Snapshots),
     bodies: &[Box<Body<'_>>],
     locking: &[LockingVm<'_>],
     progress: &dyn Fn() -> u64,
@@ -194,8 +202,14 @@ pub(crate) fn simulate(
         guests.extend(cpus(vcpus).map(guest));
     }
     let vm_sides = (0..vms.len()).map(|vm| VmSide::new(vm < config.vms));
-    let stage = Stage::new(guests.into(), vm_sides.collect(), storm, config, looks);
-    let vcpus: Result<Vec<Vcpu<'_>>, _> = (stage.guests.iter())
+    let shared = Shared::new(
+        guests.into(),
+        vm_sides.collect(),
+        handlers,
+        config,
+        snapshots,
+    );
+    let vcpus: Result<Vec<Vcpu<'_>>, _> = (shared.guests.iter())
         .map(|guest| Vcpu::new(guest.cpu, &*bodies[guest.vm]))
         .collect();
     let vcpus = vcpus.map_err(SimError::Stacks)?;
@@ -204,33 +218,33 @@ pub(crate) fn simulate(
         halt_timeout_ns: config.halt_timeout_ns(),
     };
     // Declared before the machine, so dropped after it: dropping a machine may unwind guests.
-    let on_stage = OnStage::new(&stage);
+    let installed = Installed::new(&shared);
     let names = (config.lock_name(), config.seed);
-    let mut machine = Machine::new(&stage, vcpus, host, names, patience, progress);
-    let counts = conduct(&mut machine, config, control)?;
+    let mut machine = Machine::new(&shared, vcpus, host, names, patience, progress);
+    let counts = run_phases(&mut machine, config, control)?;
     let violations = |vm: &LockingVm<'_>| vm.summarise(config).exclusion_violations;
-    let violations = locking.iter().map(violations).sum::<u64>() + stage.crowded.get();
+    let violations = locking.iter().map(violations).sum::<u64>() + shared.crowded.get();
     if violations > 0 {
         return Err(SimError::Exclusion(violations, machine.dump()));
     }
     let events = machine.events;
     drop(machine);
-    drop(on_stage);
-    let looks = stage.looks.take();
-    let trace = Trace::collect([stage.trace.into_inner()]);
+    drop(installed);
+    let snapshots = shared.snapshots.take();
+    let trace = Trace::collect([shared.trace.into_inner()]);
     Ok(Measured {
         counts,
         trace,
-        looks,
-        faults_fired: stage.faults_fired.get(),
-        longest_wait: stage.longest_wait.get(),
+        snapshots,
+        faults_fired: shared.faults_fired.get(),
+        longest_wait: shared.longest_wait.get(),
         events,
     })
 }
 
 /// Leads a run through its phases. Returns what was counted while measuring, in each VM that
 /// locks.
-fn conduct(
+fn run_phases(
     machine: &mut Machine<'_>,
     config: &SimConfig,
     control: &Control,
@@ -275,7 +289,7 @@ impl Measured {
             outcome,
             vms: vms.iter().zip(&self.counts).map(each).collect(),
             trace: self.trace,
-            looks: self.looks,
+            snapshots: self.snapshots,
             faults_fired: self.faults_fired,
             longest_wait: self.longest_wait,
             events: self.events,
@@ -307,9 +321,14 @@ fn neighbour_share(config: &SimConfig) -> Option<f64> {
         _ => f64::from(weight),
     };
     let pcpus = config.pcpus as f64;
-    let (ours, theirs) = ((config.vms * config.vcpus) as f64, neighbour.vcpus as f64);
-    let our_weight = ours * weighs(config.weight);
+    let (own, theirs) = ((config.vms * config.vcpus) as f64, neighbour.vcpus as f64);
+    let own_weight = own * weighs(config.weight);
     let their_weight = theirs * weighs(neighbour.weight);
-    let by_weight = pcpus * their_weight / (our_weight + their_weight);
-    Some(by_weight.max(pcpus - ours).min(theirs))
+    let by_weight = pcpus * their_weight / (own_weight + their_weight);
+    Some(by_weight.max(pcpus - own).min(theirs))
+}
+
+/// The numbers of a VM's vCPUs.
+fn cpus(vcpus: usize) -> impl Iterator<Item = Cpu> {
+    (0..vcpus).filter_map(Cpu::new)
 }

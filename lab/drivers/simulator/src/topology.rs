@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ConfigProblem;
+use crate::problem::ConfigProblem;
 
 /// The most pCPUs that a topology may have.
 const MOST: usize = pvqspin_host::MAX_PCPUS;
@@ -45,7 +45,9 @@ impl Topology {
             .and_then(|per_socket| per_socket.checked_mul(self.sockets))
             .filter(|pcpus| (1..=MOST).contains(pcpus))
             .ok_or(ConfigProblem::BadTopology {
-                topology: *self,
+                sockets: self.sockets,
+                cores: self.cores,
+                threads: self.threads,
                 most: MOST,
             })
     }

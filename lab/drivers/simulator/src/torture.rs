@@ -18,7 +18,7 @@ use rand_pcg::Pcg32;
 use crate::config::SimConfig;
 use crate::costs::{Costs, LineCosts};
 use crate::faults::Jitter;
-use crate::waits::WaitLimits;
+use crate::wait::WaitLimits;
 
 /// What VMs weigh where all weigh the same.
 const WEIGHT: u32 = 1024;

@@ -6,8 +6,9 @@ use std::io;
 use corosensei::{Coroutine, CoroutineResult};
 use pvqspin_abi::{Cpu, Hypercall, Status};
 
+use crate::request::{Condition, Reply, Request};
+use crate::shared::shared;
 use crate::stacks::PooledStack;
-use crate::stage::{Condition, Reply, Request, stage};
 
 /// What a guest does, from start to end: called once on each of its vCPUs.
 pub(crate) type Body<'a> = dyn Fn(Cpu) + 'a;
@@ -92,7 +93,7 @@ impl<'a> Vcpu<'a> {
         // coroutine: it cannot run, nor be dropped, after what it borrows.
         let coroutine = unsafe {
             Coroutine::with_stack_unchecked(stack, move |yielder, _: Reply| {
-                stage().me().yielder.set(yielder);
+                shared().me().yielder.set(yielder);
                 body(cpu);
             })
         };

@@ -94,18 +94,20 @@ fn recording_and_looking_change_no_figure() {
             duration_ns: 10_000_000,
             ..config(lock, 2, 4)
         };
-        let looks = Some((4_000_000, 4_100_000));
+        let snapshots = Some((4_000_000, 4_100_000));
         let seen = simulate(&SimConfig {
             trace: true,
             trace_events: 1_000,
-            looks,
+            snapshots,
             ..plain.clone()
         });
         assert_eq!(seen.trace.events.len(), 1_000);
-        assert!(seen.trace.dropped > 1_000 && !seen.looks.is_empty());
+        assert!(seen.trace.dropped > 1_000 && !seen.snapshots.is_empty());
         let holder_is_named = |word: Option<u32>| word.is_some_and(|word| word != 0);
         assert!(
-            seen.looks.iter().any(|look| holder_is_named(look.word)),
+            seen.snapshots
+                .iter()
+                .any(|snapshot| holder_is_named(snapshot.word)),
             "{lock:?}"
         );
         let plain = simulate(&plain);
