@@ -1,5 +1,5 @@
 /* One context of one CPU: takes a lock, releases it, again and again. Models
- * crates/pvqspin/src/{lock,slow_path,in_queue,at_head,release}.rs; pass_over.rs is in pass_over.pml.
+ * crates/pvqspin/src/lock.rs, crates/pvqspin/src/queue/{join,in_queue,at_head,release}.rs; pass_over.rs is in pass_over.pml.
  *
  * Each `atomic` is one step: one access to what others see, with what follows from it privately.
  * A compare-exchange and the load before it are one step where the load decides nothing else: the
@@ -45,7 +45,7 @@ end_idle:
 #endif
 	fi;
 
-call:	/* lock.rs: lock(); slow_path.rs: lock() */
+call:	/* lock.rs: lock(); join.rs: lock_contended() */
 	atomic { CAN_STEP -> on();
 		if
 		:: W == 0 -> W = ALONE; taken(); CHECK_WORD; goto critical
@@ -63,7 +63,7 @@ call:	/* lock.rs: lock(); slow_path.rs: lock() */
 #endif
 		fi
 	}
-join:	/* slow_path.rs: join() */
+join:	/* join.rs: join() */
 	atomic { CAN_STEP -> on();
 #include "newcomer.pml"
 join_now:
@@ -87,14 +87,14 @@ join_now:
 		fi
 	}
 #if HINTS
-first:	/* slow_path.rs: acquire(), Joined::First */
+first:	/* join.rs: acquire(), Joined::First */
 	atomic { CAN_STEP -> on();
 		interrupted = edge[me]; publish(holder); promoter = holder;
 		reaches(AT_HEAD);
 		goto for_word
 	}
 #endif
-link:	/* slow_path.rs: link() */
+link:	/* join.rs: link() */
 #if HINTS || PASSES
 	atomic { CAN_STEP -> on();
 		node_pred[MY_NODE] = next;
@@ -192,7 +192,7 @@ queue_sleeps:
 #endif
 #if YIELDS && (!PASSES || SLEEPS_REFUSED)
 #if HINTS && !PASSES
-queue_redirects: /* advice.rs: yield_to_head() */
+queue_redirects: /* ask.rs: yield_to_head() */
 	atomic { CAN_STEP -> on(); redirect(next); next = 0 }
 queue_yields:
 	atomic { CAN_STEP -> on(); yield_to_hinted(); saw(0); goto in_queue }
@@ -217,7 +217,7 @@ for_word:
 	:: atomic { CAN_STEP && BLOCKED && edge[me] != holder -> on(); publish(holder); goto for_word }
 #endif
 #if YIELDS && HINTS
-	/* yield_at_head(), advice.rs: hurry() */
+	/* yield_at_head(), ask.rs: hurry() */
 	:: atomic { CAN_STEP && BLOCKED && holder != 0 && STUCK(holder) -> on();
 		saw(1); sample(holder); goto head_yields }
 #endif
@@ -327,7 +327,7 @@ promote:
 	:: atomic { CAN_STEP -> on(); W = W | PENDING; CHECK_WORD; next = 0; goto has_lock }
 	fi;
 
-	/* slow_path.rs: the end of acquire() and of lock() */
+	/* join.rs: the end of acquire() and of lock() */
 #if NESTED
 has_lock:
 #if HINTS

@@ -1,4 +1,4 @@
-/* Taking a lock past its queue. Models crates/pvqspin/src/pass_over.rs. Part of `context`. */
+/* Taking a lock past its queue. Models crates/pvqspin/src/queue/pass_over.rs. Part of `context`. */
 
 #if CLAIMABLE < CONTEXTS
 without_node: /* lock_without_node(), seize() */
@@ -84,7 +84,7 @@ bridge:	/* unlink(), with a successor: from `successor` */
 		goto has_lock
 	}
 
-closed_redirects: /* advice.rs: yield_to_head() */
+closed_redirects: /* ask.rs: yield_to_head() */
 #if HINTS
 	atomic { CAN_STEP -> on(); redirect(next) }
 	atomic { CAN_STEP -> on(); yield_to_hinted(); to_unlink = refused_; refused_ = 0 }

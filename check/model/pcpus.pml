@@ -145,7 +145,7 @@ inline follow(first) {
 	at_ = 0; hops_ = 0; first_off_ = 0; last_off_ = 0
 }
 
-/* Names `c` in a call to come: advice.rs: hint_for(), run_sample(). */
+/* Names `c` in a call to come: ask.rs: hint_for(), run_sample(). */
 inline sample(c) {
 	hinted[me] = c; ran_since[me] = 0;
 #ifdef MUTANT_forget_generation

@@ -67,7 +67,7 @@ bit may_interrupt[V+1];
 #define WOULD_SLEEP      true
 #define HEAD_WOULD_SLEEP true
 #else
-/* in_queue.rs: should_sleep(); advice.rs: hurry() */
+/* in_queue.rs: should_sleep(); ask.rs: hurry() */
 #define WOULD_SLEEP      (HEAD_OF(W) != 0 && HOLDER != 0 && state[HOLDER] == ON)
 #define HEAD_WOULD_SLEEP (holder != 0 && !slept && (state[holder] == ON || state[holder] == HALTED) && !STUCK(holder))
 #endif

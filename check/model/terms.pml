@@ -1,4 +1,4 @@
-/* What one step looks at: the questions of slow_path.rs, in_queue.rs and at_head.rs, asked by `me`. */
+/* What one step looks at: the questions of join.rs, in_queue.rs and at_head.rs, asked by `me`. */
 #define MY_NODE   (me*CONTEXTS + ctx)
 #define MY_TAIL   WAITER(me, ctx)
 #define ALONE     (TAIL_BITS(SOLE(me)) | LOCKED)
@@ -9,13 +9,13 @@
 /* at_head.rs: is_blocked() */
 #define BLOCKED (W & LOCKED)
 
-/* slow_path.rs: holder_of() */
+/* join.rs: holder_of() */
 #define NAMED_SOLE (IS_SOLE(TAIL_OF(W)) && TAIL_OF(W) != 0)
 #define HOLDER (NAMED_SOLE -> CPU_OF(TAIL_OF(W)) : \
 	(!(W & LOCKED) || HEAD_OF(W) == 0 -> 0 : \
 	 (edge[HEAD_OF(W)] != 0 -> edge[HEAD_OF(W)] : HEAD_OF(W))))
 
-/* slow_path.rs: is_stuck() */
+/* join.rs: is_stuck() */
 #define STUCK(c) (state[c] == OFF || (state[c] == HALTED && edge[c] != 0 && state[edge[c]] == OFF))
 
 /* in_queue.rs: next_holder() is somebody */

@@ -183,7 +183,7 @@ pub trait Env: Sized + 'static {
     /// each. 0 where nobody knows.
     ///
     /// Where it is known, a writer that waits for preempted readers finds them, and a
-    /// [`dump`](crate::dump) believes no CPU number beyond.
+    /// [`dump`](crate::report) believes no CPU number beyond.
     #[inline]
     fn cpu_count() -> usize {
         0

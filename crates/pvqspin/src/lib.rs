@@ -37,7 +37,7 @@
 //! | the word | [`word`], [`Idx3`], [`SpareBit`] |
 //! | a kernel on KVM | `kvm`, with the feature of that name |
 //! | ordinary threads | `threads`, with the feature `std` |
-//! | looking inside | [`Event`], [`events`], [`dump`] |
+//! | looking inside | [`Event`], [`events`], [`report`] |
 //!
 //! # Contexts
 //!
@@ -71,57 +71,40 @@ extern crate std;
 #[macro_use]
 mod atomic;
 
-mod advice;
-mod at_head;
-pub mod dump;
+mod api;
 pub mod env;
 pub mod events;
-mod holds;
-mod in_queue;
-pub mod irq;
 #[cfg(all(feature = "kvm", target_arch = "x86_64", not(loom)))]
 pub mod kvm;
 mod lock;
 #[cfg(feature = "lockdep")]
 pub mod lockdep;
 #[cfg(not(feature = "lockdep"))]
-#[path = "lockdep_off.rs"]
+#[path = "lockdep/off.rs"]
 mod lockdep;
-#[cfg(feature = "lockdep")]
-mod lockdep_graph;
-#[cfg(feature = "lockdep")]
-mod lockdep_held;
 pub mod mode;
-mod mutex;
 mod nodes;
-mod pass_over;
-mod pending;
 pub mod policy;
-#[cfg(all(feature = "lock_api", not(loom)))]
-mod raw_mutex;
-#[cfg(all(feature = "lock_api_04", not(loom)))]
-mod raw_mutex_04;
-#[cfg(all(feature = "lock_api", not(loom)))]
-mod raw_rw_lock;
-mod release;
-mod rw_front;
-mod rw_lock;
-mod rw_word;
-mod rwlock;
-mod slow_path;
+mod queue;
+pub mod report;
+mod rw;
 #[cfg(all(feature = "std", not(loom)))]
 pub mod threads;
 pub mod word;
 
+pub use api::irq;
+pub use api::mutex::{Mutex, MutexGuard};
+#[cfg(all(feature = "lock_api_04", not(loom)))]
+pub use api::raw_mutex_04::RawMutex04;
+pub use api::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use env::{Budget, Env, Point};
 pub use events::Event;
 pub use lock::{QSpinLock, Token};
-pub use mutex::{Mutex, MutexGuard};
 pub use nodes::{CpuNodes, NodeLook, NodeState};
 pub use policy::{Bounded, Fifo, FifoHalt, FifoHolder, Names, Native, Policy, Rules, Stalls};
 pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
-#[cfg(all(feature = "lock_api_04", not(loom)))]
-pub use raw_mutex_04::RawMutex04;
-pub use rw_lock::{QRwLock, ReadToken, WriteToken};
-pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+/// The former name of [`report`].
+#[doc(hidden)]
+pub use report as dump;
+pub use rw::lock::{QRwLock, ReadToken, WriteToken};
 pub use word::{Format, Idx3, SpareBit, Tail};

@@ -1,5 +1,5 @@
-//! The lock and its fast paths. Everything contended is in [`crate::slow_path`] and
-//! [`crate::release`].
+//! The lock and its fast paths. Everything contended is in [`crate::queue`] and
+//! [`crate::queue::release`].
 //!
 //! Uncontended, a paravirtual lock costs one compare-exchange from free to *held by me, alone*,
 //! and one back: the holder is named in the same atomic step that takes the lock. With the name
@@ -15,8 +15,8 @@ use crate::atomic::{AtomicU32, Ordering, compiler_fence};
 use crate::env::Env;
 use crate::lockdep::{Class, How};
 use crate::policy::{Fifo, Policy};
-use crate::release::{self, Lends};
-use crate::slow_path;
+use crate::queue::join;
+use crate::queue::release::{self, Lends};
 use crate::word::{Format, Idx3, LOCKED, head_bits, head_of};
 use pvqspin_abi::{Cpu, mutate};
 
@@ -189,7 +189,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
                 compiler_fence(Ordering::Acquire);
                 token
             }
-            None => slow_path::lock::<E, P, W>(&self.word),
+            None => join::lock_contended::<E, P, W>(&self.word),
         };
         self.class.taken::<E>(self.address());
         token

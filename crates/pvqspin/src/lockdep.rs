@@ -34,14 +34,17 @@
 //! An address is a class for ever: a lock that is freed, and another one in its place, count as one.
 //! Locks of one class that are nested on purpose (a parent's before its child's) are reported.
 
+pub(crate) mod graph;
+pub(crate) mod held;
+
 use core::fmt;
 use core::panic::Location;
 
 use crate::env::Env;
-use crate::lockdep_graph::{CHAIN, Found, GRAPH, Key};
+use crate::lockdep::graph::{CHAIN, Found, GRAPH, Key};
 use pvqspin_abi::Cpu;
 
-pub use crate::lockdep_graph::Stats;
+pub use crate::lockdep::graph::Stats;
 
 /// Whether the running CPU could be interrupted, as [`Env::interrupt_state`] tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -32,7 +32,7 @@
 use crate::atomic::{AtomicU32, Built, Ordering};
 use crate::events::{Counters, Event};
 #[cfg(feature = "lockdep")]
-use crate::lockdep_held::HeldLocks;
+use crate::lockdep::held::HeldLocks;
 use pvqspin_abi::Status;
 
 /// The states of a node.

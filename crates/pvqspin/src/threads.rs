@@ -77,7 +77,7 @@
 //! slots of the other process are not here.
 
 mod env;
-mod seat;
+mod parker;
 mod slots;
 
 pub use env::Threads;

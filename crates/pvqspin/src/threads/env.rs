@@ -106,12 +106,12 @@ impl Env for Threads {
     fn halt(_hint: Option<Hint>) {
         // Who has no slot never waits in a queue, and only who waits in one halts.
         if let Some(slot) = slots::own() {
-            slot.seat.halt();
+            slot.parker.halt();
         }
     }
 
     fn kick(cpu: Cpu) {
-        slots::of(cpu).seat.kick();
+        slots::of(cpu).parker.kick();
     }
 
     fn yield_to(_hint: Hint) -> Status {

@@ -18,7 +18,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread_local;
 
 use super::env::Presence;
-use super::seat::Seat;
+use super::parker::Parker;
 use crate::nodes::CpuNodes;
 use pvqspin_abi::Cpu;
 
@@ -33,7 +33,7 @@ pub(super) struct Slot {
     pub(super) nodes: CpuNodes,
     /// Whether its thread has a CPU, and where it sleeps: what others look at.
     pub(super) presence: Presence,
-    pub(super) seat: Seat,
+    pub(super) parker: Parker,
 }
 
 impl Slot {
@@ -41,7 +41,7 @@ impl Slot {
         Self {
             nodes: CpuNodes::new(),
             presence: Presence::new(),
-            seat: Seat::new(),
+            parker: Parker::new(),
         }
     }
 }

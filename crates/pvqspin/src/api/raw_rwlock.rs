@@ -3,7 +3,7 @@
 use crate::env::Env;
 use crate::lockdep::Class;
 use crate::policy::Policy;
-use crate::rw_lock::{QRwLock, ReadToken, WriteToken};
+use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
 use crate::word::Format;
 
 /// `lock_api::RwLock` over a [`QRwLock`], eight bytes plus the data.

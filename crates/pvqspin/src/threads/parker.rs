@@ -40,7 +40,7 @@ impl Bed {
 
 /// Where one thread sleeps.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Parker {
     state: AtomicU32,
     /// The process in which the bed was made; 0 before the first sleep.
     process: AtomicU32,
@@ -49,9 +49,9 @@ pub(super) struct Seat {
 
 // SAFETY: the bed is shared by reference only, and its parts are `Sync`, except in `make_bed`,
 // whose comment says why it is alone then.
-unsafe impl Sync for Seat {}
+unsafe impl Sync for Parker {}
 
-impl Seat {
+impl Parker {
     pub(super) const fn new() -> Self {
         Self {
             state: AtomicU32::new(AWAKE),
@@ -130,26 +130,26 @@ mod tests {
 
     #[test]
     fn a_kick_before_the_halt_is_remembered_once() {
-        let seat = Seat::new();
-        seat.kick();
-        seat.kick();
-        seat.halt();
+        let parker = Parker::new();
+        parker.kick();
+        parker.kick();
+        parker.halt();
         // The next halt sleeps again: two kicks at once are one.
         let slept = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                seat.halt();
+                parker.halt();
                 assert!(slept.load(Relaxed), "the halt ended before its kick");
             });
             thread::sleep(Duration::from_millis(20));
             slept.store(true, Relaxed);
-            seat.kick();
+            parker.kick();
         });
     }
 
     #[test]
     fn no_kick_is_lost() {
-        let (here, there) = (Seat::new(), Seat::new());
+        let (here, there) = (Parker::new(), Parker::new());
         thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..5_000 {
@@ -166,13 +166,13 @@ mod tests {
 
     #[test]
     fn a_sleeper_of_another_process_is_not_touched() {
-        let seat = Seat::new();
-        seat.state.store(ASLEEP, Relaxed);
-        seat.process.store(process::id().wrapping_add(1), Relaxed);
-        // SAFETY: nobody else has this seat.
-        let _held_for_ever = unsafe { &*seat.bed.get() }.mutex.lock();
-        seat.kick(); // would hang
-        seat.halt(); // was kicked, and has a fresh bed
-        assert!(seat.is_of_this_process());
+        let parker = Parker::new();
+        parker.state.store(ASLEEP, Relaxed);
+        parker.process.store(process::id().wrapping_add(1), Relaxed);
+        // SAFETY: nobody else has this parker.
+        let _held_for_ever = unsafe { &*parker.bed.get() }.mutex.lock();
+        parker.kick(); // would hang
+        parker.halt(); // was kicked, and has a fresh bed
+        assert!(parker.is_of_this_process());
     }
 }

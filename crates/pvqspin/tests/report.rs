@@ -4,7 +4,7 @@
 
 mod world;
 
-use pvqspin::dump::{Holder, Place};
+use pvqspin::report::{Holder, Place};
 use pvqspin::{Fifo, FifoHalt, Idx3, Native, Policy, QRwLock, QSpinLock, RunState};
 use world::{Scripted, WORLD, cpu, host_says, on, then};
 

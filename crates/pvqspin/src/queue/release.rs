@@ -5,8 +5,8 @@ use crate::env::{Env, Point};
 use crate::events::Event;
 use crate::lock::Token;
 use crate::policy::{Policy, Stalls};
+use crate::queue::{ask, pass_over};
 use crate::word::{HEAD, LOCKED, PENDING, head_bits, head_of};
-use crate::{advice, pass_over};
 use pvqspin_abi::{Cpu, mutate};
 
 /// Clears the locked bit of a native word, which others may change at the same time.
@@ -76,7 +76,7 @@ pub(crate) fn contended<E: Env, P: Policy>(
     // for that one must find it, and not us, at the end of the chain.
     let sample = E::run_sample(head);
     if sample.is_preempted() {
-        advice::withdraw_edge_of::<E>(head, sample);
+        ask::withdraw_edge_of::<E>(head, sample);
     }
 }
 
@@ -151,6 +151,6 @@ pub(crate) fn lend_to<E: Env, P: Policy>(next: Cpu) {
     }
     let sample = E::run_sample(next);
     if sample.is_preempted() {
-        let _ = advice::yield_to_head::<E>(next, sample);
+        let _ = ask::yield_to_head::<E>(next, sample);
     }
 }

@@ -7,16 +7,16 @@
 //!      └──────┘
 //! ```
 
-use crate::advice;
-use crate::advice::should_back_off;
 use crate::atomic::Ordering;
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
-use crate::holds;
 use crate::nodes::state;
 use crate::policy::Policy;
 use crate::policy::Stalls;
-use crate::slow_path::{Waiter, cpu_of, is_stuck, node_of};
+use crate::queue::ask;
+use crate::queue::ask::should_back_off;
+use crate::queue::holds;
+use crate::queue::join::{Waiter, cpu_of, is_stuck, node_of};
 use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
 use pvqspin_abi::{Cpu, mutate};
 
@@ -99,7 +99,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     ) {
         let Some(holder) = holder else { return };
         // Whoever woke us under a held lock wanted us to stand ready at the release.
-        if advice::hurry::<E, P>(self.nodes, holder, patience, moved) && !self.slept.get() {
+        if ask::hurry::<E, P>(self.nodes, holder, patience, moved) && !self.slept.get() {
             holds::sleep_through::<E, P>(self.nodes, || self.halt_at_head(seen, Some(holder)));
         }
     }
@@ -131,7 +131,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
         self.nodes.count(Event::HaltAtHead);
         E::checkpoint(Point::Halting);
-        E::halt(holder.map(advice::hint_for::<E>));
+        E::halt(holder.map(ask::hint_for::<E>));
         self.slept.set(true);
         if Self::is_blocked(self.word.load(Ordering::Relaxed)) {
             self.nodes.count(Event::SpuriousWake);
@@ -234,7 +234,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             };
             let stuck = stuck_behind::<E>(self.cpu, last);
             let sample = E::run_sample(stuck);
-            let status = advice::yield_to::<E>(Event::YieldToUnlinked, stuck, sample);
+            let status = ask::yield_to::<E>(Event::YieldToUnlinked, stuck, sample);
             if should_back_off(status) {
                 E::spin_until(linked, Budget::ns(P::RULES.retry_ns));
             }

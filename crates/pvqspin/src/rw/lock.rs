@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   QRwLock, 8 bytes
-//!     word     readers, or the writer; who is first in line      crate::rw_word
-//!     queue    a QSpinLock: everybody else who waits             crate::slow_path
+//!     word     readers, or the writer; who is first in line      crate::rw::word
+//!     queue    a QSpinLock: everybody else who waits             crate::queue::join
 //! ```
 //!
 //! The wait queue *is* a [`QSpinLock`]: whoever must wait takes it, and waits for the word only
@@ -31,9 +31,10 @@ use crate::env::Env;
 use crate::lock::{QSpinLock, Token};
 use crate::lockdep::{Class, How};
 use crate::policy::{Fifo, Policy, Stalls};
-use crate::rw_word::{ASLEEP, READERS, WRITER, first_of, readers_of, writer_of, written_by};
+use crate::queue::release;
+use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, writer_of, written_by};
+use crate::rw::{wait, word};
 use crate::word::{Format, Idx3};
-use crate::{release, rw_front, rw_word};
 use pvqspin_abi::mutate;
 
 /// What a read acquisition must remember until its release. It belongs to the CPU that took it.
@@ -178,7 +179,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     const PARAVIRTUAL: bool = P::RULES.paravirtual();
     const MAY_HALT: bool = match P::RULES.stalls {
         Stalls::Spin => false,
-        Stalls::Yield => crate::holds::may_be_long::<P>(),
+        Stalls::Yield => crate::queue::holds::may_be_long::<P>(),
         Stalls::Halt => true,
     };
 
@@ -199,7 +200,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         self.class.taking::<E>(self.address(), How::Shared);
         let token = match self.read_open() {
             Some(token) => token,
-            None => rw_front::read(self),
+            None => wait::read(self),
         };
         self.class.taken::<E>(self.address());
         token
@@ -239,7 +240,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
                 self.class.taken::<E>(self.address());
                 return token;
             }
-            rw_front::wait_unqueued(self);
+            wait::wait_unqueued(self);
         }
     }
 
@@ -282,7 +283,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         self.class.taking::<E>(self.address(), How::Exclusive);
         let token = match self.write_free() {
             Some(token) => token,
-            None => rw_front::write(self),
+            None => wait::write(self),
         };
         self.class.taken::<E>(self.address());
         token
@@ -324,7 +325,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
             0
         };
         if Self::MAY_HALT {
-            rw_front::answer_for_the_kick::<E>(self.word.load(Ordering::Relaxed));
+            wait::answer_for_the_kick::<E>(self.word.load(Ordering::Relaxed));
         }
         // Release pairs with the acquire of the next writer. It cannot fail, and says in the same
         // step whether we were the last, and who is first in line.
@@ -334,7 +335,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         );
         Self::unmark(&token);
         if Self::PARAVIRTUAL && (seen > READERS || seen == 1 && queue != 0) {
-            rw_front::after_a_reader::<E, P, W>(seen, queue);
+            wait::after_a_reader::<E, P, W>(seen, queue);
         }
     }
 
@@ -381,7 +382,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         // Only the first in line changes the word under a writer, and at most twice.
         while let Err(now) = self.word.compare_exchange(
             seen,
-            rw_word::without_writer(seen),
+            word::without_writer(seen),
             Ordering::Release,
             Ordering::Relaxed,
         ) {

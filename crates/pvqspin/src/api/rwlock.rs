@@ -7,7 +7,7 @@ use core::ops::{Deref, DerefMut};
 
 use crate::env::Env;
 use crate::policy::{Fifo, Policy};
-use crate::rw_lock::{QRwLock, ReadToken, WriteToken};
+use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
 use crate::word::{Format, Idx3};
 
 /// Data behind a [`QRwLock`], which tells about the order, and about interrupt handlers.
@@ -106,7 +106,7 @@ impl<T: ?Sized, E: Env, P: Policy, W: Format> RwLock<T, E, P, W> {
         self.data.get_mut()
     }
 
-    /// The lock itself, for a [`dump`](crate::dump).
+    /// The lock itself, for a [`dump`](crate::report).
     #[must_use]
     pub fn raw(&self) -> &QRwLock<E, P, W> {
         &self.lock

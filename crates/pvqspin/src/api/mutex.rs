@@ -87,7 +87,7 @@ impl<T: ?Sized, E: Env, P: Policy, W: Format> Mutex<T, E, P, W> {
         self.lock.is_locked()
     }
 
-    /// The lock itself, for a [`dump`](crate::dump).
+    /// The lock itself, for a [`dump`](crate::report).
     #[must_use]
     pub fn raw(&self) -> &QSpinLock<E, P, W> {
         &self.lock

@@ -13,18 +13,18 @@
 //! waits for readers looks at all CPUs, if it waits for more than a moment and there is pressure.
 //! `docs/decisions/0006-naming-readers.md` has the alternatives.
 
-use crate::advice::{self, should_back_off};
 use crate::atomic::Ordering;
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
 use crate::lock::Token;
 use crate::nodes::CpuNodes;
 use crate::policy::{Policy, Stalls};
-use crate::rw_lock::{QRwLock, ReadToken, WriteToken};
-use crate::rw_word::{ASLEEP, READERS, WRITER, first_of, readers_of, with_first, writer_of};
-use crate::slow_path;
+use crate::queue::ask::{self, should_back_off};
+use crate::queue::join;
+use crate::queue::{holds, pass_over, release};
+use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
+use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, with_first, writer_of};
 use crate::word::Format;
-use crate::{holds, pass_over, release};
 use pvqspin_abi::{Cpu, RunSample};
 
 /// How long to wait for readers before looking who they are, in ns. Looking costs one cache line
@@ -89,11 +89,11 @@ pub(crate) fn wait_unqueued<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W
         return;
     };
     let interrupted = E::set_waiting_for(Some(writer));
-    let stalled = || slow_path::is_stuck::<E>(writer);
+    let stalled = || join::is_stuck::<E>(writer);
     E::spin_until(|| open() || stalled(), Budget::FOREVER);
     if !open() {
         // Nobody would kick us: whatever comes of it, we do not halt.
-        advice::hurry::<E, P>(nodes, writer, Budget::FOREVER, &open);
+        ask::hurry::<E, P>(nodes, writer, Budget::FOREVER, &open);
     }
     E::set_waiting_for(interrupted);
 }
@@ -122,7 +122,7 @@ pub(crate) fn after_a_reader<E: Env, P: Policy, W: Format>(seen: u32, queue: u32
             // It waits for the others now.
             E::redirect_wait_of(first, None);
         }
-    } else if let Some(next) = slow_path::mover_of::<E, W>(queue) {
+    } else if let Some(next) = join::mover_of::<E, W>(queue) {
         E::checkpoint(Point::Released);
         release::lend_to::<E, P>(next);
     }
@@ -251,7 +251,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
         Self::set_edge(writer);
         let gone = || self.lock.word.load(Ordering::Relaxed) & WRITER == 0;
         let yields = matches!(P::RULES.stalls, Stalls::Yield);
-        let stalled = || yields && writer.is_some_and(slow_path::is_stuck::<E>);
+        let stalled = || yields && writer.is_some_and(join::is_stuck::<E>);
         let patience = self.patience();
         E::spin_until(|| gone() || stalled(), patience);
         if gone() {
@@ -264,7 +264,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             (Stalls::Spin, _) | (Stalls::Yield, None) => {}
             (Stalls::Halt, _) => self.halt(writer),
             (Stalls::Yield, Some(holder)) => {
-                if advice::hurry::<E, P>(self.nodes, holder, patience, &gone) {
+                if ask::hurry::<E, P>(self.nodes, holder, patience, &gone) {
                     holds::sleep_through::<E, P>(self.nodes, || self.halt(writer));
                 }
             }
@@ -290,7 +290,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             match (P::RULES.stalls, absent) {
                 (Stalls::Halt, _) if long => self.halt(absent.map(|(reader, _)| reader)),
                 (Stalls::Yield, Some((reader, sample))) => {
-                    let status = advice::yield_to::<E>(Event::YieldToReader, reader, sample);
+                    let status = ask::yield_to::<E>(Event::YieldToReader, reader, sample);
                     if !should_back_off(status) {
                         // Another one may be absent as well: look again soon.
                         patience = READERS_PATIENCE_NS;
@@ -354,7 +354,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
         }
         self.nodes.count(Event::HaltAtHead);
         E::checkpoint(Point::Halting);
-        E::halt(target.map(advice::hint_for::<E>));
+        E::halt(target.map(ask::hint_for::<E>));
         if self.is_blocked() {
             self.nodes.count(Event::SpuriousWake);
         }

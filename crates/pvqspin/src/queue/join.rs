@@ -1,7 +1,7 @@
-//! The slow path: joining the queue. Waiting goes on in [`in_queue`](crate::in_queue) and
-//! [`at_head`](crate::at_head).
+//! The slow path: joining the queue. Waiting goes on in [`in_queue`](crate::queue::in_queue) and
+//! [`at_head`](crate::queue::at_head).
 //!
-//! It is written once, for every policy, word and environment; read it from [`lock`] downwards.
+//! It is written once, for every policy, word and environment; read it from [`lock_contended`] downwards.
 //!
 //! ```text
 //!   lock ──► pending (native, second in line) ─────────────────────────► held
@@ -29,19 +29,19 @@ use core::marker::PhantomData;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
-use crate::holds;
 use crate::lock::{Kind, Token};
 use crate::nodes::{CpuNodes, Node};
-use crate::pass_over;
-use crate::pending;
 use crate::policy::{Policy, Stalls};
+use crate::queue::holds;
+use crate::queue::pass_over;
+use crate::queue::pending;
 use crate::word::{Format, HEAD, LOCKED, TAIL, Tail, head_bits, head_of};
 use pvqspin_abi::{Cpu, RunSample, RunState, mutate};
 
 /// Takes a lock that could not be had at once.
 #[cold]
 #[inline(never)]
-pub(crate) fn lock<E: Env, P: Policy, W: Format>(word: &AtomicU32) -> Token {
+pub(crate) fn lock_contended<E: Env, P: Policy, W: Format>(word: &AtomicU32) -> Token {
     let cpu = E::cpu();
     let nodes = E::nodes(cpu);
     nodes.count(Event::SlowPath);

@@ -13,17 +13,17 @@
 //!   promoted
 //! ```
 
-use crate::advice;
-use crate::advice::should_back_off;
 use crate::atomic::Ordering;
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
 use crate::lock::Token;
 use crate::nodes::state;
-use crate::pass_over;
 use crate::policy::Policy;
 use crate::policy::{Names, Rules, Stalls};
-use crate::slow_path::{self, Queued, Waiter, cpu_of, is_preempted};
+use crate::queue::ask;
+use crate::queue::ask::should_back_off;
+use crate::queue::join::{self, Queued, Waiter, cpu_of, is_preempted};
+use crate::queue::pass_over;
 use crate::word::{Format, LOCKED, head_of};
 use pvqspin_abi::{Cpu, RunSample, RunState, Status, mutate};
 
@@ -172,10 +172,8 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     /// finds it at the end of the chain that starts before us. A free one waits for its head.
     fn yield_to_front(&self, before: Cpu, sample: RunSample) -> Status {
         match self.next_holder() {
-            None => advice::yield_to::<E>(Event::YieldToPredecessor, before, sample),
-            Some((head, sample)) if sample.is_preempted() => {
-                advice::yield_to_head::<E>(head, sample)
-            }
+            None => ask::yield_to::<E>(Event::YieldToPredecessor, before, sample),
+            Some((head, sample)) if sample.is_preempted() => ask::yield_to_head::<E>(head, sample),
             Some((head, sample)) if sample.state() == RunState::Halted => {
                 self.kick_if_overdue(head, sample);
                 Status::AlreadyRunning
@@ -207,7 +205,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let (head, sample) = self
             .next_holder()
             .filter(|(_, sample)| sample.is_preempted())?;
-        advice::withdraw_edge_of::<E>(head, sample);
+        ask::withdraw_edge_of::<E>(head, sample);
         Some(head)
     }
 
@@ -267,7 +265,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             Names::Predecessor => self.absent_head().or(before),
             Names::Holder => self.holder().or(before),
         };
-        E::halt(target.map(advice::hint_for::<E>));
+        E::halt(target.map(ask::hint_for::<E>));
         self.slept.set(true);
         let woken_early = node_state
             .compare_exchange(
@@ -284,6 +282,6 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
 
     /// Who holds the lock, as far as a waiter in the middle can tell.
     pub(crate) fn holder(&self) -> Option<Cpu> {
-        slow_path::holder_of::<E, W>(self.word.load(Ordering::Relaxed))
+        join::holder_of::<E, W>(self.word.load(Ordering::Relaxed))
     }
 }

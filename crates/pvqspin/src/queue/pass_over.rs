@@ -26,14 +26,14 @@
 //! A waiter that leaves the middle of the queue in this way holds the lock while it unlinks
 //! itself, and only holders edit links, so edits never race. It looks at a few nodes at most.
 
-use crate::advice::{self, should_back_off};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
 use crate::lock::Token;
 use crate::nodes::CpuNodes;
 use crate::policy::Policy;
-use crate::slow_path::{Waiter, cpu_of, is_off, node_of};
+use crate::queue::ask::{self, should_back_off};
+use crate::queue::join::{Waiter, cpu_of, is_off, node_of};
 use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
 use pvqspin_abi::{Cpu, RunState, Status, mutate};
 
@@ -181,9 +181,9 @@ pub(crate) fn behind_preempted<E: Env, P: Policy, W: Format>(
     let sample = target.map(|cpu| (cpu, E::run_sample(cpu)));
     if let Some((cpu, sample)) = sample.filter(|(_, sample)| sample.is_preempted()) {
         let status = if matches!(why, Event::YieldToHead) {
-            advice::yield_to_head::<E>(cpu, sample)
+            ask::yield_to_head::<E>(cpu, sample)
         } else {
-            advice::yield_to::<E>(why, cpu, sample)
+            ask::yield_to::<E>(why, cpu, sample)
         };
         if !should_back_off(status) {
             return None;

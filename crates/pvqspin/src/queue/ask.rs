@@ -4,7 +4,7 @@ use crate::env::{Budget, Env};
 use crate::events::Event;
 use crate::nodes::CpuNodes;
 use crate::policy::Policy;
-use crate::{holds, slow_path};
+use crate::queue::{holds, join};
 use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status, mutate};
 
 /// A hint that names `cpu` as it is now.
@@ -47,7 +47,7 @@ pub(crate) fn hurry<E: Env, P: Policy>(
     moved: &impl Fn() -> bool,
 ) -> bool {
     let sample = E::run_sample(holder);
-    if slow_path::is_stuck_at::<E>(holder, sample) {
+    if join::is_stuck_at::<E>(holder, sample) {
         let status = yield_to::<E>(Event::YieldToHolder, holder, sample);
         if should_back_off(status) {
             E::spin_until(moved, Budget::ns(P::RULES.retry_ns));

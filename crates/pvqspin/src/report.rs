@@ -22,11 +22,11 @@ use crate::env::Env;
 use crate::irq::{Interrupts, IrqLock};
 use crate::lock::QSpinLock;
 use crate::nodes::state;
-use crate::pass_over;
 use crate::policy::Policy;
-use crate::rw_lock::QRwLock;
-use crate::rw_word::{ASLEEP, WRITER, first_of, readers_of, writer_of};
-use crate::slow_path::{cpu_of, holder_of, node_of};
+use crate::queue::join::{cpu_of, holder_of, node_of};
+use crate::queue::pass_over;
+use crate::rw::lock::QRwLock;
+use crate::rw::word::{ASLEEP, WRITER, first_of, readers_of, writer_of};
 use crate::word::{Format, LOCKED, PENDING, Tail, head_of};
 use pvqspin_abi::{Cpu, RunState};
 
@@ -376,7 +376,7 @@ impl fmt::Display for RwReport {
 }
 
 impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
-    /// Looks at the lock from outside: see [`dump`](crate::dump).
+    /// Looks at the lock from outside: see [`dump`](crate::report).
     ///
     /// ```
     /// # use pvqspin::{Budget, Cpu, CpuNodes, Env};
@@ -404,7 +404,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
 }
 
 impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
-    /// Looks at the lock from outside: see [`dump`](crate::dump).
+    /// Looks at the lock from outside: see [`dump`](crate::report).
     #[must_use]
     pub fn report(&self) -> Report {
         self.raw().report()
@@ -412,7 +412,7 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
 }
 
 impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
-    /// Looks at the lock from outside: see [`dump`](crate::dump).
+    /// Looks at the lock from outside: see [`dump`](crate::report).
     #[must_use]
     pub fn report(&self) -> RwReport {
         let word = self.raw_word();

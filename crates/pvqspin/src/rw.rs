@@ -1,0 +1,5 @@
+//! The reader-writer lock: readers share it, writers have it alone, and both wait in one queue.
+
+pub(crate) mod lock;
+mod wait;
+pub(crate) mod word;
