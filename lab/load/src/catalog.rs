@@ -1,13 +1,12 @@
 //! Every workload, by name.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use pvqspin_rivals::Lock;
 use pvqspin_rivals::erased::Erased;
 
-use crate::Guest;
 use crate::guarded::Guarded;
+use crate::guest::Guest;
 use crate::halted::Halted;
 use crate::hash_table::HashTable;
 use crate::hot_lock::HotLock;
@@ -16,35 +15,10 @@ use crate::leveldb::LevelDb;
 use crate::lock2::Lock2;
 use crate::locktorture::LockTorture;
 use crate::nested_contexts::NestedContexts;
-use crate::section::Section;
+use crate::setup::{Setup, WorkloadConfig};
 use crate::two_lines::TwoLines;
 use crate::two_locks::TwoLocks;
-use crate::workload::Workload;
-
-/// A workload of the catalogue.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum WorkloadId {
-    /// [`HotLock`].
-    HotLock,
-    /// [`TwoLines`].
-    TwoLines,
-    /// [`HashTable`].
-    HashTable,
-    /// [`Lock2`].
-    Lock2,
-    /// [`LockTorture`].
-    LockTorture,
-    /// [`LevelDb`].
-    LevelDb,
-    /// [`KernelBuild`].
-    KernelBuild,
-    /// [`NestedContexts`].
-    NestedContexts,
-    /// [`TwoLocks`].
-    TwoLocks,
-    /// [`Halted`].
-    Halted,
-}
+use crate::workload::{Workload, WorkloadId};
 
 impl WorkloadId {
     /// Its entry in the catalogue.
@@ -184,7 +158,8 @@ pub const CATALOG: &[Entry] = &[
 /// The workload of this name.
 ///
 /// ```
-/// use pvqspin_load::catalog::{self, WorkloadId};
+/// use pvqspin_load::WorkloadId;
+/// use pvqspin_load::catalog;
 ///
 /// assert_eq!(catalog::find("hot-lock").map(|entry| entry.id), Some(WorkloadId::HotLock));
 /// assert_eq!(catalog::find("hot-lokc"), None);
@@ -192,41 +167,6 @@ pub const CATALOG: &[Entry] = &[
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.name == name)
-}
-
-/// Which workload, how long its sections are, and where its randomness starts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WorkloadConfig {
-    /// Which one.
-    pub id: WorkloadId,
-    /// The critical section.
-    pub inside: Section,
-    /// The work between two of them.
-    pub outside: Section,
-    /// Where the randomness starts. The same seed gives every lock the same sections.
-    pub seed: u64,
-}
-
-/// A lock of any type, with what it guards.
-pub type AnyLock<E> = Guarded<Erased<E>>;
-
-/// What a workload is made from.
-pub(crate) struct Setup<'a, E> {
-    pub(crate) config: &'a WorkloadConfig,
-    pub(crate) cpus: usize,
-    pub(crate) new_lock: fn(usize) -> AnyLock<E>,
-}
-
-impl<E: Guest> Setup<'_, E> {
-    /// A free lock.
-    pub(crate) fn lock(&self) -> AnyLock<E> {
-        (self.new_lock)(self.cpus)
-    }
-
-    /// So many free locks.
-    pub(crate) fn locks(&self, count: usize) -> Vec<AnyLock<E>> {
-        (0..count).map(|_| self.lock()).collect()
-    }
 }
 
 /// The workload of a configuration, for virtual CPUs `0..cpus`, on locks of type `L`. Allocates;
@@ -264,8 +204,8 @@ fn build_erased<E: Guest>(setup: &Setup<'_, E>) -> Box<dyn Workload> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Distribution;
     use crate::record::CLASSES;
+    use crate::section::{Distribution, Section};
     use crate::test_env::Alone;
     use pvqspin_rivals::ticket::Ticket;
 

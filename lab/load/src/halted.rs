@@ -4,9 +4,9 @@
 //! lock-free neighbour (`--neighbour`) gets all that it can use; beside any other workload it should
 //! get its share. That pair tells what the locks next door take from it.
 
-use crate::catalog::WorkloadId;
-use crate::workload::{Account, Workload};
-use crate::{Control, Record};
+use crate::control::Control;
+use crate::record::Record;
+use crate::workload::{Account, Workload, WorkloadId};
 
 /// Nobody does anything.
 #[derive(Clone, Copy, Debug)]

@@ -11,12 +11,15 @@
 
 use alloc::vec::Vec;
 
-use crate::catalog::{AnyLock, Setup, WorkloadId};
+use crate::control::Control;
+use crate::guest::Guest;
 use crate::line::Line;
+use crate::record::Record;
 use crate::section::Lengths;
-use crate::workload::{Account, Workload};
+use crate::setup::{AnyLock, Setup};
+use crate::worker::Worker;
+use crate::workload::{Account, Workload, WorkloadId};
 use crate::zipf::Zipf;
-use crate::{Control, Guest, Record, Worker};
 
 /// Locks.
 pub const BUCKETS: usize = 100;

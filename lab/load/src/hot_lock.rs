@@ -4,11 +4,14 @@
 
 use pvqspin_rivals::Lock;
 
-use crate::catalog::{WorkloadConfig, WorkloadId};
+use crate::control::Control;
 use crate::guarded::{Exclusive, Guarded, Known};
+use crate::guest::Guest;
+use crate::record::Record;
 use crate::section::Lengths;
-use crate::workload::{Account, Workload};
-use crate::{Control, Guest, Record, Worker};
+use crate::setup::WorkloadConfig;
+use crate::worker::Worker;
+use crate::workload::{Account, Workload, WorkloadId};
 
 /// One lock that everybody wants.
 #[derive(Debug)]

@@ -4,10 +4,13 @@
 //! without it, and takes it again to unpin. The lengths are ours: below 100 ns inside, 1.5 µs for the
 //! search and what comes after it.
 
-use crate::catalog::{AnyLock, Setup, WorkloadId};
+use crate::control::Control;
+use crate::guest::Guest;
+use crate::record::Record;
 use crate::section::Lengths;
-use crate::workload::{Account, Workload};
-use crate::{Control, Guest, Record, Worker};
+use crate::setup::{AnyLock, Setup};
+use crate::worker::Worker;
+use crate::workload::{Account, Workload, WorkloadId};
 
 /// So much of the time outside is the caller's own, between two gets; the rest is the search.
 const CALLER_PART: u32 = 8;

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use pvqspin_abi::Cpu;
 
-use crate::Guest;
+use crate::guest::Guest;
 
 /// A number in lines of its own, written by whoever holds its lock.
 ///

@@ -7,10 +7,13 @@
 
 use alloc::vec::Vec;
 
-use crate::catalog::{AnyLock, Setup, WorkloadId};
+use crate::control::Control;
+use crate::guest::Guest;
+use crate::record::Record;
 use crate::section::Lengths;
-use crate::workload::{Account, Workload};
-use crate::{Control, Guest, Record, Worker};
+use crate::setup::{AnyLock, Setup};
+use crate::worker::Worker;
+use crate::workload::{Account, Workload, WorkloadId};
 
 /// A CPU's list is held for this part of the file's lock. Nobody else wants it.
 const LIST_PART: u32 = 5;

@@ -7,10 +7,13 @@
 //! all time in a run of a second. What locktorture does with its own scheduler (it gives up the CPU
 //! inside a section, and pauses) is left out: the hypervisor does that here.
 
-use crate::catalog::{AnyLock, Setup, WorkloadId};
+use crate::control::Control;
+use crate::guest::Guest;
+use crate::record::Record;
 use crate::section::Lengths;
-use crate::workload::{Account, Workload};
-use crate::{Control, Guest, Record, Worker};
+use crate::setup::{AnyLock, Setup};
+use crate::worker::Worker;
+use crate::workload::{Account, Workload, WorkloadId};
 
 /// The rare long hold.
 pub const LONG_NS: u32 = 100_000;

@@ -3,8 +3,8 @@
 //! Whatever the locks next door do with their pCPU time, this one must get its share. It only
 //! computes, in units of fixed length, and counts them.
 
-use crate::Guest;
 use crate::control::{Control, Phase};
+use crate::guest::Guest;
 use crate::record::{Count, IMPLAUSIBLE, Measured};
 
 /// What one virtual CPU of a neighbour writes down.

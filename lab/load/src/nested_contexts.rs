@@ -15,10 +15,13 @@
 //! Interrupts that were due after the lock was had do not come at all. The unit is the interrupt
 //! that came over a slow path.
 
-use crate::catalog::{AnyLock, Setup, WorkloadId};
+use crate::control::Control;
+use crate::guest::Guest;
+use crate::record::Record;
 use crate::section::Lengths;
-use crate::workload::{Account, Workload};
-use crate::{Control, Guest, Record, Worker};
+use crate::setup::{AnyLock, Setup};
+use crate::worker::Worker;
+use crate::workload::{Account, Workload, WorkloadId};
 
 const TASK: usize = 0;
 const INTERRUPT: usize = 1;

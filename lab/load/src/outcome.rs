@@ -277,7 +277,7 @@ fn lost_counts(records: &[Record], entered: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::WorkloadId;
+    use crate::workload::WorkloadId;
     use alloc::vec;
 
     const EPSILON: f64 = 1e-9;

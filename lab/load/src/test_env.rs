@@ -9,9 +9,13 @@ use pvqspin_abi::Cpu;
 use pvqspin_rivals::erased::Erased;
 use pvqspin_rivals::ticket::Ticket;
 
-use crate::catalog::Setup;
+use crate::control::Control;
 use crate::guarded::Guarded;
-use crate::{Control, Distribution, Guest, Record, Section, Workload, WorkloadConfig, WorkloadId};
+use crate::guest::Guest;
+use crate::record::Record;
+use crate::section::{Distribution, Section};
+use crate::setup::{Setup, WorkloadConfig};
+use crate::workload::{Workload, WorkloadId};
 
 /// The only CPU there is.
 pub(crate) struct Alone;

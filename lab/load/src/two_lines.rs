@@ -4,11 +4,14 @@
 //! waits 100 cycles (Laforet and others, FlexGuard, SOSP 2025, section 5.2; after Lozi and others,
 //! USENIX ATC 2012). Here 100 cycles are 40 ns. A section asked for with `--inside` comes on top.
 
-use crate::catalog::{AnyLock, Setup, WorkloadId};
+use crate::control::Control;
+use crate::guest::Guest;
 use crate::line::Line;
+use crate::record::Record;
 use crate::section::Lengths;
-use crate::workload::{Account, Workload};
-use crate::{Control, Guest, Record, Worker};
+use crate::setup::{AnyLock, Setup};
+use crate::worker::Worker;
+use crate::workload::{Account, Workload, WorkloadId};
 
 /// One lock, two lines behind it.
 #[derive(Debug)]

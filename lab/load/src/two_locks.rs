@@ -6,11 +6,14 @@
 
 use alloc::vec::Vec;
 
-use crate::catalog::{AnyLock, Setup, WorkloadId};
+use crate::control::Control;
+use crate::guest::Guest;
 use crate::line::Line;
+use crate::record::Record;
 use crate::section::Lengths;
-use crate::workload::{Account, Workload};
-use crate::{Control, Guest, Record, Worker};
+use crate::setup::{AnyLock, Setup};
+use crate::worker::Worker;
+use crate::workload::{Account, Workload, WorkloadId};
 
 /// Accounts.
 pub const ACCOUNTS: usize = 16;

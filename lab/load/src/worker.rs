@@ -24,9 +24,9 @@ use pvqspin_abi::{Cpu, Generation};
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 
-use crate::Guest;
 use crate::control::{Control, Phase};
 use crate::guarded::{Exclusive, Guarded};
+use crate::guest::Guest;
 use crate::record::{Measured, Record};
 
 /// One section in so many is measured. A power of two.

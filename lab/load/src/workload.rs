@@ -2,9 +2,34 @@
 
 use alloc::vec::Vec;
 
-use crate::catalog::WorkloadId;
+use crate::control::Control;
 use crate::guarded::{Exclusive, Guarded};
-use crate::{Control, Record};
+use crate::record::Record;
+
+/// A workload of the catalogue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WorkloadId {
+    /// [`HotLock`](crate::hot_lock::HotLock).
+    HotLock,
+    /// [`TwoLines`](crate::two_lines::TwoLines).
+    TwoLines,
+    /// [`HashTable`](crate::hash_table::HashTable).
+    HashTable,
+    /// [`Lock2`](crate::lock2::Lock2).
+    Lock2,
+    /// [`LockTorture`](crate::locktorture::LockTorture).
+    LockTorture,
+    /// [`LevelDb`](crate::leveldb::LevelDb).
+    LevelDb,
+    /// [`KernelBuild`](crate::kernel_build::KernelBuild).
+    KernelBuild,
+    /// [`NestedContexts`](crate::nested_contexts::NestedContexts).
+    NestedContexts,
+    /// [`TwoLocks`](crate::two_locks::TwoLocks).
+    TwoLocks,
+    /// [`Halted`](crate::halted::Halted).
+    Halted,
+}
 
 /// Something that the virtual CPUs of a VM do together.
 pub trait Workload: Sync {

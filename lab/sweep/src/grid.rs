@@ -15,7 +15,7 @@ use pvqspin_host::{HeapPages, Host};
 use pvqspin_load::NeighbourKind;
 use pvqspin_load::NeighbourVm;
 use pvqspin_load::Section as Length;
-use pvqspin_load::catalog::WorkloadConfig;
+use pvqspin_load::WorkloadConfig;
 use pvqspin_simulator::SimConfig;
 use toml::de::DeTable;
 
