@@ -112,8 +112,8 @@ pub(crate) fn run_one(
     let name = name_of(plan, run);
     let result = match viewer.looks_every() {
         None => driver::run(machine, &config, &name)?,
-        Some(every) => driver::run_watched(machine, &config, &name, every, &mut |glance| {
-            viewer.look(glance);
+        Some(every) => driver::run_watched(machine, &config, &name, every, &mut |snapshot| {
+            viewer.show(snapshot);
         })?,
     };
     let facts = plan::facts(plan.locks[run.lock_index]);

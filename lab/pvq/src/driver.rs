@@ -208,7 +208,7 @@ pub(crate) fn run_watched(
     config: &hypervisor::RunConfig,
     name: &str,
     every: Duration,
-    watcher: &mut dyn FnMut(&hypervisor::Glance),
+    watcher: &mut dyn FnMut(&hypervisor::Snapshot),
 ) -> Result<hypervisor::RunResult, Failure> {
     hypervisor::run_watched(machine, config, every, watcher).map_err(|error| failed(error, name))
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pvqspin_hypervisor::Glance;
+use pvqspin_hypervisor::Snapshot;
 use pvqspin_report::Record;
 
 use crate::plan::PlannedRun;
@@ -36,7 +36,7 @@ pub(crate) trait Viewer {
     }
 
     /// What a run looks like.
-    fn look(&mut self, _glance: &Glance) {}
+    fn show(&mut self, _snapshot: &Snapshot) {}
 
     /// A run is done.
     fn end(&mut self, record: &Record);

@@ -9,7 +9,7 @@ use std::env;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use pvqspin_hypervisor::Glance;
+use pvqspin_hypervisor::Snapshot;
 use pvqspin_report::Record;
 use ratatui::DefaultTerminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -86,8 +86,8 @@ impl Viewer for Screen {
         Some(LOOK_EVERY)
     }
 
-    fn look(&mut self, glance: &Glance) {
-        self.board.look(glance, Instant::now());
+    fn show(&mut self, snapshot: &Snapshot) {
+        self.board.show(snapshot, Instant::now());
         self.refresh();
     }
 

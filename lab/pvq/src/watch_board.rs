@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use pvqspin_hypervisor::{Glance, VcpuGlance};
+use pvqspin_hypervisor::{Snapshot, VcpuSnapshot};
 use pvqspin_report::Record;
 
 use crate::plan::{Plan, PlannedRun, Section};
@@ -24,7 +24,7 @@ pub(crate) struct Board {
     /// vCPUs and section lengths of the run at hand.
     pub(crate) point: (usize, Section),
     /// The last look at it.
-    pub(crate) glance: Glance,
+    pub(crate) snapshot: Snapshot,
     /// Acquisitions in a second, over the time between the last two looks.
     pub(crate) rate: Option<f64>,
     looked_at: Option<(Instant, u64)>,
@@ -73,7 +73,7 @@ impl Board {
             stopping: false,
             name: String::new(),
             point: (0, (0, 0)),
-            glance: Glance::default(),
+            snapshot: Snapshot::default(),
             rate: None,
             looked_at: None,
             history: vec![VecDeque::new(); plan.host.pcpus],
@@ -87,26 +87,26 @@ impl Board {
         name.clone_into(&mut self.name);
         self.point = (run.vcpus, run.section);
         self.lock_index = run.lock_index;
-        self.glance = Glance::default();
+        self.snapshot = Snapshot::default();
         (self.rate, self.looked_at) = (None, None);
         self.history.iter_mut().for_each(VecDeque::clear);
     }
 
     /// A look at it.
-    pub(crate) fn look(&mut self, glance: &Glance, now: Instant) {
-        let before = self.looked_at.replace((now, glance.acquisitions));
+    pub(crate) fn show(&mut self, snapshot: &Snapshot, now: Instant) {
+        let before = self.looked_at.replace((now, snapshot.acquisitions));
         self.rate = before.and_then(|(then, acquisitions)| {
             let seconds = now.saturating_duration_since(then).as_secs_f64();
             (seconds > 0.0)
-                .then(|| glance.acquisitions.saturating_sub(acquisitions) as f64 / seconds)
+                .then(|| snapshot.acquisitions.saturating_sub(acquisitions) as f64 / seconds)
         });
         for (pcpu, history) in self.history.iter_mut().enumerate() {
             if history.len() == REMEMBERED {
                 history.pop_front();
             }
-            history.push_back(on(glance, pcpu).map(|vcpu| vcpu.vcpu));
+            history.push_back(on(snapshot, pcpu).map(|vcpu| vcpu.vcpu));
         }
-        self.glance = glance.clone();
+        self.snapshot = snapshot.clone();
     }
 
     /// It is over.
@@ -131,10 +131,10 @@ impl Board {
     /// Those who say whom they wait for: each followed by whom it waits for, as far as that leads.
     pub(crate) fn chains(&self) -> Vec<Vec<usize>> {
         let to = |cpu: usize| {
-            let vcpu = self.glance.vcpus.get(cpu)?;
+            let vcpu = self.snapshot.vcpus.get(cpu)?;
             vcpu.waiting_for.map(|cpu| cpu.index())
         };
-        let count = self.glance.vcpus.len();
+        let count = self.snapshot.vcpus.len();
         // A chain begins with somebody whom nobody waits for.
         let awaited: Vec<usize> = (0..count).filter_map(to).collect();
         (0..count)
@@ -167,7 +167,7 @@ impl LockRow {
 }
 
 /// Who is on a pCPU.
-pub(crate) fn on(glance: &Glance, pcpu: usize) -> Option<&VcpuGlance> {
-    (glance.vcpus.iter())
+pub(crate) fn on(snapshot: &Snapshot, pcpu: usize) -> Option<&VcpuSnapshot> {
+    (snapshot.vcpus.iter())
         .find(|vcpu| vcpu.state == pvqspin_abi::RunState::Running && vcpu.pcpu == Some(pcpu as u32))
 }

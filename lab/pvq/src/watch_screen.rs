@@ -83,7 +83,7 @@ fn pcpu_lines(board: &Board, area: Rect) -> Vec<Line<'static>> {
         .enumerate()
         .take(usize::from(area.height)))
     .map(|(pcpu, history)| {
-        let now = on(&board.glance, pcpu);
+        let now = on(&board.snapshot, pcpu);
         let who = now.map_or_else(|| "idle".to_owned(), |vcpu| format!("cpu{}", vcpu.cpu));
         let mut spans = vec![Span::raw(format!("pCPU {pcpu:<3} {who:<9} "))];
         let shown = history.len().saturating_sub(room);
@@ -116,9 +116,9 @@ fn queue_line(board: &Board) -> Line<'static> {
 }
 
 fn counter_lines(board: &Board) -> Vec<Line<'static>> {
-    let glance = &board.glance;
+    let snapshot = &board.snapshot;
     let of = |state: RunState| {
-        glance
+        snapshot
             .vcpus
             .iter()
             .filter(|vcpu| vcpu.state == state)
@@ -134,13 +134,13 @@ fn counter_lines(board: &Board) -> Vec<Line<'static>> {
         )),
         Line::from(format!(
             "now      {rate} acquisitions/s; longest wait of this run {}",
-            time(glance.longest_wait_ns as f64)
+            time(snapshot.longest_wait_ns as f64)
         )),
         Line::from(format!(
             "calls    {} yields, {} halts, {} kicks in this run",
-            count(glance.yields as f64),
-            count(glance.halts as f64),
-            count(glance.kicks as f64)
+            count(snapshot.yields as f64),
+            count(snapshot.halts as f64),
+            count(snapshot.kicks as f64)
         )),
     ]
 }
@@ -189,7 +189,7 @@ mod tests {
 
     use clap::Parser;
     use pvqspin_abi::Cpu;
-    use pvqspin_hypervisor::{Glance, VcpuGlance};
+    use pvqspin_hypervisor::{Snapshot, VcpuSnapshot};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -217,7 +217,7 @@ mod tests {
         let mut board = Board::new(&plan);
         let run = plan.runs().next().expect("there are runs");
         board.begin("fifo at overcommit 2", &run);
-        let vcpu = |vcpu: u32, state, pcpu, waiting_for: Option<usize>| VcpuGlance {
+        let vcpu = |vcpu: u32, state, pcpu, waiting_for: Option<usize>| VcpuSnapshot {
             vcpu,
             cpu: Cpu::new(vcpu as usize).expect("in range"),
             state,
@@ -227,7 +227,7 @@ mod tests {
         };
         let now = Instant::now();
         for (seconds, acquisitions) in [(0, 1_000), (2, 5_000)] {
-            let glance = Glance {
+            let snapshot = Snapshot {
                 vcpus: vec![
                     vcpu(0, RunState::Running, 1, None),
                     vcpu(1, RunState::Preempted, 0, Some(0)),
@@ -237,9 +237,9 @@ mod tests {
                 acquisitions,
                 longest_wait_ns: 23_000,
                 yields: 12,
-                ..Glance::default()
+                ..Snapshot::default()
             };
-            board.look(&glance, now + Duration::from_secs(seconds));
+            board.show(&snapshot, now + Duration::from_secs(seconds));
         }
         board
     }

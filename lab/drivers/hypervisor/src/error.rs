@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pvqspin_real_time::ConfigProblem;
 
-use crate::glance::VcpuGlance;
+use crate::snapshot::VcpuSnapshot;
 use pvqspin_driver_common::Trace;
 
 /// This machine cannot run the embedded hypervisor.
@@ -64,7 +64,7 @@ pub struct Stuck {
     /// How long nothing was acquired.
     pub patience: Duration,
     /// Every vCPU.
-    pub vcpus: Vec<VcpuGlance>,
+    pub vcpus: Vec<VcpuSnapshot>,
     /// The last events of each pCPU.
     pub trace: Trace,
 }

@@ -7,11 +7,11 @@
 //! privileges.
 //!
 //! ```text
-//!   vCPU stacks     [guest code]   [guest code]   [guest code]   ...     arena, vcb, guest_env
+//!   vCPU stacks     [guest code]   [guest code]   [guest code]   ...     arena, vcb, vcpu_side, guest_env
 //!                        | ^            ^
-//!          leave, signal | | enter      |                                context, signal, timer
+//!          leave, signal | | enter      |                                context, signal, target
 //!                        v |            |
-//!   pCPU threads     [ pcpu 0 ]     [ pcpu 1 ]                           pcpu
+//!   pCPU threads     [ pcpu 0 ]     [ pcpu 1 ]                           pcpu, pcpu_loop
 //!                        \             /
 //!                         [   host   ]                                   host_lock, pvqspin-host
 //! ```
@@ -47,14 +47,14 @@
 )]
 
 mod error;
-mod glance;
 mod machine;
+mod snapshot;
 
 pub use error::{RunError, Stuck, Unsupported};
-pub use glance::{Glance, VcpuGlance};
 pub use machine::Machine;
 pub use pvqspin_driver_common::{Trace, TraceEvent, What};
 pub use pvqspin_real_time::{ConfigProblem, MIN_SLICE_NS, Noise, RunConfig};
+pub use snapshot::{Snapshot, VcpuSnapshot};
 
 /// What one run gave.
 #[derive(Clone, Debug)]
@@ -80,8 +80,8 @@ macro_rules! supported {
 }
 
 supported! {
-    arena context guest_env host_lock marks pcpu probe run session
-    signal vcb watchdog
+    arena context guest_env host_lock marks pcpu pcpu_loop probe run session
+    signal target vcb vcpu_side watchdog
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -107,7 +107,7 @@ pub fn run_watched(
     machine: &Machine,
     config: &RunConfig,
     _every: core::time::Duration,
-    _watcher: &mut dyn FnMut(&Glance),
+    _watcher: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunResult, RunError> {
     run(machine, config)
 }

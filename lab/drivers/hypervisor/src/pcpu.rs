@@ -1,44 +1,20 @@
-//! A pCPU: a thread pinned to a CPU, which enters vCPUs and brings their exits to `host`.
+//! What other threads may know of a pCPU: its mode, its pokes, the thread that it is.
 //!
-//! ```text
-//!            +------------------------- event -------------------------+
-//!            v                                                         |
-//!   [HOST] what does host say? -- nothing --> [IDLE] poll for a poke --+
-//!            |                                                         |
-//!            | a vCPU                                                  |
-//!            v                                                         |
-//!   [GUEST] set the timer, poked meanwhile? -- yes --------------------+
-//!            | no                                                      |
-//!            +-- enter ... guest code ... leave: signal, hypercall ----+
-//! ```
-//!
-//! The mode is there for pokes. Who pokes sets the flag and then reads the mode; a pCPU that goes
-//! to a guest sets the mode and then reads the flag. One of the two sees the other: so a pCPU is
-//! interrupted only where it would not look by itself, and no poke is lost.
-//!
-//! A vCPU has left its stack before its exit becomes an event, and becomes another pCPU's to run
-//! only through `host`'s lock. After the lock is released this pCPU touches nothing of it.
+//! The mode is there for pokes. A poking thread sets the flag and then reads the mode. A pCPU that
+//! goes to a guest sets the mode and then reads the flag. One of the two sees the other, so a pCPU
+//! is interrupted only where it would not read the flag by itself, and no poke is lost.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, Ordering::Relaxed};
-use std::io;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use pvqspin_abi::{Hypercall, RunState, Status};
-use pvqspin_host::{Host, Run, VcpuId};
-
-use crate::context;
-use crate::host_lock::HostLock;
-use crate::signal::{self, Registration, Target};
-use crate::vcb::{ExitReason, Vcb};
-use pvqspin_driver_common::GuestMemory;
-use pvqspin_real_time::clock;
 use pvqspin_real_time::timer::Timer;
-use pvqspin_driver_common::{Ring, TraceEvent, What};
+
+use crate::target::Target;
 
 /// What a pCPU thread is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Mode {
-    /// On its own stack; will look at its flag before it enters a guest.
+    /// On its own stack; it reads its flag before it enters a guest.
     Host = 0,
     /// In a guest, or on its way there.
     Guest = 1,
@@ -46,14 +22,14 @@ pub(crate) enum Mode {
     Idle = 2,
 }
 
-/// What others may know of a pCPU.
+/// What other threads may know of a pCPU.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Pcpu {
     index: usize,
     mode: AtomicU8,
     poked: AtomicBool,
-    target: Target,
+    pub(crate) target: Target,
     pub(crate) timer: Timer,
 }
 
@@ -94,324 +70,12 @@ impl Pcpu {
     }
 
     /// Whether it has been poked and has not looked since.
-    fn is_poked(&self) -> bool {
+    pub(crate) fn is_poked(&self) -> bool {
         self.poked.load(Ordering::SeqCst)
     }
 
     /// Takes the poke, if there is one.
-    fn take_poke(&self) -> bool {
+    pub(crate) fn take_poke(&self) -> bool {
         self.poked.load(Ordering::SeqCst) && self.poked.swap(false, Ordering::SeqCst)
-    }
-
-    /// Makes the calling thread this pCPU, until what it returns is dropped.
-    pub(crate) fn adopt_caller(&self) -> io::Result<Adopted<'_>> {
-        let registration = Registration::new(self)?;
-        self.target.set_to_caller();
-        self.timer.create(signal::SIGNAL)?;
-        Ok(Adopted {
-            pcpu: self,
-            _registration: registration,
-        })
-    }
-}
-
-/// A thread that is a pCPU. Dropped on the same thread, it stops being one.
-pub(crate) struct Adopted<'a> {
-    pcpu: &'a Pcpu,
-    _registration: Registration,
-}
-
-impl Drop for Adopted<'_> {
-    fn drop(&mut self) {
-        self.pcpu.timer.delete();
-        self.pcpu.target.clear();
-    }
-}
-
-/// All that the pCPUs of a run share.
-pub(crate) struct Shared {
-    pub(crate) host: HostLock<Hosted>,
-    pub(crate) pcpus: Box<[Pcpu]>,
-    /// By number on the host.
-    pub(crate) vcbs: Vec<&'static Vcb>,
-    pub(crate) stop: AtomicBool,
-    /// What a hypercall costs beside the switch, in nanoseconds.
-    pub(crate) hypercall_ns: u64,
-    /// How long a halt may last before it counts as a lost wake-up.
-    pub(crate) halt_timeout_ns: u64,
-    pub(crate) next_halt_check: AtomicU64,
-    pub(crate) halt_timeouts: AtomicU64,
-    /// How many vCPUs have ended.
-    pub(crate) ended: AtomicU64,
-}
-
-/// How often somebody looks for halts that last too long.
-const HALT_CHECK_NS: u64 = 20_000_000;
-
-/// The host, and the latest time it was told.
-pub(crate) struct Hosted {
-    pub(crate) host: Host<&'static GuestMemory>,
-    now: u64,
-}
-
-impl Hosted {
-    pub(crate) fn new(host: Host<&'static GuestMemory>) -> Self {
-        Self { host, now: 0 }
-    }
-
-    /// The time, which never goes back for the host, whatever pCPU reads it.
-    pub(crate) fn now(&mut self) -> u64 {
-        self.now = self.now.max(clock::now_ns());
-        self.now
-    }
-}
-
-impl Shared {
-    pub(crate) fn stopped(&self) -> bool {
-        self.stop.load(Relaxed)
-    }
-
-    /// Ends the run: every pCPU comes back from wherever it is.
-    pub(crate) fn stop(&self) {
-        // Before the pokes, whose accesses are sequentially consistent: who sees a poke sees it.
-        self.stop.store(true, Ordering::SeqCst);
-        self.pcpus.iter().for_each(Pcpu::poke);
-    }
-}
-
-/// The loop of one pCPU, on its own thread.
-pub(crate) struct Driver<'a> {
-    shared: &'a Shared,
-    me: &'a Pcpu,
-    id: pvqspin_host::Pcpu,
-    ring: Ring,
-    /// Whom to poke once the host's lock is released.
-    pokes: Vec<usize>,
-    /// The second half of a hypercall's cost, due at the next entry.
-    cost_ns: u64,
-    last: Option<VcpuId>,
-    /// Whether the signal is blocked on this thread: see `signal`.
-    signal_blocked: bool,
-}
-
-impl<'a> Driver<'a> {
-    pub(crate) fn new(shared: &'a Shared, me: &'a Pcpu, trace_events: usize) -> Self {
-        Self {
-            shared,
-            me,
-            id: pvqspin_host::Pcpu::new(me.index() as u32),
-            ring: Ring::touched(trace_events),
-            pokes: Vec::with_capacity(shared.pcpus.len()),
-            cost_ns: 0,
-            last: None,
-            signal_blocked: false,
-        }
-    }
-
-    /// Runs until the run is stopped.
-    pub(crate) fn run(mut self) -> Ring {
-        let mut run = self.reschedule();
-        while !self.shared.stopped() {
-            run = match run.vcpu {
-                Some(vcpu) => self.guest(vcpu, run),
-                None => self.idle(run.until),
-            };
-        }
-        self.ring
-    }
-
-    fn idle(&mut self, until: Option<u64>) -> Run {
-        self.record(What::Idle, None);
-        self.last = None;
-        self.me.set_mode(Mode::Idle);
-        while !self.me.take_poke() && !self.shared.stopped() {
-            let now = clock::now_ns();
-            if until.is_some_and(|until| now >= until) {
-                break;
-            }
-            self.check_halts(now);
-            core::hint::spin_loop();
-        }
-        self.me.set_mode(Mode::Host);
-        self.reschedule()
-    }
-
-    /// Lets a vCPU run until it exits, and brings the exit to the host.
-    fn guest(&mut self, vcpu: VcpuId, run: Run) -> Run {
-        if run.until.is_some_and(|until| clock::now_ns() >= until) {
-            return self.reschedule();
-        }
-        let vcb = self.shared.vcbs[vcpu.index()];
-        clock::busy_wait(core::mem::take(&mut self.cost_ns));
-        if self.last != Some(vcpu) {
-            self.last = Some(vcpu);
-            self.record(What::Enter, Some(vcb.vcpu));
-        }
-        self.set_signal_blocked(vcb.left_by_signal());
-        self.me.set_mode(Mode::Guest);
-        if let Some(until) = run.until {
-            self.me.timer.arm(until);
-        }
-        if self.me.take_poke() {
-            self.me.set_mode(Mode::Host);
-            return self.reschedule();
-        }
-        account_for_entry(vcb, self.me);
-        // SAFETY: the host says that the vCPU is on this pCPU, and says so of one pCPU at a time;
-        // whoever had it before left its stack before telling the host. Its stack was prepared by
-        // the session. This is the thread's own stack.
-        unsafe { context::enter(vcb) };
-        vcb.left_ticks.store(clock::ticks(), Relaxed);
-        self.me.set_mode(Mode::Host);
-        self.signal_blocked = vcb.left_by_signal();
-        self.exited(vcb, run)
-    }
-
-    fn set_signal_blocked(&mut self, blocked: bool) {
-        if self.signal_blocked != blocked {
-            self.signal_blocked = blocked;
-            signal::set_blocked(blocked);
-        }
-    }
-
-    fn exited(&mut self, vcb: &Vcb, run: Run) -> Run {
-        match vcb.exit_reason() {
-            ExitReason::Timer => {
-                let why = if self.me.is_poked() {
-                    What::Poked
-                } else {
-                    What::SliceEnd
-                };
-                self.record(why, Some(vcb.vcpu));
-                self.check_halts(clock::now_ns());
-                self.reschedule()
-            }
-            ExitReason::Hypercall => self.hypercall(vcb, run),
-            ExitReason::Fault => {
-                self.record(What::Fault(None), Some(vcb.vcpu));
-                let id = self.id;
-                self.event(|host, now| host.preempt(now, id).run)
-            }
-            // Nobody leaves as new: whoever says so has ended, as far as anybody can tell.
-            ExitReason::Done | ExitReason::New => {
-                self.record(What::Done, Some(vcb.vcpu));
-                self.shared.ended.fetch_add(1, Relaxed);
-                let id = self.id;
-                self.event(|host, now| host.exit(now, id).run)
-            }
-        }
-    }
-
-    fn hypercall(&mut self, vcb: &Vcb, run: Run) -> Run {
-        // Half the cost on the way in, half on the way out to whoever runs next.
-        let half = self.shared.hypercall_ns / 2;
-        clock::busy_wait(half);
-        self.cost_ns = self.shared.hypercall_ns - half;
-
-        let [number, cpu, generation] = vcb.registers();
-        let Some(call) = Hypercall::from_registers(number, cpu, generation) else {
-            vcb.set_status(Status::Refused);
-            self.record(What::BadCall, Some(vcb.vcpu));
-            return run;
-        };
-        let id = self.id;
-        let vcpu = vcb.vcpu;
-        let outcome = self.event(|host, now| {
-            let outcome = host.hypercall(now, id, call);
-            // Still under the lock: once it is free, the caller may run elsewhere, and be gone.
-            vcb.set_status(outcome.status);
-            vcb.calls.count(call, outcome.status);
-            outcome
-        });
-        let status = outcome.status;
-        let what = match call {
-            Hypercall::Halt(hint) => What::Halt(hint.map(|hint| hint.cpu), status),
-            Hypercall::Kick(cpu) => What::Kick(cpu, status),
-            Hypercall::YieldTo(hint) => What::YieldTo(hint.cpu, status),
-        };
-        self.record(what, Some(vcpu));
-        outcome.run
-    }
-
-    fn reschedule(&mut self) -> Run {
-        let id = self.id;
-        self.event(|host, now| host.reschedule(now, id))
-    }
-
-    /// Tells the host what happened, and pokes whom it wants poked.
-    fn event<R>(&mut self, tell: impl FnOnce(&mut Host<&'static GuestMemory>, u64) -> R) -> R {
-        let result = {
-            let mut hosted = self.shared.host.lock();
-            let now = hosted.now();
-            let result = tell(&mut hosted.host, now);
-            while let Some(pcpu) = hosted.host.next_poke() {
-                self.pokes.push(pcpu.index());
-            }
-            result
-        };
-        while let Some(pcpu) = self.pokes.pop() {
-            self.record(What::Poke(pcpu as u32), None);
-            if let Some(pcpu) = self.shared.pcpus.get(pcpu) {
-                pcpu.poke();
-            }
-        }
-        result
-    }
-
-    /// Wakes those who have halted for too long: nobody was going to.
-    fn check_halts(&mut self, now: u64) {
-        let due = self.shared.next_halt_check.load(Relaxed);
-        let next = now + HALT_CHECK_NS;
-        let ours = now >= due
-            && (self.shared.next_halt_check)
-                .compare_exchange(due, next, Relaxed, Relaxed)
-                .is_ok();
-        if !ours {
-            return;
-        }
-        for index in 0..self.shared.vcbs.len() {
-            let vcb = self.shared.vcbs[index];
-            if !self.halted_too_long(vcb, now) {
-                continue;
-            }
-            let woken = self.event(|host, now| host.halt_timeout(now, VcpuId::new(vcb.vcpu)));
-            if woken {
-                self.shared.halt_timeouts.fetch_add(1, Relaxed);
-                self.record(What::HaltTimeout, Some(vcb.vcpu));
-            }
-        }
-    }
-
-    fn halted_too_long(&self, vcb: &Vcb, now: u64) -> bool {
-        let state = vcb.memory.page(vcb.cpu).run().state();
-        let left_ns = clock::at_ns(vcb.left_ticks.load(Relaxed));
-        state == RunState::Halted && now.saturating_sub(left_ns) > self.shared.halt_timeout_ns
-    }
-
-    fn record(&mut self, what: What, vcpu: Option<u32>) {
-        self.ring.push(TraceEvent {
-            at_ns: clock::now_ns(),
-            pcpu: Some(self.me.index() as u32),
-            vcpu,
-            what,
-        });
-    }
-}
-
-/// Brings a vCPU's clock up to date before it is entered.
-pub(crate) fn account_for_entry(vcb: &Vcb, pcpu: &Pcpu) {
-    vcb.pcpu
-        .store(core::ptr::from_ref(pcpu).cast_mut(), Relaxed);
-    let now = clock::ticks();
-    let away = now.wrapping_sub(vcb.left_ticks.load(Relaxed));
-    let stolen = vcb.time.stolen_ticks.load(Relaxed);
-    vcb.time
-        .stolen_ticks
-        .store(stolen.wrapping_add(away), Relaxed);
-    vcb.left_ticks.store(now, Relaxed);
-    // A hypercall that comes straight back does not count as having been away.
-    let generation = vcb.memory.page(vcb.cpu).run().generation().get();
-    if vcb.generation.swap(generation, Relaxed) != generation {
-        vcb.time.entered_ticks.store(now, Relaxed);
     }
 }

@@ -23,11 +23,11 @@ use pvqspin_load::{
 
 use crate::RunResult;
 use crate::error::{RunError, Stuck};
-use crate::glance::{Glance, VcpuGlance};
+use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
 use crate::session::{Live, Plan, VmPlan, execute};
-use crate::watchdog::{Bite, Onlooker, Watchdog, glance, snapshot};
+use crate::watchdog::{Bite, Onlooker, Watchdog, snapshot, vcpu_snapshots};
 use pvqspin_real_time::clock;
 use pvqspin_real_time::share::neighbour_share;
 use pvqspin_real_time::{RunConfig, Tally};
@@ -58,14 +58,14 @@ pub fn run_watched(
     machine: &Machine,
     config: &RunConfig,
     every: Duration,
-    watcher: &mut dyn FnMut(&Glance),
+    watcher: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunResult, RunError> {
     start(machine, config, Some(Watcher { every, watcher }))
 }
 
 struct Watcher<'a> {
     every: Duration,
-    watcher: &'a mut dyn FnMut(&Glance),
+    watcher: &'a mut dyn FnMut(&Snapshot),
 }
 
 fn start<'a>(
@@ -163,7 +163,7 @@ fn measure(
         trace_marks: config.trace_marks,
     };
     let (conducted, remains) = execute(&plan, |live| {
-        conduct(live, config, control, (records, watcher)).map_err(|Bite| snapshot(live))
+        conduct(live, config, control, (records, watcher)).map_err(|Bite| vcpu_snapshots(live))
     })?;
     let (duration_ns, tally) = match conducted {
         Ok(conducted) => conducted,
@@ -180,7 +180,7 @@ fn measure(
     })
 }
 
-fn stuck(config: &RunConfig, vcpus: Vec<VcpuGlance>, trace: &crate::Trace) -> RunError {
+fn stuck(config: &RunConfig, vcpus: Vec<VcpuSnapshot>, trace: &crate::Trace) -> RunError {
     RunError::Stuck(Box::new(Stuck {
         patience: config.watchdog,
         vcpus,
@@ -203,7 +203,7 @@ fn conduct(
         Some(Watcher { every, watcher }) => {
             show = move || {
                 let longest = records.iter().map(Record::longest_wait_ns).max();
-                watcher(&glance(live, progress(), longest.unwrap_or(0)));
+                watcher(&snapshot(live, progress(), longest.unwrap_or(0)));
             };
             Some(Onlooker {
                 every,

@@ -13,7 +13,7 @@ use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
 use crate::probe::machine_for_tests;
 use crate::session::{Live, Plan, Remains, VmPlan, execute};
-use crate::signal::Target;
+use crate::target::Target;
 use crate::vcb::Body;
 use pvqspin_load::{Fault, Faults, Passing};
 

@@ -45,18 +45,14 @@
 use core::ffi::c_int;
 use core::mem;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use std::cell::Cell;
 use std::io;
 
 use crate::arena;
 use crate::pcpu::{Mode, Pcpu};
+use crate::target::SIGNAL;
 use crate::vcb::{ExitReason, Vcb};
-
-/// The signal. Its default action is to be ignored, so that a late one harms nobody, several
-/// pending ones become one, and hardly a program uses it (Go's runtime preempts with it for the
-/// same reasons).
-pub(crate) const SIGNAL: c_int = libc::SIGURG;
 
 /// After what time a preemption that came at a bad moment is tried again.
 const RETRY_NS: u64 = 20_000;
@@ -175,22 +171,6 @@ impl Drop for Registration {
     }
 }
 
-/// Blocks or unblocks our signal for the calling thread.
-pub(crate) fn set_blocked(blocked: bool) {
-    let how = if blocked {
-        libc::SIG_BLOCK
-    } else {
-        libc::SIG_UNBLOCK
-    };
-    // SAFETY: plain calls on a structure of our own. They cannot fail with a valid `how`.
-    unsafe {
-        let mut set: libc::sigset_t = mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, SIGNAL);
-        libc::pthread_sigmask(how, &set, ptr::null_mut());
-    }
-}
-
 /// Takes the alternate signal stack away from this thread (Rust's runtime sets one up to report
 /// stack overflows), and returns it.
 fn without_alternate_stack() -> io::Result<libc::stack_t> {
@@ -234,29 +214,28 @@ fn take_only_our_signal() -> io::Result<libc::sigset_t> {
     }
 }
 
-/// A thread of this process that signals can be sent to.
-#[derive(Debug, Default)]
-pub(crate) struct Target(AtomicI32);
-
-impl Target {
-    /// The calling thread.
-    pub(crate) fn set_to_caller(&self) {
-        let tid = rustix::thread::gettid().as_raw_nonzero().get();
-        self.0.store(tid, Relaxed);
+impl Pcpu {
+    /// Makes the calling thread this pCPU, until what it returns is dropped.
+    pub(crate) fn adopt_caller(&self) -> io::Result<Adopted<'_>> {
+        let registration = Registration::new(self)?;
+        self.target.set_to_caller();
+        self.timer.create(SIGNAL)?;
+        Ok(Adopted {
+            pcpu: self,
+            _registration: registration,
+        })
     }
+}
 
-    /// Nobody any more.
-    pub(crate) fn clear(&self) {
-        self.0.store(0, Relaxed);
-    }
+/// A thread that is a pCPU. Dropped on the same thread, it stops being one.
+pub(crate) struct Adopted<'a> {
+    pcpu: &'a Pcpu,
+    _registration: Registration,
+}
 
-    /// Sends it the signal, if it is anybody.
-    pub(crate) fn interrupt(&self) {
-        let tid = self.0.load(Relaxed);
-        if tid == 0 {
-            return;
-        }
-        // SAFETY: no memory is passed. A thread that has ended just now makes the call fail.
-        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, SIGNAL) };
+impl Drop for Adopted<'_> {
+    fn drop(&mut self) {
+        self.pcpu.timer.delete();
+        self.pcpu.target.clear();
     }
 }

@@ -6,13 +6,10 @@
 //! all the same, with relaxed accesses, because the watchdog looks in from outside.
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed};
-use core::sync::atomic::{Ordering, compiler_fence};
 
 use pvqspin::Point;
 use pvqspin_abi::{Cpu, Hypercall, Status};
 
-use crate::arena;
-use crate::context;
 use crate::marks::Marks;
 use crate::pcpu::Pcpu;
 use pvqspin_driver_common::GuestMemory;
@@ -61,9 +58,9 @@ pub(crate) struct Vcb {
     /// Set while it is not in guest mode although its stack may be in use: a signal must not
     /// take it off. Set and cleared on its own stack only.
     pub(crate) in_hypervisor: AtomicBool,
-    exit: AtomicU32,
-    registers: [AtomicU64; 3],
-    status: AtomicU64,
+    pub(crate) exit: AtomicU32,
+    pub(crate) registers: [AtomicU64; 3],
+    pub(crate) status: AtomicU64,
     /// The pCPU that entered it last.
     pub(crate) pcpu: AtomicPtr<Pcpu>,
 
@@ -73,7 +70,7 @@ pub(crate) struct Vcb {
     pub(crate) cpu: Cpu,
     /// The memory of its VM.
     pub(crate) memory: &'static GuestMemory,
-    body: *const Body<'static>,
+    pub(crate) body: *const Body<'static>,
     faults: *const Faults,
     /// A bit for each [`Point`] at which something may have to happen: one load and a branch
     /// when nothing has.
@@ -170,8 +167,6 @@ impl Vcb {
         }
     }
 
-    // What the pCPU does with it.
-
     /// Why it left.
     pub(crate) fn exit_reason(&self) -> ExitReason {
         ExitReason::from_raw(self.exit.load(Relaxed))
@@ -190,48 +185,6 @@ impl Vcb {
     /// Answers its hypercall.
     pub(crate) fn set_status(&self, status: Status) {
         self.status.store(status as u64, Relaxed);
-    }
-
-    // What the vCPU does itself, on its own stack.
-
-    /// Calls the hypervisor.
-    pub(crate) fn hypercall(&self, call: Hypercall) -> Status {
-        self.close();
-        for (register, value) in self.registers.iter().zip(call.to_registers()) {
-            register.store(value, Relaxed);
-        }
-        self.leave(ExitReason::Hypercall);
-        let status = Status::from_register(self.status.load(Relaxed));
-        self.open();
-        status
-    }
-
-    /// Loses its pCPU here, as if its slice had ended.
-    pub(crate) fn lose_pcpu(&self, reason: ExitReason) {
-        self.close();
-        self.leave(reason);
-        self.open();
-    }
-
-    /// From here on no signal takes it off.
-    fn close(&self) {
-        self.in_hypervisor.store(true, Relaxed);
-        // Pairs with nothing but the handler on this very stack: the flag is up before anything
-        // that must not be interrupted, for whoever interrupts.
-        compiler_fence(Ordering::SeqCst);
-    }
-
-    /// Ends [`close`](Self::close).
-    fn open(&self) {
-        compiler_fence(Ordering::SeqCst);
-        self.in_hypervisor.store(false, Relaxed);
-    }
-
-    fn leave(&self, reason: ExitReason) {
-        self.exit.store(reason as u32, Relaxed);
-        // SAFETY: everybody who calls this runs on the vCPU's stack and has called `close`; a
-        // vCPU's stack is in use only between `enter` and `leave`.
-        unsafe { context::leave(self) }
     }
 
     /// Whether this vCPU makes marks.
@@ -257,21 +210,4 @@ impl Vcb {
         // SAFETY: null, or a ring that `session` keeps alive for the whole run.
         unsafe { self.marks.as_ref() }
     }
-}
-
-/// Where every vCPU starts: `context::prepare` puts it on its stack.
-///
-/// `extern "C"`, so that a panic in guest code ends the process here; it could not unwind past
-/// the end of the stack.
-pub(crate) extern "C" fn vcpu_main() -> ! {
-    // SAFETY: a vCPU's stack is where this function is first, and only, called.
-    let vcb = unsafe { arena::current_unchecked() };
-    // SAFETY: `session` keeps the body alive until nobody is in guest mode any more.
-    let body = unsafe { &*vcb.body };
-    vcb.open();
-    body(vcb.cpu);
-    vcb.close();
-    vcb.leave(ExitReason::Done);
-    // Nobody enters a vCPU that has ended.
-    std::process::abort()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pvqspin_abi::RunState;
 
-use crate::glance::{Glance, VcpuGlance};
+use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::session::Live;
 use crate::vcb::Vcb;
 use pvqspin_real_time::clock;
@@ -61,7 +61,7 @@ impl<'a> Watchdog<'a> {
             }
             let every = self.onlooker.as_ref().map_or(LOOK_EVERY, |at| at.every);
             thread::sleep(left.min(LOOK_EVERY).min(every));
-            self.look()?;
+            self.check()?;
             if let Some(onlooker) = &mut self.onlooker
                 && self.shown.elapsed() >= onlooker.every
             {
@@ -71,7 +71,7 @@ impl<'a> Watchdog<'a> {
         }
     }
 
-    fn look(&mut self) -> Result<(), Bite> {
+    fn check(&mut self) -> Result<(), Bite> {
         if self.patience.is_over((self.progress)()) {
             Err(Bite)
         } else {
@@ -81,15 +81,15 @@ impl<'a> Watchdog<'a> {
 }
 
 /// What every vCPU is doing right now. A look from outside, at moving things.
-pub(crate) fn snapshot(live: &Live<'_>) -> Vec<VcpuGlance> {
+pub(crate) fn vcpu_snapshots(live: &Live<'_>) -> Vec<VcpuSnapshot> {
     live.shared.vcbs.iter().map(|vcb| describe(vcb)).collect()
 }
 
 /// The same, with what was counted so far.
-pub(crate) fn glance(live: &Live<'_>, acquisitions: u64, longest_wait_ns: u64) -> Glance {
+pub(crate) fn snapshot(live: &Live<'_>, acquisitions: u64, longest_wait_ns: u64) -> Snapshot {
     let calls = || live.shared.vcbs.iter().map(|vcb| &vcb.calls);
-    Glance {
-        vcpus: snapshot(live),
+    Snapshot {
+        vcpus: vcpu_snapshots(live),
         acquisitions,
         longest_wait_ns,
         halts: calls().map(|calls| calls.halts.load(Relaxed)).sum(),
@@ -101,7 +101,7 @@ pub(crate) fn glance(live: &Live<'_>, acquisitions: u64, longest_wait_ns: u64) -
     }
 }
 
-fn describe(vcb: &Vcb) -> VcpuGlance {
+fn describe(vcb: &Vcb) -> VcpuSnapshot {
     let page = vcb.memory.page(vcb.cpu);
     let state = page.run().state();
     let since = match state {
@@ -110,7 +110,7 @@ fn describe(vcb: &Vcb) -> VcpuGlance {
     };
     // SAFETY: null, or a pCPU of the run that `live` borrows.
     let pcpu = unsafe { vcb.pcpu.load(Relaxed).as_ref() };
-    VcpuGlance {
+    VcpuSnapshot {
         vcpu: vcb.vcpu,
         cpu: vcb.cpu,
         state,

@@ -262,13 +262,21 @@ fn a_watcher_sees_the_run_go_on() {
     let Some(machine) = machine() else { return };
     let config = config(LockId::Fifo, pcpus(machine), 4);
     let mut seen = Vec::new();
-    let result = run_watched(machine, &config, Duration::from_millis(5), &mut |glance| {
-        seen.push(glance.clone());
-    });
+    let result = run_watched(
+        machine,
+        &config,
+        Duration::from_millis(5),
+        &mut |snapshot| {
+            seen.push(snapshot.clone());
+        },
+    );
     let outcome = result.expect("a good run").outcome;
-    assert!(seen.iter().all(|glance| glance.vcpus.len() == config.vcpus));
-    assert!(seen.is_sorted_by_key(|glance| glance.acquisitions));
-    assert!(seen.is_sorted_by_key(|glance| glance.yields));
+    assert!(
+        seen.iter()
+            .all(|snapshot| snapshot.vcpus.len() == config.vcpus)
+    );
+    assert!(seen.is_sorted_by_key(|snapshot| snapshot.acquisitions));
+    assert!(seen.is_sorted_by_key(|snapshot| snapshot.yields));
     let last = seen.last().expect("the run is longer than 5 ms");
     // While it measures, the warm-up is behind it: it has seen more than nothing.
     assert!(last.acquisitions > 0 && outcome.acquisitions > 0);

@@ -237,7 +237,7 @@ impl fmt::Display for Stuck {
             write!(f, "\n  vcpu{} (cpu {}): {state}, ", vcpu.vcpu, vcpu.cpu)?;
             match vcpu.waiting_for {
                 Some(cpu) => write!(f, "waits for cpu {cpu}")?,
-                None => write!(f, "waits for nobody that it names")?,
+                None => write!(f, "names no CPU that it waits for")?,
             }
             if let Some(registers) = &vcpu.registers {
                 write!(f, "\n{registers}")?;

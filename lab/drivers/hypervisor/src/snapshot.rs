@@ -1,19 +1,20 @@
-//! A run from outside, while it goes on: for those who watch, and for the report of one that is stuck.
+//! The state of a run from outside, while it goes on: for a viewer, and for the report of a run that
+//! is stuck.
 //!
-//! All that is read is there anyway, in memory that the vCPUs and the host write for other reasons, so
-//! being watched changes nothing in a guest. What it costs is the watcher's own time, and that it
-//! moves a few dozen cache lines at each glance.
+//! Everything that a snapshot reads is in memory that the vCPUs and the host write for other
+//! reasons, so watching changes nothing in a guest. It costs the viewer's own time, and moves a few
+//! dozen cache lines for each snapshot.
 
 use core::fmt;
 
 use pvqspin_abi::{Cpu, RunState};
 
-/// A run, from outside.
+/// The state of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Glance {
+pub struct Snapshot {
     /// Every vCPU.
-    pub vcpus: Vec<VcpuGlance>,
-    /// Acquisitions so far, the warm-up's too.
+    pub vcpus: Vec<VcpuSnapshot>,
+    /// Acquisitions so far, with those of the warm-up.
     pub acquisitions: u64,
     /// The longest wait of what is being measured, in nanoseconds.
     pub longest_wait_ns: u64,
@@ -25,16 +26,16 @@ pub struct Glance {
     pub yields: u64,
 }
 
-/// One vCPU, from outside, while it may move on.
+/// The state of one vCPU, which may have changed meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct VcpuGlance {
+pub struct VcpuSnapshot {
     /// Its number on the host.
     pub vcpu: u32,
     /// Its number in its VM.
     pub cpu: Cpu,
-    /// What it was doing, for the host.
+    /// Its state for the host.
     pub state: RunState,
-    /// For whom it waited, as it said itself.
+    /// The vCPU that it waited for, from its page.
     pub waiting_for: Option<Cpu>,
     /// The pCPU that it ran on last; `None` if it never ran.
     pub pcpu: Option<u32>,
@@ -42,7 +43,7 @@ pub struct VcpuGlance {
     pub since_ns: u64,
 }
 
-impl fmt::Display for VcpuGlance {
+impl fmt::Display for VcpuSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             RunState::Running => "running",
@@ -59,7 +60,7 @@ impl fmt::Display for VcpuGlance {
         write!(f, " for {:.3} ms, ", self.since_ns as f64 / 1e6)?;
         match self.waiting_for {
             Some(cpu) => write!(f, "waits for cpu {cpu}"),
-            None => write!(f, "waits for nobody that it names"),
+            None => write!(f, "names no CPU that it waits for"),
         }
     }
 }
