@@ -1,14 +1,18 @@
 //! A stock kernel of Debian: finding its package, unpacking it, and what is in it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use crate::debian_packages::{Packages, list};
 
 /// Packages that depend on the newest kernel, smallest first: that for clouds is a third of the other,
 /// and has KVM.
 const META_PACKAGES: [&str; 2] = ["linux-image-cloud-amd64", "linux-image-amd64"];
+
+/// What the package of a kernel may have left to others.
+const PARTS: [&str; 2] = ["linux-binary-", "linux-modules-"];
 
 /// What KVM on an AMD processor is made of, in the order in which it loads. What a kernel does not
 /// have as a module it has built in, or can do without.
@@ -44,72 +48,113 @@ impl Kernel {
         })
     }
 
-    /// The newest kernel that apt knows of, unpacked below `cache`; downloads it if it is not there.
-    pub(crate) fn fetch(cache: &Path) -> Result<Self> {
-        let unpacked = cache.join("kernel");
+    /// A kernel of Debian, unpacked below `cache`; downloads it if it is not there.
+    pub(crate) fn fetch(choice: &Choice, cache: &Path) -> Result<Self> {
+        let unpacked = cache.join(choice.folder());
         if let Ok(kernel) = Self::in_dir(&unpacked) {
             return Ok(kernel);
         }
-        let package = newest_package()?;
-        println!("kvm-in-qemu: fetching {package} ...");
-        let downloads = fresh_dir(&cache.join("downloads"))?;
-        let mut apt = Command::new("apt-get");
-        apt.current_dir(&downloads).args(["download", &package]);
-        if rustix::process::geteuid().is_root() {
-            // apt's own user may not write here.
-            apt.args(["-o", "APT::Sandbox::User=root"]);
-        }
-        run(&mut apt)?;
-        let deb = list(&downloads)?
-            .into_iter()
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-            .with_context(|| format!("apt-get download {package} left no package"))?;
-        // Unpacked elsewhere first, so that half a kernel is never taken for one.
-        let half = fresh_dir(&cache.join("half"))?;
-        run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&half))?;
-        let _ = fs::remove_dir_all(&unpacked);
-        fs::rename(&half, &unpacked)
-            .with_context(|| format!("cannot create {}", unpacked.display()))?;
-        fs::remove_dir_all(&downloads)?;
+        let packages = match &choice.suite {
+            None => Packages::of_this_machine(),
+            Some(suite) => Packages::of_suite(suite, cache)?,
+        };
+        let image = choice.newest(&packages)?;
+        println!("kvm-in-qemu: fetching {image} ...");
+        let mut wanted = vec![image.clone()];
+        // Since Linux 6.19 the kernel and its modules are packages of their own.
+        wanted.extend(
+            packages
+                .depends(&image)?
+                .into_iter()
+                .filter(|name| PARTS.iter().any(|beginning| name.starts_with(beginning))),
+        );
+        packages.unpack(&wanted, &unpacked)?;
         Self::in_dir(&unpacked)
     }
 }
 
-/// The newest kernel package. Asks for fresh lists if apt has none, and may.
-fn newest_package() -> Result<String> {
-    if let Some(package) = look_up()? {
-        return Ok(package);
+/// Which kernel.
+#[derive(Args, Clone, Default)]
+pub(crate) struct Choice {
+    /// A kernel of another suite of Debian, such as trixie-backports. The lists of that suite are kept below target/; what this
+    /// machine installs from stays as it is.
+    #[arg(long, value_name = "SUITE")]
+    suite: Option<String>,
+    /// The newest kernel whose version begins so, such as 7.3 or 6.18.
+    #[arg(long = "kernel-version", value_name = "VERSION")]
+    version: Option<String>,
+}
+
+impl Choice {
+    fn folder(&self) -> String {
+        let mut name = String::from("kernel");
+        for part in [&self.suite, &self.version].into_iter().flatten() {
+            name.push('-');
+            name.push_str(&part.replace('/', "-"));
+        }
+        name
     }
-    if rustix::process::geteuid().is_root() {
-        run(Command::new("apt-get").args(["update", "-qq"]))?;
-        if let Some(package) = look_up()? {
+
+    /// The newest package that fits. Asks for fresh lists if apt has none, and may.
+    fn newest(&self, packages: &Packages) -> Result<String> {
+        if let Some(package) = self.look_up(packages)? {
             return Ok(package);
         }
-    }
-    bail!(
-        "apt knows none of the packages {}: `apt-get update` as root, or unpack a kernel package (`dpkg -x`) and name the \
-         folder with --kernel",
-        META_PACKAGES.join(", ")
-    )
-}
-
-fn look_up() -> Result<Option<String>> {
-    for meta in META_PACKAGES {
-        let output = start(Command::new("apt-cache").args(["depends", "--important", meta]))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if let Some(package) = dependency(&text) {
-            return Ok(Some(package));
+        if packages.may_update() {
+            packages.update()?;
+            if let Some(package) = self.look_up(packages)? {
+                return Ok(package);
+            }
         }
+        let wanted = match &self.version {
+            Some(version) => format!("no kernel {version}"),
+            None => format!("none of the packages {}", META_PACKAGES.join(", ")),
+        };
+        bail!(
+            "apt knows {wanted}{}: `apt-get update` as root, or unpack a kernel package (`dpkg -x`) and name the folder with \
+             --kernel",
+            match &self.suite {
+                Some(suite) => format!(" in {suite}"),
+                None => String::new(),
+            }
+        )
     }
-    Ok(None)
+
+    fn look_up(&self, packages: &Packages) -> Result<Option<String>> {
+        if let Some(version) = &self.version {
+            return Ok(newest_of(packages.names("linux-image-")?, version));
+        }
+        for meta in META_PACKAGES {
+            let needs = packages.depends(meta)?;
+            let image = |package: &String| package.starts_with("linux-image-");
+            if let Some(package) = needs.into_iter().find(image) {
+                return Ok(Some(package));
+            }
+        }
+        Ok(None)
+    }
 }
 
-/// The kernel that `apt-cache depends` says a meta package depends on.
-fn dependency(text: &str) -> Option<String> {
-    text.lines()
-        .filter_map(|line| line.trim().strip_prefix("Depends: "))
-        .find(|package| package.starts_with("linux-image-"))
-        .map(str::to_owned)
+/// The newest kernel for clouds with that version, or that for all machines if there is none.
+fn newest_of(names: Vec<String>, version: &str) -> Option<String> {
+    let fits = |name: &String, flavour: &str| {
+        let rest = name.strip_prefix("linux-image-")?;
+        let (number, _) = rest.split_once(|c: char| c != '.' && !c.is_ascii_digit())?;
+        let whole = number == version || number.starts_with(&format!("{version}."));
+        (whole && name.ends_with(flavour) && !rest.contains("unsigned")).then(|| {
+            number
+                .split('.')
+                .map(|part| part.parse().unwrap_or(0))
+                .collect()
+        })
+    };
+    ["-cloud-amd64", "-amd64"].iter().find_map(|flavour| {
+        let newest = |name: &&String| fits(name, flavour);
+        (names.iter())
+            .filter(|name| fits(name, flavour).is_some())
+            .max_by_key(|name| newest(name).map(|version: Vec<u32>| version))
+            .cloned()
+    })
 }
 
 /// The kernel itself: in `boot`, or, as newer packages have it, beside its modules.
@@ -158,56 +203,39 @@ pub(crate) fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-fn list(dir: &Path) -> Result<Vec<PathBuf>> {
-    let read = || {
-        fs::read_dir(dir)?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<std::io::Result<_>>()
-    };
-    read().with_context(|| format!("cannot read {}", dir.display()))
-}
-
-fn fresh_dir(dir: &Path) -> Result<PathBuf> {
-    let _ = fs::remove_dir_all(dir);
-    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    Ok(dir.to_owned())
-}
-
-/// Runs a command quietly; shows what it printed if it fails.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let output = start(command)?;
-    ensure!(
-        output.status.success(),
-        "{command:?} ended with {}:\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
-}
-
-fn start(command: &mut Command) -> Result<Output> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    command.output().with_context(|| {
-        format!(
-            "cannot start {program}: this needs a Debian with apt, or --kernel with the folder of an unpacked kernel package"
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_meta_package_leads_to_a_kernel() {
-        let text = "linux-image-cloud-amd64\n  Depends: linux-image-6.1.0-48-cloud-amd64\n";
-        assert_eq!(
-            dependency(text).as_deref(),
-            Some("linux-image-6.1.0-48-cloud-amd64")
-        );
-        assert_eq!(dependency("E: No packages found\n"), None);
-        assert_eq!(dependency("  Depends: <linux-image>\n"), None);
+    fn the_newest_version_is_taken_by_number_and_for_clouds_if_there_is_one() {
+        let names = |versions: &[&str]| {
+            (versions.iter())
+                .map(|version| format!("linux-image-{version}"))
+                .collect::<Vec<_>>()
+        };
+        let all = names(&[
+            "7.2.9+deb13-cloud-amd64",
+            "7.2.11+deb13-cloud-amd64",
+            "7.2.11+deb13-cloud-amd64-dbg",
+            "7.2.12+deb13-amd64",
+            "7.21.1+deb13-cloud-amd64",
+            "6.12.9-amd64",
+            "cloud-amd64",
+        ]);
+        for (version, found) in [
+            ("7.2", Some("linux-image-7.2.11+deb13-cloud-amd64")),
+            ("7.2.9", Some("linux-image-7.2.9+deb13-cloud-amd64")),
+            ("7", Some("linux-image-7.21.1+deb13-cloud-amd64")),
+            ("6.12", Some("linux-image-6.12.9-amd64")),
+            ("6.1", None),
+        ] {
+            assert_eq!(
+                newest_of(all.clone(), version).as_deref(),
+                found,
+                "{version}"
+            );
+        }
     }
 
     #[test]

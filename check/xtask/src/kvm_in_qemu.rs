@@ -18,7 +18,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::debian_kernel::{Kernel, file_name, run};
+use crate::debian_kernel::{Choice, Kernel, file_name};
+use crate::debian_packages::run;
 use crate::initramfs::Initramfs;
 use crate::kvm_check;
 use crate::qemu::{self, Ending, Threads};
@@ -28,8 +29,10 @@ use crate::run::{cargo, pvq, succeed, target_dir};
 #[derive(Args)]
 pub(crate) struct Options {
     /// The folder of an unpacked kernel package (`dpkg -x`), instead of the newest kernel of apt.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["suite", "version"])]
     kernel: Option<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
     /// How many processors the machine has.
     #[arg(long, default_value_t = 2)]
     cpus: u32,
@@ -61,7 +64,7 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
     qemu::provide()?;
     let kernel = match &options.kernel {
         Some(dir) => Kernel::in_dir(dir)?,
-        None => Kernel::fetch(&cache)?,
+        None => Kernel::fetch(&options.choice, &cache)?,
     };
     let init = build()?;
     let program = match &options.program {

@@ -8,6 +8,7 @@ mod book;
 mod browser;
 mod callgrind;
 mod debian_kernel;
+mod debian_packages;
 mod excerpts;
 mod fast_path;
 mod initramfs;
@@ -76,6 +77,18 @@ enum Task {
     Features,
     /// Boot a stock Debian kernel with KVM in QEMU, all emulated, and run pvq in it.
     KvmInQemu(kvm_in_qemu::Options),
+    /// Fetch packages of a suite of Debian and unpack them into a folder; nothing is installed.
+    DebianPackages {
+        /// The suite, such as trixie-backports; without it that of this machine.
+        #[arg(long)]
+        suite: Option<String>,
+        /// The folder. What is there is replaced.
+        #[arg(long, value_name = "DIR")]
+        into: PathBuf,
+        /// Their names.
+        #[arg(required = true)]
+        packages: Vec<String>,
+    },
     /// Build the image of the KVM guest, and say where it is.
     Guest {
         /// Lint its code instead.
@@ -158,6 +171,18 @@ fn main() -> Result<()> {
         Task::Licences => licences::check(),
         Task::Features => run::features(),
         Task::KvmInQemu(options) => std::process::exit(kvm_in_qemu::run_task(&options)?),
+        Task::DebianPackages {
+            suite,
+            into,
+            packages,
+        } => {
+            let cache = run::target_dir("kvm-in-qemu");
+            let apt = match suite {
+                Some(suite) => debian_packages::Packages::of_suite(&suite, &cache)?,
+                None => debian_packages::Packages::of_this_machine(),
+            };
+            apt.unpack(&packages, &into)
+        }
         Task::Guest { lint: true } => Ok(pvqspin_guest_image::lint()?),
         Task::Guest { lint: false } => {
             println!("{}", pvqspin_guest_image::build()?.display());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::debian_kernel::run;
+use crate::debian_packages::run;
 
 const QEMU: &str = "qemu-system-x86_64";
 /// Debian's package with it.
