@@ -7,11 +7,7 @@ use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_load::{Distribution, Faults, NeighbourVm, Section, WorkloadConfig, WorkloadId};
 use pvqspin_rivals::catalog::LockId;
 
-use crate::problem::ConfigProblem;
-
-/// The shortest slice, in nanoseconds. Below it the signals that end slices take too large a
-/// part of them.
-pub const MIN_SLICE_NS: u64 = 50_000;
+use crate::problem::{ConfigProblem, MIN_SLICE_NS};
 
 /// The shortest warm-up that is chosen without being asked for.
 const MIN_WARMUP: Duration = Duration::from_millis(30);

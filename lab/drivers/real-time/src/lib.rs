@@ -23,9 +23,9 @@ pub mod problem;
 pub mod share;
 pub mod tally;
 
-pub use config::{MIN_SLICE_NS, RunConfig};
+pub use config::RunConfig;
 pub use noise::Noise;
-pub use problem::ConfigProblem;
+pub use problem::{ConfigProblem, MIN_SLICE_NS};
 pub use tally::Tally;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -1,8 +1,10 @@
-//! Runs that make no sense, in words for whoever reads the terminal.
+//! Runs that make no sense, in words for the terminal.
 
 use pvqspin_abi::{Cpu, MAX_CPUS};
 
-use crate::config::MIN_SLICE_NS;
+/// The shortest slice, in nanoseconds. Below it the signals that end slices take too large a
+/// part of them.
+pub const MIN_SLICE_NS: u64 = 50_000;
 
 /// A run that was asked for and makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +54,7 @@ pub enum ConfigProblem {
     /// A fault armed for a vCPU that does not exist.
     #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
     FaultForNobody {
-        /// Whom it names.
+        /// The CPU that it names.
         cpu: Cpu,
         /// How many there are.
         vcpus: usize,

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `contenders` | the locks that take part |
 //! | `subject` | locks that are used in different ways, behind one trait |
+//! | `round` | one timed round |
 //! | `time` | rounds in turn, and medians over them |
 //! | `count` | a loop whose instructions are counted from outside |
 //! | `env` | one CPU that has to look up its number |
@@ -14,6 +15,7 @@
 mod contenders;
 mod count;
 mod env;
+mod round;
 mod subject;
 mod time;
 

@@ -47,7 +47,7 @@ fn every_lock_excludes_and_nobody_is_lost() {
 
 #[test]
 fn every_workload_runs() {
-    // In one of them nobody does anything.
+    // The last workload does nothing.
     let busy = |workload: &&workloads::Entry| workload.id != WorkloadId::Halted;
     for workload in workloads::CATALOG.iter().filter(busy) {
         for name in [
@@ -58,10 +58,16 @@ fn every_workload_runs() {
             "std",
         ] {
             let entry = catalog::find(name).expect("it is in the catalogue");
-            let outcome = run(&config(entry, workload.id, 4)).expect("four threads");
             let what = (workload.name, name);
-            assert_eq!(outcome.exclusion_violations, 0, "{what:?}");
-            assert!(outcome.acquisitions > 0, "{what:?}");
+            let mut config = config(entry, workload.id, 4);
+            // A busy machine may not run the threads for long: ask for more, up to some seconds.
+            let acquisitions = (0..8).map(|_| {
+                let outcome = run(&config).expect("four threads");
+                assert_eq!(outcome.exclusion_violations, 0, "{what:?}");
+                config.duration *= 2;
+                outcome.acquisitions
+            });
+            assert!(acquisitions.into_iter().any(|count| count > 0), "{what:?}");
         }
     }
 }

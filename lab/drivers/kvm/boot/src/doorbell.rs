@@ -1,6 +1,6 @@
 //! The doorbell: one port, and the words that a guest writes to it.
 //!
-//! What goes with a word lies in the vCPU's [`CpuRoom`](crate::CpuRoom), so that the VMM needs no
+//! What goes with a word lies in the vCPU's [`CpuArea`](crate::CpuArea), so that the VMM needs no
 //! registers of the guest to answer it.
 
 /// The port.
@@ -10,7 +10,7 @@ pub const PORT: u16 = 0x5056;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Ring {
-    /// A hypercall, in its room. The status comes back there.
+    /// A hypercall, in its area. The status comes back there.
     Hypercall = 1,
     /// The boot CPU has prepared everything: the others may start.
     Ready = 2,

@@ -5,10 +5,10 @@ use core::mem::{offset_of, size_of};
 use pvqspin::CpuNodes;
 use pvqspin_load::{NeighbourRecord, Record};
 
+use crate::area::CpuArea;
 use crate::boot::Boot;
 use crate::results::Results;
-use crate::room::CpuRoom;
-use crate::stock::StockRoom;
+use crate::stock::StockArea;
 
 /// Where images are loaded, and where their header lies.
 pub const IMAGE_AT: u64 = 0x10_0000;
@@ -26,7 +26,7 @@ pub const EXCEPTION_STUB_BYTES: u64 = 16;
 /// The first eight bytes of every image.
 pub const MAGIC: [u8; 8] = *b"pvqguest";
 
-/// Goes up whenever anything in this crate, or in what lies in the shared places, changes its
+/// Goes up whenever anything in this crate, or in what lies in the shared memory, changes its
 /// meaning without changing its size.
 pub const LAYOUT: u32 = 3;
 
@@ -141,8 +141,8 @@ const fn sizes() -> u32 {
         size_of::<CpuNodes>(),
         size_of::<Record>(),
         size_of::<NeighbourRecord>(),
-        size_of::<CpuRoom>(),
-        size_of::<StockRoom>(),
+        size_of::<CpuArea>(),
+        size_of::<StockArea>(),
         size_of::<Results>(),
         size_of::<Boot>(),
         // New locks and workloads go to the end of their lists, and change how long those are.

@@ -6,8 +6,8 @@
 //!   0x0000_1000  tables of the processor                     written by the VMM, see its `setup`
 //!   0x0001_0000  Boot                                        written by the VMM, read by the guest
 //!   0x0010_0000  the image; its first bytes are the Header   loaded by the VMM
-//!   0x0100_0000  Results, Control, VmPage                    see `places`
-//!                VcpuPage, CpuNodes, Record, CpuRoom, stack  one of each for every vCPU
+//!   0x0100_0000  Results, Control, VmPage                    see `layout`
+//!                VcpuPage, CpuNodes, Record, CpuArea, stack  one of each for every vCPU
 //!                heap
 //! ```
 //!
@@ -15,8 +15,8 @@
 //! | --- | --- |
 //! | [`header`] | what an image says about itself before it runs |
 //! | [`boot`] | what the guest is to do |
-//! | [`places`] | where everything lies, for so many vCPUs |
-//! | [`room`] | what one vCPU and its VMM tell each other |
+//! | [`layout`] | where everything lies, for so many vCPUs |
+//! | [`area`] | what one vCPU and its VMM tell each other |
 //! | [`results`] | what the guest says at the end |
 //! | [`stock`] | what a vCPU writes down where the hypervisor is KVM itself |
 //! | [`doorbell`] | the port, and the words that are written to it |
@@ -25,17 +25,17 @@
 #![deny(unsafe_code)]
 #![doc(test(attr(deny(warnings))))]
 
+pub mod area;
 pub mod boot;
 pub mod doorbell;
 pub mod header;
-pub mod places;
+pub mod layout;
 pub mod results;
-pub mod room;
 pub mod stock;
 
+pub use area::CpuArea;
 pub use boot::{Boot, Role, Transport};
 pub use header::Header;
-pub use places::Places;
+pub use layout::Layout;
 pub use results::Results;
-pub use room::CpuRoom;
-pub use stock::StockRoom;
+pub use stock::StockArea;

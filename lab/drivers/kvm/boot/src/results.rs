@@ -88,11 +88,11 @@ impl fmt::Write for MessageWriter<'_> {
             ..
         } = self.0;
         let begin = (message_bytes.load(Relaxed) as usize).min(MESSAGE_BYTES);
-        let room = &message[begin..];
-        for (place, byte) in room.iter().zip(text.bytes()) {
+        let space = &message[begin..];
+        for (place, byte) in space.iter().zip(text.bytes()) {
             place.store(byte, Relaxed);
         }
-        let end = begin + text.len().min(room.len());
+        let end = begin + text.len().min(space.len());
         message_bytes.store(end as u32, Relaxed);
         Ok(())
     }

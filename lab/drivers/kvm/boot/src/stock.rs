@@ -5,10 +5,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use pvqspin::Status;
 use pvqspin::kvm::Vcpu;
 
-/// The room of one vCPU on the stock transports. Zero on the others.
+/// The area of one vCPU on the stock transports. Zero on the others.
 #[derive(Debug)]
 #[repr(C, align(128))]
-pub struct StockRoom {
+pub struct StockArea {
     /// What `pvqspin` keeps of it. KVM writes the record in it.
     pub vcpu: Vcpu,
     /// The generation that it has noticed last.
@@ -22,8 +22,8 @@ pub struct StockRoom {
     yields: [AtomicU64; 4],
 }
 
-impl StockRoom {
-    /// The room of a vCPU that has not started.
+impl StockArea {
+    /// The area of a vCPU that has not started.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -54,7 +54,7 @@ impl StockRoom {
     }
 }
 
-impl Default for StockRoom {
+impl Default for StockArea {
     fn default() -> Self {
         Self::new()
     }

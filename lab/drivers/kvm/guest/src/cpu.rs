@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pvqspin::{Cpu, CpuNodes};
 use pvqspin_abi::{VcpuPage, VmPage};
-use pvqspin_kvm_boot::{CpuRoom, Places};
+use pvqspin_kvm_boot::{CpuArea, Layout};
 
 static PAGES: AtomicU64 = AtomicU64::new(0);
 static NODES: AtomicU64 = AtomicU64::new(0);
@@ -14,35 +14,35 @@ static VM_PAGE: AtomicU64 = AtomicU64::new(0);
 static VCPUS: AtomicU64 = AtomicU64::new(1);
 
 /// Called once, by vCPU 0, before anybody else starts.
-pub(crate) fn set_places(places: &Places) {
+pub(crate) fn set_layout(layout: &Layout) {
     // Relaxed: the others are started by the VMM afterwards, which orders everything.
-    PAGES.store(places.pages, Relaxed);
-    NODES.store(places.nodes, Relaxed);
-    VM_PAGE.store(places.vm_page, Relaxed);
-    VCPUS.store(places.vcpus() as u64, Relaxed);
+    PAGES.store(layout.pages, Relaxed);
+    NODES.store(layout.nodes, Relaxed);
+    VM_PAGE.store(layout.vm_page, Relaxed);
+    VCPUS.store(layout.vcpus() as u64, Relaxed);
 }
 
-/// The room of the vCPU that runs this.
+/// The area of the vCPU that runs this.
 ///
 /// `pure`: no code moves from one vCPU to another, so the compiler may reuse an earlier answer.
 #[inline(always)]
-pub(crate) fn room() -> &'static CpuRoom {
-    let room: usize;
-    // SAFETY: the VMM points GS at the room, whose first word is its own address.
+pub(crate) fn area() -> &'static CpuArea {
+    let area: usize;
+    // SAFETY: the VMM points GS at the area, whose first word is its own address.
     unsafe {
-        asm!("mov {}, gs:[0]", out(reg) room, options(pure, readonly, nostack, preserves_flags));
+        asm!("mov {}, gs:[0]", out(reg) area, options(pure, readonly, nostack, preserves_flags));
     }
-    // SAFETY: the VMM has written the room before it started this vCPU.
-    unsafe { &*core::ptr::with_exposed_provenance(room) }
+    // SAFETY: the VMM has written the area before it started this vCPU.
+    unsafe { &*core::ptr::with_exposed_provenance(area) }
 }
 
-/// The `index`th thing in an array of the shared places.
+/// The `index`th thing in an array of the shared memory.
 ///
 /// For the types that lie there, which are all atomics and fine when zero.
 #[inline]
 pub(crate) fn place<T: Sync>(first: u64, index: usize) -> &'static T {
     let address = first as usize + index * size_of::<T>();
-    // SAFETY: `Places` keeps room for so many of them there, in memory that the VMM has set to
+    // SAFETY: `Layout` keeps space for so many of them there, in memory that the VMM has set to
     // zero or written; all callers stay within their number, and every one of these types is made
     // of atomics.
     unsafe { &*core::ptr::with_exposed_provenance(address) }

@@ -22,7 +22,7 @@ pub(crate) fn ring(ring: Ring) {
 #[inline]
 pub(crate) fn write_port(port: u16, word: u32) {
     // SAFETY: the VMM grants port access at every CPL. What it does with the word may read and
-    // write the rooms and pages, so this is no `nomem`.
+    // write the areas and pages, so this is no `nomem`.
     unsafe {
         asm!("out dx, eax", in("dx") port, in("eax") word, options(nostack, preserves_flags));
     }
@@ -33,17 +33,17 @@ pub(crate) enum Doorbell {}
 
 impl Doorbell {
     fn call(call: Hypercall) -> Status {
-        let room = cpu::room();
-        room.set_call(call);
+        let area = cpu::area();
+        area.set_call(call);
         ring(Ring::Hypercall);
-        room.status()
+        area.status()
     }
 }
 
 impl Env for Doorbell {
     #[inline(always)]
     fn cpu() -> Cpu {
-        cpu::room().number.load()
+        cpu::area().number.load()
     }
 
     #[inline]
@@ -52,8 +52,8 @@ impl Env for Doorbell {
     }
 
     fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
-        // SAFETY: the room of the vCPU that runs this.
-        unsafe { Self::spin_measured(&cpu::room().time, condition, budget) }
+        // SAFETY: the area of the vCPU that runs this.
+        unsafe { Self::spin_measured(&cpu::area().time, condition, budget) }
     }
 
     #[inline]

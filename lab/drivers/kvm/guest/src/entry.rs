@@ -9,7 +9,7 @@ use crate::start::start;
 #[unsafe(link_section = ".header")]
 static HEADER: Header = Header::CURRENT;
 
-/// Where every vCPU starts: 64-bit mode, SSE on, interrupts off, its stack in RSP, its room in GS,
+/// Where every vCPU starts: 64-bit mode, SSE on, interrupts off, its stack in RSP, its area in GS,
 /// its number in RDI.
 ///
 /// # Safety

@@ -9,7 +9,7 @@ use pvqspin_load::Guest;
 use pvqspin_load::own_time::Ticks;
 
 use crate::clock;
-use crate::cpu::room;
+use crate::cpu::area;
 use crate::transport::Transport;
 
 /// A guest on KVM.
@@ -35,8 +35,8 @@ impl<T: Transport> Env for GuestEnv<T> {
 
     #[inline]
     fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
-        // SAFETY: the room of the vCPU that runs this.
-        unsafe { T::spin_measured(&room().time, condition, budget) }
+        // SAFETY: the area of the vCPU that runs this.
+        unsafe { T::spin_measured(&area().time, condition, budget) }
     }
 
     #[inline]
@@ -86,9 +86,9 @@ impl<T: Transport> Env for GuestEnv<T> {
     #[inline]
     fn checkpoint(point: Point) {
         T::notice_entry();
-        let time = &room().time;
+        let time = &area().time;
         time.stamp::<Self>(point);
-        // SAFETY: the room of the vCPU that runs this.
+        // SAFETY: the area of the vCPU that runs this.
         unsafe { time.interrupt_at::<Self>(point) };
     }
 }
@@ -121,20 +121,20 @@ impl<T: Transport> Guest for GuestEnv<T> {
     #[inline]
     fn entered_at_ns() -> u64 {
         T::notice_entry();
-        clock::at_ns(room().time.entered_ticks.load(Relaxed))
+        clock::at_ns(area().time.entered_ticks.load(Relaxed))
     }
 
     #[inline]
     fn joined_at_ns() -> u64 {
-        room().time.joined_ns.load(Relaxed)
+        area().time.joined_ns.load(Relaxed)
     }
 
     fn wasted_ns() -> u64 {
-        clock::ticks_to_ns(room().time.wasted_ticks.load(Relaxed))
+        clock::ticks_to_ns(area().time.wasted_ticks.load(Relaxed))
     }
 
     #[inline]
     fn with_timer<R>(due_ns: u64, handler: &dyn Fn(), body: impl FnOnce() -> R) -> R {
-        room().time.timer.during(due_ns, handler, body)
+        area().time.timer.during(due_ns, handler, body)
     }
 }

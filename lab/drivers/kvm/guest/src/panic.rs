@@ -4,7 +4,7 @@ use core::fmt::{Arguments, Write};
 use core::panic::PanicInfo;
 
 use pvqspin_kvm_boot::doorbell::Ring;
-use pvqspin_kvm_boot::{Places, Results};
+use pvqspin_kvm_boot::{Layout, Results};
 
 use crate::cpu;
 use crate::doorbell::ring;
@@ -17,7 +17,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// Ends the VM with a message.
 pub(crate) fn end(why: Arguments<'_>) -> ! {
     // The result area comes first, whatever the number of vCPUs.
-    let results: &Results = cpu::place(Places::new(1).results, 0);
+    let results: &Results = cpu::place(Layout::new(1).results, 0);
     // Nothing can be done about a message that does not get through.
     let _ = results.message_writer().write_fmt(why);
     loop {

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use pvqspin_kvm_boot::boot::{BOOT_AT, WORDS};
 use pvqspin_kvm_boot::doorbell::Ring;
-use pvqspin_kvm_boot::{Boot, Places, Results, Role, Transport};
+use pvqspin_kvm_boot::{Boot, Layout, Results, Role, Transport};
 use pvqspin_load::{Control, NeighbourRecord, Record, Workload, WorkloadConfig, catalog};
 use pvqspin_rivals::Lock;
 use pvqspin_rivals::catalog::{Visitor, with_lock};
@@ -24,20 +24,20 @@ static WORKLOAD: AtomicPtr<Box<dyn Workload>> = AtomicPtr::new(core::ptr::null_m
 /// The first Rust code of every vCPU.
 pub(crate) extern "C" fn start(number: usize) -> ! {
     let boot = boot();
-    let places = Places::new(boot.vcpus);
+    let layout = Layout::new(boot.vcpus);
     if number == 0 {
         clock::set(&boot.clock);
-        cpu::set_places(&places);
-        heap::set(places.heap, places.end);
+        cpu::set_layout(&layout);
+        heap::set(layout.heap, layout.end);
     }
     match boot.transport {
-        Transport::Doorbell => run::<Doorbell>(&boot, &places, number),
+        Transport::Doorbell => run::<Doorbell>(&boot, &layout, number),
         Transport::Stock | Transport::StockKicks | Transport::StockSilent => {
             if number == 0 {
-                stock::set(boot.transport, &places);
+                stock::set(boot.transport, &layout);
             }
             stock::start(number);
-            run::<OnKvm>(&boot, &places, number);
+            run::<OnKvm>(&boot, &layout, number);
         }
     }
 }
@@ -53,8 +53,8 @@ fn boot() -> Boot {
     }
 }
 
-fn run<T: transport::Transport>(boot: &Boot, places: &Places, number: usize) -> ! {
-    let control: &Control = cpu::place(places.control, 0);
+fn run<T: transport::Transport>(boot: &Boot, layout: &Layout, number: usize) -> ! {
+    let control: &Control = cpu::place(layout.control, 0);
     match boot.role {
         Role::Locks(lock, config) => {
             if number == 0 {
@@ -63,37 +63,37 @@ fn run<T: transport::Transport>(boot: &Boot, places: &Places, number: usize) -> 
                 WORKLOAD.store(Box::into_raw(Box::new(workload)), Ordering::Release);
                 ready();
             }
-            let record: &Record = cpu::place(places.records, number);
+            let record: &Record = cpu::place(layout.records, number);
             let workload = WORKLOAD.load(Ordering::Acquire);
             // SAFETY: vCPU 0 has stored it before it rang, nobody else starts before that, and it
             // is never given back.
             let workload = unsafe { &*workload }.as_ref();
             workload.run_vcpu(control, record);
-            finish(boot.vcpus, places, Some(workload));
+            finish(boot.vcpus, layout, Some(workload));
         }
         Role::Neighbour(kind) => {
             if number == 0 {
                 ready();
             }
-            let record: &NeighbourRecord = cpu::place(places.neighbour_records, number);
+            let record: &NeighbourRecord = cpu::place(layout.neighbour_records, number);
             kind.run_vcpu::<GuestEnv<T>>(control, record);
-            finish(boot.vcpus, places, None);
+            finish(boot.vcpus, layout, None);
         }
         Role::Trial(trial) => {
             if number == 0 {
                 ready();
             }
             let ticks = trial::run::<T>(trial);
-            let results: &Results = cpu::place(places.results, 0);
+            let results: &Results = cpu::place(layout.results, 0);
             results.set_account(ticks, &[]);
-            finish(boot.vcpus, places, None);
+            finish(boot.vcpus, layout, None);
         }
     }
 }
 
 /// Everything is prepared: the others may start. Shows the VMM this vCPU's clock.
 fn ready() {
-    cpu::room()
+    cpu::area()
         .ready_ticks
         .store(clock::ticks(), Ordering::Relaxed);
     ring(Ring::Ready);
@@ -112,8 +112,8 @@ impl<T: transport::Transport> Visitor<GuestEnv<T>> for Build {
 }
 
 /// This vCPU has done its work. The last one says what came of the locks.
-fn finish(vcpus: usize, places: &Places, workload: Option<&dyn Workload>) -> ! {
-    let results: &Results = cpu::place(places.results, 0);
+fn finish(vcpus: usize, layout: &Layout, workload: Option<&dyn Workload>) -> ! {
+    let results: &Results = cpu::place(layout.results, 0);
     // Acquire and release: the last one sees all that the others have done.
     let before = results.finished.fetch_add(1, Ordering::AcqRel);
     if before as usize + 1 == vcpus

@@ -7,7 +7,7 @@ use pvqspin::kvm::{self, Call, Features, Host, Instructions, Kernel, Kvm, Vcpu, 
 use pvqspin::{Budget, CpuNodes, Env};
 use pvqspin_abi::{Cpu, Status};
 use pvqspin_kvm_boot::boot::Transport as Chosen;
-use pvqspin_kvm_boot::{Places, StockRoom};
+use pvqspin_kvm_boot::{Layout, StockArea};
 use pvqspin_load::own_time::OwnTime;
 
 use crate::env::GuestEnv;
@@ -15,12 +15,12 @@ use crate::transport::Transport;
 use crate::{clock, cpu};
 
 static HOST: Host = Host::new();
-static ROOMS: AtomicU64 = AtomicU64::new(0);
+static AREAS: AtomicU64 = AtomicU64::new(0);
 
 /// Called once, by vCPU 0, before anybody else starts.
-pub(crate) fn set(chosen: Chosen, places: &Places) {
+pub(crate) fn set(chosen: Chosen, layout: &Layout) {
     // Relaxed: the others are started by the VMM afterwards, which orders everything.
-    ROOMS.store(places.stock_rooms, Relaxed);
+    AREAS.store(layout.stock_areas, Relaxed);
     let features = Features::detect::<X86>();
     let wanted = match chosen {
         Chosen::Stock => kvm::Transport::DirectedYield,
@@ -37,19 +37,19 @@ pub(crate) fn set(chosen: Chosen, places: &Places) {
 
 /// Called once by each vCPU, before it takes part in anything.
 pub(crate) fn start(number: usize) {
-    let record = core::ptr::from_ref(own_room().vcpu.record());
+    let record = core::ptr::from_ref(own_area().vcpu.record());
     // SAFETY: the VMM starts a vCPU of this transport at CPL 0, on KVM. Guest-physical and
-    // guest-virtual addresses are the same, the room stays where it is, and the number of a vCPU is
+    // guest-virtual addresses are the same, the area stays where it is, and the number of a vCPU is
     // its APIC id, because the VMM made it with that number.
     unsafe { OnKvm::start_cpu(number as u32, record.addr() as u64) };
 }
 
-fn room(cpu: Cpu) -> &'static StockRoom {
-    cpu::place(ROOMS.load(Relaxed), cpu::index(cpu))
+fn area(cpu: Cpu) -> &'static StockArea {
+    cpu::place(AREAS.load(Relaxed), cpu::index(cpu))
 }
 
-fn own_room() -> &'static StockRoom {
-    room(ThisGuest::cpu())
+fn own_area() -> &'static StockArea {
+    area(ThisGuest::cpu())
 }
 
 /// This guest, as a kernel.
@@ -61,7 +61,7 @@ impl Kernel for ThisGuest {
     }
 
     fn cpu() -> Cpu {
-        cpu::room().number.load()
+        cpu::area().number.load()
     }
 
     fn cpu_count() -> usize {
@@ -73,7 +73,7 @@ impl Kernel for ThisGuest {
     }
 
     fn vcpu(cpu: Cpu) -> &'static Vcpu {
-        &room(cpu).vcpu
+        &area(cpu).vcpu
     }
 
     fn now_ns() -> u64 {
@@ -95,10 +95,10 @@ impl Instructions for Counted {
     }
 
     unsafe fn hypercall(call: Call, number: u64, first: u64, second: u64) -> i64 {
-        let room = own_room();
-        StockRoom::count(match number {
-            kvm::HC_KICK_CPU => &room.kicks,
-            _ => &room.yield_calls,
+        let area = own_area();
+        StockArea::count(match number {
+            kvm::HC_KICK_CPU => &area.kicks,
+            _ => &area.yield_calls,
         });
         // SAFETY: the caller's promise.
         unsafe { X86::hypercall(call, number, first, second) }
@@ -115,13 +115,13 @@ impl Instructions for Counted {
     }
 
     unsafe fn halt_masked() {
-        StockRoom::count(&own_room().halts);
+        StockArea::count(&own_area().halts);
         // SAFETY: the caller's promise.
         unsafe { X86::halt_masked() };
     }
 
     unsafe fn halt_unmasked() {
-        StockRoom::count(&own_room().halts);
+        StockArea::count(&own_area().halts);
         // SAFETY: the caller's promise.
         unsafe { X86::halt_unmasked() };
     }
@@ -150,20 +150,20 @@ impl Transport for OnKvm {
     }
 
     fn count_yield(status: Status) {
-        own_room().count_yield(status);
+        own_area().count_yield(status);
     }
 
     /// The doorbell's VMM writes down when it enters a guest, and what was stolen. Here the guest
     /// notices it by the record.
     #[inline]
     fn notice_entry() -> bool {
-        let room = own_room();
-        let record = room.vcpu.record();
+        let area = own_area();
+        let record = area.vcpu.record();
         let generation = record.generation().get();
-        let is_new = room.noticed.load(Relaxed) != generation;
+        let is_new = area.noticed.load(Relaxed) != generation;
         if is_new {
-            room.noticed.store(generation, Relaxed);
-            let time = &cpu::room().time;
+            area.noticed.store(generation, Relaxed);
+            let time = &cpu::area().time;
             time.entered_ticks.store(clock::ticks(), Relaxed);
             let stolen = clock::ns_to_ticks(record.steal_ns());
             time.stolen_ticks.store(stolen, Relaxed);

@@ -45,7 +45,7 @@ fn perform<T: Transport>(trial: Trial) {
         Trial::BadPort => write_port(PORT + 1, 0),
         Trial::BadRing => write_port(PORT, u32::MAX),
         Trial::Panic => panic!("on purpose"),
-        // A room that was never written holds call number 0, which is none.
+        // An area that was never written holds call number 0, which is none.
         Trial::BadCall => ring(Ring::Hypercall),
         Trial::HaltForEver => T::halt(None),
         Trial::Compute => compute::turns(COMPUTE_TURNS),

@@ -8,8 +8,11 @@ use kvm_ioctls::VcpuFd;
 use pvqspin_abi::{Cpu, RunState};
 
 use crate::exit::Offence;
-use crate::guest::MIN_SLICE_NS;
 use crate::image::ImageProblem;
+
+/// The shortest slice, in nanoseconds: an exit, a signal and a change of threads take some tens of
+/// microseconds where KVM itself is nested.
+pub const MIN_SLICE_NS: u64 = 200_000;
 
 /// This machine cannot run KVM guests, or not these.
 #[derive(Debug, thiserror::Error)]

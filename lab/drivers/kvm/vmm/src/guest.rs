@@ -3,14 +3,10 @@
 use pvqspin_kvm_boot::Transport;
 use pvqspin_real_time::RunConfig;
 
-use crate::error::ConfigProblem;
+use crate::error::{ConfigProblem, MIN_SLICE_NS};
 use crate::image::Image;
 use crate::setup::Cpl;
 use crate::vm::KvmHost;
-
-/// The shortest slice, in nanoseconds: an exit, a signal and a change of threads take some tens of
-/// microseconds where KVM itself is nested.
-pub const MIN_SLICE_NS: u64 = 200_000;
 
 /// A guest to run.
 #[derive(Clone, Debug)]

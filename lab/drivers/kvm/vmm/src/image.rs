@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use linux_loader::loader::{Elf, KernelLoader};
 use pvqspin_kvm_boot::header::{IMAGE_AT, Refusal};
-use pvqspin_kvm_boot::places::{MEMORY_AT, PLACES_AT};
-use pvqspin_kvm_boot::{Header, Places};
+use pvqspin_kvm_boot::layout::{MEMORY_AT, SHARED_AT};
+use pvqspin_kvm_boot::{Header, Layout};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryMmap};
 
-use crate::memory::GuestRoom;
+use crate::memory::GuestMemory;
 
 /// Why an image cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl Image {
             path: path.to_owned(),
         };
         // As much memory as an image may fill.
-        let bytes = (Places::new(1).end - MEMORY_AT) as usize;
+        let bytes = (Layout::new(1).end - MEMORY_AT) as usize;
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(MEMORY_AT), bytes)])
             .map_err(|error| image.no_program(&error))?;
         image.load(&memory)?;
@@ -74,8 +74,8 @@ impl Image {
     }
 
     /// Loads it into the memory of a VM. Returns the address of its first instruction.
-    pub(crate) fn load_into(&self, room: &GuestRoom) -> Result<u64, ImageProblem> {
-        self.load(room.memory())
+    pub(crate) fn load_into(&self, memory: &GuestMemory) -> Result<u64, ImageProblem> {
+        self.load(memory.mapping())
     }
 
     fn load(&self, memory: &GuestMemoryMmap<()>) -> Result<u64, ImageProblem> {
@@ -88,7 +88,7 @@ impl Image {
         let loaded = Elf::load(memory, None, &mut file, Some(GuestAddress(IMAGE_AT)))
             .map_err(|error| self.no_program(&error))?;
         self.check_header(memory)?;
-        if loaded.kernel_end > PLACES_AT {
+        if loaded.kernel_end > SHARED_AT {
             return Err(self.no_program(&"it is too large"));
         }
         Ok(loaded.kernel_load.raw_value())

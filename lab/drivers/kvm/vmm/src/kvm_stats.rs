@@ -63,7 +63,7 @@ impl KvmStats {
 pub(crate) struct StatsFile {
     file: File,
     /// Offsets in the file.
-    places: [Option<u64>; WANTED.len()],
+    offsets: [Option<u64>; WANTED.len()],
 }
 
 impl StatsFile {
@@ -76,13 +76,13 @@ impl StatsFile {
         }
         // SAFETY: the descriptor is new, and nobody else has it.
         let file = unsafe { File::from_raw_fd(fd) };
-        let places = places(|bytes, at| file.read_exact_at(bytes, at)).ok()?;
-        Some(Self { file, places })
+        let offsets = offsets(|bytes, at| file.read_exact_at(bytes, at)).ok()?;
+        Some(Self { file, offsets })
     }
 
     /// Adds what is counted now.
     pub(crate) fn add_to(&self, stats: &mut KvmStats) {
-        for (sum, place) in stats.0.iter_mut().zip(self.places) {
+        for (sum, place) in stats.0.iter_mut().zip(self.offsets) {
             let mut word = [0; 8];
             if let Some(at) = place
                 && self.file.read_exact_at(&mut word, at).is_ok()
@@ -94,7 +94,7 @@ impl StatsFile {
 }
 
 /// Finds what is wanted.
-fn places(
+fn offsets(
     read_at: impl Fn(&mut [u8], u64) -> io::Result<()>,
 ) -> io::Result<[Option<u64>; WANTED.len()]> {
     let mut header = [0; HEADER_BYTES];
@@ -112,7 +112,7 @@ fn places(
     let each = DESCRIPTOR_BYTES + name_bytes;
     let mut descriptors = vec![0; each * count];
     read_at(&mut descriptors, descriptors_at)?;
-    let mut places = [None; WANTED.len()];
+    let mut offsets = [None; WANTED.len()];
     for descriptor in descriptors.chunks_exact(each) {
         let name = descriptor[DESCRIPTOR_BYTES..]
             .split(|&byte| byte == 0)
@@ -122,10 +122,10 @@ fn places(
             .iter()
             .position(|(wanted, _)| wanted.as_bytes() == name);
         if let Some(index) = wanted {
-            places[index] = Some(data_at + u64::from(word(descriptor, 8)));
+            offsets[index] = Some(data_at + u64::from(word(descriptor, 8)));
         }
     }
-    Ok(places)
+    Ok(offsets)
 }
 
 #[cfg(test)]
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn find(bytes: &[u8]) -> io::Result<[Option<u64>; WANTED.len()]> {
-        places(|to, at| {
+        offsets(|to, at| {
             let at = usize::try_from(at).unwrap_or(usize::MAX);
             let from = bytes
                 .get(at..at.saturating_add(to.len()))

@@ -1,11 +1,11 @@
 //! A small VMM on `/dev/kvm`: the same locks and workloads in real virtual machines.
 //!
 //! ```text
-//!   guest     [ image: workload, peers, pvqspin ]      lab/drivers/kvm/guest
+//!   guest     [ image: load, rivals, pvqspin ]      lab/drivers/kvm/guest
 //!                  | ^  rings the doorbell, or is taken off by a signal
-//!   threads   [ vcpu0 ]  [ vcpu1 ]  [ vcpu2 ] ...      vcpu_thread, seat, signal
+//!   threads   [ vcpu0 ]  [ vcpu1 ]  [ vcpu2 ] ...      vcpu_thread, parker, signal
 //!                   \        |        /
-//!              [ the host: who runs where ]            machine, pvqspin-host
+//!              [ the host ]                           machine, pvqspin-host
 //! ```
 //!
 //! The *doorbell* is a port. A guest that writes to it leaves for this process, which schedules its
@@ -15,24 +15,24 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `guest` | what runs, and whether a run makes sense here |
+//! | `guest` | the guest to run, and whether a run makes sense here |
 //! | `image` | the guest image, and whether it fits |
-//! | `memory` | guest memory, and how it may be looked at |
+//! | `memory` | guest memory, and how the VMM may read it |
 //! | `setup` | the state in which a vCPU starts |
 //! | `vm` | KVM itself, and one VM |
 //! | `exit` | what an exit means |
 //! | `signal` | how `KVM_RUN` is ended |
-//! | `seat` | pCPUs, and the threads that take turns on them |
+//! | `parker` | pCPUs, and the threads that take turns on them |
 //! | `machine` | what all threads share |
 //! | `vcpu_thread` | the loop of each |
 //! | `session` | from VMs to joined threads |
-//! | `watchdog` | noticing that nothing happens any more |
-//! | `run` | a measured run |
+//! | `watchdog` | ends a run that makes no progress |
+//! | `run`, `phases`, `summary` | a measured run: its VMs, its phases, what it gave |
 //! | `trial` | one vCPU that does one thing |
 //! | `probe` | what this KVM can do, and which way is best |
-//! | `stock` | the other transports: Linux schedules |
-//! | `kvm_stats` | what KVM counts itself |
-//! | `untrusted` | what is read of guests, for those who hand it garbage; no part of the interface |
+//! | `stock` | the other transports, on which Linux schedules |
+//! | `kvm_stats` | the counters of KVM itself |
+//! | `untrusted` | the readers of guest memory, for fuzzers; not part of the interface |
 //!
 //! Linux on x86-64 only: elsewhere the crate is empty.
 
@@ -46,13 +46,15 @@ mod image;
 mod kvm_stats;
 mod machine;
 mod memory;
+mod parker;
+mod phases;
 mod probe;
 mod run;
-mod seat;
 mod session;
 mod setup;
 mod signal;
 mod stock;
+mod summary;
 mod trial;
 #[doc(hidden)]
 pub mod untrusted;
@@ -60,9 +62,11 @@ mod vcpu_thread;
 mod vm;
 mod watchdog;
 
-pub use error::{ConfigProblem, Fatal, Registers, RunError, Stuck, StuckVcpu, Unavailable};
+pub use error::{
+    ConfigProblem, Fatal, MIN_SLICE_NS, Registers, RunError, Stuck, StuckVcpu, Unavailable,
+};
 pub use exit::Offence;
-pub use guest::{Guest, MIN_SLICE_NS, validate};
+pub use guest::{Guest, validate};
 pub use image::{Image, ImageProblem};
 pub use probe::{Choice, Probe, Tried};
 pub use run::{RunResult, run};

@@ -1,4 +1,4 @@
-//! All that the threads of a run share: the host, its pCPUs, the seats, and how it ends.
+//! All that the threads of a run share: the host, its pCPUs, the parkers, and how it ends.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +9,14 @@ use pvqspin_real_time::clock;
 
 use crate::error::Fatal;
 use crate::kvm_stats::StatsFile;
-use crate::memory::GuestRoom;
-use crate::seat::{Pcpu, Seat};
+use crate::memory::GuestMemory;
+use crate::parker::{Parker, Pcpu};
 use crate::watchdog::Watched;
 
 /// The host, and the latest time it was told.
 #[derive(Debug)]
 pub(crate) struct Hosted {
-    pub(crate) host: Host<Arc<GuestRoom>>,
+    pub(crate) host: Host<Arc<GuestMemory>>,
     now: u64,
 }
 
@@ -33,7 +33,7 @@ impl Hosted {
 pub(crate) struct Vcpu {
     pub(crate) vm: VmId,
     pub(crate) cpu: Cpu,
-    pub(crate) room: Arc<GuestRoom>,
+    pub(crate) memory: Arc<GuestMemory>,
     /// What KVM counts of it, if it tells.
     pub(crate) stats: Option<StatsFile>,
     /// When it left its guest last, in ticks.
@@ -48,7 +48,7 @@ pub(crate) struct Machine {
     /// By number on the host.
     pub(crate) vcpus: Box<[Vcpu]>,
     /// Of the vCPUs, by number on the host; then those of the pCPUs that idle.
-    seats: Box<[Seat]>,
+    parkers: Box<[Parker]>,
     pub(crate) stop: AtomicBool,
     /// When it was made, in ticks.
     pub(crate) began_ticks: u64,
@@ -63,15 +63,15 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(host: Host<Arc<GuestRoom>>, cpus: &[usize], vcpus: Vec<Vcpu>) -> Self {
-        let seats = vcpus.len() + cpus.len();
+    pub(crate) fn new(host: Host<Arc<GuestMemory>>, cpus: &[usize], vcpus: Vec<Vcpu>) -> Self {
+        let parkers = vcpus.len() + cpus.len();
         Self {
             host: Mutex::new(Hosted { host, now: 0 }),
             pcpus: (cpus.iter().enumerate())
                 .map(|(index, &cpu)| Pcpu::new(index, cpu))
                 .collect(),
             vcpus: vcpus.into(),
-            seats: (0..seats).map(|_| Seat::new()).collect(),
+            parkers: (0..parkers).map(|_| Parker::new()).collect(),
             stop: AtomicBool::new(false),
             began_ticks: clock::ticks(),
             ready: AtomicU64::new(0),
@@ -87,18 +87,18 @@ impl Machine {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The seat of a vCPU's thread.
-    pub(crate) fn seat_of(&self, vcpu: VcpuId) -> &Seat {
-        &self.seats[vcpu.index()]
+    /// The parker of a vCPU's thread.
+    pub(crate) fn parker_of(&self, vcpu: VcpuId) -> &Parker {
+        &self.parkers[vcpu.index()]
     }
 
-    /// The seat of the thread that idles on a pCPU.
-    pub(crate) fn idle_seat(&self, pcpu: usize) -> &Seat {
-        &self.seats[self.vcpus.len() + pcpu]
+    /// The parker of the thread that idles on a pCPU.
+    pub(crate) fn idle_parker(&self, pcpu: usize) -> &Parker {
+        &self.parkers[self.vcpus.len() + pcpu]
     }
 
     /// Tells the host what happened, and pokes whom it wants poked.
-    pub(crate) fn event<R>(&self, tell: impl FnOnce(&mut Host<Arc<GuestRoom>>, u64) -> R) -> R {
+    pub(crate) fn event<R>(&self, tell: impl FnOnce(&mut Host<Arc<GuestMemory>>, u64) -> R) -> R {
         let mut pokes = PokeList::default();
         let result = {
             let mut hosted = self.host();
@@ -120,11 +120,11 @@ impl Machine {
     /// Lets the one that the host has chosen run on a pCPU, whose token the caller holds and gives
     /// away.
     pub(crate) fn hand_over(&self, pcpu: &Pcpu, run: Run) {
-        let seat = match run.vcpu {
-            Some(vcpu) => self.seat_of(vcpu),
-            None => self.idle_seat(pcpu.index()),
+        let parker = match run.vcpu {
+            Some(vcpu) => self.parker_of(vcpu),
+            None => self.idle_parker(pcpu.index()),
         };
-        seat.give(pcpu, run.until);
+        parker.give(pcpu, run.until);
     }
 
     /// Starts all vCPUs of a VM that wait for its boot CPU.
@@ -144,7 +144,7 @@ impl Machine {
         self.stop.store(true, Ordering::SeqCst);
         // Pokes reach those on their way into a guest, wakes those who are in one or asleep.
         self.pcpus.iter().for_each(Pcpu::poke);
-        self.seats.iter().for_each(Seat::wake);
+        self.parkers.iter().for_each(Parker::wake);
     }
 
     /// Whether it was stopped.

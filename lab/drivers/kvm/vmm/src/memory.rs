@@ -11,8 +11,8 @@ use std::io;
 use pvqspin::CpuNodes;
 use pvqspin_abi::{Cpu, VcpuPage, VmPage};
 use pvqspin_host::GuestPages;
-use pvqspin_kvm_boot::places::MEMORY_AT;
-use pvqspin_kvm_boot::{CpuRoom, Places, Results, StockRoom};
+use pvqspin_kvm_boot::layout::MEMORY_AT;
+use pvqspin_kvm_boot::{CpuArea, Layout, Results, StockArea};
 use pvqspin_load::{Control, NeighbourRecord, Record};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
@@ -39,44 +39,44 @@ unsafe impl Shared for Control {}
 unsafe impl Shared for Results {}
 // SAFETY: 64-bit atomics, a 16-bit one that only the guest reads, and a pointer that only the
 // guest follows. (Any 16 bits are a `Cpu` as far as the language goes: it has no niche.)
-unsafe impl Shared for CpuRoom {}
+unsafe impl Shared for CpuArea {}
 // SAFETY: 8-bit, 32-bit and 64-bit atomics; every number of a CPU that is read there is checked.
-unsafe impl Shared for StockRoom {}
+unsafe impl Shared for StockArea {}
 
 /// The memory of one VM.
 #[derive(Debug)]
-pub(crate) struct GuestRoom {
+pub(crate) struct GuestMemory {
     memory: GuestMemoryMmap<()>,
-    places: Places,
+    layout: Layout,
 }
 
-impl GuestRoom {
-    /// Fresh, zeroed memory for so many vCPUs, with their rooms written.
+impl GuestMemory {
+    /// Fresh, zeroed memory for so many vCPUs, with their areas written.
     pub(crate) fn new(vcpus: usize) -> io::Result<Self> {
-        let places = Places::new(vcpus);
-        let bytes = places.end - MEMORY_AT;
+        let layout = Layout::new(vcpus);
+        let bytes = layout.end - MEMORY_AT;
         let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(MEMORY_AT), bytes)])
             .map_err(io::Error::other)?;
-        let room = Self { memory, places };
+        let this = Self { memory, layout };
         for cpu in (0..vcpus).filter_map(Cpu::new) {
-            let address = places.room(cpu.index());
-            // SAFETY: the place of a room, aligned, inside the mapping, at which nobody looks yet.
-            unsafe { room.pointer::<CpuRoom>(address, 1).write(CpuRoom::new(cpu)) };
-            let this = &room.cpu_room(cpu).this;
-            this.store(address, core::sync::atomic::Ordering::Relaxed);
+            let address = layout.area(cpu.index());
+            // SAFETY: the place of an area, aligned, inside the mapping, at which nobody looks yet.
+            unsafe { this.pointer::<CpuArea>(address, 1).write(CpuArea::new(cpu)) };
+            let own_address = &this.cpu_area(cpu).this;
+            own_address.store(address, core::sync::atomic::Ordering::Relaxed);
         }
-        Ok(room)
+        Ok(this)
     }
 
     /// For loaders, and for KVM.
-    pub(crate) fn memory(&self) -> &GuestMemoryMmap<()> {
+    pub(crate) fn mapping(&self) -> &GuestMemoryMmap<()> {
         &self.memory
     }
 
     /// Where everything lies.
-    pub(crate) fn places(&self) -> &Places {
-        &self.places
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// What KVM has to be told of it: guest address, length, address in this process.
@@ -101,7 +101,7 @@ impl GuestRoom {
     ///
     /// # Panics
     ///
-    /// If they are not all inside the mapping, or not aligned: `Places` is wrong then, whatever a
+    /// If they are not all inside the mapping, or not aligned: `Layout` is wrong then, whatever a
     /// guest does.
     fn pointer<T>(&self, at: u64, count: usize) -> *mut T {
         let slice = self
@@ -122,37 +122,37 @@ impl GuestRoom {
     }
 
     fn one<T: Shared>(&self, first: u64, index: usize) -> &T {
-        &self.all(first, self.places.vcpus().max(1))[index]
+        &self.all(first, self.layout.vcpus().max(1))[index]
     }
 
-    /// The room of a vCPU. Panics, as all below, for a vCPU that the VM does not have.
-    pub(crate) fn cpu_room(&self, cpu: Cpu) -> &CpuRoom {
-        self.one(self.places.rooms, cpu.index())
+    /// The area of a vCPU. Panics, as all below, for a vCPU that the VM does not have.
+    pub(crate) fn cpu_area(&self, cpu: Cpu) -> &CpuArea {
+        self.one(self.layout.areas, cpu.index())
     }
 
     /// What a vCPU keeps of itself on the stock transports.
-    pub(crate) fn stock_room(&self, cpu: Cpu) -> &StockRoom {
-        self.one(self.places.stock_rooms, cpu.index())
+    pub(crate) fn stock_area(&self, cpu: Cpu) -> &StockArea {
+        self.one(self.layout.stock_areas, cpu.index())
     }
 
     /// The nodes of a vCPU.
     pub(crate) fn nodes(&self, cpu: Cpu) -> &CpuNodes {
-        self.one(self.places.nodes, cpu.index())
+        self.one(self.layout.nodes, cpu.index())
     }
 
     /// What the vCPUs have measured.
     pub(crate) fn records(&self) -> &[Record] {
-        self.all(self.places.records, self.places.vcpus())
+        self.all(self.layout.records, self.layout.vcpus())
     }
 
     /// What the vCPUs of a neighbour have done.
     pub(crate) fn neighbour_records(&self) -> &[NeighbourRecord] {
-        self.all(self.places.neighbour_records, self.places.vcpus())
+        self.all(self.layout.neighbour_records, self.layout.vcpus())
     }
 
     /// The phase that the guest is told.
     pub(crate) fn control(&self) -> &Control {
-        &self.all(self.places.control, 1)[0]
+        &self.all(self.layout.control, 1)[0]
     }
 
     /// Why the guest panicked.
@@ -163,16 +163,16 @@ impl GuestRoom {
 
     /// What the guest says at the end.
     pub(crate) fn results(&self) -> &Results {
-        &self.all(self.places.results, 1)[0]
+        &self.all(self.layout.results, 1)[0]
     }
 }
 
-impl GuestPages for GuestRoom {
+impl GuestPages for GuestMemory {
     fn vcpu(&self, cpu: Cpu) -> &VcpuPage {
-        self.one(self.places.pages, cpu.index())
+        self.one(self.layout.pages, cpu.index())
     }
 
     fn vm(&self) -> &VmPage {
-        &self.all(self.places.vm_page, 1)[0]
+        &self.all(self.layout.vm_page, 1)[0]
     }
 }

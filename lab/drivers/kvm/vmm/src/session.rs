@@ -1,8 +1,8 @@
 //! One run of the VMM, from VMs to joined threads, whatever the guests do.
 //!
 //! ```text
-//!   VMs, host -> threads in their seats -> each pCPU's token to its idle thread
-//!        -> conduct(machine)  the caller watches, on its own thread
+//!   VMs, host -> threads in their parkers -> each pCPU's token to its idle thread
+//!        -> body(machine)  the caller watches, on its own thread
 //!        -> stop, join -> whatever remains
 //! ```
 
@@ -21,8 +21,8 @@ use pvqspin_real_time::noise::caller_cpu_ns;
 use crate::error::{ConfigProblem, Registers, RunError, StuckVcpu};
 use crate::kvm_stats::StatsFile;
 use crate::machine::{Machine, Vcpu};
-use crate::memory::GuestRoom;
-use crate::seat::Seat;
+use crate::memory::GuestMemory;
+use crate::parker::Parker;
 use crate::signal;
 use crate::vcpu_thread;
 use crate::vm::Vm;
@@ -40,17 +40,17 @@ pub(crate) fn exclusive() -> MutexGuard<'static, ()> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs VMs on these CPUs while `conduct` runs, on the calling thread, and stops when that returns.
+/// Runs VMs on these CPUs while `body` runs, on the calling thread, and stops when that returns.
 /// What ended the run before its time is an error.
 pub(crate) fn execute<R>(
     cpus: &[usize],
     config: Config,
     members: Vec<Member>,
-    conduct: impl FnOnce(&Machine) -> R,
+    body: impl FnOnce(&Machine) -> R,
 ) -> Result<(R, Remains), RunError> {
     signal::install().map_err(RunError::setup("signal handler"))?;
     let (machine, fds) = assemble(cpus, config, members)?;
-    let (result, lasted, registers) = on_threads(&machine, fds, || conduct(&machine))?;
+    let (result, lasted, registers) = on_threads(&machine, fds, || body(&machine))?;
     if let Some(fatal) = machine.take_fatal() {
         return Err(fatal.into());
     }
@@ -90,7 +90,7 @@ impl Remains {
             state: (self.machine.host().host)
                 .run_state(VcpuId::new(index as u32))
                 .unwrap_or(RunState::Idle),
-            waiting_for: vcpu.room.vcpu(vcpu.cpu).waiting_for(),
+            waiting_for: vcpu.memory.vcpu(vcpu.cpu).waiting_for(),
             registers: self.registers.get(index).copied().flatten(),
         };
         self.machine
@@ -108,24 +108,24 @@ fn assemble(
     config: Config,
     members: Vec<Member>,
 ) -> Result<(Machine, Vec<VcpuFd>), ConfigProblem> {
-    let mut host: Host<Arc<GuestRoom>> = Host::new(config)?;
+    let mut host: Host<Arc<GuestMemory>> = Host::new(config)?;
     let (mut vcpus, mut fds) = (Vec::new(), Vec::new());
     for Member { vm, weight } in members {
         let config = VmConfig {
             vcpus: vm.vcpus.len(),
             weight,
         };
-        let id = host.add_vm(config, Arc::clone(&vm.room))?;
+        let id = host.add_vm(config, Arc::clone(&vm.memory))?;
         if let Some(boot) = host.vcpu_id(id, Cpu::ZERO) {
             host.start(clock::now_ns(), boot);
         }
         for (cpu, fd) in (0..).filter_map(Cpu::new).zip(vm.vcpus) {
-            // The host numbers vCPUs in the order of their VMs; seats rely on it.
+            // The host numbers vCPUs in the order of their VMs; parkers rely on it.
             debug_assert_eq!(host.vcpu_id(id, cpu).map(VcpuId::index), Some(vcpus.len()));
             vcpus.push(Vcpu {
                 vm: id,
                 cpu,
-                room: Arc::clone(&vm.room),
+                memory: Arc::clone(&vm.memory),
                 stats: StatsFile::open(&fd),
                 left_ticks: clock::ticks().into(),
             });
@@ -137,15 +137,15 @@ fn assemble(
     Ok((Machine::new(host, cpus, vcpus), fds))
 }
 
-/// Runs the machine's threads while `conduct` runs on this one.
+/// Runs the machine's threads while `body` runs on this one.
 fn on_threads<R>(
     machine: &Machine,
     mut fds: Vec<VcpuFd>,
-    conduct: impl FnOnce() -> R,
+    body: impl FnOnce() -> R,
 ) -> Result<(R, Duration, Vec<Option<Registers>>), RunError> {
     let seated = AtomicUsize::new(0);
-    let sit = |seat: &Seat| {
-        seat.take();
+    let sit = |parker: &Parker| {
+        parker.take();
         // Release pairs with the acquire below: who has counted it can give it a token.
         seated.fetch_add(1, Ordering::Release);
     };
@@ -160,7 +160,7 @@ fn on_threads<R>(
             let thread = thread::Builder::new()
                 .name(format!("vcpu{index}"))
                 .spawn_scoped(scope, move || {
-                    sit(machine.seat_of(id));
+                    sit(machine.parker_of(id));
                     let registers = vcpu_thread::run(machine, id, fd);
                     machine
                         .busy_ns
@@ -173,7 +173,7 @@ fn on_threads<R>(
             thread::Builder::new()
                 .name(format!("idle{pcpu}"))
                 .spawn_scoped(scope, move || {
-                    sit(machine.idle_seat(pcpu));
+                    sit(machine.idle_parker(pcpu));
                     vcpu_thread::idle(machine, pcpu);
                     machine
                         .busy_ns
@@ -190,7 +190,7 @@ fn on_threads<R>(
             machine.hand_over(pcpu, Run::IDLE);
         }
         let began = Instant::now();
-        let result = conduct();
+        let result = body();
         let lasted = began.elapsed();
         drop(stopper);
         let registers = joined(threads);

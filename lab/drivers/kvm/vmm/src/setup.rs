@@ -18,7 +18,7 @@ use kvm_bindings::{kvm_regs, kvm_segment, kvm_sregs};
 
 use pvqspin_kvm_boot::header::{EXCEPTION_STUB_BYTES, EXCEPTIONS, EXCEPTIONS_AT};
 
-use crate::memory::GuestRoom;
+use crate::memory::GuestMemory;
 
 const DESCRIPTORS_AT: u64 = 0x1000;
 const TASK_AT: u64 = 0x9000;
@@ -72,12 +72,12 @@ impl Cpl {
 }
 
 /// Writes page tables, descriptors and gates.
-pub(crate) fn write_tables(room: &GuestRoom, cpl: Cpl) -> io::Result<()> {
+pub(crate) fn write_tables(memory: &GuestMemory, cpl: Cpl) -> io::Result<()> {
     let task = [
         TASK_LIMIT | TASK_AT << 16 | 0x89 << 40, // present, available 64-bit task state
         0,
     ];
-    room.write_words(
+    memory.write_words(
         DESCRIPTORS_AT,
         &[
             0,
@@ -89,21 +89,21 @@ pub(crate) fn write_tables(room: &GuestRoom, cpl: Cpl) -> io::Result<()> {
             task[1],
         ],
     )?;
-    room.write_words(TASK_AT + PORT_MAP_WORD, &[TASK_BYTES << 48])?;
-    room.write_words(TASK_AT + TASK_LIMIT, &[0xff])?;
+    memory.write_words(TASK_AT + PORT_MAP_WORD, &[TASK_BYTES << 48])?;
+    memory.write_words(TASK_AT + TASK_LIMIT, &[0xff])?;
     for exception in 0..EXCEPTIONS as u64 {
         let stub = EXCEPTIONS_AT + exception * EXCEPTION_STUB_BYTES;
-        room.write_words(GATES_AT + 16 * exception, &gate(stub, cpl))?;
+        memory.write_words(GATES_AT + 16 * exception, &gate(stub, cpl))?;
     }
-    room.write_words(LEVEL_4_AT, &[LEVEL_3_AT | TABLE])?;
+    memory.write_words(LEVEL_4_AT, &[LEVEL_3_AT | TABLE])?;
     let level_2 = |gib| LEVEL_2_AT + gib * 0x1000;
     let level_3: Vec<u64> = (0..GIB).map(|gib| level_2(gib) | TABLE).collect();
-    room.write_words(LEVEL_3_AT, &level_3)?;
+    memory.write_words(LEVEL_3_AT, &level_3)?;
     for gib in 0..GIB {
         let pages: Vec<u64> = (0..512)
             .map(|page| (gib << 30) | (page << 21) | LARGE_PAGE)
             .collect();
-        room.write_words(level_2(gib), &pages)?;
+        memory.write_words(level_2(gib), &pages)?;
     }
     Ok(())
 }

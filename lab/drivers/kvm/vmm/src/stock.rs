@@ -24,11 +24,11 @@ use rustix::thread::gettid;
 use crate::error::{Fatal, Registers, RunError, Stuck, StuckVcpu};
 use crate::exit::{self, Exit, Offence};
 use crate::kvm_stats::StatsFile;
-use crate::memory::GuestRoom;
-use crate::run::{Conducted, Counts, conduct, summarise};
-use crate::session::Member;
-use crate::session::joined;
+use crate::memory::GuestMemory;
+use crate::phases::{Counts, RunningVcpus, run_phases};
+use crate::session::{Member, joined};
 use crate::signal::{self, Registration};
+use crate::summary::summarise;
 use crate::watchdog::{Bite, Watched};
 
 /// Runs VMs until they are done.
@@ -36,7 +36,7 @@ pub(crate) fn run(
     config: &RunConfig,
     cpus: &[usize],
     members: Vec<Member>,
-    rooms: &[Arc<GuestRoom>],
+    memories: &[Arc<GuestMemory>],
 ) -> Result<Outcome, RunError> {
     signal::install().map_err(RunError::setup("signal handler"))?;
     let mut fds = Vec::new();
@@ -44,17 +44,17 @@ pub(crate) fn run(
     for (vm, member) in members.into_iter().enumerate() {
         for (cpu, fd) in (0..).filter_map(Cpu::new).zip(member.vm.vcpus) {
             let stats = StatsFile::open(&fd);
-            vcpus.push(Vcpu::new(vm, cpu, &rooms[vm], stats));
+            vcpus.push(Vcpu::new(vm, cpu, &memories[vm], stats));
             fds.push(fd);
         }
     }
-    let crowd = Crowd::new(cpus, vcpus, rooms.len());
-    let (conducted, registers) = on_threads(&crowd, fds, || conduct(&crowd, config, rooms))?;
+    let crowd = Crowd::new(cpus, vcpus, memories.len());
+    let (measured, registers) = on_threads(&crowd, fds, || run_phases(&crowd, config, memories))?;
     if let Some(fatal) = lock(&crowd.fatal).take() {
         return Err(fatal.into());
     }
-    match conducted {
-        Ok((duration_ns, counts)) => summarise(config, rooms, duration_ns, &counts),
+    match measured {
+        Ok((duration_ns, counts)) => summarise(config, memories, duration_ns, &counts),
         Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
             patience: config.watchdog,
             vcpus: crowd.stuck_vcpus(&registers),
@@ -66,7 +66,7 @@ pub(crate) fn run(
 pub(crate) struct Vcpu {
     vm: usize,
     cpu: Cpu,
-    room: Arc<GuestRoom>,
+    memory: Arc<GuestMemory>,
     stats: Option<StatsFile>,
     /// The thread that runs it, or 0.
     thread: AtomicU64,
@@ -76,13 +76,13 @@ impl Vcpu {
     pub(crate) fn new(
         vm: usize,
         cpu: Cpu,
-        room: &Arc<GuestRoom>,
+        memory: &Arc<GuestMemory>,
         stats: Option<StatsFile>,
     ) -> Self {
         Self {
             vm,
             cpu,
-            room: Arc::clone(room),
+            memory: Arc::clone(memory),
             stats,
             thread: AtomicU64::new(0),
         }
@@ -160,7 +160,7 @@ impl Crowd<'_> {
 
     pub(crate) fn stuck_vcpus(&self, registers: &[Option<Registers>]) -> Vec<StuckVcpu> {
         let describe = |(index, vcpu): (usize, &Vcpu)| {
-            let kept = &vcpu.room.stock_room(vcpu.cpu).vcpu;
+            let kept = &vcpu.memory.stock_area(vcpu.cpu).vcpu;
             StuckVcpu {
                 vcpu: index,
                 cpu: vcpu.cpu,
@@ -186,7 +186,7 @@ impl Watched for Crowd<'_> {
     fn check_halts(&self, _halt_timeout_ns: u64) {}
 }
 
-impl Conducted for Crowd<'_> {
+impl RunningVcpus for Crowd<'_> {
     fn ready(&self) -> u64 {
         lock(&self.ready).iter().filter(|&&ready| ready).count() as u64
     }
@@ -199,13 +199,13 @@ impl Conducted for Crowd<'_> {
         self.vcpus.len()
     }
 
-    fn counts(&self, room: &GuestRoom) -> Counts {
-        let mut counts = Counts::of_guest(room);
+    fn counts(&self, memory: &GuestMemory) -> Counts {
+        let mut counts = Counts::of_guest(memory);
         for vcpu in self.vcpus.iter().filter(|vcpu| vcpu.vm == 0) {
             if let Some(stats) = &vcpu.stats {
                 stats.add_to(&mut counts.kvm);
             }
-            let own = room.stock_room(vcpu.cpu);
+            let own = memory.stock_area(vcpu.cpu);
             // What the guest says of itself may be anything.
             let add = |sum: &mut u64, count: &AtomicU64| {
                 *sum = sum.wrapping_add(count.load(Relaxed));
@@ -224,11 +224,11 @@ impl Conducted for Crowd<'_> {
     }
 }
 
-/// Runs all vCPUs while `conduct` runs on this thread. Returns their registers, too.
+/// Runs all vCPUs while `body` runs on this thread. Returns their registers, too.
 fn on_threads<R>(
     crowd: &Crowd<'_>,
     mut fds: Vec<VcpuFd>,
-    conduct: impl FnOnce() -> R,
+    body: impl FnOnce() -> R,
 ) -> Result<(R, Vec<Option<Registers>>), RunError> {
     thread::scope(|scope| {
         // A panic, or a thread that cannot be had, must not leave the others behind, for which the
@@ -241,7 +241,7 @@ fn on_threads<R>(
                 .spawn_scoped(scope, move || run_vcpu(crowd, index, vcpu, fd));
             threads.push(thread.map_err(RunError::setup("a thread for each vCPU"))?);
         }
-        let result = conduct();
+        let result = body();
         drop(stopper);
         let registers = joined(threads);
         Ok((result, registers))
@@ -305,7 +305,7 @@ fn run_guest(
                 return;
             }
             Exit::Ring(Ring::Panic) => {
-                return fail(fd, Offence::Panic(vcpu.room.message()));
+                return fail(fd, Offence::Panic(vcpu.memory.message()));
             }
             Exit::Ring(Ring::Hypercall) => {
                 return fail(

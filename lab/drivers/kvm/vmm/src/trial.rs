@@ -11,7 +11,7 @@ use pvqspin_real_time::{affinity, clock};
 
 use crate::error::{RunError, Stuck};
 use crate::guest::Guest;
-use crate::run::{member, rooms};
+use crate::run::{member, memories};
 use crate::session::{exclusive, execute};
 use crate::vm::KvmHost;
 use crate::watchdog::{Bite, Watchdog};
@@ -31,14 +31,14 @@ pub fn trial(
     let cpus = affinity::allowed().map_err(RunError::setup("allowed CPUs"))?;
     let _only_one = exclusive();
     let members = vec![member(host, guest, Role::Trial(trial), 1, 1)?];
-    let rooms = rooms(&members);
+    let memories = memories(&members);
     let (conducted, remains) = execute(&cpus[..1], Config::default(), members, |machine| {
         let done = || machine.ended.load(Relaxed);
         // Who halts here does so for good: nobody is woken by a timeout.
         Watchdog::new(machine, Duration::MAX, patience, &done).wait_for(&done, 1)
     })?;
     match conducted {
-        Ok(()) => match rooms[0].results().account() {
+        Ok(()) => match memories[0].results().account() {
             Some((ticks, _)) if ticks < IMPLAUSIBLE => Ok(clock::ticks_to_ns(ticks)),
             _ => Err(RunError::Senseless("the time that it took is impossible")),
         },

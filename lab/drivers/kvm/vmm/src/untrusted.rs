@@ -6,15 +6,16 @@ use std::io;
 use std::sync::Arc;
 
 use pvqspin_abi::Cpu;
-use pvqspin_kvm_boot::places::PLACES_AT;
+use pvqspin_kvm_boot::layout::SHARED_AT;
 use pvqspin_load::{NeighbourKind, NeighbourVm, Outcome};
 use pvqspin_real_time::RunConfig;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::error::{RunError, Stuck};
-use crate::memory::GuestRoom;
-use crate::run::{Conducted, Counts, summarise};
+use crate::memory::GuestMemory;
+use crate::phases::{Counts, RunningVcpus};
 use crate::stock::{Crowd, Vcpu};
+use crate::summary::summarise;
 
 pub use kvm_ioctls::VcpuExit;
 pub use pvqspin_kvm_boot::doorbell::PORT;
@@ -25,7 +26,7 @@ pub use crate::exit::{Exit, decode};
 /// The memory of a guest that has written there what it liked.
 #[derive(Debug)]
 pub struct Leavings {
-    room: Arc<GuestRoom>,
+    memory: Arc<GuestMemory>,
 }
 
 impl Leavings {
@@ -35,14 +36,14 @@ impl Leavings {
     ///
     /// If there is no memory for it.
     pub fn new(vcpus: usize) -> io::Result<Self> {
-        let room = Arc::new(GuestRoom::new(vcpus)?);
-        Ok(Self { room })
+        let memory = Arc::new(GuestMemory::new(vcpus)?);
+        Ok(Self { memory })
     }
 
     /// How many bytes of it the VMM reads.
     #[must_use]
     pub fn read_bytes(&self) -> u64 {
-        self.room.places().stacks - PLACES_AT
+        self.memory.layout().stacks - SHARED_AT
     }
 
     /// Writes there as the guest does, from byte `at` of what the VMM reads.
@@ -51,8 +52,8 @@ impl Leavings {
     ///
     /// If that is no memory any more.
     pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let at = GuestAddress(PLACES_AT.saturating_add(at));
-        let written = self.room.memory().write_slice(bytes, at);
+        let at = GuestAddress(SHARED_AT.saturating_add(at));
+        let written = self.memory.mapping().write_slice(bytes, at);
         written.map_err(io::Error::other)
     }
 
@@ -63,20 +64,20 @@ impl Leavings {
     ///
     /// That it cannot be true.
     pub fn read_back(&self, duration_ns: u64) -> Result<Outcome, RunError> {
-        let room = &self.room;
-        let vcpus = room.places().vcpus();
+        let memory = &self.memory;
+        let vcpus = memory.layout().vcpus();
         let cpus = || (0..vcpus).filter_map(Cpu::new);
-        let members = cpus().map(|cpu| Vcpu::new(0, cpu, room, None));
+        let members = cpus().map(|cpu| Vcpu::new(0, cpu, memory, None));
         let crowd = Crowd::new(&[], members.collect(), 1);
         let stuck = Stuck {
             patience: Duration::ZERO,
             vcpus: crowd.stuck_vcpus(&[]),
         };
-        let (_, _) = (stuck.to_string(), room.message());
+        let (_, _) = (stuck.to_string(), memory.message());
         for cpu in cpus() {
-            let _ = room.cpu_room(cpu).call();
+            let _ = memory.cpu_area(cpu).call();
         }
-        let counts = crowd.counts(room).since(&Counts::default());
+        let counts = crowd.counts(memory).since(&Counts::default());
         let config = RunConfig {
             vcpus,
             neighbour: Some(NeighbourVm {
@@ -86,7 +87,7 @@ impl Leavings {
             }),
             ..RunConfig::default()
         };
-        let rooms = [Arc::clone(room), Arc::clone(room)];
-        summarise(&config, &rooms, duration_ns, &counts)
+        let memories = [Arc::clone(memory), Arc::clone(memory)];
+        summarise(&config, &memories, duration_ns, &counts)
     }
 }

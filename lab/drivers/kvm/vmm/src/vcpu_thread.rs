@@ -27,7 +27,7 @@ use rustix::thread::gettid;
 use crate::error::{Fatal, Registers};
 use crate::exit::{self, Exit, Offence};
 use crate::machine::{Machine, Vcpu};
-use crate::seat::Pcpu;
+use crate::parker::Pcpu;
 use crate::signal::{Registration, SIGNAL};
 
 /// A vCPU's thread, from its first token to the end of the run.
@@ -72,9 +72,9 @@ pub(crate) fn run(machine: &Machine, id: VcpuId, fd: &mut VcpuFd) -> Option<Regi
 
 impl VcpuThread<'_> {
     fn work(&mut self) {
-        let seat = self.machine.seat_of(self.id);
+        let parker = self.machine.parker_of(self.id);
         while !self.done
-            && let Some((pcpu, until)) = seat.wait(&self.machine.stop)
+            && let Some((pcpu, until)) = parker.wait(&self.machine.stop)
         {
             self.drive(&self.machine.pcpus[pcpu], until);
         }
@@ -120,15 +120,15 @@ impl VcpuThread<'_> {
 
     /// Brings the guest's clock up to date before it is entered.
     fn account_for_entry(&mut self) {
-        let Vcpu { cpu, room, .. } = self.vcpu;
-        let time = &room.cpu_room(*cpu).time;
+        let Vcpu { cpu, memory, .. } = self.vcpu;
+        let time = &memory.cpu_area(*cpu).time;
         let now = clock::ticks();
         let away = now.wrapping_sub(self.vcpu.left_ticks.load(Relaxed));
         let stolen = time.stolen_ticks.load(Relaxed);
         time.stolen_ticks.store(stolen.wrapping_add(away), Relaxed);
         self.vcpu.left_ticks.store(now, Relaxed);
         // A ring that comes straight back does not count as having been away.
-        let generation = pvqspin_host::GuestPages::vcpu(room.as_ref(), *cpu)
+        let generation = pvqspin_host::GuestPages::vcpu(memory.as_ref(), *cpu)
             .run()
             .generation();
         if self.generation.replace(generation) != Some(generation) {
@@ -148,7 +148,7 @@ impl VcpuThread<'_> {
                     .event(|host, now| host.exit(now, pcpu.id()).run)
             }
             Exit::Ring(Ring::Probe) => run,
-            Exit::Ring(Ring::Panic) => self.fail(Offence::Panic(self.vcpu.room.message())),
+            Exit::Ring(Ring::Panic) => self.fail(Offence::Panic(self.vcpu.memory.message())),
             Exit::Halted => self.fail(Offence::Kvm(
                 "HLT in a guest that has a doorbell to ring".to_owned(),
             )),
@@ -158,8 +158,8 @@ impl VcpuThread<'_> {
 
     /// The boot CPU has prepared everything. Its clock must be ours, or no time would mean anything.
     fn ready(&mut self, run: Run) -> Run {
-        let room = self.vcpu.room.cpu_room(self.vcpu.cpu);
-        let theirs = room.ready_ticks.load(Relaxed);
+        let memory = self.vcpu.memory.cpu_area(self.vcpu.cpu);
+        let theirs = memory.ready_ticks.load(Relaxed);
         if !(self.machine.began_ticks..=clock::ticks()).contains(&theirs) {
             return self.fail(Offence::Kvm(
                 "its time-stamp counter is not this machine's; KVM_VCPU_TSC_OFFSET (Linux 5.16) is \
@@ -172,15 +172,15 @@ impl VcpuThread<'_> {
     }
 
     fn hypercall(&mut self, pcpu: &Pcpu, run: Run) -> Run {
-        let room = self.vcpu.room.cpu_room(self.vcpu.cpu);
-        let Some(call) = room.call() else {
-            room.set_status(Status::Refused);
+        let memory = self.vcpu.memory.cpu_area(self.vcpu.cpu);
+        let Some(call) = memory.call() else {
+            memory.set_status(Status::Refused);
             return run;
         };
         self.machine.event(|host, now| {
             let outcome = host.hypercall(now, pcpu.id(), call);
             // Still under the lock: once it is free, the caller may be told to run elsewhere.
-            room.set_status(outcome.status);
+            memory.set_status(outcome.status);
             outcome.run
         })
     }
@@ -204,9 +204,9 @@ impl VcpuThread<'_> {
 
 /// The loop of the thread that drives a pCPU while nobody wants it.
 pub(crate) fn idle(machine: &Machine, pcpu: usize) {
-    let seat = machine.idle_seat(pcpu);
+    let parker = machine.idle_parker(pcpu);
     let pcpu = &machine.pcpus[pcpu];
-    while let Some((_, until)) = seat.wait(&machine.stop) {
+    while let Some((_, until)) = parker.wait(&machine.stop) {
         let mut run = Run { vcpu: None, until };
         while run.vcpu.is_none() {
             if machine.stopped() {

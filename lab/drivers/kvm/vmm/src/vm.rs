@@ -16,7 +16,7 @@ use vmm_sys_util::ioctl_iow_nr;
 
 use crate::error::{ConfigProblem, RunError, Unavailable, io_error};
 use crate::image::Image;
-use crate::memory::GuestRoom;
+use crate::memory::GuestMemory;
 use crate::setup::{self, Cpl};
 
 /// KVM, opened and found fit.
@@ -91,7 +91,7 @@ pub(crate) struct Vm {
     pub(crate) vcpus: Vec<VcpuFd>,
     #[expect(dead_code, reason = "a VM lives as long as its file")]
     fd: VmFd,
-    pub(crate) room: Arc<GuestRoom>,
+    pub(crate) memory: Arc<GuestMemory>,
 }
 
 impl Vm {
@@ -102,15 +102,16 @@ impl Vm {
         cpl: Cpl,
         boot: &Boot,
     ) -> Result<Self, RunError> {
-        let room = GuestRoom::new(boot.vcpus).map_err(RunError::setup("guest memory"))?;
-        let entry = image.load_into(&room).map_err(ConfigProblem::Image)?;
-        setup::write_tables(&room, cpl).map_err(RunError::setup("page tables"))?;
-        room.write_words(BOOT_AT, &boot.to_words())
+        let memory = GuestMemory::new(boot.vcpus).map_err(RunError::setup("guest memory"))?;
+        let entry = image.load_into(&memory).map_err(ConfigProblem::Image)?;
+        setup::write_tables(&memory, cpl).map_err(RunError::setup("page tables"))?;
+        memory
+            .write_words(BOOT_AT, &boot.to_words())
             .map_err(RunError::setup("boot block"))?;
 
         let step = |what: &'static str| move |error| RunError::setup(what)(io_error(error));
         let fd = host.kvm.create_vm().map_err(step("KVM_CREATE_VM"))?;
-        for (slot, (guest_phys_addr, memory_size, userspace_addr)) in room.regions().enumerate() {
+        for (slot, (guest_phys_addr, memory_size, userspace_addr)) in memory.regions().enumerate() {
             let region = kvm_userspace_memory_region {
                 slot: slot as u32,
                 flags: 0,
@@ -118,8 +119,8 @@ impl Vm {
                 memory_size,
                 userspace_addr,
             };
-            // SAFETY: the region is a mapping that `room` owns. Guest code runs in `KVM_RUN` only,
-            // on threads that the session joins while it holds the room.
+            // SAFETY: the region is a mapping that `memory` owns. Guest code runs in `KVM_RUN` only,
+            // on threads that the session joins while it holds the memory.
             unsafe { fd.set_user_memory_region(region) }
                 .map_err(step("KVM_SET_USER_MEMORY_REGION"))?;
         }
@@ -136,9 +137,9 @@ impl Vm {
             vcpu.set_cpuid2(&cpuid_of(&host.cpuid, number))
                 .map_err(step("KVM_SET_CPUID2"))?;
             let mut sregs = vcpu.get_sregs().map_err(step("KVM_GET_SREGS"))?;
-            setup::set_system_registers(&mut sregs, cpl, room.places().room(number));
+            setup::set_system_registers(&mut sregs, cpl, memory.layout().area(number));
             vcpu.set_sregs(&sregs).map_err(step("KVM_SET_SREGS"))?;
-            let stack_top = room.places().stack_top(number);
+            let stack_top = memory.layout().stack_top(number);
             vcpu.set_regs(&setup::registers(entry, stack_top, number as u64))
                 .map_err(step("KVM_SET_REGS"))?;
             if is_stock {
@@ -158,7 +159,7 @@ impl Vm {
         Ok(Self {
             vcpus,
             fd,
-            room: Arc::new(room),
+            memory: Arc::new(memory),
         })
     }
 }

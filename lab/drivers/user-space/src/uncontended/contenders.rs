@@ -5,11 +5,11 @@ use pvqspin_rivals::catalog::{CATALOG, LockId, Visitor, with_lock};
 
 use crate::uncontended::count::count;
 use crate::uncontended::env::OneCpu;
+use crate::uncontended::round::round;
 use crate::uncontended::subject::{
     Clh, Floor, Guarded, Mcs, Nothing, OurMutex, ParkingLot, SpinFair, SpinMutex, SpinTicket,
     SpinningTop, Std, Subject,
 };
-use crate::uncontended::time::round;
 
 /// The name of the contender that all others are compared with: our lock, native.
 pub const REFERENCE: &str = "native-queued";

@@ -6,12 +6,12 @@ use pvqspin::CpuNodes;
 use pvqspin_abi::{VcpuPage, VmPage};
 use pvqspin_load::{Control, NeighbourRecord, Record};
 
+use crate::area::CpuArea;
 use crate::results::Results;
-use crate::room::CpuRoom;
-use crate::stock::StockRoom;
+use crate::stock::StockArea;
 
-/// Where the shared places begin. The image has to end below.
-pub const PLACES_AT: u64 = 0x100_0000;
+/// Where the shared memory begin. The image has to end below.
+pub const SHARED_AT: u64 = 0x100_0000;
 
 /// Where guest memory begins: what lies below leaves the VM.
 pub const MEMORY_AT: u64 = 0x1000;
@@ -28,12 +28,12 @@ const COLOUR_STEP: u64 = 256;
 const HEAP_BYTES: u64 = 16 << 20;
 const HEAP_BYTES_PER_VCPU: u64 = 64 << 10;
 
-/// Places are apart by multiples of this.
+/// The parts are apart by multiples of this.
 const ALIGN: u64 = 4096;
 
 /// Guest addresses of everything shared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Places {
+pub struct Layout {
     vcpus: u64,
     /// [`Results`].
     pub results: u64,
@@ -49,10 +49,10 @@ pub struct Places {
     pub records: u64,
     /// [`NeighbourRecord`]s, likewise.
     pub neighbour_records: u64,
-    /// [`CpuRoom`]s, likewise.
-    pub rooms: u64,
-    /// [`StockRoom`]s, likewise.
-    pub stock_rooms: u64,
+    /// [`CpuArea`]s, likewise.
+    pub areas: u64,
+    /// [`StockArea`]s, likewise.
+    pub stock_areas: u64,
     /// Where the stacks begin. What the VMM reads of its guest lies below.
     pub stacks: u64,
     /// Where the heap begins.
@@ -61,12 +61,12 @@ pub struct Places {
     pub end: u64,
 }
 
-impl Places {
-    /// The places of a VM with so many vCPUs.
+impl Layout {
+    /// The layout of a VM with so many vCPUs.
     #[must_use]
     pub const fn new(vcpus: usize) -> Self {
         let count = vcpus as u64;
-        let mut next = PLACES_AT;
+        let mut next = SHARED_AT;
         let results = take(&mut next, size_of::<Results>(), 1);
         let control = take(&mut next, size_of::<Control>(), 1);
         let vm_page = take(&mut next, size_of::<VmPage>(), 1);
@@ -74,8 +74,8 @@ impl Places {
         let nodes = take(&mut next, size_of::<CpuNodes>(), count);
         let records = take(&mut next, size_of::<Record>(), count);
         let neighbour_records = take(&mut next, size_of::<NeighbourRecord>(), count);
-        let rooms = take(&mut next, size_of::<CpuRoom>(), count);
-        let stock_rooms = take(&mut next, size_of::<StockRoom>(), count);
+        let areas = take(&mut next, size_of::<CpuArea>(), count);
+        let stock_areas = take(&mut next, size_of::<StockArea>(), count);
         let stacks = take(&mut next, STACK_BYTES as usize, count);
         let heap = next;
         Self {
@@ -87,18 +87,18 @@ impl Places {
             nodes,
             records,
             neighbour_records,
-            rooms,
-            stock_rooms,
+            areas,
+            stock_areas,
             stacks,
             heap,
             end: heap + HEAP_BYTES + count * HEAP_BYTES_PER_VCPU,
         }
     }
 
-    /// The room of a vCPU.
+    /// The area of a vCPU.
     #[must_use]
-    pub const fn room(&self, cpu: usize) -> u64 {
-        self.rooms + cpu as u64 * size_of::<CpuRoom>() as u64
+    pub const fn area(&self, cpu: usize) -> u64 {
+        self.areas + cpu as u64 * size_of::<CpuArea>() as u64
     }
 
     /// Where the stack of a vCPU starts: 16-byte aligned, coloured.
@@ -128,33 +128,33 @@ mod tests {
     #[test]
     fn places_do_not_overlap() {
         for vcpus in [1, 2, 16, 1024] {
-            let places = Places::new(vcpus);
+            let layout = Layout::new(vcpus);
             let count = vcpus as u64;
             let of = |size: usize| size as u64 * count;
             let ends = [
-                (places.results, size_of::<Results>() as u64, places.control),
-                (places.control, size_of::<Control>() as u64, places.vm_page),
-                (places.vm_page, size_of::<VmPage>() as u64, places.pages),
-                (places.pages, of(size_of::<VcpuPage>()), places.nodes),
-                (places.nodes, of(size_of::<CpuNodes>()), places.records),
+                (layout.results, size_of::<Results>() as u64, layout.control),
+                (layout.control, size_of::<Control>() as u64, layout.vm_page),
+                (layout.vm_page, size_of::<VmPage>() as u64, layout.pages),
+                (layout.pages, of(size_of::<VcpuPage>()), layout.nodes),
+                (layout.nodes, of(size_of::<CpuNodes>()), layout.records),
                 (
-                    places.records,
+                    layout.records,
                     of(size_of::<Record>()),
-                    places.neighbour_records,
+                    layout.neighbour_records,
                 ),
                 (
-                    places.neighbour_records,
+                    layout.neighbour_records,
                     of(size_of::<NeighbourRecord>()),
-                    places.rooms,
+                    layout.areas,
                 ),
-                (places.rooms, of(size_of::<CpuRoom>()), places.stock_rooms),
+                (layout.areas, of(size_of::<CpuArea>()), layout.stock_areas),
                 (
-                    places.stock_rooms,
-                    of(size_of::<StockRoom>()),
-                    places.stacks,
+                    layout.stock_areas,
+                    of(size_of::<StockArea>()),
+                    layout.stacks,
                 ),
-                (places.stacks, count * STACK_BYTES, places.heap),
-                (places.heap, HEAP_BYTES, places.end),
+                (layout.stacks, count * STACK_BYTES, layout.heap),
+                (layout.heap, HEAP_BYTES, layout.end),
             ];
             for (place, bytes, next) in ends {
                 assert!(
@@ -162,8 +162,8 @@ mod tests {
                     "{place:#x} {bytes}"
                 );
             }
-            assert_eq!(places.stack_top(vcpus - 1) % 16, 0);
-            assert!(places.stack_top(vcpus - 1) <= places.heap);
+            assert_eq!(layout.stack_top(vcpus - 1) % 16, 0);
+            assert!(layout.stack_top(vcpus - 1) <= layout.heap);
         }
     }
 }

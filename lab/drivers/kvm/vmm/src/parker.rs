@@ -4,7 +4,7 @@
 //!   vCPU thread A                                  vCPU thread B
 //!   [drives pcpu 0] exit -> host: "B runs here"
 //!      pin B to pcpu 0's CPU, give it the token ─► [drives pcpu 0] KVM_RUN ...
-//!   [waits in its seat]
+//!   [waits in its parker]
 //! ```
 //!
 //! Each vCPU has a thread of its own, and so has each pCPU for when it idles. Exactly one of them
@@ -96,7 +96,7 @@ impl Pcpu {
 /// Where a thread waits until it may drive a pCPU.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Seat {
+pub(crate) struct Parker {
     /// The pCPU that it may drive, plus one; 0: none.
     token: AtomicU32,
     /// When that one's slice ends; `u64::MAX`: never.
@@ -106,7 +106,7 @@ pub(crate) struct Seat {
     occupant: OnceLock<(Thread, Pid)>,
 }
 
-impl Seat {
+impl Parker {
     pub(crate) fn new() -> Self {
         Self {
             token: AtomicU32::new(0),
@@ -118,7 +118,7 @@ impl Seat {
 
     /// The calling thread sits here from now on. Before anybody gives it a token.
     pub(crate) fn take(&self) {
-        // A second occupant would be a bug of the session, which starts one thread for each seat.
+        // A second occupant would be a bug of the session, which starts one thread for each parker.
         let _ = self.occupant.set((thread::current(), gettid()));
     }
 

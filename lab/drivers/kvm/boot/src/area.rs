@@ -5,14 +5,14 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use pvqspin_abi::{AtomicCpu, Cpu, Hypercall, Status};
 use pvqspin_load::own_time::OwnTime;
 
-/// One vCPU's room. Its GS base points here, and the first word is its own address.
+/// One vCPU's area. Its GS base points here, and the first word is its own address.
 ///
 /// Relaxed everywhere: a vCPU writes while it runs, and the VMM's thread of that vCPU while it does not; entering and leaving a vCPU
 /// orders the two.
 #[derive(Debug)]
 #[repr(C, align(128))]
-pub struct CpuRoom {
-    /// The address of this room, for an access through GS.
+pub struct CpuArea {
+    /// The address of this area, for an access through GS.
     pub this: AtomicU64,
     /// Its number, from 0. Guest only.
     pub number: AtomicCpu,
@@ -26,8 +26,8 @@ pub struct CpuRoom {
     pub ready_ticks: AtomicU64,
 }
 
-impl CpuRoom {
-    /// The room of a vCPU that has not started.
+impl CpuArea {
+    /// The area of a vCPU that has not started.
     #[must_use]
     pub const fn new(cpu: Cpu) -> Self {
         Self {
