@@ -254,18 +254,19 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
             unsafe { I::write_msr(MSR_STEAL_TIME, record | ENABLED) };
         }
         // SAFETY: the caller's promise; the host writes the record as of the line above.
-        unsafe { Self::adopt_cpu(apic_id) };
+        unsafe { Self::adopt_cpu(K::cpu(), apic_id) };
     }
 
-    /// As [`start_cpu`](Self::start_cpu), for a CPU whose record the kernel has registered already.
+    /// As [`start_cpu`](Self::start_cpu), for a CPU whose record the kernel has registered already. Any
+    /// CPU may say it of any other.
     ///
     /// # Safety
     ///
-    /// - CPL 0, on the CPU that [`Kernel::cpu`] returns.
-    /// - The host writes [`Kernel::record`] of this CPU, if it has steal time at all.
-    /// - `apic_id` is the one by which the host knows this CPU, or the wrong one is run and woken.
-    pub unsafe fn adopt_cpu(apic_id: u32) {
-        K::vcpu(K::cpu()).set_apic_id(Some(apic_id));
+    /// - On KVM; `cpu` executes this environment's code at CPL 0 only.
+    /// - The host writes [`Kernel::record`] of `cpu`, if it has steal time at all.
+    /// - `apic_id` is the one by which the host knows `cpu`, or the wrong one is run and woken.
+    pub unsafe fn adopt_cpu(cpu: Cpu, apic_id: u32) {
+        K::vcpu(cpu).set_apic_id(Some(apic_id));
     }
 
     /// The first thing that an interrupt handler does which takes locks: an interrupt that ends a

@@ -600,9 +600,7 @@ fn a_kernel_that_has_a_record_keeps_it() {
     Guest::host().set(found, Transport::DirectedYield);
     for index in 0..2 {
         // SAFETY: a fake processor.
-        on(index, || unsafe {
-            Kvm::<Older, Fake>::adopt_cpu(index as u32);
-        });
+        unsafe { Kvm::<Older, Fake>::adopt_cpu(cpu(index), index as u32) };
     }
     assert_eq!(did(), [], "the register is the kernel's own");
     let sample = || Kvm::<Older, Fake>::run_sample(cpu(1)).state();

@@ -24,8 +24,9 @@ impl Host {
 
     /// Makes a choice effective, as far as the host can keep up with it; returns what it is.
     ///
-    /// Once, at boot, before other CPUs start: a waiter that halted under one transport must not be
-    /// left waiting for a kick under another.
+    /// At boot, before other CPUs start; or later, at an instant at which no CPU waits in a lock (a kernel
+    /// that can stop all CPUs has one): a waiter that halted under one transport must not be left
+    /// waiting for a kick under another.
     pub fn set(&self, features: Features, transport: Transport) -> Transport {
         let transport = transport.min(features.best());
         let call = if features.call == Call::Vmmcall {
@@ -34,7 +35,7 @@ impl Host {
             0
         };
         let steal_time = if features.steal_time { STEAL_TIME } else { 0 };
-        // Relaxed: other CPUs are started afterwards, which orders it.
+        // Relaxed: other CPUs are started or let go afterwards, which orders it.
         self.0.store(transport as u8 | call | steal_time, Relaxed);
         transport
     }
