@@ -1,5 +1,6 @@
 //! The environment of the lock, which the kernel defines in C.
 
+use core::ffi::c_void;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, RunSample, RunState, Status};
@@ -26,7 +27,7 @@ const _: () = {
 unsafe extern "C" {
     safe fn pvq_cpu() -> u32;
     safe fn pvq_cpu_count() -> u32;
-    safe fn pvq_cpu_nodes(cpu: u32) -> *const CpuNodes;
+    safe fn pvq_cpu_nodes(cpu: u32) -> *const c_void;
     safe fn pvq_now_ns() -> u64;
     fn pvq_run_sample(cpu: u32, generation: *mut u32) -> u32;
     safe fn pvq_pressure() -> bool;
@@ -63,7 +64,7 @@ impl Env for InC {
         let cpu = number(cpu).min(pvq_cpu_count().saturating_sub(1));
         // SAFETY: the kernel returns the nodes of that CPU, 256 bytes aligned to 128 that live for
         // ever, were zero at first, and are touched by this library alone. All of it is atomics.
-        unsafe { &*pvq_cpu_nodes(cpu) }
+        unsafe { &*pvq_cpu_nodes(cpu).cast() }
     }
 
     fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {

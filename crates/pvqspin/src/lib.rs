@@ -33,6 +33,7 @@
 //! | --- | --- |
 //! | the locks | [`QSpinLock`], [`Mutex`], [`irq::IrqLock`], [`QRwLock`], [`RwLock`] |
 //! | the world | [`Env`], [`CpuNodes`], [`mode`] |
+//! | worlds that are there | [`bare`], `kvm`, `threads` |
 //! | waiting | [`Policy`], [`Rules`], [`Fifo`], [`FifoHalt`], [`FifoHolder`], [`Bounded`], [`Native`] |
 //! | the word | [`word`], [`Idx3`], [`SpareBit`] |
 //! | a kernel on KVM | `kvm`, with the feature of that name |
@@ -72,6 +73,8 @@ extern crate std;
 mod atomic;
 
 mod api;
+#[cfg(not(loom))]
+pub mod bare;
 pub mod env;
 pub mod events;
 #[cfg(all(feature = "kvm", target_arch = "x86_64", not(loom)))]
@@ -92,11 +95,14 @@ mod rw;
 pub mod threads;
 pub mod word;
 
+pub use api::guard::Guard;
 pub use api::irq;
-pub use api::mutex::{Mutex, MutexGuard};
+pub use api::mutex::{Mutex, MutexGuard, MutexOf};
+pub use api::raw::{RawLock, RawRwLock};
 #[cfg(all(feature = "lock_api_04", not(loom)))]
 pub use api::raw_mutex_04::RawMutex04;
-pub use api::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use api::rw_guard::{ReadGuard, UpgradableGuard, WriteGuard};
+pub use api::rwlock::{RwLock, RwLockOf, RwLockReadGuard, RwLockWriteGuard};
 pub use env::{Budget, Env, Point};
 pub use events::Event;
 pub use lock::{QSpinLock, Token};
@@ -107,4 +113,5 @@ pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, Run
 #[doc(hidden)]
 pub use report as dump;
 pub use rw::lock::{QRwLock, ReadToken, WriteToken};
+pub use rw::upgrade::UpgradableToken;
 pub use word::{Format, Idx3, SpareBit, Tail};

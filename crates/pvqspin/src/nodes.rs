@@ -243,7 +243,7 @@ impl CpuNodes {
         }
         self.depth.store(context as u32 + 1, Ordering::Relaxed);
         crate::atomic::compiler_fence(Ordering::SeqCst);
-        self.nodes[context].reset();
+        self.node(context).reset();
         Some(context)
     }
 

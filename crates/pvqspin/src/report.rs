@@ -235,12 +235,15 @@ impl Report {
                 self.shown += 1;
             }
             let timed = existing.is_some() && context == 0;
-            self.waiters[self.shown - 1] = Some(WaiterReport {
+            let report = Some(WaiterReport {
                 cpu: CpuReport::of::<E>(cpu),
                 context,
                 place,
                 age_us: timed.then(|| pass_over::age_us::<E>(cpu)).flatten(),
             });
+            if let Some(slot) = self.waiters.get_mut(self.shown - 1) {
+                *slot = report;
+            }
             match place {
                 Place::First => return,
                 Place::Unlinked => break,

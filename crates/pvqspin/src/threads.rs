@@ -12,7 +12,7 @@
 //! assert_eq!(*HITS.lock(), 4);
 //! ```
 //!
-//! With `lock_api` the raw mutex is [`RawMutex`]:
+//! With `lock_api` the raw mutex is [`RawMutex`], and the raw reader-writer lock [`RawRwLock`]:
 //!
 #![cfg_attr(feature = "lock_api", doc = "```")]
 #![cfg_attr(not(feature = "lock_api"), doc = "```ignore")]
@@ -31,12 +31,16 @@
 //!
 //! | [`Env`](crate::Env) | here |
 //! | --- | --- |
-//! | `spin_until` | spins for 4 µs, then calls `sched_yield` between looks, and says so in its slot |
+//! | `spin_until` | spins for 4 µs, then calls `sched_yield` between looks, and says so in its slot; after 32 such calls in one wait it sleeps instead, 50 to 400 µs at a time |
 //! | `run_sample` | *preempted* while the thread is inside such a yield, else *running*: the system's own preemptions are invisible |
 //! | `pressure` | always: no thread ever knows that it has a CPU for itself |
 //! | `yield_to` | `sched_yield`, whoever is named; the status is `Stale`: look again at once |
 //! | `halt`, `kick` | sleeping and waking through a futex of the thread's own; a kick before a halt is remembered |
 //! | `now_ns` | [`Instant`](std::time::Instant), from the first look at it |
+//!
+//! The sleep is for what `sched_yield` does not do: a real-time thread (`SCHED_FIFO`) gives its CPU to
+//! threads of its own priority only, and would keep an ordinary thread that holds the lock, on
+//! the same CPU, from ever releasing it.
 //!
 //! Halting does not use [`std::thread::park`]: the one token of a thread belongs to the
 //! application, and a lock that used it up would lose the application a wake-up.
@@ -83,26 +87,63 @@ mod slots;
 pub use env::Threads;
 pub use slots::{MAX_THREADS, TooManyThreads, register, registered};
 
+use crate::api::rwlock::RwLockOf;
 use crate::lock::QSpinLock;
 use crate::policy::Bounded;
+use crate::rw::lock::QRwLock;
+use crate::{Guard, ReadGuard, UpgradableGuard, WriteGuard};
 
 /// Data behind a [`RawMutex`].
 ///
 /// ```
-/// use pvqspin::FifoHalt;
 /// use pvqspin::threads::Mutex;
 ///
 /// static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// LOG.lock().push("one line to declare it, one to use it".to_owned());
 ///
+/// // The type is inferred.
+/// let hits = Mutex::new(0);
+/// *hits.lock() += 1;
+/// ```
+pub type Mutex<T> = MutexWith<T, Bounded>;
+
+/// A [`Mutex`] with another policy.
+///
+/// ```
+/// use pvqspin::FifoHalt;
+/// use pvqspin::threads::MutexWith;
+///
 /// // Held for long? Then in order, and asleep while waiting.
-/// static SLOW: Mutex<u32, FifoHalt> = Mutex::new(0);
+/// static SLOW: MutexWith<u32, FifoHalt> = MutexWith::new(0);
 /// *SLOW.lock() += 1;
 /// ```
-pub type Mutex<T, P = Bounded> = crate::Mutex<T, Threads, P>;
+pub type MutexWith<T, P> = crate::Mutex<T, Threads, P>;
 
 /// The guard of a [`Mutex`].
-pub type MutexGuard<'a, T, P = Bounded> = crate::MutexGuard<'a, T, Threads, P, crate::Idx3>;
+pub type MutexGuard<'a, T, P = Bounded> = Guard<'a, T, RawMutex<P>>;
 
 /// The lock of ordinary threads, without data: four bytes.
 pub type RawMutex<P = Bounded> = QSpinLock<Threads, P>;
+
+/// Data behind a [`RawRwLock`].
+///
+/// ```
+/// use pvqspin::threads::RwLock;
+///
+/// let routes = RwLock::new(vec![1, 2]);
+/// routes.write().push(3);
+/// assert_eq!(routes.read().len(), 3);
+/// ```
+pub type RwLock<T> = RwLockOf<T, RawRwLock>;
+
+/// A reader's guard of an [`RwLock`].
+pub type RwLockReadGuard<'a, T> = ReadGuard<'a, T, RawRwLock>;
+
+/// A writer's guard of an [`RwLock`].
+pub type RwLockWriteGuard<'a, T> = WriteGuard<'a, T, RawRwLock>;
+
+/// The guard of a reader of an [`RwLock`] that may become a writer.
+pub type RwLockUpgradableGuard<'a, T> = UpgradableGuard<'a, T, RawRwLock>;
+
+/// The reader-writer lock of ordinary threads, without data: eight bytes.
+pub type RawRwLock<P = Bounded> = QRwLock<Threads, P>;

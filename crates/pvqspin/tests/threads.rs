@@ -7,7 +7,7 @@ use std::sync::{Barrier, LazyLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pvqspin::threads::{Mutex, MutexGuard, Threads, registered};
+use pvqspin::threads::{Mutex, MutexGuard, MutexWith, Threads, registered};
 use pvqspin::{Bounded, Fifo, FifoHalt, FifoHolder, Format, Idx3, Native, Policy, SpareBit};
 
 /// More threads than most machines have CPUs, each with nested sections: a lost wake-up hangs, a
@@ -91,7 +91,7 @@ fn slots_are_used_again_and_again() {
 
 #[test]
 fn a_panic_releases_the_lock_and_poisons_nothing() {
-    static LOCK: Mutex<u32, FifoHalt> = Mutex::new(7);
+    static LOCK: MutexWith<u32, FifoHalt> = MutexWith::new(7);
     let waiting = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..3 {
@@ -117,7 +117,7 @@ const ROUNDS_AT_END: u64 = 400;
 
 /// Adds to the lock when its thread ends.
 struct LocksAtEnd<P: Policy> {
-    lock: &'static Mutex<u64, P>,
+    lock: &'static MutexWith<u64, P>,
     together: &'static Barrier,
 }
 
@@ -138,7 +138,7 @@ impl<P: Policy> Drop for LocksAtEnd<P> {
 #[test]
 fn destructors_of_thread_local_storage_may_lock() {
     fn check<P: Policy>(
-        lock: &'static Mutex<u64, P>,
+        lock: &'static MutexWith<u64, P>,
         together: &'static Barrier,
         before: &'static thread::LocalKey<RefCell<Option<LocksAtEnd<P>>>>,
         after: &'static thread::LocalKey<RefCell<Option<LocksAtEnd<P>>>>,
@@ -162,7 +162,7 @@ fn destructors_of_thread_local_storage_may_lock() {
     }
     macro_rules! check {
         ($($policy:ty),*) => {$({
-            static LOCK: Mutex<u64, $policy> = Mutex::new(0);
+            static LOCK: MutexWith<u64, $policy> = MutexWith::new(0);
             static TOGETHER: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(6));
             thread_local! {
                 static BEFORE: RefCell<Option<LocksAtEnd<$policy>>> = const { RefCell::new(None) };
@@ -182,7 +182,7 @@ fn destructors_of_thread_local_storage_may_lock() {
 
 #[test]
 fn a_guard_that_outlives_its_slot_releases() {
-    static LOCK: Mutex<u32, FifoHalt> = Mutex::new(0);
+    static LOCK: MutexWith<u32, FifoHalt> = MutexWith::new(0);
     thread_local! {
         static KEPT: Cell<Option<MutexGuard<'static, u32, FifoHalt>>> = const { Cell::new(None) };
     }
@@ -207,7 +207,7 @@ fn a_guard_that_outlives_its_slot_releases() {
 
 #[test]
 fn waiters_under_a_long_hold_sleep() {
-    static LOCK: Mutex<(), FifoHalt> = Mutex::new(());
+    static LOCK: MutexWith<(), FifoHalt> = MutexWith::new(());
     let cpu_time = || {
         let mut now = libc::timespec {
             tv_sec: 0,

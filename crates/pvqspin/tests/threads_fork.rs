@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use pvqspin::FifoHalt;
-use pvqspin::threads::{Mutex, registered};
+use pvqspin::threads::{Mutex, MutexWith, registered};
 
-static FREE: Mutex<u64, FifoHalt> = Mutex::new(0);
+static FREE: MutexWith<u64, FifoHalt> = MutexWith::new(0);
 static MINE: Mutex<u64> = Mutex::new(0);
 static THEIRS: Mutex<u64> = Mutex::new(0);
-static BUSY: Mutex<u64, FifoHalt> = Mutex::new(0);
+static BUSY: MutexWith<u64, FifoHalt> = MutexWith::new(0);
 
 /// What the child does; how far it came is its exit code.
 fn in_the_child(mine: pvqspin::threads::MutexGuard<'_, u64>, slots: usize) -> i32 {

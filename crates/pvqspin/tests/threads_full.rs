@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::thread::{self, JoinHandle};
 
-use pvqspin::threads::{MAX_THREADS, Mutex, TooManyThreads, register, registered};
+use pvqspin::threads::{MAX_THREADS, MutexWith, TooManyThreads, register, registered};
 use pvqspin::{Bounded, Fifo, FifoHalt, FifoHolder, Native, Policy};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -22,9 +22,9 @@ fn with_slot(jobs: Arc<StdMutex<Receiver<Job>>>) -> std::io::Result<JoinHandle<(
 }
 
 /// Threads with and without a slot want the same lock.
-fn mixed<P: Policy>(lock: &'static Mutex<u64, P>, jobs: &Sender<Job>) {
+fn mixed<P: Policy>(lock: &'static MutexWith<u64, P>, jobs: &Sender<Job>) {
     const ROUNDS: u64 = 2_000;
-    fn work<P: Policy>(lock: &Mutex<u64, P>) {
+    fn work<P: Policy>(lock: &MutexWith<u64, P>) {
         for _ in 0..ROUNDS {
             *lock.lock() += 1;
         }
@@ -75,7 +75,7 @@ fn more_threads_than_slots() {
     assert!(error.to_string().contains("all 4096 slots"), "{error}");
     macro_rules! mixed {
         ($($policy:ty),*) => {$({
-            static LOCK: Mutex<u64, $policy> = Mutex::new(0);
+            static LOCK: MutexWith<u64, $policy> = MutexWith::new(0);
             mixed(&LOCK, &jobs);
         })*};
     }

@@ -10,12 +10,59 @@
 //! let the soundness of other code rest on interrupts being masked while a guard lives.
 
 use core::fmt;
+use core::marker::PhantomData;
 
+use crate::api::guard::Guard;
+use crate::api::mutex::MutexOf;
+use crate::api::rw_guard::{ReadGuard, WriteGuard};
+use crate::api::rwlock::RwLockOf;
 use crate::env::Env;
 use crate::lock::{QSpinLock, Token};
 use crate::lockdep::Class;
 use crate::policy::{Fifo, Policy};
+use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
+use crate::rw::upgrade::UpgradableToken;
 use crate::word::{Format, Idx3};
+
+/// Data behind an [`IrqLock`]: interrupts are masked for as long as a guard lives.
+///
+/// ```
+/// # use pvqspin::{Budget, Cpu, CpuNodes, Env};
+/// # struct Kernel;
+/// # static NODES: CpuNodes = CpuNodes::new();
+/// # impl Env for Kernel {
+/// #     fn cpu() -> Cpu { Cpu::new(0).unwrap() }
+/// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
+/// #     fn spin_until(mut c: impl FnMut() -> bool, _: Budget) -> bool { while !c() {} true }
+/// # }
+/// # struct Flag;
+/// # impl pvqspin::irq::Interrupts for Flag {
+/// #     type State = ();
+/// #     fn mask() {}
+/// #     unsafe fn restore(_: ()) {}
+/// # }
+/// use pvqspin::irq;
+///
+/// type Mutex<T> = irq::Mutex<T, Kernel, Flag>;
+///
+/// static TICKS: Mutex<u64> = Mutex::new(0);
+/// *TICKS.lock() += 1;
+/// ```
+pub type Mutex<T, E, I, P = Fifo, W = Idx3> = MutexOf<T, IrqLock<E, I, P, W>>;
+
+/// The guard of a [`Mutex`].
+pub type MutexGuard<'a, T, E, I, P = Fifo, W = Idx3> = Guard<'a, T, IrqLock<E, I, P, W>>;
+
+/// Data behind an [`IrqRwLock`]: interrupts are masked for as long as a guard lives, a reader's as
+/// well.
+pub type RwLock<T, E, I, P = Fifo, W = Idx3> = RwLockOf<T, IrqRwLock<E, I, P, W>>;
+
+/// A reader's guard of a [`RwLock`].
+pub type RwLockReadGuard<'a, T, E, I, P = Fifo, W = Idx3> = ReadGuard<'a, T, IrqRwLock<E, I, P, W>>;
+
+/// A writer's guard of a [`RwLock`].
+pub type RwLockWriteGuard<'a, T, E, I, P = Fifo, W = Idx3> =
+    WriteGuard<'a, T, IrqRwLock<E, I, P, W>>;
 
 /// How a kernel masks the interrupts of the running CPU.
 ///
@@ -58,18 +105,35 @@ pub trait Interrupts: 'static {
     unsafe fn restore(state: Self::State);
 }
 
-/// What an acquisition of an [`IrqLock`] must remember.
-pub struct IrqToken<I: Interrupts> {
-    token: Token,
+/// What an acquisition of an [`IrqLock`] must remember, or with another `T` one of an [`IrqRwLock`].
+pub struct IrqToken<I: Interrupts, T = Token> {
+    token: T,
     state: I::State,
 }
 
-impl<I: Interrupts> fmt::Debug for IrqToken<I> {
+impl<I: Interrupts, T: fmt::Debug> fmt::Debug for IrqToken<I, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IrqToken")
             .field("token", &self.token)
             .finish_non_exhaustive()
     }
+}
+
+/// Masks interrupts and takes a lock, or does neither.
+fn masked<I: Interrupts, T>(take: impl FnOnce() -> Option<T>) -> Option<IrqToken<I, T>> {
+    // On the way out, whether the lock was not to be had or a hook of the environment unwinds.
+    struct PutBack<I: Interrupts>(Option<I::State>);
+    impl<I: Interrupts> Drop for PutBack<I> {
+        fn drop(&mut self) {
+            if let Some(state) = self.0.take() {
+                // SAFETY: the state is from the line below, on this CPU, and was not put back.
+                unsafe { I::restore(state) };
+            }
+        }
+    }
+    let mut interrupts = PutBack::<I>(Some(I::mask()));
+    let token = take()?;
+    interrupts.0.take().map(|state| IrqToken { token, state })
 }
 
 /// A [`QSpinLock`] that keeps interrupts masked from before it is taken until after it is
@@ -115,7 +179,7 @@ impl<I: Interrupts> fmt::Debug for IrqToken<I> {
 #[repr(transparent)]
 pub struct IrqLock<E, I, P = Fifo, W = Idx3> {
     lock: QSpinLock<E, P, W>,
-    interrupts: core::marker::PhantomData<fn() -> I>,
+    interrupts: PhantomData<fn() -> I>,
 }
 
 impl<E, I, P, W> IrqLock<E, I, P, W> {
@@ -132,7 +196,7 @@ impl<E, I, P, W> IrqLock<E, I, P, W> {
         pub(crate) fn of_class(class: Class) -> Self {
             Self {
                 lock: QSpinLock::of_class(class),
-                interrupts: core::marker::PhantomData,
+                interrupts: PhantomData,
             }
         }
     }
@@ -156,15 +220,7 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
     /// Masks interrupts and takes the lock, or does neither.
     #[inline]
     pub fn try_lock(&self) -> Option<IrqToken<I>> {
-        let state = I::mask();
-        match self.lock.try_lock() {
-            Some(token) => Some(IrqToken { token, state }),
-            None => {
-                // SAFETY: the state is from the line above, and nothing masked since.
-                unsafe { I::restore(state) };
-                None
-            }
-        }
+        masked(|| self.lock.try_lock())
     }
 
     /// Whether somebody holds the lock. Stale when it returns.
@@ -195,6 +251,215 @@ impl<E, I, P, W> Default for IrqLock<E, I, P, W> {
 }
 
 impl<E, I, P, W: Format> fmt::Debug for IrqLock<E, I, P, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lock.fmt(f)
+    }
+}
+
+/// A [`QRwLock`] that keeps interrupts masked from before it is taken until after it is released, to
+/// read as well as to write.
+///
+/// Where handlers only read, and with [`read_nested`](QRwLock::read_nested), the plain lock is enough,
+/// if its writers mask interrupts.
+#[repr(transparent)]
+pub struct IrqRwLock<E, I, P = Fifo, W = Idx3> {
+    lock: QRwLock<E, P, W>,
+    interrupts: PhantomData<fn() -> I>,
+}
+
+impl<E, I, P, W> IrqRwLock<E, I, P, W> {
+    const_unless_loom! {
+        /// A free lock.
+        #[must_use]
+        #[cfg_attr(feature = "lockdep", track_caller)]
+        pub fn new() -> Self {
+            Self::of_class(Class::here())
+        }
+    }
+
+    const_unless_loom! {
+        pub(crate) fn of_class(class: Class) -> Self {
+            Self {
+                lock: QRwLock::of_class(class),
+                interrupts: PhantomData,
+            }
+        }
+    }
+}
+
+impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqRwLock<E, I, P, W> {
+    /// The lock itself, for a [`report`](crate::report).
+    pub fn raw(&self) -> &QRwLock<E, P, W> {
+        &self.lock
+    }
+
+    /// Masks interrupts, then takes the lock to read.
+    #[inline]
+    pub fn read(&self) -> IrqToken<I, ReadToken> {
+        let state = I::mask();
+        let token = self.lock.read();
+        IrqToken { token, state }
+    }
+
+    /// Masks interrupts and takes the lock to read, or does neither.
+    #[inline]
+    pub fn try_read(&self) -> Option<IrqToken<I, ReadToken>> {
+        masked(|| self.lock.try_read())
+    }
+
+    /// Masks interrupts, then takes the lock to read past all that wait: see
+    /// [`QRwLock::read_nested`].
+    pub fn read_nested(&self) -> IrqToken<I, ReadToken> {
+        let state = I::mask();
+        let token = self.lock.read_nested();
+        IrqToken { token, state }
+    }
+
+    /// Masks interrupts, then takes the lock to write.
+    #[inline]
+    pub fn write(&self) -> IrqToken<I, WriteToken> {
+        let state = I::mask();
+        let token = self.lock.write();
+        IrqToken { token, state }
+    }
+
+    /// Masks interrupts and takes the lock to write, or does neither.
+    #[inline]
+    pub fn try_write(&self) -> Option<IrqToken<I, WriteToken>> {
+        masked(|| self.lock.try_write())
+    }
+
+    /// Masks interrupts, then takes the lock to read, alone among those that may become writers.
+    pub fn upgradable_read(&self) -> IrqToken<I, UpgradableToken> {
+        let state = I::mask();
+        let token = self.lock.upgradable_read();
+        IrqToken { token, state }
+    }
+
+    /// Masks interrupts and takes the lock to read, alone among those that may become writers, or does
+    /// neither.
+    pub fn try_upgradable_read(&self) -> Option<IrqToken<I, UpgradableToken>> {
+        masked(|| self.lock.try_upgradable_read())
+    }
+
+    /// Whether the lock is held. Stale when it returns.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_locked()
+    }
+
+    /// Whether the lock is held to write. Stale when it returns.
+    #[must_use]
+    pub fn is_locked_exclusive(&self) -> bool {
+        self.lock.is_locked_exclusive()
+    }
+
+    /// Ends a read section, then puts the interrupts back as they were.
+    ///
+    /// # Safety
+    ///
+    /// The running CPU reads under this lock, and `token` is what taking it returned.
+    #[inline]
+    pub unsafe fn unlock_read(&self, token: IrqToken<I, ReadToken>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.lock.unlock_read(token.token) };
+        // SAFETY: the state is from this acquisition's `mask`, and the token is used up.
+        unsafe { I::restore(token.state) };
+    }
+
+    /// Ends a write section, then puts the interrupts back as they were.
+    ///
+    /// # Safety
+    ///
+    /// The running CPU writes under this lock, and `token` is what taking it returned.
+    #[inline]
+    pub unsafe fn unlock_write(&self, token: IrqToken<I, WriteToken>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.lock.unlock_write(token.token) };
+        // SAFETY: as in `unlock_read`.
+        unsafe { I::restore(token.state) };
+    }
+
+    /// Ends an upgradable read section, then puts the interrupts back as they were.
+    ///
+    /// # Safety
+    ///
+    /// The running CPU reads under this lock, and `token` is what taking it returned.
+    pub unsafe fn unlock_upgradable_read(&self, token: IrqToken<I, UpgradableToken>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.lock.unlock_upgradable_read(token.token) };
+        // SAFETY: as in `unlock_read`.
+        unsafe { I::restore(token.state) };
+    }
+
+    /// [`QRwLock::downgrade`]. Interrupts stay masked.
+    ///
+    /// # Safety
+    ///
+    /// The running CPU writes under this lock, and `token` is what taking it returned.
+    pub unsafe fn downgrade(&self, token: IrqToken<I, WriteToken>) -> IrqToken<I, ReadToken> {
+        let IrqToken { token, state } = token;
+        // SAFETY: the caller's promise.
+        let token = unsafe { self.lock.downgrade(token) };
+        IrqToken { token, state }
+    }
+
+    /// [`QRwLock::upgrade`]. Interrupts stay masked.
+    ///
+    /// # Safety
+    ///
+    /// The running CPU reads under this lock, and `token` is what taking it returned.
+    pub unsafe fn upgrade(&self, token: IrqToken<I, UpgradableToken>) -> IrqToken<I, WriteToken> {
+        let IrqToken { token, state } = token;
+        // SAFETY: the caller's promise.
+        let token = unsafe { self.lock.upgrade(token) };
+        IrqToken { token, state }
+    }
+
+    /// [`QRwLock::try_upgrade`]. Interrupts stay masked.
+    ///
+    /// # Errors
+    ///
+    /// The token, if there is another reader.
+    ///
+    /// # Safety
+    ///
+    /// As for [`upgrade`](Self::upgrade).
+    pub unsafe fn try_upgrade(
+        &self,
+        token: IrqToken<I, UpgradableToken>,
+    ) -> Result<IrqToken<I, WriteToken>, IrqToken<I, UpgradableToken>> {
+        let IrqToken { token, state } = token;
+        // SAFETY: the caller's promise.
+        match unsafe { self.lock.try_upgrade(token) } {
+            Ok(token) => Ok(IrqToken { token, state }),
+            Err(token) => Err(IrqToken { token, state }),
+        }
+    }
+
+    /// [`QRwLock::downgrade_upgradable`]. Interrupts stay masked.
+    ///
+    /// # Safety
+    ///
+    /// As for [`upgrade`](Self::upgrade).
+    pub unsafe fn downgrade_upgradable(
+        &self,
+        token: IrqToken<I, UpgradableToken>,
+    ) -> IrqToken<I, ReadToken> {
+        let IrqToken { token, state } = token;
+        // SAFETY: the caller's promise.
+        let token = unsafe { self.lock.downgrade_upgradable(token) };
+        IrqToken { token, state }
+    }
+}
+
+impl<E, I, P, W> Default for IrqRwLock<E, I, P, W> {
+    fn default() -> Self {
+        Self::of_class(Class::Address)
+    }
+}
+
+impl<E, I, P, W: Format> fmt::Debug for IrqRwLock<E, I, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lock.fmt(f)
     }

@@ -2,24 +2,28 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::mem::ManuallyDrop;
-use core::ops::{Deref, DerefMut};
 
-use crate::env::Env;
-use crate::lock::{QSpinLock, Token};
-use crate::policy::{Fifo, Policy};
-use crate::word::{Format, Idx3};
+use crate::api::guard::Guard;
+use crate::api::irq::IrqLock;
+use crate::api::raw::RawLock;
+use crate::lock::QSpinLock;
+use crate::policy::Fifo;
+use crate::word::Idx3;
 
 /// Data behind a [`QSpinLock`].
 ///
-/// The type parameters are those of the lock. Preemption by the own kernel must be off while a
-/// guard lives, as with any spinlock; [`crate::irq`] has a variant that masks interrupts.
+/// The type parameters are those of the lock: the environment, the policy, the word. Each world has a
+/// shorter name for the one with the right policy: `threads::Mutex<T>`, `kvm::Mutex<T, K>`,
+/// [`bare::Mutex<T, K>`](crate::bare::Mutex).
+///
+/// Preemption by the own kernel must be off while a guard lives, as with any spinlock;
+/// [`irq::Mutex`](crate::irq::Mutex) masks interrupts as well.
 ///
 /// Memory ordering and panics are those of the lock: what happened while one guard lived happened
 /// before the next one was handed out, and nothing here panics.
 ///
 /// A panic in a critical section releases the lock as the guard unwinds, and poisons nothing:
-/// kernels do not unwind, and whoever does knows best what its data is worth then.
+/// kernels do not unwind, and a program that does knows best what its data is worth then.
 ///
 /// ```
 /// # use pvqspin::{Budget, Cpu, CpuNodes, Env};
@@ -40,16 +44,22 @@ use crate::word::{Format, Idx3};
 /// drop(queue);
 /// assert_eq!(RUN_QUEUE.lock()[2], 7);
 /// ```
-pub struct Mutex<T: ?Sized, E, P = Fifo, W = Idx3> {
-    lock: QSpinLock<E, P, W>,
+pub type Mutex<T, E, P = Fifo, W = Idx3> = MutexOf<T, QSpinLock<E, P, W>>;
+
+/// The guard of a [`Mutex`].
+pub type MutexGuard<'a, T, E, P = Fifo, W = Idx3> = Guard<'a, T, QSpinLock<E, P, W>>;
+
+/// Data behind the lock `L`: [`Mutex`] and [`irq::Mutex`](crate::irq::Mutex) are this.
+pub struct MutexOf<T: ?Sized, L> {
+    lock: L,
     data: UnsafeCell<T>,
 }
 
 // SAFETY: the lock hands out access to one CPU at a time, which amounts to sending `T` from one to
-// the next; `QSpinLock` keeps that promise.
-unsafe impl<T: ?Sized + Send, E, P, W> Sync for Mutex<T, E, P, W> {}
+// the next; `L` keeps that promise.
+unsafe impl<T: ?Sized + Send, L: Sync> Sync for MutexOf<T, L> {}
 
-impl<T, E, P, W> Mutex<T, E, P, W> {
+impl<T, E, P, W> MutexOf<T, QSpinLock<E, P, W>> {
     const_unless_loom! {
         /// Free, with this data.
         #[must_use]
@@ -61,104 +71,96 @@ impl<T, E, P, W> Mutex<T, E, P, W> {
             }
         }
     }
+}
 
-    /// The data, without locking: nobody else can have the mutex.
+impl<T, E, I, P, W> MutexOf<T, IrqLock<E, I, P, W>> {
+    const_unless_loom! {
+        /// Free, with this data.
+        #[must_use]
+        #[cfg_attr(feature = "lockdep", track_caller)]
+        pub fn new(data: T) -> Self {
+            Self {
+                lock: IrqLock::new(),
+                data: UnsafeCell::new(data),
+            }
+        }
+    }
+}
+
+impl<T, L> MutexOf<T, L> {
+    /// The data, without locking: nothing else can have the mutex.
     pub fn into_inner(self) -> T {
         self.data.into_inner()
     }
 }
 
-impl<T: ?Sized, E: Env, P: Policy, W: Format> Mutex<T, E, P, W> {
-    /// Takes the lock and gives access to the data.
-    #[inline]
-    pub fn lock(&self) -> MutexGuard<'_, T, E, P, W> {
-        self.guard(self.lock.lock())
-    }
-
-    /// Takes the lock if nobody holds or awaits it.
-    #[inline]
-    pub fn try_lock(&self) -> Option<MutexGuard<'_, T, E, P, W>> {
-        self.lock.try_lock().map(|token| self.guard(token))
-    }
-
-    /// Whether somebody holds the lock. Stale when it returns.
+impl<T: ?Sized, L> MutexOf<T, L> {
+    /// The lock itself, for a [`report`](crate::report).
     #[must_use]
-    pub fn is_locked(&self) -> bool {
-        self.lock.is_locked()
-    }
-
-    /// The lock itself, for a [`dump`](crate::report).
-    #[must_use]
-    pub fn raw(&self) -> &QSpinLock<E, P, W> {
+    pub fn raw(&self) -> &L {
         &self.lock
     }
 
-    /// The data, without locking: the borrow shows that nobody else has it.
+    /// The data, without locking: the borrow shows that nothing else has it.
     pub fn get_mut(&mut self) -> &mut T {
         self.data.get_mut()
     }
 
+    /// Where the data is, for code that knows by other means that it holds the lock.
+    pub const fn data_ptr(&self) -> *mut T {
+        self.data.get()
+    }
+}
+
+impl<T: ?Sized, L: RawLock> MutexOf<T, L> {
+    /// Takes the lock and gives access to the data.
     #[inline]
-    fn guard(&self, token: Token) -> MutexGuard<'_, T, E, P, W> {
-        MutexGuard {
-            mutex: self,
-            token: ManuallyDrop::new(token),
+    pub fn lock(&self) -> Guard<'_, T, L> {
+        let token = self.lock.lock();
+        // SAFETY: this CPU holds the lock, which guards that data.
+        unsafe { Guard::new(&self.lock, token, self.data.get()) }
+    }
+
+    /// Takes the lock if it is free and nothing waits for it.
+    #[inline]
+    pub fn try_lock(&self) -> Option<Guard<'_, T, L>> {
+        let token = self.lock.try_lock()?;
+        // SAFETY: as in `lock`.
+        Some(unsafe { Guard::new(&self.lock, token, self.data.get()) })
+    }
+
+    /// Whether the lock is held. Stale when it returns.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_locked()
+    }
+}
+
+/// A free lock with the default data. With the feature `lockdep` it is a class of its own.
+impl<T: Default, L: Default> Default for MutexOf<T, L> {
+    fn default() -> Self {
+        Self::from(T::default())
+    }
+}
+
+/// A free lock with this data. With the feature `lockdep` it is a class of its own.
+impl<T, L: Default> From<T> for MutexOf<T, L> {
+    fn from(data: T) -> Self {
+        Self {
+            lock: L::default(),
+            data: UnsafeCell::new(data),
         }
     }
 }
 
-impl<T: ?Sized, E, P, W: Format> fmt::Debug for Mutex<T, E, P, W> {
+/// The data, or that it is locked. It takes the lock to look, and does not wait for it.
+impl<T: ?Sized + fmt::Debug, L: RawLock> fmt::Debug for MutexOf<T, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex")
-            .field("lock", &self.lock)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Access to the data of a [`Mutex`], until it is dropped.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct MutexGuard<'a, T: ?Sized, E: Env, P: Policy, W: Format> {
-    mutex: &'a Mutex<T, E, P, W>,
-    token: ManuallyDrop<Token>,
-}
-
-// SAFETY: sharing a guard shares `&T` and nothing else; `Token` is `Sync`.
-unsafe impl<T: ?Sized + Sync, E: Env, P: Policy, W: Format> Sync for MutexGuard<'_, T, E, P, W> {}
-
-impl<T: ?Sized, E: Env, P: Policy, W: Format> Deref for MutexGuard<'_, T, E, P, W> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: this guard exists, so its CPU holds the lock and nobody writes.
-        unsafe { &*self.mutex.data.get() }
-    }
-}
-
-impl<T: ?Sized, E: Env, P: Policy, W: Format> DerefMut for MutexGuard<'_, T, E, P, W> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this guard exists and is borrowed mutably, so its CPU holds the lock and this is
-        // the only reference.
-        unsafe { &mut *self.mutex.data.get() }
-    }
-}
-
-impl<T: ?Sized, E: Env, P: Policy, W: Format> Drop for MutexGuard<'_, T, E, P, W> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: a guard is dropped once, and does not touch its token afterwards.
-        let token = unsafe { ManuallyDrop::take(&mut self.token) };
-        // SAFETY: the token is from the acquisition that made this guard, which cannot leave its
-        // CPU (`Token` is not `Send`).
-        unsafe { self.mutex.lock.unlock(token) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, E: Env, P: Policy, W: Format> fmt::Debug
-    for MutexGuard<'_, T, E, P, W>
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+        let mut debug = f.debug_struct("Mutex");
+        match self.try_lock() {
+            Some(guard) => debug.field("data", &&*guard),
+            None => debug.field("data", &format_args!("<locked>")),
+        };
+        debug.finish()
     }
 }

@@ -4,6 +4,7 @@ use crate::env::Env;
 use crate::lockdep::Class;
 use crate::policy::Policy;
 use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
+use crate::rw::upgrade::UpgradableToken;
 use crate::word::Format;
 
 /// `lock_api::RwLock` over a [`QRwLock`], eight bytes plus the data.
@@ -75,5 +76,42 @@ unsafe impl<E: Env, P: Policy, W: Format> lock_api::RawRwLock for QRwLock<E, P, 
     #[inline]
     fn is_locked_exclusive(&self) -> bool {
         QRwLock::is_locked_exclusive(self)
+    }
+}
+
+// SAFETY: `QRwLock::downgrade` makes the writer a reader in one step.
+unsafe impl<E: Env, P: Policy, W: Format> lock_api::RawRwLockDowngrade for QRwLock<E, P, W> {
+    unsafe fn downgrade(&self, guard: WriteToken) -> ReadToken {
+        // SAFETY: the caller's promise is the same.
+        unsafe { QRwLock::downgrade(self, guard) }
+    }
+}
+
+// SAFETY: an upgradable reader has the turn, without which nothing becomes a writer or another such
+// reader.
+unsafe impl<E: Env, P: Policy, W: Format> lock_api::RawRwLockUpgrade for QRwLock<E, P, W> {
+    type UpgradableGuard = UpgradableToken;
+
+    fn lock_upgradable(&self) -> UpgradableToken {
+        QRwLock::upgradable_read(self)
+    }
+
+    fn try_lock_upgradable(&self) -> Option<UpgradableToken> {
+        QRwLock::try_upgradable_read(self)
+    }
+
+    unsafe fn unlock_upgradable(&self, guard: UpgradableToken) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { QRwLock::unlock_upgradable_read(self, guard) }
+    }
+
+    unsafe fn upgrade(&self, guard: UpgradableToken) -> WriteToken {
+        // SAFETY: as above.
+        unsafe { QRwLock::upgrade(self, guard) }
+    }
+
+    unsafe fn try_upgrade(&self, guard: UpgradableToken) -> Result<WriteToken, UpgradableToken> {
+        // SAFETY: as above.
+        unsafe { QRwLock::try_upgrade(self, guard) }
     }
 }

@@ -2,13 +2,13 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::mem::ManuallyDrop;
-use core::ops::{Deref, DerefMut};
 
-use crate::env::Env;
-use crate::policy::{Fifo, Policy};
-use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
-use crate::word::{Format, Idx3};
+use crate::api::irq::IrqRwLock;
+use crate::api::raw::RawRwLock;
+use crate::api::rw_guard::{ReadGuard, UpgradableGuard, WriteGuard};
+use crate::policy::Fifo;
+use crate::rw::lock::QRwLock;
+use crate::word::Idx3;
 
 /// Data behind a [`QRwLock`], which tells about the order, and about interrupt handlers.
 ///
@@ -27,7 +27,7 @@ use crate::word::{Format, Idx3};
 /// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
 /// #     fn spin_until(mut c: impl FnMut() -> bool, _: Budget) -> bool { while !c() {} true }
 /// # }
-/// use pvqspin::RwLock;
+/// use pvqspin::{RwLock, UpgradableGuard, WriteGuard};
 ///
 /// static ROUTES: RwLock<[u32; 4], Kernel> = RwLock::new([0; 4]);
 ///
@@ -35,17 +35,37 @@ use crate::word::{Format, Idx3};
 /// let (one, two) = (ROUTES.read(), ROUTES.read());
 /// assert_eq!((one[2], two[2]), (7, 7));
 /// assert!(ROUTES.try_write().is_none());
+/// drop((one, two));
+///
+/// // Read, then write if need be: nothing changes in between.
+/// let routes = ROUTES.upgradable_read();
+/// if routes[1] == 0 {
+///     let mut routes = UpgradableGuard::upgrade(routes);
+///     routes[1] = 8;
+///     // And read on.
+///     let routes = WriteGuard::downgrade(routes);
+///     assert_eq!(routes[1], 8);
+/// }
 /// ```
-pub struct RwLock<T: ?Sized, E, P = Fifo, W = Idx3> {
-    lock: QRwLock<E, P, W>,
+pub type RwLock<T, E, P = Fifo, W = Idx3> = RwLockOf<T, QRwLock<E, P, W>>;
+
+/// A reader's guard of a [`RwLock`].
+pub type RwLockReadGuard<'a, T, E, P = Fifo, W = Idx3> = ReadGuard<'a, T, QRwLock<E, P, W>>;
+
+/// A writer's guard of a [`RwLock`].
+pub type RwLockWriteGuard<'a, T, E, P = Fifo, W = Idx3> = WriteGuard<'a, T, QRwLock<E, P, W>>;
+
+/// Data behind the reader-writer lock `L`: [`RwLock`] and [`irq::RwLock`](crate::irq::RwLock) are this.
+pub struct RwLockOf<T: ?Sized, L> {
+    lock: L,
     data: UnsafeCell<T>,
 }
 
 // SAFETY: the lock gives `&T` to several CPUs at once, which needs `Sync`, and `&mut T` to one
-// after the other, which needs `Send`; `QRwLock` keeps the two apart.
-unsafe impl<T: ?Sized + Send + Sync, E, P, W> Sync for RwLock<T, E, P, W> {}
+// after the other, which needs `Send`; `L` keeps the two apart.
+unsafe impl<T: ?Sized + Send + Sync, L: Sync> Sync for RwLockOf<T, L> {}
 
-impl<T, E, P, W> RwLock<T, E, P, W> {
+impl<T, E, P, W> RwLockOf<T, QRwLock<E, P, W>> {
     const_unless_loom! {
         /// Free, with this data.
         #[must_use]
@@ -57,163 +77,146 @@ impl<T, E, P, W> RwLock<T, E, P, W> {
             }
         }
     }
+}
 
-    /// The data, without locking: nobody else can have the lock.
+impl<T, E, I, P, W> RwLockOf<T, IrqRwLock<E, I, P, W>> {
+    const_unless_loom! {
+        /// Free, with this data.
+        #[must_use]
+        #[cfg_attr(feature = "lockdep", track_caller)]
+        pub fn new(data: T) -> Self {
+            Self {
+                lock: IrqRwLock::new(),
+                data: UnsafeCell::new(data),
+            }
+        }
+    }
+}
+
+impl<T, L> RwLockOf<T, L> {
+    /// The data, without locking: nothing else can have the lock.
     pub fn into_inner(self) -> T {
         self.data.into_inner()
     }
 }
 
-impl<T: ?Sized, E: Env, P: Policy, W: Format> RwLock<T, E, P, W> {
+impl<T: ?Sized, L> RwLockOf<T, L> {
+    /// The lock itself, for a [`report`](crate::report).
+    #[must_use]
+    pub fn raw(&self) -> &L {
+        &self.lock
+    }
+
+    /// The data, without locking: the borrow shows that nothing else has it.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.data.get_mut()
+    }
+
+    /// Where the data is, for code that knows by other means that it holds the lock.
+    pub const fn data_ptr(&self) -> *mut T {
+        self.data.get()
+    }
+}
+
+impl<T: ?Sized, L: RawRwLock> RwLockOf<T, L> {
     /// Takes the lock to read.
     #[inline]
-    pub fn read(&self) -> RwLockReadGuard<'_, T, E, P, W> {
+    pub fn read(&self) -> ReadGuard<'_, T, L> {
         self.reader(self.lock.read())
     }
 
-    /// Takes the lock to read if nobody writes or waits.
+    /// Takes the lock to read if nothing writes or waits.
     #[inline]
-    pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T, E, P, W>> {
+    pub fn try_read(&self) -> Option<ReadGuard<'_, T, L>> {
         self.lock.try_read().map(|token| self.reader(token))
     }
 
-    /// Takes the lock to read, past whoever waits. For interrupt handlers: see
+    /// Takes the lock to read, past all that wait. For interrupt handlers: see
     /// [`QRwLock::read_nested`].
-    pub fn read_nested(&self) -> RwLockReadGuard<'_, T, E, P, W> {
+    pub fn read_nested(&self) -> ReadGuard<'_, T, L> {
         self.reader(self.lock.read_nested())
+    }
+
+    /// Takes the lock to read, alone among those that may become writers: see
+    /// [`UpgradableGuard::upgrade`]. Other readers that call later wait behind it.
+    pub fn upgradable_read(&self) -> UpgradableGuard<'_, T, L> {
+        self.upgradable(self.lock.upgradable())
+    }
+
+    /// Takes the lock to read, alone among those that may become writers, if nothing writes or waits.
+    pub fn try_upgradable_read(&self) -> Option<UpgradableGuard<'_, T, L>> {
+        self.lock
+            .try_upgradable()
+            .map(|token| self.upgradable(token))
     }
 
     /// Takes the lock to write.
     #[inline]
-    pub fn write(&self) -> RwLockWriteGuard<'_, T, E, P, W> {
+    pub fn write(&self) -> WriteGuard<'_, T, L> {
         self.writer(self.lock.write())
     }
 
-    /// Takes the lock to write if nobody has it or waits for it.
+    /// Takes the lock to write if it is free and nothing waits for it.
     #[inline]
-    pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T, E, P, W>> {
+    pub fn try_write(&self) -> Option<WriteGuard<'_, T, L>> {
         self.lock.try_write().map(|token| self.writer(token))
     }
 
-    /// Whether somebody reads or writes. Stale when it returns.
+    /// Whether the lock is held, to read or to write. Stale when it returns.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.lock.is_locked()
     }
 
-    /// The data, without locking: the borrow shows that nobody else has it.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.data.get_mut()
-    }
-
-    /// The lock itself, for a [`dump`](crate::report).
+    /// Whether the lock is held to write. Stale when it returns.
     #[must_use]
-    pub fn raw(&self) -> &QRwLock<E, P, W> {
-        &self.lock
+    pub fn is_locked_exclusive(&self) -> bool {
+        self.lock.is_locked_exclusive()
     }
 
     #[inline]
-    fn reader(&self, token: ReadToken) -> RwLockReadGuard<'_, T, E, P, W> {
-        RwLockReadGuard {
-            lock: self,
-            token: ManuallyDrop::new(token),
+    fn reader(&self, token: L::ReadToken) -> ReadGuard<'_, T, L> {
+        // SAFETY: this CPU has the lock in that way, and the lock guards that data. Here and below.
+        unsafe { ReadGuard::new(&self.lock, token, self.data.get()) }
+    }
+
+    fn upgradable(&self, token: L::UpgradableToken) -> UpgradableGuard<'_, T, L> {
+        // SAFETY: as above.
+        unsafe { UpgradableGuard::new(&self.lock, token, self.data.get()) }
+    }
+
+    #[inline]
+    fn writer(&self, token: L::WriteToken) -> WriteGuard<'_, T, L> {
+        // SAFETY: as above.
+        unsafe { WriteGuard::new(&self.lock, token, self.data.get()) }
+    }
+}
+
+/// A free lock with the default data. With the feature `lockdep` it is a class of its own.
+impl<T: Default, L: Default> Default for RwLockOf<T, L> {
+    fn default() -> Self {
+        Self::from(T::default())
+    }
+}
+
+/// A free lock with this data. With the feature `lockdep` it is a class of its own.
+impl<T, L: Default> From<T> for RwLockOf<T, L> {
+    fn from(data: T) -> Self {
+        Self {
+            lock: L::default(),
+            data: UnsafeCell::new(data),
         }
     }
-
-    #[inline]
-    fn writer(&self, token: WriteToken) -> RwLockWriteGuard<'_, T, E, P, W> {
-        RwLockWriteGuard {
-            lock: self,
-            token: ManuallyDrop::new(token),
-        }
-    }
 }
 
-impl<T: ?Sized, E, P, W: Format> fmt::Debug for RwLock<T, E, P, W> {
+/// The data, or that it is locked. It takes the lock to look, and does not wait for it.
+impl<T: ?Sized + fmt::Debug, L: RawRwLock> fmt::Debug for RwLockOf<T, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RwLock")
-            .field("lock", &self.lock)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Read access to the data of a [`RwLock`], until it is dropped.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct RwLockReadGuard<'a, T: ?Sized, E: Env, P: Policy, W: Format> {
-    lock: &'a RwLock<T, E, P, W>,
-    token: ManuallyDrop<ReadToken>,
-}
-
-/// Write access to the data of a [`RwLock`], until it is dropped.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct RwLockWriteGuard<'a, T: ?Sized, E: Env, P: Policy, W: Format> {
-    lock: &'a RwLock<T, E, P, W>,
-    token: ManuallyDrop<WriteToken>,
-}
-
-impl<T: ?Sized, E: Env, P: Policy, W: Format> Deref for RwLockReadGuard<'_, T, E, P, W> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: this guard exists, so its CPU reads under the lock and nobody writes.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, E: Env, P: Policy, W: Format> Drop for RwLockReadGuard<'_, T, E, P, W> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: a guard is dropped once, and does not touch its token afterwards.
-        let token = unsafe { ManuallyDrop::take(&mut self.token) };
-        // SAFETY: the token is from the acquisition that made this guard, which cannot leave its
-        // CPU (`ReadToken` is not `Send`).
-        unsafe { self.lock.lock.unlock_read(token) };
-    }
-}
-
-impl<T: ?Sized, E: Env, P: Policy, W: Format> Deref for RwLockWriteGuard<'_, T, E, P, W> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: this guard exists, so its CPU holds the lock alone.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, E: Env, P: Policy, W: Format> DerefMut for RwLockWriteGuard<'_, T, E, P, W> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this guard exists and is borrowed mutably, so its CPU holds the lock alone and
-        // this is the only reference.
-        unsafe { &mut *self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, E: Env, P: Policy, W: Format> Drop for RwLockWriteGuard<'_, T, E, P, W> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: a guard is dropped once, and does not touch its token afterwards.
-        let token = unsafe { ManuallyDrop::take(&mut self.token) };
-        // SAFETY: the token is from the acquisition that made this guard, which cannot leave its
-        // CPU (`WriteToken` is not `Send`).
-        unsafe { self.lock.lock.unlock_write(token) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, E: Env, P: Policy, W: Format> fmt::Debug
-    for RwLockReadGuard<'_, T, E, P, W>
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, E: Env, P: Policy, W: Format> fmt::Debug
-    for RwLockWriteGuard<'_, T, E, P, W>
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+        let mut debug = f.debug_struct("RwLock");
+        match self.try_read() {
+            Some(guard) => debug.field("data", &&*guard),
+            None => debug.field("data", &format_args!("<locked>")),
+        };
+        debug.finish()
     }
 }

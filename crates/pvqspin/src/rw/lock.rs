@@ -60,9 +60,48 @@ pub struct WriteToken {
 // by value. It is the move to another CPU that `not_send` forbids.
 unsafe impl Sync for ReadToken {}
 
+impl ReadToken {
+    /// The token as a number, for code that has to keep it outside of Rust's sight.
+    #[must_use]
+    #[inline]
+    pub const fn into_raw(self) -> u32 {
+        self.mark
+    }
+
+    /// The inverse of [`into_raw`](Self::into_raw).
+    #[inline]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self {
+            mark: raw,
+            not_send: PhantomData,
+        }
+    }
+}
+
 impl WriteToken {
     pub(crate) const fn new(alone: u32, turn: Option<Token>) -> Self {
         Self { alone, turn }
+    }
+
+    /// The word while nobody is first in line, and the turn that the writer keeps.
+    pub(crate) fn into_parts(self) -> (u32, Option<Token>) {
+        (self.alone, self.turn)
+    }
+
+    /// The token as a number, for code that has to keep it outside of Rust's sight.
+    #[must_use]
+    #[inline]
+    pub fn into_raw(self) -> u64 {
+        // No token is 0: it has the bit that says "locked".
+        let turn = self.turn.map_or(0, Token::into_raw);
+        u64::from(turn) << 32 | u64::from(self.alone)
+    }
+
+    /// The inverse of [`into_raw`](Self::into_raw).
+    #[inline]
+    pub fn from_raw(raw: u64) -> Self {
+        let turn = (raw >> 32) as u32;
+        Self::new(raw as u32, (turn != 0).then(|| Token::from_raw(turn)))
     }
 }
 
@@ -176,7 +215,7 @@ impl<E, P, W> QRwLock<E, P, W> {
 }
 
 impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
-    const PARAVIRTUAL: bool = P::RULES.paravirtual();
+    pub(crate) const PARAVIRTUAL: bool = P::RULES.paravirtual();
     const MAY_HALT: bool = match P::RULES.stalls {
         Stalls::Spin => false,
         Stalls::Yield => crate::queue::holds::may_be_long::<P>(),
@@ -395,9 +434,27 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
     }
 
+    /// For the order checker: this CPU waits for the lock to read, has it, has it without having waited,
+    /// or gives it back.
+    pub(crate) fn about_to_read(&self) {
+        self.class.taking::<E>(self.address(), How::Shared);
+    }
+
+    pub(crate) fn have_read(&self) {
+        self.class.taken::<E>(self.address());
+    }
+
+    pub(crate) fn have_tried_to_read(&self) {
+        self.class.taken::<E>(self.address());
+    }
+
+    pub(crate) fn about_to_release(&self) {
+        self.class.released::<E>(self.address());
+    }
+
     /// Shows everybody that this CPU reads here. Native readers keep it to themselves.
     #[inline]
-    fn mark(&self) -> ReadToken {
+    pub(crate) fn mark(&self) -> ReadToken {
         let mark = if Self::PARAVIRTUAL {
             E::nodes(E::cpu()).start_reading(self.reading_mark())
         } else {
@@ -410,7 +467,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     }
 
     #[inline]
-    fn unmark(token: &ReadToken) {
+    pub(crate) fn unmark(token: &ReadToken) {
         if token.mark != 0 {
             E::nodes(E::cpu()).stop_reading(token.mark);
         }

@@ -23,6 +23,7 @@ use crate::queue::ask::{self, should_back_off};
 use crate::queue::join;
 use crate::queue::{holds, pass_over, release};
 use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
+use crate::rw::upgrade::UpgradableToken;
 use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, with_first, writer_of};
 use crate::word::Format;
 use pvqspin_abi::{Cpu, RunSample};
@@ -66,6 +67,27 @@ pub(crate) fn write<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> Wr
             .and_then(take)
     });
     WriteToken::new(alone, Some(turn))
+}
+
+/// Takes a lock to read, and keeps the turn.
+#[cold]
+#[inline(never)]
+pub(crate) fn upgradable<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> UpgradableToken {
+    let turn = take_turn(lock);
+    let read = Front::wait_in(lock, Wants::Read, || {
+        let entered = |word| (word & READERS) + 1;
+        lock.enter(|word| !Wants::Read.is_blocked(word), entered)
+    });
+    UpgradableToken::new(read, turn)
+}
+
+/// Waits, as the reader that has the turn, until it is the only reader, and makes it the writer.
+#[cold]
+#[inline(never)]
+pub(crate) fn upgrade<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) {
+    Front::wait_in(lock, Wants::Upgrade, || {
+        lock.take_from_one_reader().then_some(())
+    });
 }
 
 /// Queues until it is this CPU's turn. It passes [`Point::Joined`] once, here or in the queue.
@@ -133,6 +155,8 @@ pub(crate) fn after_a_reader<E: Env, P: Policy, W: Format>(seen: u32, queue: u32
 enum Wants {
     Read,
     Write,
+    /// To write, and reads already.
+    Upgrade,
 }
 
 impl Wants {
@@ -140,6 +164,7 @@ impl Wants {
         match self {
             Self::Read => word & WRITER != 0 || readers_of(word) == READERS,
             Self::Write => word & (WRITER | READERS) != 0,
+            Self::Upgrade => word & WRITER != 0 || readers_of(word) > 1,
         }
     }
 }
@@ -177,7 +202,8 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             wants,
             cpu,
             nodes,
-            outermost: context == Some(0),
+            // The readers that an upgrade waits for would not kick it: see `rw::upgrade`.
+            outermost: context == Some(0) && wants != Wants::Upgrade,
         };
         let interrupted = Self::set_edge(None);
         let taken = loop {

@@ -1,11 +1,12 @@
 //! [`Env`] for ordinary threads: what a waiter does with its CPU, and what others can see of it.
 
+use core::cell::Cell;
 use core::hint;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::OnceLock;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{thread, thread_local};
 
 use super::slots;
 use crate::env::{Budget, Env};
@@ -48,14 +49,45 @@ impl Presence {
     }
 }
 
+/// How often a waiter yields before it sleeps. Among threads of one priority each yield gives
+/// all others a turn; whatever is not released after so many is held for long, or by a thread that a
+/// yield does not give the CPU to.
+const YIELDS_BEFORE_SLEEP: u32 = 32;
+
+/// How long it sleeps first, and at most: at least about what going to sleep and waking up costs, and at most
+/// a small part of what it has waited by then.
+const SLEEPS: [Duration; 4] = [
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(200),
+    Duration::from_micros(400),
+];
+
+thread_local! {
+    /// How often this thread has stepped aside since it last got what it waited for.
+    static STEPS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How long to sleep instead of the yield with this number; `None`: yield.
+fn sleep_instead(step: u32) -> Option<Duration> {
+    let late = step.checked_sub(YIELDS_BEFORE_SLEEP)? as usize;
+    Some(SLEEPS[late.min(SLEEPS.len() - 1)])
+}
+
 /// Lets others have this CPU, and says so for as long as it lasts.
 fn step_aside() {
+    let step = STEPS.get();
+    STEPS.set(step.saturating_add(1));
+    let leave = || match sleep_instead(step) {
+        None => thread::yield_now(),
+        Some(time) => thread::sleep(time),
+    };
     let Some(slot) = slots::own() else {
-        thread::yield_now();
+        leave();
         return;
     };
     slot.presence.set(RunState::Preempted);
-    thread::yield_now();
+    leave();
     slot.presence.set(RunState::Running);
 }
 
@@ -77,6 +109,7 @@ impl Env for Threads {
         loop {
             for _ in 0..LOOKS_PER_TICK {
                 if condition() {
+                    STEPS.set(0);
                     return true;
                 }
                 hint::spin_loop();
@@ -123,5 +156,18 @@ impl Env for Threads {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         let since = BEGAN.get_or_init(Instant::now).elapsed();
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_yields_first_and_sleeps_in_the_end() {
+        assert_eq!(sleep_instead(0), None);
+        assert_eq!(sleep_instead(YIELDS_BEFORE_SLEEP - 1), None);
+        assert_eq!(sleep_instead(YIELDS_BEFORE_SLEEP), Some(SLEEPS[0]));
+        assert_eq!(sleep_instead(u32::MAX), Some(SLEEPS[3]));
     }
 }

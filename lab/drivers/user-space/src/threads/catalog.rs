@@ -1,7 +1,7 @@
 //! Every lock that can be compared on threads, by name.
 
 use mcslock::{barging, raw as mcs};
-use pvqspin::threads::Mutex;
+use pvqspin::threads::MutexWith;
 use pvqspin::{Bounded, Fifo, FifoHalt, FifoHolder, Native};
 use pvqspin_rivals::Lock;
 use pvqspin_rivals::choice::Listed;
@@ -89,15 +89,15 @@ macro_rules! catalog {
 }
 
 catalog! {
-    Bounded "bounded" Mutex<(), Bounded>, Some("bounded"), false, Yielding,
+    Bounded "bounded" MutexWith<(), Bounded>, Some("bounded"), false, Yielding,
         "order among those who run; who gave its CPU away is passed over for 1 ms at most";
-    Fifo "fifo" Mutex<(), Fifo>, Some("fifo"), true, Yielding,
+    Fifo "fifo" MutexWith<(), Fifo>, Some("fifo"), true, Yielding,
         "strict order; waiters yield, and sleep where holds are long";
-    FifoHalt "fifo-halt" Mutex<(), FifoHalt>, Some("fifo-halt"), true, Asleep,
+    FifoHalt "fifo-halt" MutexWith<(), FifoHalt>, Some("fifo-halt"), true, Asleep,
         "strict order; waiters sleep after 10 µs";
-    FifoHolder "fifo-holder" Mutex<(), FifoHolder>, Some("fifo-holder"), true, Asleep,
+    FifoHolder "fifo-holder" MutexWith<(), FifoHolder>, Some("fifo-holder"), true, Asleep,
         "strict order; waiters sleep after 10 µs, every contended release wakes the next";
-    Native "native" Mutex<(), Native>, Some("native"), true, Yielding,
+    Native "native" MutexWith<(), Native>, Some("native"), true, Yielding,
         "strict order after a first waiter that does not queue; waiters yield";
     Std "std" std::sync::Mutex<()>, None, false, Asleep,
         "std::sync::Mutex: a futex; whoever runs takes it";

@@ -59,7 +59,7 @@ impl<M: UserMutex> Lock<OnThread> for Rival<M> {
     }
 }
 
-impl<P: Policy> UserMutex for threads::Mutex<(), P> {
+impl<P: Policy> UserMutex for threads::MutexWith<(), P> {
     type Guard = pvqspin::MutexGuard<'static, (), Threads, P, Idx3>;
 
     fn new() -> Self {
