@@ -95,13 +95,15 @@ mod rw;
 pub mod threads;
 pub mod word;
 
-pub use api::guard::Guard;
+pub use api::guard::{Guard, MappedGuard};
 pub use api::irq;
 pub use api::mutex::{Mutex, MutexGuard, MutexOf};
 pub use api::raw::{RawLock, RawRwLock};
 #[cfg(all(feature = "lock_api_04", not(loom)))]
 pub use api::raw_mutex_04::RawMutex04;
-pub use api::rw_guard::{ReadGuard, UpgradableGuard, WriteGuard};
+pub use api::rw_guard::{
+    MappedReadGuard, MappedWriteGuard, ReadGuard, UpgradableGuard, WriteGuard,
+};
 pub use api::rwlock::{RwLock, RwLockOf, RwLockReadGuard, RwLockWriteGuard};
 pub use env::{Budget, Env, Point};
 pub use events::Event;

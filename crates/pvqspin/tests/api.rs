@@ -12,7 +12,7 @@ use pvqspin::bare::uniprocessor::OneCpu;
 use pvqspin::bare::{self, Bare};
 use pvqspin::irq::{self, Interrupts};
 use pvqspin::threads::{Mutex, RwLock};
-use pvqspin::{Guard, ReadGuard, UpgradableGuard, WriteGuard};
+use pvqspin::{Guard, MappedReadGuard, ReadGuard, UpgradableGuard, WriteGuard};
 
 thread_local!(static MASKED: Cell<u32> = const { Cell::new(0) });
 
@@ -91,12 +91,12 @@ fn a_guard_may_show_a_part_only() {
     let part = WriteGuard::map(rw.write(), |both| &mut both[0]);
     assert!(rw.try_read().is_none());
     drop(part);
-    let part = ReadGuard::map(rw.read(), |both| &both[1]);
+    let part = MappedReadGuard::map(ReadGuard::map(rw.read(), |both| &both[..]), |both| &both[1]);
     assert!(*part == 2 && rw.try_write().is_none() && rw.try_read().is_some());
     drop(part);
     assert!(!rw.is_locked());
     let words: RwLock<(u8, Box<str>)> = RwLock::new((0, "ab".into()));
-    let text: ReadGuard<'_, str, _> = ReadGuard::map(words.read(), |words| &*words.1);
+    let text: MappedReadGuard<'_, str, _> = ReadGuard::map(words.read(), |words| &*words.1);
     assert_eq!(&*text, "ab");
 }
 

@@ -97,6 +97,7 @@ impl<T, L> MutexOf<T, L> {
 impl<T: ?Sized, L> MutexOf<T, L> {
     /// The lock itself, for a [`report`](crate::report).
     #[must_use]
+    #[inline]
     pub fn raw(&self) -> &L {
         &self.lock
     }
@@ -107,6 +108,7 @@ impl<T: ?Sized, L> MutexOf<T, L> {
     }
 
     /// Where the data is, for code that knows by other means that it holds the lock.
+    #[inline]
     pub const fn data_ptr(&self) -> *mut T {
         self.data.get()
     }
@@ -117,8 +119,8 @@ impl<T: ?Sized, L: RawLock> MutexOf<T, L> {
     #[inline]
     pub fn lock(&self) -> Guard<'_, T, L> {
         let token = self.lock.lock();
-        // SAFETY: this CPU holds the lock, which guards that data.
-        unsafe { Guard::new(&self.lock, token, self.data.get()) }
+        // SAFETY: this CPU holds the lock.
+        unsafe { Guard::new(self, token) }
     }
 
     /// Takes the lock if it is free and nothing waits for it.
@@ -126,7 +128,7 @@ impl<T: ?Sized, L: RawLock> MutexOf<T, L> {
     pub fn try_lock(&self) -> Option<Guard<'_, T, L>> {
         let token = self.lock.try_lock()?;
         // SAFETY: as in `lock`.
-        Some(unsafe { Guard::new(&self.lock, token, self.data.get()) })
+        Some(unsafe { Guard::new(self, token) })
     }
 
     /// Whether the lock is held. Stale when it returns.

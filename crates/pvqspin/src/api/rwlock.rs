@@ -103,6 +103,7 @@ impl<T, L> RwLockOf<T, L> {
 impl<T: ?Sized, L> RwLockOf<T, L> {
     /// The lock itself, for a [`report`](crate::report).
     #[must_use]
+    #[inline]
     pub fn raw(&self) -> &L {
         &self.lock
     }
@@ -113,6 +114,7 @@ impl<T: ?Sized, L> RwLockOf<T, L> {
     }
 
     /// Where the data is, for code that knows by other means that it holds the lock.
+    #[inline]
     pub const fn data_ptr(&self) -> *mut T {
         self.data.get()
     }
@@ -176,19 +178,19 @@ impl<T: ?Sized, L: RawRwLock> RwLockOf<T, L> {
 
     #[inline]
     fn reader(&self, token: L::ReadToken) -> ReadGuard<'_, T, L> {
-        // SAFETY: this CPU has the lock in that way, and the lock guards that data. Here and below.
-        unsafe { ReadGuard::new(&self.lock, token, self.data.get()) }
+        // SAFETY: this CPU has the lock in that way. Here and below.
+        unsafe { ReadGuard::new(self, token) }
     }
 
     fn upgradable(&self, token: L::UpgradableToken) -> UpgradableGuard<'_, T, L> {
         // SAFETY: as above.
-        unsafe { UpgradableGuard::new(&self.lock, token, self.data.get()) }
+        unsafe { UpgradableGuard::new(self, token) }
     }
 
     #[inline]
     fn writer(&self, token: L::WriteToken) -> WriteGuard<'_, T, L> {
         // SAFETY: as above.
-        unsafe { WriteGuard::new(&self.lock, token, self.data.get()) }
+        unsafe { WriteGuard::new(self, token) }
     }
 }
 
