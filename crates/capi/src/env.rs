@@ -14,8 +14,11 @@ pub const NODES_SIZE: usize = 256;
 /// `PVQ_NOBODY` of the header.
 pub const NOBODY: u32 = u32::MAX;
 
+// (As a Rust library this may be built with features of `pvqspin` that make more of them.)
+#[cfg(pvqspin_staticlib)]
+const _: () = assert!(size_of::<CpuNodes>() == NODES_SIZE && align_of::<CpuNodes>() == 128);
+
 const _: () = {
-    assert!(size_of::<CpuNodes>() == NODES_SIZE && align_of::<CpuNodes>() == 128);
     // The statuses and states have the numbers of the header.
     assert!(Status::Ran as u32 == 0 && Status::AlreadyRunning as u32 == 1);
     assert!(Status::Stale as u32 == 2 && Status::Refused as u32 == 3);

@@ -29,7 +29,7 @@ pub struct MappedGuard<'a, T: ?Sized, L: RawLock> {
     access: PhantomData<&'a mut T>,
 }
 
-// SAFETY, of both: sharing a guard shares `&T` and nothing else, for a token is taken out by value only.
+// SAFETY: sharing a guard shares `&T` and nothing else, for a token is taken out by value only.
 unsafe impl<T: ?Sized + Sync, L: RawLock> Sync for Guard<'_, T, L> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Sync, L: RawLock> Sync for MappedGuard<'_, T, L> {}
