@@ -13,6 +13,8 @@ use crate::driver;
 use crate::failure::{Done, Failure, print};
 use crate::kvm;
 
+mod linux;
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grade {
@@ -72,6 +74,8 @@ pub(crate) fn run() -> Done {
     findings.extend(embedded());
     findings.push(threads());
     findings.push(kvm());
+    let kernel = linux::Kernel::running();
+    findings.extend([kernel.host(), kernel.module()]);
     print(&render(&machine, &findings))?;
     match findings.iter().any(|finding| finding.grade == Grade::Bad) {
         true => Err(Failure::failed(

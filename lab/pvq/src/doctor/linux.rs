@@ -1,0 +1,259 @@
+//! What Linux itself offers here: a host that lends (`scx_pvq`) and a guest with our lock
+//! (`pvqspin.ko`). Neither is needed for anything else that `pvq` does.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Finding, good, note};
+
+/// `CAP_SYS_ADMIN` and `CAP_BPF`, as bits of `CapEff` (`include/uapi/linux/capability.h`).
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_BPF: u64 = 1 << 39;
+
+/// The static call through which a kernel reaches its spinlock's slow path. The module replaces it.
+const STATIC_CALL: &str = " __SCK__queued_spin_lock_slowpath";
+
+/// Where the kernel tells what it is: the root of the file system, or of a copy in a test.
+pub(super) struct Kernel {
+    root: PathBuf,
+    /// The features that KVM shows to its guests, if this is one.
+    guest: Option<pvqspin::kvm::Features>,
+}
+
+impl Kernel {
+    /// The running kernel.
+    pub(super) fn running() -> Self {
+        let features = pvqspin::kvm::Features::detect::<pvqspin::kvm::X86>();
+        Self {
+            root: PathBuf::from("/"),
+            guest: features.kvm.then_some(features),
+        }
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        let text = fs::read_to_string(self.root.join(path)).ok()?;
+        Some(text.trim().to_owned())
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.root.join(path).exists()
+    }
+
+    /// Whether `scx_pvq` can be loaded, and if not, the first thing to do about it.
+    pub(super) fn host(&self) -> Finding {
+        const WHAT: &str = "scx_pvq";
+        let Some(state) = self.read("sys/kernel/sched_ext/state") else {
+            return note(
+                WHAT,
+                "this kernel takes no scheduler from outside",
+                "boot Linux 6.12 or newer with CONFIG_SCHED_CLASS_EXT (Debian: 6.19 or newer)",
+            );
+        };
+        if !self.exists("sys/kernel/btf/vmlinux") {
+            return note(
+                WHAT,
+                "this kernel does not describe its own types",
+                "boot a kernel with CONFIG_DEBUG_INFO_BTF",
+            );
+        }
+        let loaded = self.read("sys/kernel/sched_ext/root/ops");
+        match loaded.as_deref() {
+            Some(name) if name.starts_with("pvq") => good(WHAT, "loaded: directed yields lend"),
+            Some(name) => note(
+                WHAT,
+                format!("another scheduler is loaded: {name}"),
+                "stop that one first; a kernel has one at a time",
+            ),
+            None if state != "disabled" => note(
+                WHAT,
+                format!("another scheduler is loaded, or about to be: {state}"),
+                "stop that one first; a kernel has one at a time",
+            ),
+            None if !self.may_load() => note(
+                WHAT,
+                "this kernel takes it, this user may not load it",
+                "run scx_pvq as root, or with CAP_SYS_ADMIN and CAP_BPF",
+            ),
+            None => good(WHAT, "can be loaded: docs/linux-host.md"),
+        }
+    }
+
+    fn may_load(&self) -> bool {
+        let status = self.read("proc/self/status").unwrap_or_default();
+        let effective = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .unwrap_or_default();
+        effective & CAP_SYS_ADMIN != 0 && effective & CAP_BPF != 0
+    }
+
+    /// Whether this kernel, as a guest, can have our spinlock, and if not, why.
+    pub(super) fn module(&self) -> Finding {
+        const WHAT: &str = "pvqspin.ko";
+        let Some(guest) = &self.guest else {
+            return note(
+                WHAT,
+                "this is no guest of KVM",
+                "the module is for Linux inside a virtual machine",
+            );
+        };
+        if guest.dedicated {
+            return note(
+                WHAT,
+                "the host promises a pCPU to each vCPU",
+                "nothing is to be gained: leave the kernel's own spinlock",
+            );
+        }
+        if !(guest.steal_time && (guest.sched_yield || guest.unhalt)) {
+            return note(
+                WHAT,
+                "the host offers neither directed yields nor kicks, or no steal time",
+                "QEMU: -cpu ...,+kvm_steal_time,+kvm_pv_unhalt,kvm-pv-sched-yield=on",
+            );
+        }
+        if self.exists("sys/module/pvqspin") {
+            let policy = self.read("sys/module/pvqspin/parameters/policy");
+            let policy = policy.unwrap_or_else(|| "unknown".to_owned());
+            return good(WHAT, format!("loaded, policy {policy}"));
+        }
+        let symbols = self.read("proc/kallsyms").unwrap_or_default();
+        if !symbols.lines().any(|line| line.ends_with(STATIC_CALL)) {
+            return note(
+                WHAT,
+                "this kernel's spinlock cannot be exchanged while it runs",
+                "boot Linux 7.3 or newer with CONFIG_PARAVIRT_SPINLOCKS: docs/linux-guest.md",
+            );
+        }
+        let command_line = self.read("proc/cmdline").unwrap_or_default();
+        if command_line
+            .split_whitespace()
+            .any(|word| word == "nopvspin")
+        {
+            return note(
+                WHAT,
+                "the kernel was started with nopvspin",
+                "take nopvspin from its command line, and boot again",
+            );
+        }
+        if self
+            .read("sys/module/module/parameters/sig_enforce")
+            .as_deref()
+            == Some("Y")
+        {
+            return note(
+                WHAT,
+                "this kernel takes signed modules only",
+                "sign pvqspin.ko with a key that the kernel knows, or boot with module.sig_enforce=0",
+            );
+        }
+        good(WHAT, "can be loaded: docs/linux-guest.md")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use pvqspin::kvm::{Call, Features};
+
+    use super::*;
+    use crate::doctor::Grade;
+
+    const ROOT: &str = "Name:\tpvq\nCapEff:\t000001ffffffffff\n";
+    const USER: &str = "Name:\tpvq\nCapEff:\t0000000000000000\n";
+
+    /// A kernel of these files, a guest of a KVM with all features.
+    fn kernel(folder: &Path, files: &[(&str, &str)]) -> Kernel {
+        for (path, text) in files {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+            fs::write(path, text).expect("writable");
+        }
+        Kernel {
+            root: folder.to_owned(),
+            guest: Some(Features {
+                hypervisor: true,
+                kvm: true,
+                steal_time: true,
+                unhalt: true,
+                sched_yield: true,
+                dedicated: false,
+                call: Call::Vmmcall,
+            }),
+        }
+    }
+
+    const HOST: [(&str, &str); 3] = [
+        ("sys/kernel/sched_ext/state", "disabled\n"),
+        ("sys/kernel/btf/vmlinux", ""),
+        ("proc/self/status", ROOT),
+    ];
+
+    /// What is found when `change` is added to a kernel that has all.
+    fn host_with(change: &[(&str, &str)]) -> Finding {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _ = kernel(folder.path(), &HOST);
+        kernel(folder.path(), change).host()
+    }
+
+    #[test]
+    fn a_host_is_told_what_keeps_it_from_lending() {
+        let empty = tempfile::tempdir().expect("a folder");
+        let found = kernel(empty.path(), &[]).host();
+        assert!(found.advice.contains("CONFIG_SCHED_CLASS_EXT"), "{found:?}");
+
+        let no_btf = tempfile::tempdir().expect("a folder");
+        let found = kernel(no_btf.path(), &HOST[..1]).host();
+        assert!(found.advice.contains("CONFIG_DEBUG_INFO_BTF"), "{found:?}");
+
+        assert_eq!(host_with(&[]).grade, Grade::Good);
+        let found = host_with(&[("proc/self/status", USER)]);
+        assert!(found.advice.contains("CAP_BPF"), "{found:?}");
+        let found = host_with(&[("sys/kernel/sched_ext/root/ops", "simple\n")]);
+        assert!(found.found.ends_with("simple"), "{found:?}");
+        let found = host_with(&[("sys/kernel/sched_ext/state", "enabling\n")]);
+        assert_eq!(found.grade, Grade::Note, "{found:?}");
+        let found = host_with(&[("sys/kernel/sched_ext/root/ops", "pvq_0.1.0\n")]);
+        assert_eq!(found.grade, Grade::Good, "{found:?}");
+    }
+
+    const GUEST: [(&str, &str); 2] = [
+        (
+            "proc/kallsyms",
+            "0 d a\n0 d __SCK__queued_spin_lock_slowpath\n0 d b\n",
+        ),
+        ("proc/cmdline", "console=ttyS0\n"),
+    ];
+
+    #[test]
+    fn a_guest_is_told_what_keeps_the_module_out() {
+        let found = |change: &[(&str, &str)]| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let _ = kernel(folder.path(), &GUEST);
+            kernel(folder.path(), change).module()
+        };
+        assert_eq!(found(&[]).grade, Grade::Good);
+        let older = found(&[("proc/kallsyms", "0 d a\n")]);
+        assert!(older.advice.contains("7.3"), "{older:?}");
+        let off = found(&[("proc/cmdline", "quiet nopvspin\n")]);
+        assert!(off.found.contains("nopvspin"), "{off:?}");
+        let signed = found(&[("sys/module/module/parameters/sig_enforce", "Y\n")]);
+        assert!(signed.advice.starts_with("sign"), "{signed:?}");
+        let loaded = found(&[("sys/module/pvqspin/parameters/policy", "fifo\n")]);
+        assert_eq!(loaded.found, "loaded, policy fifo");
+    }
+
+    #[test]
+    fn a_machine_that_is_no_guest_needs_no_module() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut kernel = kernel(folder.path(), &GUEST);
+        if let Some(guest) = &mut kernel.guest {
+            guest.sched_yield = false;
+            guest.unhalt = false;
+        }
+        assert!(kernel.module().advice.contains("kvm-pv-sched-yield"));
+        kernel.guest = None;
+        assert!(kernel.module().found.contains("no guest"));
+    }
+}
