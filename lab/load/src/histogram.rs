@@ -9,6 +9,7 @@
 //! most 1.6 %. No allocation, no floating point, no atomic read-modify-write: one CPU writes.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Buckets for each octave, as a power of two.
@@ -133,6 +134,28 @@ impl Merged {
         Self { counts, total, max }
     }
 
+    /// Every value that was recorded, to 1.6 %, and how often, ascending. The largest is exact.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(u64, u64)> {
+        let recorded = self.counts.iter().enumerate();
+        let mut counts: Vec<(u64, u64)> = recorded
+            .filter(|(_, count)| **count > 0)
+            .map(|(bucket, count)| (middle_of(bucket).min(self.max), *count))
+            .collect();
+        // The last bucket holds the largest value, and perhaps others.
+        if let Some((value, count)) = counts.last_mut()
+            && *value < self.max
+        {
+            *count -= 1;
+            let none_left = *count == 0;
+            if none_left {
+                counts.pop();
+            }
+            counts.push((self.max, 1));
+        }
+        counts
+    }
+
     /// How many values there are.
     #[must_use]
     pub const fn total(&self) -> u64 {
@@ -222,7 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn counts_leave_nothing_out_and_end_in_the_exact_maximum() {
+        let histogram = Histogram::new();
+        for value in [0, 0, 7, 1_000, 1_001, 1_000_003, 1_000_005] {
+            histogram.record(value);
+        }
+        let counts = Merged::new([histogram].iter()).counts();
+        assert_eq!(counts[..2], [(0, 2), (7, 1)]);
+        assert_eq!(counts[2].1, 2, "one bucket for 1000 and 1001");
+        assert_eq!(counts.last(), Some(&(1_000_005, 1)));
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 7);
+        assert!(counts.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
     fn an_empty_histogram_has_no_quantiles() {
+        assert!(Merged::new([].iter()).counts().is_empty());
         assert_eq!(Merged::new([].iter()).quantile(9_900), 0);
     }
 

@@ -99,6 +99,8 @@ pub struct Outcome {
     pub jain: f64,
     /// From joining the queue to holding the lock. The fast path waits 0.
     pub wait: Quantiles,
+    /// All waits: every length that occurred, to 1.6 %, in ns, and how often; ascending.
+    pub wait_counts: Vec<(u64, u64)>,
     /// From the call to holding the lock.
     pub call: Quantiles,
     /// How often a virtual CPU lost its pCPU while it held the lock.
@@ -133,6 +135,7 @@ pub struct Outcome {
 pub fn summarise(records: &[Record], account: &Account, duration_ns: u64) -> Outcome {
     let per_vcpu: Vec<u64> = records.iter().map(Record::acquisitions).collect();
     let sum = |of: fn(&Record) -> u64| records.iter().map(of).sum::<u64>();
+    let waits = Merged::new(records.iter().map(|record| &record.wait));
     Outcome {
         duration_ns,
         acquisitions: per_vcpu.iter().sum(),
@@ -141,7 +144,8 @@ pub fn summarise(records: &[Record], account: &Account, duration_ns: u64) -> Out
         load: load(records, &account.class_sizes),
         jain: mean_jain(records, &per_vcpu, duration_ns),
         per_vcpu,
-        wait: Quantiles::from(&Merged::new(records.iter().map(|record| &record.wait))),
+        wait: Quantiles::from(&waits),
+        wait_counts: waits.counts(),
         call: Quantiles::from(&Merged::new(records.iter().map(|record| &record.call))),
         lhp: sum(|record| record.lhp.get()),
         lwp: sum(|record| record.lwp.get()),

@@ -5,6 +5,7 @@
 //! promise about it is broken by one wait in one repeat, so it is the longest of all.
 
 use crate::schema::{Hypercalls, Record};
+use crate::waits::Waits;
 
 pub use crate::bound::normalise;
 
@@ -127,6 +128,8 @@ pub struct Summary {
     pub wait_p9999_ns: Spread,
     /// The longest wait of each repeat, in ns. Its `max` is the longest of all.
     pub wait_max_ns: Spread,
+    /// All waits of all repeats; empty if they are not known.
+    pub waits: Waits,
     /// Waits longer than the slice, of all repeats together.
     pub waits_over_slice: u64,
     /// The same, without the repeats that other work disturbed.
@@ -191,6 +194,7 @@ impl Summary {
             wait_p999_ns: spread(|r| r.wait_ns.p999 as f64),
             wait_p9999_ns: spread(|r| r.wait_ns.p9999 as f64),
             wait_max_ns: spread(|r| r.wait_ns.max as f64),
+            waits: Waits::sum(records.iter().map(|r| &r.wait_histogram)),
             waits_over_slice: total(|r| r.waits_over_slice),
             undisturbed_waits_over_slice: total(|r| {
                 if r.is_disturbed() {

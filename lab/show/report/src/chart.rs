@@ -12,6 +12,7 @@
 //! | `plots` | which pictures there are, and what goes into each |
 //! | `lines`, `scatter`, `rows` | the three kinds of picture |
 //! | `frame`, `axis`, `labels`, `sketch` | what they are made of |
+//! | `order` | which lock is better, and both ends in words |
 //! | `look`, `theme` | colours, marks, greys |
 //! | `png` | pixels |
 
@@ -21,6 +22,7 @@ mod frame;
 mod labels;
 mod lines;
 pub(crate) mod look;
+mod order;
 mod plots;
 mod png;
 mod rows;
@@ -32,6 +34,7 @@ use anyhow::Result;
 use maud::{PreEscaped, html};
 
 use self::data::Data;
+pub(crate) use self::frame::Size;
 use self::look::Locks;
 use self::sketch::Sketch;
 use self::theme::{LIGHT, dark_rules, hex};
@@ -56,18 +59,25 @@ pub(crate) struct Chart {
     pub(crate) title: String,
     /// Where: what tells it from the same picture of another setting.
     pub(crate) place: String,
-    /// What there is to see, in words.
-    pub(crate) reading: String,
     pub(crate) plot: Plot,
 }
 
 impl Chart {
-    fn sketch(&self, locks: &Locks) -> Result<Sketch> {
+    fn sketch(&self, locks: &Locks, size: Size) -> Result<Sketch> {
         let heading = (self.title.as_str(), self.place.as_str());
         match &self.plot {
-            Plot::Lines(lines) => lines.draw(heading, locks),
-            Plot::Scatter(scatter) => scatter.draw(heading, locks),
-            Plot::Rows(rows) => rows.draw(heading, locks),
+            Plot::Lines(lines) => lines.draw(heading, locks, size),
+            Plot::Scatter(scatter) => scatter.draw(heading, locks, size),
+            Plot::Rows(rows) => rows.draw(heading, locks, size),
+        }
+    }
+
+    /// What there is to see, in words: made from what is drawn, so that it holds for it.
+    pub(crate) fn reading(&self, locks: &Locks) -> String {
+        match &self.plot {
+            Plot::Lines(lines) => lines.reading(locks),
+            Plot::Scatter(scatter) => scatter.reading(locks),
+            Plot::Rows(rows) => rows.reading(locks),
         }
     }
 
@@ -81,17 +91,22 @@ impl Chart {
     }
 
     /// As part of a page, whose style sheet says what its greys are. `id` is its own on the page.
-    pub(crate) fn inline(&self, locks: &Locks, id: &str) -> Result<String> {
-        let sketch = self.sketch(locks)?;
+    pub(crate) fn inline(&self, locks: &Locks, id: &str, size: Size) -> Result<String> {
+        let sketch = self.sketch(locks, size)?;
         let (width, height) = sketch.size;
         let visible = height - frame::HEADING;
+        let row = (sketch.row_height > 0).then_some(sketch.row_height);
+        let kind = match size {
+            Size::Wide => "chart wide",
+            Size::Narrow => "chart",
+        };
         let described = format!("{id}-title {id}-text");
         let svg = html! {
-            svg class="chart" id=(id) role="img" aria-labelledby=(described)
+            svg class=(kind) data-row=[row] id=(id) role="img" aria-labelledby=(described)
                 viewBox=(format!("0 {} {width} {visible}", frame::HEADING))
                 width=(width) height=(visible) xmlns="http://www.w3.org/2000/svg" {
                 title id=(format!("{id}-title")) { (self.title) ", " (self.place) }
-                desc id=(format!("{id}-text")) { (self.reading) }
+                desc id=(format!("{id}-text")) { (self.reading(locks)) }
                 (PreEscaped(sketch.into_parts()))
             }
         };
@@ -101,7 +116,7 @@ impl Chart {
     /// As a file of its own, with a background, and a style sheet that swaps its greys where the
     /// reader prefers dark.
     pub(crate) fn file(&self, locks: &Locks) -> Result<String> {
-        let sketch = self.sketch(locks)?;
+        let sketch = self.sketch(locks, Size::Wide)?;
         let (width, height) = sketch.size;
         let dark = format!(
             "@media (prefers-color-scheme: dark){{{}}}",
@@ -111,7 +126,7 @@ impl Chart {
             svg viewBox=(format!("0 0 {width} {height}")) width=(width) height=(height)
                 xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title text" {
                 title id="title" { (self.title) ", " (self.place) }
-                desc id="text" { (self.reading) }
+                desc id="text" { (self.reading(locks)) }
                 style { (PreEscaped(dark)) }
                 rect width=(width) height=(height) fill=(hex(LIGHT.paper)) {}
                 (PreEscaped(sketch.into_parts()))
@@ -122,11 +137,14 @@ impl Chart {
 }
 
 #[cfg(test)]
+mod scene_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{samples, summarise};
 
-    fn charts() -> (Vec<Chart>, Locks) {
+    pub(super) fn charts() -> (Vec<Chart>, Locks) {
         let mut records = Vec::new();
         for vcpus in [2, 4, 8, 16] {
             for (lock, throughput) in [("fifo", 600_000.0), ("test-and-set", 9e5 / vcpus as f64)] {
@@ -151,9 +169,9 @@ mod tests {
         assert_eq!(
             names,
             [
+                "pareto",
                 "throughput",
                 "longest-wait",
-                "pareto",
                 "waits",
                 "hypercalls",
                 "fairness",
@@ -162,16 +180,14 @@ mod tests {
         );
         for chart in &charts {
             let svg = chart.file(&locks).expect("it can be drawn");
-            for part in [
-                "data-lock=\"0\"",
-                "data-lock=\"1\"",
-                "here &amp; now",
-                "<desc",
-            ] {
+            // Only one of the two had a neighbour.
+            let both = chart.name != "neighbour";
+            let first = ["data-lock=\"1\"", "data-lock=\"0\""][usize::from(both)];
+            for part in [first, "data-lock=\"1\"", "here &amp; now", "<desc"] {
                 assert!(svg.contains(part), "{}: no {part}", chart.name);
             }
             let data = chart.data(&locks);
-            assert_eq!(data.rows.len(), 2, "{}", chart.name);
+            assert_eq!(data.rows.len(), 1 + usize::from(both), "{}", chart.name);
             for (_, cells) in &data.rows {
                 assert_eq!(cells.len(), data.columns.len(), "{}", chart.name);
             }
@@ -201,16 +217,30 @@ mod tests {
     }
 
     #[test]
-    fn the_words_name_both_ends() {
-        let (charts, _) = charts();
-        let reading = &charts[0].reading;
-        assert!(
-            reading.contains("(fifo), the lowest") && reading.ends_with("(test-and-set)."),
-            "{reading}"
+    fn the_words_are_made_from_what_is_drawn() {
+        let (mut charts, locks) = charts();
+        let said = |chart: &Chart| chart.reading(&locks);
+        assert_eq!(
+            said(&charts[0]),
+            "Of 2 locks, not beaten in both throughput over bound and longest wait: fifo."
         );
         assert_eq!(
-            charts[6].reading, "test-and-set has 0.80 at 8 vCPUs for each pCPU.",
+            said(&charts[1]),
+            "throughput over bound at 8 vCPUs for each pCPU, best first: 0.90 (fifo) to 0.085 (test-and-set)."
+        );
+        assert_eq!(
+            said(&charts[3]),
+            "wait at 99.9 % of the waits, best first: 8.0 µs (fifo, test-and-set)."
+        );
+        assert_eq!(
+            said(&charts[6]),
+            "share: 0.80 (test-and-set).",
             "fifo had no neighbour"
         );
+        let Plot::Lines(lines) = &mut charts[1].plot else {
+            panic!("the second picture has lines")
+        };
+        lines.lines[0].values[3].y = 0.01;
+        assert!(said(&charts[1]).ends_with("best first: 0.085 (test-and-set) to 0.010 (fifo)."));
     }
 }

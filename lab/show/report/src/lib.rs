@@ -17,6 +17,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`schema`] | the JSON object: names, units, version |
+//! | [`waits`] | all waits of a run, as an HdrHistogram |
 //! | [`rows`] | the same as a flat CSV row |
 //! | [`machine`] | what is recorded about the machine |
 //! | [`aggregate`], `bound` | median and spread over the repeats of one lock at one point |
@@ -48,6 +49,7 @@ pub mod sentences;
 pub mod sets;
 pub mod table;
 pub mod targets;
+pub mod waits;
 
 #[cfg(test)]
 mod samples;

@@ -42,11 +42,11 @@ mod tests {
         let with_line = svg(&records, "here & now", "bounded").expect("drawn");
         for said in locks
             .into_iter()
-            .chain(["here &amp; now", "Not beaten in both"])
+            .chain(["here &amp; now", "not beaten in both"])
         {
             assert!(with_line.contains(said), "no {said}");
         }
-        let without = svg(&records, "here & now", "nobody").expect("drawn");
+        let without = svg(&records, "here & now", "no such policy").expect("drawn");
         let lines = |svg: &str| svg.matches("<polyline").count();
         assert_eq!(lines(&with_line), lines(&without) + 1);
         assert!(svg(&[], "nowhere", "bounded").is_err());

@@ -50,6 +50,14 @@ pub(crate) fn outcome(vcpus: usize, acquisitions: u64) -> Outcome {
             p9999: 20_000,
             max: 31_000,
         },
+        wait_counts: vec![
+            (0, acquisitions / 4),
+            (900, acquisitions / 2),
+            (4_000, acquisitions / 100),
+            (8_000, acquisitions / 1_000),
+            (20_000, acquisitions / 10_000),
+            (31_000, 1),
+        ],
         call: Quantiles {
             p50: 950,
             p99: 4_100,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::machine::Machine;
+use crate::waits::Waits;
 
 /// The version of the schema.
 pub const SCHEMA: u32 = 1;
@@ -194,6 +195,9 @@ pub struct Record {
     pub jain: f64,
     /// From joining the queue (unfair locks: the first failed attempt) to holding, in ns.
     pub wait_ns: Latency,
+    /// All of these waits, in ns: an HdrHistogram, see [`Waits`]; empty if they are not known.
+    #[serde(default)]
+    pub wait_histogram: Waits,
     /// From the call to holding, in ns.
     pub call_ns: Latency,
     /// Waits that were longer than the slice.
@@ -281,6 +285,7 @@ impl Record {
             throughput_over_bound: ratio(throughput, bound),
             jain: finite(outcome.jain),
             wait_ns: outcome.wait.into(),
+            wait_histogram: Waits::of(&outcome.wait_counts),
             call_ns: outcome.call.into(),
             waits_over_slice: outcome.waits_over_slice,
             lhp: outcome.lhp,

@@ -14,6 +14,8 @@ enum Kind {
     Logarithmic,
     /// At equal distances, with these labels.
     Steps(Vec<String>),
+    /// Nines of a share: 1 is 90 %, 2 is 99 %, 3 is 99.9 %.
+    Nines,
     /// One below the other, labelled by the picture itself.
     Rows,
 }
@@ -84,6 +86,18 @@ impl Axis {
         }
     }
 
+    /// Shares on a logarithmic scale, as percentiles are drawn: values are [`nines`], from 0 to the
+    /// highest, or to 1 at least.
+    pub(crate) fn nines(title: impl Into<String>, values: impl IntoIterator<Item = f64>) -> Self {
+        Self {
+            title: title.into(),
+            low: 0.0,
+            high: values.into_iter().fold(1.0, f64::max) + 0.05,
+            kind: Kind::Nines,
+            show: percentile,
+        }
+    }
+
     /// So many rows, the first at the top.
     pub(crate) fn rows(count: usize) -> Self {
         Self {
@@ -122,6 +136,15 @@ impl Axis {
             share.clamp(0.0, 1.0)
         } else {
             0.0
+        }
+    }
+
+    /// What lies on this axis there, in words.
+    #[cfg(test)]
+    pub(crate) fn words(&self, value: f64) -> String {
+        match &self.kind {
+            Kind::Steps(_) => self.format_ext(&value),
+            _ => self.text(value),
         }
     }
 
@@ -171,13 +194,16 @@ impl Ranged for Axis {
         from + (f64::from(to - from) * self.share(*value)).round() as i32
     }
 
-    fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
-        match &self.kind {
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        let ticks = match &self.kind {
             Kind::Linear => self.linear_ticks(),
             Kind::Logarithmic => self.logarithmic_ticks(),
             Kind::Steps(labels) => (0..labels.len()).map(|step| step as f64).collect(),
+            Kind::Nines => (0..=self.high as u32).map(f64::from).collect(),
             Kind::Rows => Vec::new(),
-        }
+        };
+        let every = ticks.len().div_ceil(hint.bold_points().max(1)).max(1);
+        ticks.into_iter().step_by(every).collect()
     }
 
     fn range(&self) -> Range<f64> {
@@ -192,9 +218,23 @@ impl ValueFormatter<f64> for Axis {
                 let step = value.round().max(0.0) as usize;
                 labels.get(step).cloned().unwrap_or_default()
             }
+            Kind::Nines => self.text(*value),
             _ => without_zeros(&self.text(*value)),
         }
     }
+}
+
+/// Where a share of all lies on an axis of [`Axis::nines`].
+pub(crate) fn nines(share: f64) -> f64 {
+    -(1.0 - share).max(1e-12).log10()
+}
+
+/// A place on such an axis in words: `99.9 %`.
+fn percentile(nines: f64) -> String {
+    // Two digits behind those that are all nines.
+    let digits = (nines.round().max(0.0) as usize).saturating_sub(2);
+    let percent = 100.0 * (1.0 - 10_f64.powf(-nines));
+    format!("{percent:.digits$} %")
 }
 
 /// The label of a tick: `1 ms` for `1.0 ms`, `0.2` for `0.20`.
@@ -231,6 +271,18 @@ mod tests {
         assert_eq!(axis.map(&middle, (300, 0)), 150);
         let narrow = Axis::logarithmic("wait", [3e6, 4e6], 100.0, time);
         assert_eq!(ticks(&narrow), [2e6, 5e6]);
+    }
+
+    #[test]
+    fn percentiles_have_a_tick_for_each_nine() {
+        let axis = Axis::nines("waits", [nines(0.5), nines(0.9999)]);
+        let labels: Vec<String> = ticks(&axis).iter().map(|at| axis.format_ext(at)).collect();
+        assert_eq!(labels, ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+        assert_eq!(axis.words(nines(0.5)), "50 %");
+        assert!((nines(0.999) - 3.0).abs() < 1e-9);
+        let few = axis.key_points(BoldPoints(3));
+        assert_eq!(few, [0.0, 2.0, 4.0]);
+        assert!(nines(1.0).is_finite());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The frame of a picture: where the plot lies, its axes and its grid.
 
-use plotters::chart::ChartBuilder;
+use plotters::chart::{ChartBuilder, LabelAreaPosition};
 use plotters::coord::ranged1d::Ranged;
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{IntoFont, TRANSPARENT};
@@ -9,8 +9,33 @@ use super::axis::Axis;
 use super::sketch::{Area, Drawn, FONT, Sketch, Spot, TEXT, bold, shortened, write, writing};
 use super::theme::LIGHT;
 
-/// How wide every picture is.
-pub(crate) const WIDTH: u32 = 720;
+/// How wide a picture is. Its writing has one size in pixels: a narrow one has less of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// A file, and the first picture of a page.
+    Wide,
+    /// A column of a page; what a telephone can show.
+    Narrow,
+}
+
+impl Size {
+    /// One of two numbers.
+    pub(crate) const fn of<T: Copy>(self, wide: T, narrow: T) -> T {
+        match self {
+            Self::Wide => wide,
+            Self::Narrow => narrow,
+        }
+    }
+
+    const fn width(self) -> u32 {
+        self.of(720, 420)
+    }
+
+    /// How many labels an axis across has room for.
+    const fn ticks(self) -> usize {
+        self.of(9, 4)
+    }
+}
 
 /// How much of a file's picture is its heading; a page leaves it out.
 pub(crate) const HEADING: u32 = 50;
@@ -24,6 +49,8 @@ pub(crate) struct Margins {
     pub(crate) right: u32,
     /// Between heading and plot.
     pub(crate) top: u32,
+    /// Whether the axis across is above the plot, or else below it.
+    pub(crate) axis_above: bool,
 }
 
 /// Where values lie in a picture.
@@ -51,17 +78,17 @@ impl Plane<'_> {
 pub(crate) fn frame<'a>(
     (title, place): (&str, &str),
     (x, y): (&'a Axis, &'a Axis),
-    margins: Margins,
+    (size, margins): (Size, Margins),
     height: u32,
 ) -> anyhow::Result<(Sketch, Plane<'a>)> {
-    let mut sketch = Sketch::new(WIDTH, HEADING + margins.top + height + BELOW);
+    let mut sketch = Sketch::new(size.width(), HEADING + margins.top + height + BELOW);
     sketch.heading(|area| {
         let style = bold(15.0, LIGHT.ink, HPos::Left, VPos::Center);
         write(area, title, (12, 16), style)?;
         let style = writing(11.5, LIGHT.faint, HPos::Left, VPos::Center);
-        write(area, &shortened(place, 118), (12, 36), style)
+        write(area, &shortened(place, size.of(118, 60)), (12, 36), style)
     })?;
-    let (across, down) = sketch.draw(|area| mesh(area, x, y, margins))?;
+    let (across, down) = sketch.draw(|area| mesh(area, x, y, (size, margins)))?;
     let plane = Plane {
         x,
         y,
@@ -75,7 +102,7 @@ pub(crate) fn frame<'a>(
 
 type Ranges = (std::ops::Range<i32>, std::ops::Range<i32>);
 
-fn mesh(area: &Area<'_>, x: &Axis, y: &Axis, margins: Margins) -> Drawn<Ranges> {
+fn mesh(area: &Area<'_>, x: &Axis, y: &Axis, (size, margins): (Size, Margins)) -> Drawn<Ranges> {
     let font = |size: f64| (FONT, size * 1.24).into_font();
     let mut builder = ChartBuilder::on(area);
     builder
@@ -83,8 +110,12 @@ fn mesh(area: &Area<'_>, x: &Axis, y: &Axis, margins: Margins) -> Drawn<Ranges> 
         .margin_right(margins.right)
         .margin_bottom(6)
         .margin_left(8)
-        .x_label_area_size(BELOW - 6)
         .y_label_area_size(margins.left);
+    let side = match margins.axis_above {
+        true => LabelAreaPosition::Top,
+        false => LabelAreaPosition::Bottom,
+    };
+    builder.set_label_area_size(side, BELOW - 6);
     let mut chart = builder.build_cartesian_2d(x.clone(), y.clone())?;
     let mut mesh = chart.configure_mesh();
     mesh.light_line_style(TRANSPARENT)
@@ -92,6 +123,7 @@ fn mesh(area: &Area<'_>, x: &Axis, y: &Axis, margins: Margins) -> Drawn<Ranges> 
         .axis_style(LIGHT.faint)
         .label_style(font(TEXT).color(&LIGHT.ink))
         .axis_desc_style(font(TEXT).color(&LIGHT.faint))
+        .x_labels(size.ticks())
         .x_desc(x.title.as_str());
     if !y.title.is_empty() {
         mesh.y_desc(y.title.as_str());

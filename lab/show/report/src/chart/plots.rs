@@ -1,15 +1,16 @@
 //! Which pictures there are of one setting, and what goes into each.
 
-use super::axis::Axis;
-use super::lines::{Line, Lines};
+use super::axis::{Axis, nines};
+use super::lines::{Line, Lines, Value};
 use super::look::{Locks, Mark};
+use super::order::{Better, sorted};
 use super::rows::{Row, Rows};
 use super::scatter::{Dot, Scatter};
 use super::{Chart, Plot};
 use crate::aggregate::{AtPoint, Summary};
 use crate::figures::{count, share, time};
 
-/// Waits below this are drawn at it, in ns: nobody waited for as long as an atomic takes.
+/// Waits below this are drawn there, in ns: about what one atomic instruction takes.
 const SHORTEST_WAIT_NS: f64 = 100.0;
 
 /// Fewer calls for each acquisition are drawn there.
@@ -31,19 +32,18 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
     };
     let highest = format!("{} {}", count(last.point.overcommit()), place.crowd);
     let at_highest = format!("{}, {highest}", place.setting);
-    let chart = |name, title: &str, place: &str, reading, plot| Chart {
+    let chart = |name, title: &str, place: &str, plot| Chart {
         name,
         title: title.to_owned(),
         place: place.to_owned(),
-        reading,
         plot,
     };
     let mut charts = vec![
+        pareto(last, locks, &at_highest, longest, |_| false),
         chart(
             "throughput",
             "throughput over bound",
             &place.setting,
-            extremes(last, &highest, "throughput over bound", over_bound, share),
             Plot::Lines(Lines {
                 y: Axis::linear(
                     "throughput over bound",
@@ -51,6 +51,7 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
                     1.0,
                     share,
                 ),
+                better: Better::Higher,
                 ..lines(points, locks, place, over_bound)
             }),
         ),
@@ -58,7 +59,6 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
             "longest-wait",
             "longest wait (median of the repeats)",
             &place.setting,
-            extremes(last, &highest, "longest wait", longest, time),
             Plot::Lines(Lines {
                 y: Axis::logarithmic(
                     "longest wait",
@@ -69,37 +69,19 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
                 ..lines(points, locks, place, longest)
             }),
         ),
-        pareto(last, locks, &at_highest, longest, |_| false),
         chart(
             "waits",
-            "distribution of waits",
+            "waits by percentile",
             &at_highest,
-            extremes(
-                last,
-                &highest,
-                "99th percentile of the wait",
-                |lock| lock.wait_p99_ns.median,
-                time,
-            ),
-            Plot::Rows(waits(last, locks)),
+            Plot::Lines(waits(last, locks)),
         ),
     ];
-    if points
-        .iter()
-        .flat_map(|at| &at.locks)
-        .any(|lock| lock.hypercalls > 0)
-    {
+    let measured = points.iter().flat_map(|at| &at.locks);
+    if measured.into_iter().any(|lock| lock.hypercalls > 0) {
         charts.push(chart(
             "hypercalls",
             "hypercalls for each acquisition",
             &at_highest,
-            extremes(
-                last,
-                &highest,
-                "hypercalls for each acquisition",
-                |lock| lock.hypercalls_per_acquisition.median,
-                share,
-            ),
             Plot::Rows(hypercalls(last, locks)),
         ));
     }
@@ -108,29 +90,14 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
             "fairness",
             "what each vCPU got, over the mean",
             &at_highest,
-            extremes(
-                last,
-                &highest,
-                "Jain's index",
-                |lock| lock.jain.median,
-                share,
-            ),
             Plot::Rows(fairness(last, locks)),
         ));
     }
     if last.locks.iter().any(|lock| lock.neighbour.is_some()) {
-        let left = |lock: &Summary| lock.neighbour.map_or(f64::NAN, |spread| spread.median);
         charts.push(chart(
             "neighbour",
             "what is left for a neighbour VM, over its share",
             &at_highest,
-            extremes(
-                last,
-                &highest,
-                "what is left for the neighbour",
-                left,
-                share,
-            ),
             Plot::Rows(neighbour(last, locks)),
         ));
     }
@@ -153,44 +120,112 @@ fn values<'a>(
     points.iter().flat_map(|at| &at.locks).map(figure)
 }
 
-/// Who is at which end of a figure, for those who do not see the picture.
-fn extremes(
-    at: &AtPoint,
-    place: &str,
-    what: &str,
-    figure: fn(&Summary) -> f64,
-    show: fn(f64) -> String,
-) -> String {
-    let known = || at.locks.iter().filter(|lock| figure(lock).is_finite());
-    let by_figure = |a: &&Summary, b: &&Summary| figure(a).total_cmp(&figure(b));
-    let ends = (known().max_by(by_figure), known().min_by(by_figure));
-    match ends {
-        (Some(high), Some(low)) if high.lock != low.lock => format!(
-            "At {place}, the highest {what} is {} ({}), the lowest {} ({}).",
-            show(figure(high)),
-            high.lock,
-            show(figure(low)),
-            low.lock
-        ),
-        (Some(only), _) => format!("{} has {} at {place}.", only.lock, show(figure(only))),
-        _ => String::new(),
+/// One line for each lock; its caller says what `y` is, and which way is better.
+fn lines(points: &[&AtPoint], locks: &Locks, place: &Place, figure: fn(&Summary) -> f64) -> Lines {
+    let line = |(lock, look): (usize, &super::look::Lock)| {
+        let value = |(column, at): (usize, &&AtPoint)| {
+            let (x, y) = (column as f64, figure(at.lock(&look.name)?));
+            Some(Value { column, x, y })
+        };
+        let values: Vec<Value> = points.iter().enumerate().filter_map(value).collect();
+        let curve = values.iter().map(|value| (value.x, value.y)).collect();
+        (!values.is_empty()).then_some(Line {
+            lock,
+            values,
+            curve,
+        })
+    };
+    let steps: Vec<String> = points
+        .iter()
+        .map(|at| count(at.point.overcommit()))
+        .collect();
+    Lines {
+        columns: steps
+            .iter()
+            .map(|step| format!("{step} {}", place.crowd))
+            .collect(),
+        told: points.len().saturating_sub(1),
+        better: Better::Lower,
+        x: Axis::steps(place.crowd, steps),
+        y: Axis::rows(0),
+        lines: locks.iter().enumerate().filter_map(line).collect(),
     }
 }
 
-/// One line for each lock; its caller says what `y` is.
-fn lines(points: &[&AtPoint], locks: &Locks, place: &Place, figure: fn(&Summary) -> f64) -> Lines {
-    let line = |(lock, look): (usize, &super::look::Lock)| {
-        let steps = points.iter().enumerate();
-        let points: Vec<(usize, f64)> = steps
-            .filter_map(|(step, at)| Some((step, figure(at.lock(&look.name)?))))
+/// The percentiles that are marked, as shares and in words; the longest wait comes behind them.
+const PERCENTILES: [(f64, &str); 5] = [
+    (0.5, "50 %"),
+    (0.9, "90 %"),
+    (0.99, "99 %"),
+    (0.999, "99.9 %"),
+    (0.9999, "99.99 %"),
+];
+
+/// The curves of all waits, shares on a logarithmic scale; where a file has quantiles only, they.
+fn waits(at: &AtPoint, locks: &Locks) -> Lines {
+    let column_of = |share: f64| PERCENTILES.iter().position(|(known, _)| *known == share);
+    let line = |lock: &Summary| {
+        let quantiles: Vec<(f64, f64)> = match lock.waits.is_empty() {
+            true => vec![
+                (0.5, lock.wait_p50_ns.median),
+                (0.99, lock.wait_p99_ns.median),
+                (0.999, lock.wait_p999_ns.median),
+                (0.9999, lock.wait_p9999_ns.median),
+            ],
+            false => PERCENTILES
+                .iter()
+                // There are no percentiles beyond the longest of a few waits.
+                .filter(|(share, _)| (1.0 - share) * lock.waits.len() as f64 >= 1.0)
+                .map(|(share, _)| (*share, lock.waits.quantile(*share) as f64))
+                .collect(),
+        };
+        let mut values: Vec<Value> = quantiles
+            .iter()
+            .filter_map(|(share, y)| {
+                let (column, x) = (column_of(*share)?, nines(*share));
+                Some(Value { column, x, y: *y })
+            })
             .collect();
-        (!points.is_empty()).then_some(Line { lock, points })
+        let mut curve: Vec<(f64, f64)> = match lock.waits.is_empty() {
+            true => values.iter().map(|value| (value.x, value.y)).collect(),
+            false => {
+                let curve = lock.waits.curve().into_iter();
+                curve.map(|(share, ns)| (nines(share), ns as f64)).collect()
+            }
+        };
+        // Without a histogram, the longest wait has no share of its own.
+        if let (false, Some(&(x, y))) = (lock.waits.is_empty(), curve.last()) {
+            values.push(Value {
+                column: PERCENTILES.len(),
+                x,
+                y,
+            });
+        }
+        curve.dedup();
+        Some(Line {
+            lock: locks.number(&lock.lock)?,
+            values,
+            curve,
+        })
     };
-    let labels = points.iter().map(|at| count(at.point.overcommit()));
+    let mut lines: Vec<Line> = at.locks.iter().filter_map(line).collect();
+    lines.retain(|line| !line.curve.is_empty());
+    lines.sort_by_key(|line| line.lock);
+    let points = || lines.iter().flat_map(|line| &line.curve);
+    let mut columns: Vec<String> = (PERCENTILES.iter())
+        .map(|(_, words)| format!("{words} of the waits"))
+        .collect();
+    columns.push("the longest wait".to_owned());
     Lines {
-        x: Axis::steps(place.crowd, labels.collect()),
-        y: Axis::rows(0),
-        lines: locks.iter().enumerate().filter_map(line).collect(),
+        x: Axis::nines(
+            "share of all waits that are not longer",
+            points().map(|at| at.0),
+        ),
+        y: Axis::logarithmic("wait", points().map(|at| at.1), SHORTEST_WAIT_NS, time),
+        columns,
+        told: 3,
+        better: Better::Lower,
+        lines,
     }
 }
 
@@ -230,37 +265,34 @@ pub(crate) fn pareto(
         dots,
         joined,
     };
-    let front: Vec<&str> = scatter
-        .front()
-        .iter()
-        .map(|dot| locks[dot.lock].name.as_str())
-        .collect();
     Chart {
         name: "pareto",
         title: "throughput against the longest wait".to_owned(),
         place: place.to_owned(),
-        reading: format!(
-            "Not beaten in both throughput and longest wait: {}.",
-            front.join(", ")
-        ),
         plot: Plot::Scatter(scatter),
     }
 }
 
-/// A row for each lock of a point, in the point's order.
+/// A row for each lock of a point that has the figure by which they are ordered, the best first.
 fn rows(
     at: &AtPoint,
     locks: &Locks,
-    row: impl Fn(&Summary) -> (Vec<Option<f64>>, String),
+    (figure, better): (impl Fn(&Summary) -> Option<f64>, Better),
+    row: impl Fn(&Summary) -> Vec<Option<f64>>,
 ) -> Vec<Row> {
-    at.locks
-        .iter()
-        .filter_map(|lock| {
-            let (values, end) = row(lock);
+    let known = |(place, lock)| Some((place, figure(lock)?));
+    let ranked = sorted(
+        at.locks.iter().enumerate().filter_map(known).collect(),
+        better,
+    );
+    ranked
+        .into_iter()
+        .filter_map(|(place, figure)| {
+            let lock = &at.locks[place];
             Some(Row {
                 lock: locks.number(&lock.lock)?,
-                values,
-                end,
+                values: row(lock),
+                end: share(figure),
             })
         })
         .collect()
@@ -275,43 +307,11 @@ fn unless_zero(value: f64) -> Option<f64> {
     (value > 0.0).then_some(value)
 }
 
-fn waits(at: &AtPoint, locks: &Locks) -> Rows {
-    let rows = rows(at, locks, |lock| {
-        let quantiles = [
-            lock.wait_p50_ns,
-            lock.wait_p99_ns,
-            lock.wait_p999_ns,
-            lock.wait_p9999_ns,
-        ];
-        let mut values: Vec<_> = quantiles
-            .iter()
-            .map(|quantile| unless_zero(quantile.median))
-            .collect();
-        values.push(unless_zero(lock.wait_max_ns.max));
-        (values, time(lock.wait_max_ns.max))
-    });
-    Rows {
-        x: Axis::logarithmic("wait", values_of(&rows), SHORTEST_WAIT_NS, time),
-        signs: vec![
-            (Mark::Ring, "p50".to_owned()),
-            (Mark::Disc, "p99".to_owned()),
-            (Mark::Diamond, "p99.9".to_owned()),
-            (Mark::Frame, "p99.99".to_owned()),
-            (Mark::Bar, "longest".to_owned()),
-        ],
-        end: "longest".to_owned(),
-        joined: true,
-        rows,
-    }
-}
-
 fn hypercalls(at: &AtPoint, locks: &Locks) -> Rows {
-    let rows = rows(at, locks, |lock| {
+    let all = |lock: &Summary| Some(lock.hypercalls_per_acquisition.median);
+    let rows = rows(at, locks, (all, Better::Lower), |lock| {
         let calls = lock.calls.iter().map(|calls| unless_zero(calls.median));
-        (
-            calls.collect(),
-            share(lock.hypercalls_per_acquisition.median),
-        )
+        calls.collect()
     });
     Rows {
         x: Axis::logarithmic(
@@ -327,19 +327,16 @@ fn hypercalls(at: &AtPoint, locks: &Locks) -> Rows {
         ],
         end: "all".to_owned(),
         joined: false,
+        ranked: true,
         rows,
     }
 }
 
 fn fairness(at: &AtPoint, locks: &Locks) -> Rows {
-    let rows = rows(at, locks, |lock| {
-        let shares = &lock.vcpu_shares;
-        let middle = crate::Spread::of(shares.iter().copied());
-        let values = match shares.is_empty() {
-            true => vec![None; 3],
-            false => vec![Some(middle.min), Some(middle.median), Some(middle.max)],
-        };
-        (values, share(lock.jain.median))
+    let jain = |lock: &Summary| (!lock.vcpu_shares.is_empty()).then_some(lock.jain.median);
+    let rows = rows(at, locks, (jain, Better::Higher), |lock| {
+        let middle = crate::Spread::of(lock.vcpu_shares.iter().copied());
+        vec![Some(middle.min), Some(middle.median), Some(middle.max)]
     });
     Rows {
         x: Axis::linear(
@@ -355,15 +352,14 @@ fn fairness(at: &AtPoint, locks: &Locks) -> Rows {
         ],
         end: "Jain".to_owned(),
         joined: true,
+        ranked: true,
         rows,
     }
 }
 
 fn neighbour(at: &AtPoint, locks: &Locks) -> Rows {
-    let rows = rows(at, locks, |lock| {
-        let value = lock.neighbour.map(|spread| spread.median);
-        (vec![value], value.map_or_else(String::new, share))
-    });
+    let left = |lock: &Summary| lock.neighbour.map(|spread| spread.median);
+    let rows = rows(at, locks, (left, Better::Higher), |lock| vec![left(lock)]);
     Rows {
         x: Axis::linear(
             "work of the neighbour over its share",
@@ -374,6 +370,7 @@ fn neighbour(at: &AtPoint, locks: &Locks) -> Rows {
         signs: vec![(Mark::Disc, "neighbour".to_owned())],
         end: "share".to_owned(),
         joined: false,
+        ranked: true,
         rows,
     }
 }
@@ -422,15 +419,12 @@ pub(crate) fn beside(at: &[(&str, &AtPoint)], locks: &Locks, place: &str) -> Vec
         name,
         title: title.to_owned(),
         place: place.to_owned(),
-        reading: format!(
-            "{} files side by side; last over first at the end.",
-            at.len()
-        ),
         plot: Plot::Rows(Rows {
             x,
             signs: signs.clone(),
             end: "last/first".to_owned(),
             joined: true,
+            ranked: false,
             rows,
         }),
     };

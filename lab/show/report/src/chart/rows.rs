@@ -6,15 +6,12 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axis::Axis;
 use super::data::Data;
-use super::frame::{HEADING, Margins, frame};
+use super::frame::{HEADING, Margins, Size, frame};
 use super::look::{Locks, Mark};
-use super::sketch::{Sketch, TEXT, bold, mark, path, shortened, text_width, write, writing};
+use super::sketch::{Sketch, TEXT, mark, path, shortened, text_width, write, writing};
 use super::theme::LIGHT;
 
 const ROW: u32 = 22;
-
-/// How many letters of a name there is room for.
-const LETTERS: usize = 20;
 
 /// One lock: its number, a value for each sign (or none), and what stands at the end.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,34 +31,39 @@ pub(crate) struct Rows {
     pub(crate) end: String,
     /// Whether a line joins the values of a row.
     pub(crate) joined: bool,
+    /// Whether the rows are in an order, the best first.
+    pub(crate) ranked: bool,
     pub(crate) rows: Vec<Row>,
 }
 
 impl Rows {
-    pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks) -> Result<Sketch> {
+    pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks, size: Size) -> Result<Sketch> {
         let legend = if self.signs.len() > 1 { 26 } else { 4 };
         let margins = Margins {
-            left: 180,
-            right: 104,
-            top: legend + 18,
+            left: size.of(180, 118),
+            right: size.of(104, 78),
+            top: legend,
+            // Below the last row there is nothing: rows can be taken away.
+            axis_above: true,
         };
         let y = Axis::rows(self.rows.len());
         let height = ROW * self.rows.len() as u32;
-        let (mut sketch, plane) = frame(heading, (&self.x, &y), margins, height)?;
+        let axes = (&self.x, &y);
+        let (mut sketch, plane) = frame(heading, axes, (size, margins), height)?;
+        sketch.row_height = ROW;
         let edge = sketch.size.0 as i32 - 10;
-        let head = HEADING as i32 + legend as i32 + 4;
         sketch.draw(|area| {
-            let mut x = plane.left - 4;
+            let mut x = size.of(plane.left - 4, 14);
             for (sign, meaning) in self.signs.iter().filter(|_| self.signs.len() > 1) {
                 let y = HEADING as i32 + 12;
-                let meaning = shortened(meaning, 30);
+                let meaning = shortened(meaning, size.of(30, 14));
                 mark(area, *sign, (x, y), LIGHT.faint)?;
                 let style = writing(TEXT, LIGHT.ink, HPos::Left, VPos::Center);
                 write(area, &meaning, (x + 11, y), style)?;
-                x += text_width(&meaning) + 46;
+                x += text_width(&meaning) + size.of(46, 26);
             }
             let style = writing(TEXT, LIGHT.faint, HPos::Right, VPos::Center);
-            write(area, &self.end, (edge, head), style)
+            write(area, &self.end, (edge, plane.top - 14), style)
         })?;
         for (place, row) in self.rows.iter().enumerate() {
             let lock = &locks[row.lock];
@@ -72,11 +74,11 @@ impl Rows {
                 .zip(&row.values)
                 .filter_map(|(sign, value)| Some((sign, (*value)?)))
                 .collect();
+            let name = shortened(&lock.name, size.of(24, 16));
+            let right = plane.left - 12;
+            let room = (right - text_width(&name), y - 8, right, y + 8);
+            sketch.label((row.lock, lock), (&name, true), room, None)?;
             sketch.lock(row.lock, "none", &lock.name, |area| {
-                let name = shortened(&lock.name, LETTERS);
-                let label = if lock.ours { bold } else { writing };
-                let style = label(TEXT, LIGHT.ink, HPos::Right, VPos::Center);
-                write(area, &name, (plane.left - 12, y), style)?;
                 let spots = values.iter().map(|(_, value)| plane.at(*value, 0.0).0);
                 if let (true, Some(first), Some(last)) =
                     (self.joined, spots.clone().min(), spots.max())
@@ -93,12 +95,29 @@ impl Rows {
             for ((sign, meaning), value) in values {
                 let title = format!("{}, {meaning}: {}", lock.name, self.x.text(value));
                 let spot = (plane.at(value, 0.0).0, y);
-                sketch.lock(row.lock, "none", &title, |area| {
-                    mark(area, *sign, spot, lock.colour)
-                })?;
+                sketch.value((row.lock, lock), *sign, spot, &title)?;
             }
         }
         Ok(sketch)
+    }
+
+    pub(crate) fn reading(&self, locks: &Locks) -> String {
+        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else {
+            return String::new();
+        };
+        if !self.ranked {
+            return format!("{}: {} locks.", self.x.title, self.rows.len());
+        }
+        let told = |row: &Row| format!("{} ({})", row.end, locks[row.lock].name);
+        match first.lock == last.lock {
+            true => format!("{}: {}.", self.end, told(first)),
+            false => format!(
+                "{}, best first: {} to {}.",
+                self.end,
+                told(first),
+                told(last)
+            ),
+        }
     }
 
     pub(crate) fn data(&self, locks: &Locks) -> Data {

@@ -1,5 +1,5 @@
-//! Two figures against each other: throughput and the longest wait, and which locks nobody beats in
-//! both.
+//! Two figures against each other: throughput and the longest wait, and which locks no other beats
+//! in both.
 
 use anyhow::Result;
 use plotters::style::Color;
@@ -7,10 +7,10 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axis::Axis;
 use super::data::Data;
-use super::frame::{Margins, frame};
-use super::labels::{MARK, around};
+use super::frame::{Margins, Size, frame};
+use super::labels::around;
 use super::look::Locks;
-use super::sketch::{Sketch, Spot, TEXT, mark, path, shortened, write, writing};
+use super::sketch::{Sketch, Spot, TEXT, path, shortened, write, writing};
 use super::theme::LIGHT;
 
 /// How many letters of a name there is room for.
@@ -53,29 +53,22 @@ impl Scatter {
         front
     }
 
-    pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks) -> Result<Sketch> {
+    pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks, size: Size) -> Result<Sketch> {
         let height = (12 * self.dots.len() as u32 + 140).clamp(300, 600);
         let margins = Margins {
-            left: 74,
-            right: 150,
+            left: size.of(74, 62),
+            right: size.of(150, 24),
             top: 4,
+            axis_above: false,
         };
-        let (mut sketch, plane) = frame(heading, (&self.x, &self.y), margins, height)?;
+        let (mut sketch, plane) = frame(heading, (&self.x, &self.y), (size, margins), height)?;
         let front: Vec<Spot> = self
             .front()
             .iter()
             .map(|dot| plane.at(dot.x, dot.y))
             .collect();
+        sketch.front(|area| path(area, staircase(&front), LIGHT.faint.stroke_width(1)))?;
         sketch.draw(|area| {
-            // In steps: what lies between two locks is reached by neither.
-            let mut steps = Vec::new();
-            for spot in &front {
-                if let Some(&(x, _)) = steps.last() {
-                    steps.push((x, spot.1));
-                }
-                steps.push(*spot);
-            }
-            path(area, steps, LIGHT.faint.stroke_width(1))?;
             if let Some(first) = self.joined.first() {
                 let spots = self.joined.iter().map(|dot| plane.at(dot.x, dot.y));
                 path(
@@ -85,7 +78,7 @@ impl Scatter {
                 )?;
             }
             let style = writing(TEXT, LIGHT.faint, HPos::Right, VPos::Bottom);
-            let corner = (plane.right + 140, plane.bottom + 38);
+            let corner = (plane.right, plane.bottom - 4);
             write(area, "better: right and down", corner, style)
         })?;
         let marks: Vec<(Spot, String)> = self
@@ -97,29 +90,35 @@ impl Scatter {
             })
             .collect();
         let right = sketch.size.0 as i32 - 4;
-        let frame = (plane.left, plane.top, right, plane.bottom);
-        for block in around(&marks, frame) {
-            for (member, i) in block.members.iter().enumerate().rev() {
-                let (dot, (spot, name)) = (&self.dots[*i], &marks[*i]);
-                let lock = &locks[dot.lock];
-                let (x, y) = (self.x.text(dot.x), self.y.text(dot.y));
-                let title = format!("{}: {x}, {y}", lock.name);
-                let (mut at, together) = (block.place(member), block.members.len() > 1);
-                sketch.lock(dot.lock, "none", &title, |area| {
-                    if let (0, Some((from, to))) = (member, block.line) {
-                        path(area, vec![from, to], LIGHT.faint.stroke_width(1))?;
-                    }
-                    mark(area, lock.mark, *spot, lock.colour)?;
-                    if together {
-                        mark(area, lock.mark, (at.0 + 6, at.1), lock.colour)?;
-                        at.0 += MARK;
-                    }
-                    let style = writing(TEXT, LIGHT.ink, HPos::Left, VPos::Center);
-                    write(area, name, at, style)
-                })?;
-            }
+        let frame = (plane.left + 2, plane.top, right, plane.bottom);
+        for label in around(&marks, frame) {
+            let (number, name) = (self.dots[label.mark].lock, &marks[label.mark].1);
+            let lock = (number, &locks[number]);
+            sketch.label(lock, (name, label.ends_right), label.room, label.leader)?;
+        }
+        // Marks lie over lines and names: they are the data.
+        for (dot, (spot, _)) in self.dots.iter().zip(&marks).rev() {
+            let lock = &locks[dot.lock];
+            let (x, y) = (self.x.text(dot.x), self.y.text(dot.y));
+            let title = format!("{}: {x}, {y}", lock.name);
+            sketch.value((dot.lock, lock), lock.mark, *spot, &title)?;
         }
         Ok(sketch)
+    }
+
+    pub(crate) fn reading(&self, locks: &Locks) -> String {
+        let front = self.front();
+        let names: Vec<&str> = front
+            .iter()
+            .map(|dot| locks[dot.lock].name.as_str())
+            .collect();
+        format!(
+            "Of {} locks, not beaten in both {} and {}: {}.",
+            self.dots.len(),
+            self.x.title,
+            self.y.title,
+            names.join(", ")
+        )
     }
 
     pub(crate) fn data(&self, locks: &Locks) -> Data {
@@ -129,6 +128,8 @@ impl Scatter {
             let cells = vec![self.x.text(dot.x), self.y.text(dot.y), unbeaten.to_owned()];
             (locks[dot.lock].name.clone(), cells)
         };
+        let mut dots = self.dots.clone();
+        dots.sort_by(|a, b| b.x.total_cmp(&a.x));
         Data {
             caption: format!("{} and {}", self.x.title, self.y.title),
             columns: vec![
@@ -136,9 +137,21 @@ impl Scatter {
                 self.y.title.clone(),
                 "not beaten in both".to_owned(),
             ],
-            rows: self.dots.iter().map(row).collect(),
+            rows: dots.iter().map(row).collect(),
         }
     }
+}
+
+/// A line in steps: what lies between two locks is reached by neither.
+fn staircase(front: &[Spot]) -> Vec<Spot> {
+    let mut steps: Vec<Spot> = Vec::new();
+    for spot in front {
+        if let Some(&(x, _)) = steps.last() {
+            steps.push((x, spot.1));
+        }
+        steps.push(*spot);
+    }
+    steps
 }
 
 #[cfg(test)]
@@ -146,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_is_beaten_in_both_is_not_in_front() {
+    fn only_what_is_beaten_in_both_is_not_in_front() {
         let dots = [
             (0.9, 10.0),
             (0.95, 40.0),

@@ -16,10 +16,26 @@ use plotters::prelude::SVGBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle};
 
-use super::look::Mark;
+use super::look::{Lock, Mark};
+use super::theme::LIGHT;
 
 /// A place in a picture, in pixels from its left upper corner.
 pub(crate) type Spot = (i32, i32);
+
+/// A rectangle in a picture: left, top, right, bottom.
+pub(crate) type Room = (i32, i32, i32, i32);
+
+/// A line from a mark to a label that does not stand beside it.
+pub(crate) type Leader = (Spot, Spot);
+
+/// What a picture shows of one lock, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// A value.
+    Mark(Spot),
+    /// The lock's name, and the line that leads to it.
+    Label(Room, Option<Leader>),
+}
 
 /// What drawing functions draw on.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -33,7 +49,7 @@ pub(crate) const FONT: &str = "sans-serif";
 /// The size of ordinary writing, in pixels.
 pub(crate) const TEXT: f64 = 13.0;
 
-/// How wide a text is, about: nobody can ask a font that the reader's machine will choose.
+/// How wide a text is, about: the reader's machine will choose the font.
 pub(crate) fn text_width(text: &str) -> i32 {
     text.chars().count() as i32 * 13 / 2 + 4
 }
@@ -52,7 +68,10 @@ pub(crate) fn shortened(name: &str, letters: usize) -> String {
 #[derive(Debug)]
 pub(crate) struct Sketch {
     pub(crate) size: (u32, u32),
+    /// The part that is cut off from below when a row is hidden, in pixels; 0 if there are no rows.
+    pub(crate) row_height: u32,
     parts: String,
+    shown: Vec<(usize, Shown)>,
 }
 
 impl Sketch {
@@ -60,8 +79,16 @@ impl Sketch {
     pub(crate) fn new(width: u32, height: u32) -> Self {
         Self {
             size: (width, height),
+            row_height: 0,
             parts: String::new(),
+            shown: Vec::new(),
         }
+    }
+
+    /// The values and the names that were drawn, each with the number of its lock.
+    #[cfg(test)]
+    pub(crate) fn shown(&self) -> &[(usize, Shown)] {
+        &self.shown
     }
 
     /// Draws something that belongs to no lock.
@@ -76,6 +103,59 @@ impl Sketch {
         let (inner, ()) = self.layer(draw)?;
         let group = html! { g class="heading" { (PreEscaped(inner)) } };
         self.parts.push_str(&group.into_string());
+        Ok(())
+    }
+
+    /// Draws the line around what no other lock beats; a page changes it when locks are hidden.
+    pub(crate) fn front(&mut self, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<()> {
+        let (inner, ()) = self.layer(draw)?;
+        let group = html! { g class="front" { (PreEscaped(inner)) } };
+        self.parts.push_str(&group.into_string());
+        Ok(())
+    }
+
+    /// Draws a value of a lock where it lies. Nothing else draws a mark of a lock into a plot: a mark
+    /// is a value.
+    pub(crate) fn value(
+        &mut self,
+        (number, lock): (usize, &Lock),
+        sign: Mark,
+        at: Spot,
+        title: &str,
+    ) -> Result<()> {
+        let (inner, ()) = self.layer(|area| mark(area, sign, at, lock.colour))?;
+        self.shown.push((number, Shown::Mark(at)));
+        let group = html! {
+            g class="lock" data-lock=(number) data-at=(format!("{},{}", at.0, at.1)) {
+                title { (title) }
+                (PreEscaped(inner))
+            }
+        };
+        self.parts.push_str(&group.into_string());
+        Ok(())
+    }
+
+    /// Writes the name of a lock into a rectangle, and draws a line to it where one is needed.
+    pub(crate) fn label(
+        &mut self,
+        (number, lock): (usize, &Lock),
+        (name, ends_right): (&str, bool),
+        room: Room,
+        leader: Option<Leader>,
+    ) -> Result<()> {
+        let middle = i32::midpoint(room.1, room.3);
+        let (at, side) = match ends_right {
+            true => ((room.2, middle), HPos::Right),
+            false => ((room.0, middle), HPos::Left),
+        };
+        self.lock(number, "none", &lock.name, |area| {
+            if let Some((from, to)) = leader {
+                path(area, vec![from, to], lock.colour.mix(0.6).stroke_width(1))?;
+            }
+            let label = if lock.ours { bold } else { writing };
+            write(area, name, at, label(TEXT, LIGHT.ink, side, VPos::Center))
+        })?;
+        self.shown.push((number, Shown::Label(room, leader)));
         Ok(())
     }
 

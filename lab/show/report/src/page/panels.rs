@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 use crate::aggregate::AtPoint;
 use crate::chart::look::{Lock, Locks};
 use crate::chart::sketch::{Sketch, mark, path};
-use crate::chart::{self, Chart};
+use crate::chart::{self, Chart, Size};
 use crate::figures::{count, share, time, times};
 use crate::sets::Set;
 use plotters::style::Color;
@@ -205,7 +205,11 @@ impl Panel {
         let mut figures = Vec::new();
         for chart in &self.charts {
             let id = format!("chart-{}-{}", self.number, chart.name);
-            figures.push((chart.inline(locks, &id)?, chart, chart.data(locks)));
+            figures.push((
+                chart.inline(locks, &id, Size::Narrow)?,
+                chart,
+                chart.data(locks),
+            ));
         }
         Ok(html! {
             section.panel {
@@ -217,7 +221,7 @@ impl Panel {
                             div.scroll tabindex="0" role="region" aria-label=(chart.title) {
                                 (PreEscaped(svg))
                             }
-                            figcaption { (chart.reading) }
+                            figcaption { (chart.reading(locks)) }
                             details {
                                 summary { "the figures of this picture" }
                                 div.scroll tabindex="0" role="region" aria-label=(data.caption) {
