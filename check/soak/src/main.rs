@@ -1,7 +1,7 @@
 //! Random runs for hours: the simulator, the embedded hypervisor and threads, in turns.
 //!
 //! ```text
-//!   conduct ──► a turn: a process of its own ──► one line of JSON ──► summary ──► a file
+//!   turns   ──► a turn: a process of its own ──► one line of JSON ──► summary ──► a file
 //!      ▲              draw: everything from its seed                    │
 //!      └────────────────────────────────────────────────────────────────┘
 //! ```
@@ -14,14 +14,14 @@
 //! | [`draw`] | what a turn does, drawn from its seed |
 //! | [`turn`] | doing it, and what came of it |
 //! | [`figures`] | what is counted |
-//! | [`conduct`] | one turn after the other, each a process |
+//! | [`turns`] | one turn after the other, each a process |
 //! | [`summary`] | what they came to, as a table and as a file |
 
-mod conduct;
 mod draw;
 mod figures;
 mod summary;
 mod turn;
+mod turns;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     } else {
         let seed = args.seed.unwrap_or_else(from_the_clock);
         let time = Duration::from_secs_f64(args.hours * 3_600.0);
-        conduct::soak(seed, time, &args.out)
+        turns::soak(seed, time, &args.out)
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -17,27 +17,27 @@ pub(crate) struct Shown {
     about: &'static str,
 }
 
-/// The locks whose code is shown: ours, then the peers that matter.
+/// The locks whose code is shown: policies of `pvqspin`, then the peers that matter.
 pub(crate) const SHOWN: [Shown; 8] = [
     Shown {
         name: "native-queued",
         symbols: ["native_lock", "native_unlock"],
-        about: "ours on bare metal; nothing paravirtual is left in it",
+        about: "`pvqspin` on bare metal; nothing paravirtual is left in it",
     },
     Shown {
         name: "fifo",
         symbols: ["fifo_lock", "fifo_unlock"],
-        about: "ours in a guest: the same two steps, with the holder's number in them",
+        about: "`pvqspin` in a guest: the same two steps, with the holder's number in them",
     },
     Shown {
         name: "fifo-bit",
         symbols: ["fifo_bit_lock", "fifo_bit_unlock"],
-        about: "ours, on the word with a spare bit",
+        about: "`pvqspin`, on the word with a spare bit",
     },
     Shown {
         name: "bounded",
         symbols: ["bounded_lock", "bounded_unlock"],
-        about: "ours, for hosts that take hints only: no branch on the policy",
+        about: "`pvqspin`, for hosts that take hints only: no branch on the policy",
     },
     Shown {
         name: "test-and-set",
@@ -77,7 +77,7 @@ sizes (`docs/decisions/0001-native-release.md`). The two *swap* rows are no lock
 
 A lock that names its holder reads the CPU number: two instructions here (its address, then the number), one in a kernel,
 and two more make the word of it. The rest of what `fifo` has over `native-queued` is the token of the acquisition, which
-the release compares the word with, and a register saved for the slow path. All policies of ours have the same count:
+the release compares the word with, and a register saved for the slow path. All policies of `pvqspin` have the same count:
 there is no branch on the policy.
 ";
 
@@ -93,8 +93,8 @@ pub(crate) fn document(
     let mut locks: Vec<_> = recorded.locks.iter().collect();
     locks.sort_by_key(|(name, counts)| (counts.locked, counts.instructions, name.clone()));
     for (name, counts) in locks {
-        let ours = SHOWN.iter().any(|shown| shown.name == name);
-        let mark = if ours { "`" } else { "" };
+        let own = SHOWN.iter().any(|shown| shown.name == name);
+        let mark = if own { "`" } else { "" };
         let _ = writeln!(
             text,
             "| {mark}{name}{mark} | {} | {} | {} |",

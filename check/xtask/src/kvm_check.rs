@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// The arguments of the run that is looked at: every lock of ours, four vCPUs for each processor.
+/// The arguments of the run that is looked at: every policy of `pvqspin`, four vCPUs for each processor.
 pub(crate) const ARGUMENTS: [&str; 20] = [
     "kvm",
     "--transport",
@@ -24,7 +24,7 @@ pub(crate) const ARGUMENTS: [&str; 20] = [
     "--pcpus",
     "2",
     "--lock",
-    "ours",
+    "pvqspin",
     "--overcommit",
     "4",
     "--inside",
@@ -43,7 +43,7 @@ pub(crate) const ARGUMENTS: [&str; 20] = [
 /// Where it leaves them.
 pub(crate) const RESULTS: &str = "check.json";
 
-/// What `--lock ours` stands for: a lock that is not here is not checked, and one that is here has to run.
+/// What `--lock pvqspin` stands for: a lock that is not here is not checked, and one that is here has to run.
 const OURS: [&str; 5] = ["fifo", "fifo-halt", "fifo-holder", "bounded", "fifo-bit"];
 
 /// Processors times overcommit, as in [`ARGUMENTS`].

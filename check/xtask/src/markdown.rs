@@ -9,7 +9,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 use crate::run::root;
 
-/// Directories that hold nothing of ours.
+/// Directories that hold no guides of this repository.
 const FOREIGN: [&str; 4] = ["target", ".git", "results", "node_modules"];
 
 /// What a Markdown file holds.

@@ -27,8 +27,8 @@ pub(crate) fn check() -> Result<()> {
         for (path, text) in files(folder, "md")? {
             let named = named_files(&text).into_iter().map(|(_, file)| file);
             // Others are short for one that was named before, or lie elsewhere.
-            let ours = named.filter(|file| ROOMS.iter().any(|room| file.starts_with(room)));
-            let gone = ours.filter(|file| !exists(file, &sources));
+            let own = named.filter(|file| ROOMS.iter().any(|room| file.starts_with(room)));
+            let gone = own.filter(|file| !exists(file, &sources));
             wrong.extend(gone.map(|file| format!("{path}: there is no {file}")));
         }
     }

@@ -91,7 +91,7 @@ pub const CATALOG: &[Entry] = &[
         inside_ns: 100,
         outside_ns: 700,
         moves_lines: false,
-        source: "will-it-scale, lock2; the lengths are ours",
+        source: "will-it-scale, lock2; the lengths are chosen here",
     },
     Entry {
         id: WorkloadId::LockTorture,
@@ -111,7 +111,7 @@ pub const CATALOG: &[Entry] = &[
         inside_ns: 80,
         outside_ns: 1_500,
         moves_lines: false,
-        source: "LevelDB, readrandom; the lengths are ours",
+        source: "LevelDB, readrandom; the lengths are chosen here",
     },
     Entry {
         id: WorkloadId::KernelBuild,
@@ -121,7 +121,7 @@ pub const CATALOG: &[Entry] = &[
         inside_ns: 1_000,
         outside_ns: 100_000,
         moves_lines: false,
-        source: "the shape of a kernel build in a guest; proportions and lengths are ours",
+        source: "the shape of a kernel build in a guest; proportions and lengths are chosen here",
     },
     Entry {
         id: WorkloadId::NestedContexts,

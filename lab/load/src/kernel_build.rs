@@ -9,7 +9,7 @@
 //! | 2 | a bucket of the directory cache | 16 |
 //! | 1 | a run queue, anybody's | one for each CPU, 64 at most |
 //!
-//! The proportions and lengths are ours. What they are to resemble: a build in one guest (Waiman Long,
+//! The proportions and lengths are chosen here. What they are to resemble: a build in one guest (Waiman Long,
 //! July 2015), where the lock is a small part of all time and yet decides how long a build takes once
 //! vCPUs are overcommitted. Its natural unit is the work item.
 

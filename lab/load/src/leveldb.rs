@@ -1,7 +1,7 @@
 //! A key-value store that takes its one mutex twice for every get.
 //!
 //! Definition: LevelDB's `readrandom`: `Get` takes the database's mutex to pin the current version, searches
-//! without it, and takes it again to unpin. The lengths are ours: below 100 ns inside, 1.5 µs for the
+//! without it, and takes it again to unpin. The lengths are chosen here: below 100 ns inside, 1.5 µs for the
 //! search and what comes after it.
 
 use crate::control::Control;

@@ -2,7 +2,7 @@
 //!
 //! Definition: will-it-scale's `lock2`: every task loops over `fcntl(F_WRLCK)` and `fcntl(F_UNLCK)` on
 //! one byte of the same file, and counts both calls. In Linux each of them takes the file's `flc_lock`
-//! and, inside it, the lock of the running CPU's list of all file locks. The lengths are ours: about
+//! and, inside it, the lock of the running CPU's list of all file locks. The lengths are chosen here: about
 //! 100 ns inside, 700 ns for the rest of the system call.
 
 use alloc::vec::Vec;

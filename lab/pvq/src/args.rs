@@ -43,7 +43,7 @@ Examples:
   pvq compare                              about a minute; files in results/
   pvq compare --quick --no-files           10 seconds, nothing written
   pvq compare --full --targets             about 10 minutes, and the list of targets
-  pvq compare --lock ours,unfair-hinted --overcommit 1,2,4
+  pvq compare --lock pvqspin,unfair-hinted --overcommit 1,2,4
   pvq compare --inside 1us,50us --outside 2us,500us --distribution exponential
   pvq compare --scheduling fair --yields hint --slice 1ms
   pvq compare --json /tmp/today.json --seed 7
@@ -65,10 +65,10 @@ measured (docs/tracing.md says how much): figures to publish come from `compare`
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
   pvq simulate                             twelve locks on 2 pCPUs, in seconds
-  pvq simulate --pcpus 64 --overcommit 1,4 --lock ours,unfair-hinted --outside 60us
-  pvq simulate --profile server-2x32 --overcommit 16 --vms 16 --lock ours,test-and-set
+  pvq simulate --pcpus 64 --overcommit 1,4 --lock pvqspin,unfair-hinted --outside 60us
+  pvq simulate --profile server-2x32 --overcommit 16 --vms 16 --lock pvqspin,test-and-set
   pvq simulate --lock fifo --longest       and what happened around the longest wait
-  pvq simulate --lock ours --torture 100000
+  pvq simulate --lock pvqspin --torture 100000
   pvq simulate --lock fifo --replay 1229   one of those schedules again, event by event
 
 The same locks, workload and host in virtual time: no noise, no clock, and costs that are a model
@@ -164,7 +164,7 @@ pub(crate) struct CompareArgs {
     #[arg(long)]
     pub(crate) full: bool,
 
-    /// Locks by name, or `default` (12 of them), `all`, `ours`, `peers` [default: default]
+    /// Locks by name, or `default` (12 of them), `all`, `pvqspin`, `peers` [default: default]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::lock)]
     pub(crate) lock: Vec<LockChoice>,
 
@@ -298,7 +298,7 @@ const DRAWN_BY_TORTURE: [&str; 19] = [
 /// What to simulate.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
-    /// Locks by name, `ideal` among them, or `default` (12), `all`, `ours`, `peers` [default:
+    /// Locks by name, `ideal` among them, or `default` (12), `all`, `pvqspin`, `peers` [default:
     /// default]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::simulated_lock)]
     pub(crate) lock: Vec<LockChoice>,

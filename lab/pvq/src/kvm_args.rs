@@ -10,7 +10,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   pvq kvm                                  the comparison in real virtual machines: a minute
   pvq kvm --quick --no-files               10 seconds, nothing written
-  pvq kvm --lock ours,unfair-hinted --overcommit 1,2,4 --repeats 5
+  pvq kvm --lock pvqspin,unfair-hinted --overcommit 1,2,4 --repeats 5
   pvq kvm --scheduling fair --yields hint  another host
   pvq kvm --transport doorbell --cpl 3     instead of what the probe chooses
   pvq kvm --transport stock --overcommit 2,4 --hints yield,kick,off

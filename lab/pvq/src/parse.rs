@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(names(&[]), names(&["default"]));
         assert_eq!(names(&[]).len(), catalog::DEFAULT.len());
         assert_eq!(
-            names(&["ours"]).len() + names(&["peers"]).len(),
+            names(&["pvqspin"]).len() + names(&["peers"]).len(),
             names(&["all"]).len()
         );
         assert_eq!(

@@ -11,7 +11,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   pvq threads                              about a minute; files in results/
   pvq threads --quick --no-files           10 seconds, nothing written
-  pvq threads --lock ours,std,parking-lot --overcommit 1,4 --repeats 9
+  pvq threads --lock pvqspin,std,parking-lot --overcommit 1,4 --repeats 9
   pvq threads --inside 50us --outside 500us
   pvq threads --lock all --overcommit 8    with those that hardly move then
 
@@ -25,7 +25,7 @@ pub(crate) struct ThreadsArgs {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Locks by name, or `all`, `ours`, `peers` [default: all]
+    /// Locks by name, or `all`, `pvqspin`, `peers` [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::thread_lock)]
     pub(crate) lock: Vec<ThreadLockChoice>,
 

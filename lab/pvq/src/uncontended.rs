@@ -62,8 +62,8 @@ mod tests {
         };
         let costs = [
             cost("swap", Group::Floor),
-            cost("native", Group::Ours),
-            cost("fifo", Group::Ours),
+            cost("native", Group::Own),
+            cost("fifo", Group::Own),
         ];
         let text = table(&Plan::default(), &costs);
         let first_words: Vec<_> = text
@@ -71,7 +71,7 @@ mod tests {
             .skip(3)
             .filter_map(|line| line.split_whitespace().next())
             .collect();
-        assert_eq!(first_words, ["the", "swap", "ours", "native", "fifo"]);
+        assert_eq!(first_words, ["the", "swap", "pvqspin", "native", "fifo"]);
         // Ratios stand before what they are ratios of.
         assert!(
             text.contains("native                        1.00x     +0.00 ns    5.40 ns"),

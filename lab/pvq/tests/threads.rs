@@ -75,7 +75,7 @@ fn what_cannot_be_is_refused() {
 #[test]
 fn a_short_run_writes_its_files() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = "--lock ours,std --overcommit 1,2 --repeats 1 --duration 20ms";
+    let options = "--lock pvqspin,std --overcommit 1,2 --repeats 1 --duration 20ms";
     let options: Vec<&str> = options.split_whitespace().collect();
     let output = pvq_threads(folder.path(), &options);
     let text = stdout(&output);

@@ -107,9 +107,9 @@ pub struct Entry {
     pub id: LockId,
     /// Its name on command lines and in reports.
     pub name: &'static str,
-    /// The policy, if it is one of ours.
+    /// The policy, if it is a policy of `pvqspin`.
     pub policy: Option<&'static str>,
-    /// The word format (`idx3` or `bit`), if it is one of ours and names the holder.
+    /// The word format (`idx3` or `bit`), if it is a policy of `pvqspin` and names the holder.
     pub word: Option<&'static str>,
     /// Whether waiters get it in the order in which they came.
     pub fair: bool,
@@ -117,7 +117,7 @@ pub struct Entry {
     pub about: &'static str,
 }
 
-/// The locks that are compared if nobody says otherwise: ours, and those that guests have had.
+/// The locks that a command compares by default: policies of `pvqspin`, and locks that guests have had.
 pub const DEFAULT: [LockId; 12] = [
     LockId::Fifo,
     LockId::FifoHalt,
@@ -141,24 +141,24 @@ pub const IDEAL: Entry = peer(
     "an oracle that knows everything and pays nothing: the most that any lock can do",
 );
 
-/// Every lock that every environment can have: ours first, then those that guests have had, from
+/// Every lock that every environment can have: policies of `pvqspin` first, then those that guests have had, from
 /// the simplest to the strongest, then those of other systems and of papers.
 pub const CATALOG: &[Entry] = &[
-    ours(
+    own(
         LockId::Fifo,
         "fifo",
         "fifo",
         "idx3",
         "strict order; waiters yield to a preempted holder, releasers to a preempted head",
     ),
-    ours(
+    own(
         LockId::FifoHalt,
         "fifo-halt",
         "fifo-halt",
         "idx3",
         "strict order; waiters halt and name their predecessor, releasers kick",
     ),
-    ours(
+    own(
         LockId::FifoHolder,
         "fifo-holder",
         "fifo-holder",
@@ -167,7 +167,7 @@ pub const CATALOG: &[Entry] = &[
     ),
     Entry {
         fair: false,
-        ..ours(
+        ..own(
             LockId::Bounded,
             "bounded",
             "bounded",
@@ -175,7 +175,7 @@ pub const CATALOG: &[Entry] = &[
             "order among those who run; a preempted waiter is passed over for 1 ms at most",
         )
     },
-    ours(
+    own(
         LockId::FifoBit,
         "fifo-bit",
         "fifo",
@@ -280,7 +280,7 @@ pub const CATALOG: &[Entry] = &[
     ),
 ];
 
-const fn ours(
+const fn own(
     id: LockId,
     name: &'static str,
     policy: &'static str,

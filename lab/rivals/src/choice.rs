@@ -9,26 +9,26 @@ use crate::catalog::{self, Entry};
 pub enum Choice<T: 'static> {
     /// One lock.
     One(&'static T),
-    /// Those that are compared if nobody says otherwise.
+    /// Those that a command compares by default.
     Default,
     /// Everything.
     All,
-    /// Every policy and word format of our lock.
-    Ours,
+    /// Every policy and word format of `pvqspin`.
+    Own,
     /// Everything else.
     Peers,
 }
 
 /// The names of the groups.
-pub const GROUPS: [&str; 4] = ["default", "all", "ours", "peers"];
+pub const GROUPS: [&str; 4] = ["default", "all", "pvqspin", "peers"];
 
 /// What every catalogue says about a lock.
 pub trait Listed: 'static {
     /// Its name.
     fn name(&self) -> &'static str;
-    /// Whether it is one of ours.
-    fn is_ours(&self) -> bool;
-    /// Whether it is compared if nobody says otherwise.
+    /// Whether it is a policy of `pvqspin`.
+    fn is_own(&self) -> bool;
+    /// Whether a command compares it by default.
     fn is_default(&self) -> bool {
         true
     }
@@ -43,7 +43,7 @@ impl Listed for Entry {
         self.name
     }
 
-    fn is_ours(&self) -> bool {
+    fn is_own(&self) -> bool {
         self.policy.is_some()
     }
 
@@ -56,13 +56,16 @@ impl Listed for Entry {
     }
 }
 
+/// The name that a group had before, and the one that it has now.
+pub const FORMER_GROUP: (&str, &str) = ("ours", "pvqspin");
+
 /// The group of this name.
 ///
 /// ```
 /// use pvqspin_rivals::catalog::Entry;
 /// use pvqspin_rivals::choice::{Choice, group};
 ///
-/// assert!(matches!(group::<Entry>("ours"), Some(Choice::Ours)));
+/// assert!(matches!(group::<Entry>("pvqspin"), Some(Choice::Own)));
 /// assert!(group::<Entry>("theirs").is_none());
 /// ```
 #[must_use]
@@ -70,7 +73,7 @@ pub fn group<T>(name: &str) -> Option<Choice<T>> {
     match name {
         "default" => Some(Choice::Default),
         "all" => Some(Choice::All),
-        "ours" => Some(Choice::Ours),
+        "pvqspin" => Some(Choice::Own),
         "peers" => Some(Choice::Peers),
         _ => None,
     }
@@ -92,8 +95,8 @@ pub fn chosen<T: Listed>(
         Choice::One(one) => one.name() == entry.name(),
         Choice::Default => entry.is_default(),
         Choice::All => !entry.is_apart(),
-        Choice::Ours => entry.is_ours(),
-        Choice::Peers => !entry.is_ours() && !entry.is_apart(),
+        Choice::Own => entry.is_own(),
+        Choice::Peers => !entry.is_own() && !entry.is_apart(),
     };
     catalog
         .filter(|entry| choices.iter().any(|choice| means(choice, entry)))

@@ -19,7 +19,7 @@ pub mod malthusian;
 pub mod mcs;
 pub mod mcs_tp;
 pub mod native_queued;
-mod ours;
+mod own;
 mod per_cpu;
 pub mod powerpc;
 pub mod preemptable_ticket;

@@ -177,6 +177,10 @@ pub fn one_lock(text: &str) -> Result<&'static Entry, String> {
 }
 
 fn real_lock(name: &str, groups: &[&'static str]) -> Result<&'static Entry, String> {
+    let (former, now) = choice::FORMER_GROUP;
+    if name == former {
+        return Err(format!("this group of locks is called `{now}` now"));
+    }
     if name == catalog::IDEAL.name {
         return Err(format!(
             "no real machine can run it: it knows everything and pays nothing; \
@@ -321,6 +325,8 @@ mod tests {
                 "the known ones are listed: {error}"
             );
         }
+        let error = lock("ours").expect_err("a former name");
+        assert!(error.contains("`pvqspin`"), "{error}");
         let error = lock("zzz").expect_err("nothing like it");
         assert!(!error.contains("did you mean"), "{error}");
     }

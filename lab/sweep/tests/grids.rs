@@ -49,7 +49,7 @@ fn a_grid_goes_before_what_is_common() {
 fn groups_and_constants_name_locks() {
     let grid = |locks: &str| lines(&format!("[[grid]]\nname = 'g'\nvcpus = 2\nlocks = {locks}"));
     let all = grid("'all'").len();
-    assert_eq!(grid("['ours', 'peers', 'fifo']").len(), all, "each once");
+    assert_eq!(grid("['pvqspin', 'peers', 'fifo']").len(), all, "each once");
     let tuned = grid("['bounded@wait=1ms', 'fifo']");
     assert_eq!(tuned.len(), 2);
     assert!(
@@ -155,7 +155,7 @@ fn what_cannot_be_run_is_refused_with_its_line() {
             5,
             &["another grid has this name"],
         ),
-        ("[[grid]]\nname = 'h'", 5, &["locks", "ours, peers"]),
+        ("[[grid]]\nname = 'h'", 5, &["locks", "pvqspin, peers"]),
         ("[[grid]]\nlocks = 'fifo'", 5, &["name", "needs one"]),
         ("[[gird]]", 4, &["did you mean 'grid'?"]),
         ("[common]\nname = 'c'", 5, &["common", "name"]),
@@ -173,8 +173,10 @@ fn what_cannot_be_run_is_refused_with_its_line() {
 #[test]
 fn unknown_locks_are_refused_with_the_nearest() {
     for (lock, nearest) in [("fofo", "fifo"), ("bounded@wait=2ms", "bounded@wait=")] {
-        let error =
-            plan(&format!("[[grid]]\nname = 'g'\nlocks = ['ours', '{lock}']")).expect_err("a typo");
+        let error = plan(&format!(
+            "[[grid]]\nname = 'g'\nlocks = ['pvqspin', '{lock}']"
+        ))
+        .expect_err("a typo");
         assert!(
             error.contains(&format!("did you mean '{nearest}")),
             "{error}"

@@ -162,11 +162,11 @@ fn measure(
         trace: config.trace,
         trace_marks: config.trace_marks,
     };
-    let (conducted, remains) = execute(&plan, |live| {
-        conduct(live, config, control, (records, watcher)).map_err(|Bite| vcpu_snapshots(live))
+    let (measured, remains) = execute(&plan, |live| {
+        run_phases(live, config, control, (records, watcher)).map_err(|Bite| vcpu_snapshots(live))
     })?;
-    let (duration_ns, tally) = match conducted {
-        Ok(conducted) => conducted,
+    let (duration_ns, tally) = match measured {
+        Ok(measured) => measured,
         Err(vcpus) => return Err(stuck(config, vcpus, &remains.trace)),
     };
     let neighbour = neighbour_share(config).and_then(|share| {
@@ -190,7 +190,7 @@ fn stuck(config: &RunConfig, vcpus: Vec<VcpuSnapshot>, trace: &crate::Trace) -> 
 
 /// Leads a run through its phases, on the caller's thread. Returns how long was measured, and
 /// what was counted meanwhile.
-fn conduct(
+fn run_phases(
     live: &Live<'_>,
     config: &RunConfig,
     control: &Control,

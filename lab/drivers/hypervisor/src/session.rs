@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   lock the process -> handler, memory, arena, host -> threads pinned -> go
-//!        -> conduct(live)  the caller watches, on its own thread
+//!        -> body(live)  the caller watches, on its own thread
 //!        -> stop, join -> whatever remains
 //! ```
 //!
@@ -58,7 +58,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) trace_marks: usize,
 }
 
-/// A run in progress, for whoever conducts it.
+/// A run in progress, for the code that takes it through its phases.
 pub(crate) struct Live<'a> {
     pub(crate) shared: &'a Shared,
     vms: &'a [LiveVm],
@@ -111,10 +111,10 @@ const WAIT: u8 = 0;
 const GO: u8 = 1;
 const GIVE_UP: u8 = 2;
 
-/// Runs a plan while `conduct` runs, on the calling thread, and stops when that returns.
+/// Runs a plan while `body` runs, on the calling thread, and stops when that returns.
 pub(crate) fn execute<R>(
     plan: &Plan<'_>,
-    conduct: impl FnOnce(&Live<'_>) -> R,
+    body: impl FnOnce(&Live<'_>) -> R,
 ) -> Result<(R, Remains), RunError> {
     let _only_one = exclusive();
     compute::calibrate(clock::calibrate());
@@ -144,7 +144,7 @@ pub(crate) fn execute<R>(
         shared: &shared,
         vms: &vms,
     };
-    let (result, returns) = on_pinned_threads(plan, &shared, || conduct(&live))?;
+    let (result, returns) = on_pinned_threads(plan, &shared, || body(&live))?;
     arena.withdraw();
 
     let mut noise = Noise::default();
@@ -254,11 +254,11 @@ fn erase_lifetime<'a>(body: &'a Body<'a>) -> *const Body<'static> {
     unsafe { core::mem::transmute::<*const Body<'a>, *const Body<'static>>(body) }
 }
 
-/// Runs the pCPUs on threads of their own while `conduct` runs on this one.
+/// Runs the pCPUs on threads of their own while `body` runs on this one.
 fn on_pinned_threads<R>(
     plan: &Plan<'_>,
     shared: &Shared,
-    conduct: impl FnOnce() -> R,
+    body: impl FnOnce() -> R,
 ) -> Result<(R, Vec<Returned>), RunError> {
     let gate = AtomicU8::new(WAIT);
     thread::scope(|scope| {
@@ -293,7 +293,7 @@ fn on_pinned_threads<R>(
             .take(threads.len())
             .collect::<Result<(), _>>()?;
         gate.store(GO, Ordering::Release);
-        let result = conduct();
+        let result = body();
         drop(stopper);
         let returns = threads
             .into_iter()

@@ -39,16 +39,16 @@ impl<'a> Test<'a> {
         }
     }
 
-    /// Runs it while `conduct` does. `None` where the machine does not allow it.
-    pub(crate) fn run<R>(self, conduct: impl FnOnce(&Live<'_>) -> R) -> Option<(R, Remains)> {
-        self.run_beside(None, conduct)
+    /// Runs it while `body` does. `None` where the machine does not allow it.
+    pub(crate) fn run<R>(self, body: impl FnOnce(&Live<'_>) -> R) -> Option<(R, Remains)> {
+        self.run_beside(None, body)
     }
 
     /// The same, beside a VM of as many vCPUs that do something else.
     pub(crate) fn run_beside<R>(
         self,
         other: Option<&'a Body<'a>>,
-        conduct: impl FnOnce(&Live<'_>) -> R,
+        body: impl FnOnce(&Live<'_>) -> R,
     ) -> Option<(R, Remains)> {
         let machine: Machine = machine_for_tests()?;
         let pcpus = self.pcpus.min(machine.cpus.len());
@@ -75,7 +75,7 @@ impl<'a> Test<'a> {
             trace: false,
             trace_marks: 0,
         };
-        Some(execute(&plan, conduct).expect("the machine allows it"))
+        Some(execute(&plan, body).expect("the machine allows it"))
     }
 
     /// Runs it until all its vCPUs have ended.
@@ -396,8 +396,8 @@ fn a_panic_while_conducting_ends_the_run() {
     let body = |_: Cpu| loop {
         core::hint::spin_loop();
     };
-    let conducted = std::panic::catch_unwind(|| Test::new(1, 1, &body).run(|_| panic!("as meant")));
-    // Skipped runs do not conduct. What counts is that this line is reached, and the next run runs.
-    drop(conducted);
+    let result = std::panic::catch_unwind(|| Test::new(1, 1, &body).run(|_| panic!("as meant")));
+    // Skipped runs do not body. What counts is that this line is reached, and the next run runs.
+    drop(result);
     Test::new(1, 1, &|_| {}).run_to_the_end();
 }

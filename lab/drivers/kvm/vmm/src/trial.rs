@@ -32,12 +32,12 @@ pub fn trial(
     let _only_one = exclusive();
     let members = vec![member(host, guest, Role::Trial(trial), 1, 1)?];
     let memories = memories(&members);
-    let (conducted, remains) = execute(&cpus[..1], Config::default(), members, |machine| {
+    let (measured, remains) = execute(&cpus[..1], Config::default(), members, |machine| {
         let done = || machine.ended.load(Relaxed);
         // Who halts here does so for good: nobody is woken by a timeout.
         Watchdog::new(machine, Duration::MAX, patience, &done).wait_for(&done, 1)
     })?;
-    match conducted {
+    match measured {
         Ok(()) => match memories[0].results().account() {
             Some((ticks, _)) if ticks < IMPLAUSIBLE => Ok(clock::ticks_to_ns(ticks)),
             _ => Err(RunError::Senseless("the time that it took is impossible")),

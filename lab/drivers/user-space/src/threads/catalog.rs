@@ -29,7 +29,7 @@ pub struct Entry {
     pub id: LockId,
     /// Its name on command lines and in reports.
     pub name: &'static str,
-    /// The policy, if it is one of ours.
+    /// The policy, if it is one of `pvqspin`.
     pub policy: Option<&'static str>,
     /// Whether waiters get it in the order in which they came.
     pub fair: bool,
@@ -44,7 +44,7 @@ impl Listed for Entry {
         self.name
     }
 
-    fn is_ours(&self) -> bool {
+    fn is_own(&self) -> bool {
         self.policy.is_some()
     }
 }
@@ -67,7 +67,7 @@ macro_rules! catalog {
             $(#[doc = $about] $id,)*
         }
 
-        /// Every lock: ours first.
+        /// Every lock: policies of `pvqspin` first.
         pub const CATALOG: &[Entry] = &[
             $(Entry {
                 id: LockId::$id,

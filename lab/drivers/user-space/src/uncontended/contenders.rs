@@ -19,8 +19,8 @@ pub const REFERENCE: &str = "native-queued";
 pub enum Group {
     /// Not a lock, but what locks are made of.
     Floor,
-    /// Our lock, native and under each policy.
-    Ours,
+    /// `pvqspin`, native and under each policy.
+    Own,
     /// Locks after those of kernels, and from papers.
     Peers,
     /// Locks of other crates.
@@ -33,7 +33,7 @@ impl Group {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Floor => "the floor",
-            Self::Ours => "ours",
+            Self::Own => "pvqspin",
             Self::Peers => "peers",
             Self::Crates => "other crates",
         }
@@ -77,7 +77,7 @@ pub fn contenders() -> Vec<Contender> {
     let mut all = vec![
         of::<Floor<false>>("swap, then store", Group::Floor),
         of::<Floor<true>>("swap, then swap", Group::Floor),
-        of::<OurMutex>("pvqspin::Mutex", Group::Ours),
+        of::<OurMutex>("pvqspin::Mutex", Group::Own),
         of::<SpinMutex>("spin::SpinMutex", Group::Crates),
         of::<SpinTicket>("spin::TicketMutex", Group::Crates),
         of::<SpinFair>("spin::FairMutex", Group::Crates),
@@ -88,9 +88,9 @@ pub fn contenders() -> Vec<Contender> {
         of::<Std>("std::sync::Mutex", Group::Crates),
     ];
     all.extend(CATALOG.iter().map(|entry| {
-        // The native queued lock stands among the peers of the catalogue, and is our own.
-        let ours = entry.policy.is_some() || entry.id == LockId::NativeQueued;
-        let group = if ours { Group::Ours } else { Group::Peers };
+        // The native queued lock stands among the peers of the catalogue, and is `pvqspin` too.
+        let own = entry.policy.is_some() || entry.id == LockId::NativeQueued;
+        let group = if own { Group::Own } else { Group::Peers };
         with_lock(entry.id, Named(entry.name, group))
     }));
     all.sort_by_key(|contender| (contender.group, contender.name != REFERENCE));

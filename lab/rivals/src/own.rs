@@ -1,4 +1,4 @@
-//! Our own lock, under every policy and word format, behind the same trait as its peers.
+//! `pvqspin` under every policy and word format, behind the same trait as its rivals.
 
 use pvqspin::{Env, Format, Policy, QSpinLock, Token};
 
