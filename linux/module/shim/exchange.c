@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * Exchanging the kernel's spinlock while it runs.
+ *
+ * Linux calls the two slow paths of its queued spinlock through static calls. Those can be changed,
+ * but not on all CPUs at the same instant, and a lock that is taken by one algorithm must not be
+ * released by another. So a change has four steps:
+ *
+ *   1. both static calls lead to functions that look up the policy, and do what they did before;
+ *   2. stop_machine: no CPU holds or awaits a spinlock now, as holders cannot be preempted by their
+ *      own kernel. One CPU changes the policy;
+ *   3. both static calls lead to what is right for the new policy alone;
+ *   4. stop_machine once more: no CPU is inside a function that was called before.
+ *
+ * In `stock` and `native` the static calls lead into the kernel itself, as they did before.
+ */
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/sched/clock.h>
+#include <linux/spinlock.h>
+#include <linux/static_call.h>
+#include <linux/stop_machine.h>
+#include <linux/timekeeping.h>
+#include <linux/tracepoint-defs.h>
+#include <trace/events/lock.h>
+
+#include "pvqspin.h"
+
+const char *const policy_names[POLICIES + 1] = {
+	[POLICY_STOCK] = "stock",
+	[POLICY_NATIVE] = "native",
+	[POLICY_TEST_AND_SET] = "test-and-set",
+	[POLICY_FIFO] = "fifo",
+	[POLICY_BOUNDED] = "bounded",
+	[POLICY_FIFO_HALT] = "fifo-halt",
+	[POLICY_FIFO_HOLDER] = "fifo-holder",
+};
+
+typedef void lock_function(struct qspinlock *lock, u32 seen);
+
+/* A static call of the kernel. */
+struct call {
+	struct static_call_key *key;
+	void *trampoline;
+	/* What it is set to, by us or by the kernel. */
+	void *now;
+};
+
+static struct call lock_call, unlock_call;
+static lock_function *pv_lock, *native_lock;
+static void (*pv_unlock_slow)(struct qspinlock *lock, u8 seen);
+static void *pv_unlock, *native_unlock, *pv_unlock_traced, *native_unlock_traced;
+static int (*trace_contended_release_begins)(void);
+static struct tracepoint *contended_release;
+static enum policy policy = POLICY_STOCK;
+
+/* What the lock asks of Linux. */
+
+notrace u32 pvq_cpu(void)
+{
+	return raw_smp_processor_id();
+}
+
+notrace u64 pvq_now_ns(void)
+{
+	return ktime_get_mono_fast_ns();
+}
+
+notrace bool pvq_in_nmi(void)
+{
+	return in_nmi();
+}
+
+void pvq_never(void)
+{
+	BUG();
+}
+
+/* What the static calls lead to. */
+
+static notrace void lock_test_and_set(struct qspinlock *lock)
+{
+	for (;;) {
+		u32 seen = atomic_read(&lock->val);
+
+		if (!seen && atomic_try_cmpxchg_acquire(&lock->val, &seen, _Q_LOCKED_VAL))
+			return;
+		cpu_relax();
+	}
+}
+
+static notrace void lock_ours(struct qspinlock *lock, u32 seen)
+{
+	trace_contention_begin(lock, LCB_F_SPIN);
+	pvq_lock(lock, READ_ONCE(policy));
+	trace_contention_end(lock, 0);
+}
+NOKPROBE_SYMBOL(lock_ours);
+
+static notrace void lock_unfair(struct qspinlock *lock, u32 seen)
+{
+	trace_contention_begin(lock, LCB_F_SPIN);
+	lock_test_and_set(lock);
+	trace_contention_end(lock, 0);
+}
+NOKPROBE_SYMBOL(lock_unfair);
+
+static notrace void lock_any(struct qspinlock *lock, u32 seen)
+{
+	switch (READ_ONCE(policy)) {
+	case POLICY_STOCK:
+		pv_lock(lock, seen);
+		return;
+	case POLICY_NATIVE:
+		native_lock(lock, seen);
+		return;
+	case POLICY_TEST_AND_SET:
+		lock_unfair(lock, seen);
+		return;
+	default:
+		lock_ours(lock, seen);
+	}
+}
+NOKPROBE_SYMBOL(lock_any);
+
+__visible void pvq_unlock_any(struct qspinlock *lock);
+__visible notrace void pvq_unlock_any(struct qspinlock *lock)
+{
+	enum policy now = READ_ONCE(policy);
+	u8 locked = _Q_LOCKED_VAL;
+
+	if (is_ours(now)) {
+		u32 alone = this_cpu_read(pvq_word);
+
+		if (!atomic_try_cmpxchg_release(&lock->val, &alone, 0))
+			pvq_unlock(lock, now);
+	} else if (now == POLICY_STOCK) {
+		if (!try_cmpxchg_release(&lock->locked, &locked, 0))
+			pv_unlock_slow(lock, locked);
+	} else {
+		smp_store_release(&lock->locked, 0);
+	}
+}
+NOKPROBE_SYMBOL(pvq_unlock_any);
+PV_CALLEE_SAVE_REGS_THUNK(pvq_unlock_any);
+
+__visible void pvq_unlock_slow(struct qspinlock *lock);
+__visible notrace void pvq_unlock_slow(struct qspinlock *lock)
+{
+	pvq_unlock(lock, READ_ONCE(policy));
+}
+NOKPROBE_SYMBOL(pvq_unlock_slow);
+PV_CALLEE_SAVE_REGS_THUNK(pvq_unlock_slow);
+
+/*
+ * The release of our policies: from what the fast path wrote, to free. Like all functions in this
+ * place it may change nothing but RAX.
+ */
+extern void pvq_unlock_fast(struct qspinlock *lock);
+#define UNLOCK_FAST						\
+	FRAME_BEGIN						\
+	"push %rdx\n\t"						\
+	"movl %gs:pvq_word(%rip), %eax\n\t"			\
+	"xorl %edx, %edx\n\t"					\
+	"lock cmpxchgl %edx, (%rdi)\n\t"			\
+	"jne 1f\n\t"						\
+	"pop %rdx\n\t"						\
+	FRAME_END						\
+	ASM_RET							\
+	"1:\n\t"						\
+	"call __raw_callee_save_pvq_unlock_slow\n\t"		\
+	"pop %rdx\n\t"						\
+	FRAME_END
+DEFINE_ASM_FUNC(pvq_unlock_fast, UNLOCK_FAST, .text);
+
+/* Changing the static calls. */
+
+static int find_call(struct call *call, const char *key, const char *trampoline)
+{
+	call->key = symbol(key);
+	call->trampoline = symbol(trampoline);
+	if (!call->key || !call->trampoline)
+		return -ENOENT;
+	call->now = call->key->func;
+	return 0;
+}
+
+static void set_call(struct call *call, void *to)
+{
+	__static_call_update(call->key, call->trampoline, to);
+	call->now = to;
+}
+
+/*
+ * Whether the kernel itself changed the release: it does when the tracepoint contended_release is
+ * switched on or off, between two functions of its own.
+ */
+static bool is_pair(const void *one, const void *other, void *traced, void *plain)
+{
+	return (one == traced && other == plain) || (one == plain && other == traced);
+}
+
+static bool is_still(struct call *call)
+{
+	void *func = READ_ONCE(call->key->func);
+
+	return func == call->now || is_pair(func, call->now, pv_unlock_traced, pv_unlock) ||
+	       is_pair(func, call->now, native_unlock_traced, native_unlock);
+}
+
+static int flip(void *to)
+{
+	WRITE_ONCE(policy, (enum policy)(long)to);
+	return 0;
+}
+
+static int name_holders(void *yes)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		per_cpu(pvq_word, cpu) = yes ? pvq_name_of(cpu) : _Q_LOCKED_VAL;
+	return 0;
+}
+
+static int nothing(void *unused)
+{
+	return 0;
+}
+
+enum policy exchange_policy(void)
+{
+	return READ_ONCE(policy);
+}
+
+/* One change at a time: the caller holds its mutex. */
+int exchange_set(enum policy to)
+{
+	if (!is_still(&lock_call) || !is_still(&unlock_call))
+		return -EBUSY;
+	set_call(&lock_call, lock_any);
+	set_call(&unlock_call, __raw_callee_save_pvq_unlock_any);
+	/* Names in steps of their own: a handler of an NMI may hold a lock across one of them. */
+	stop_machine(name_holders, NULL, NULL);
+	stop_machine(flip, (void *)(long)to, NULL);
+	if (is_ours(to) && names_wanted())
+		stop_machine(name_holders, (void *)1, NULL);
+	switch (to) {
+	case POLICY_STOCK:
+		set_call(&lock_call, pv_lock);
+		set_call(&unlock_call, pv_unlock);
+		break;
+	case POLICY_NATIVE:
+		set_call(&lock_call, native_lock);
+		set_call(&unlock_call, native_unlock);
+		break;
+	case POLICY_TEST_AND_SET:
+		set_call(&lock_call, lock_unfair);
+		set_call(&unlock_call, native_unlock);
+		break;
+	default:
+		set_call(&lock_call, lock_ours);
+		set_call(&unlock_call, pvq_unlock_fast);
+	}
+	if (!is_ours(to) && contended_release && static_key_enabled(&contended_release->key.key))
+		trace_contended_release_begins();
+	return stop_machine(nothing, NULL, NULL);
+}
+
+/* Back to what the kernel had, if it is not that already. */
+void exchange_undo(void)
+{
+	if (policy != POLICY_STOCK && exchange_set(POLICY_STOCK)) {
+		/* Another module came after us. What we leave has to be right all the same. */
+		pr_warn("pvqspin: another module has exchanged the spinlock; it is the kernel's own again\n");
+		lock_call.now = lock_call.key->func;
+		unlock_call.now = unlock_call.key->func;
+		exchange_set(POLICY_STOCK);
+	}
+}
+
+/* Finds all that is needed; says what is not there. */
+int exchange_prepare(void)
+{
+	if (find_call(&lock_call, "__SCK__queued_spin_lock_slowpath", "__SCT__queued_spin_lock_slowpath") ||
+	    find_call(&unlock_call, "__SCK__queued_spin_unlock", "__SCT__queued_spin_unlock")) {
+		pr_err("pvqspin: this kernel does not call its spinlock through static calls (Linux before 7.1)\n");
+		return -EOPNOTSUPP;
+	}
+	pv_lock = symbol("__pv_queued_spin_lock_slowpath");
+	native_lock = symbol("native_queued_spin_lock_slowpath");
+	pv_unlock_slow = symbol("__pv_queued_spin_unlock_slowpath");
+	pv_unlock = symbol("__raw_callee_save___pv_queued_spin_unlock");
+	native_unlock = symbol("__raw_callee_save___native_queued_spin_unlock");
+	/* Not in every kernel: the tracepoint is young. */
+	pv_unlock_traced = symbol("__raw_callee_save_pv_queued_spin_unlock_traced");
+	native_unlock_traced = symbol("__raw_callee_save_native_queued_spin_unlock_traced");
+	trace_contended_release_begins = symbol("arch_contended_release_trace_reg");
+	contended_release = trace_contended_release_begins ? symbol("__tracepoint_contended_release") : NULL;
+	if (!pv_lock || !native_lock || !pv_unlock_slow || !pv_unlock || !native_unlock) {
+		pr_err("pvqspin: this kernel has no paravirtual spinlock (CONFIG_PARAVIRT_SPINLOCKS)\n");
+		return -EOPNOTSUPP;
+	}
+	if (lock_call.now == native_lock) {
+		pr_err("pvqspin: the kernel does not use its paravirtual spinlock: nopvspin, or a host without PV_UNHALT\n");
+		return -ENODEV;
+	}
+	if (lock_call.now != pv_lock || (unlock_call.now != pv_unlock && unlock_call.now != pv_unlock_traced)) {
+		pr_err("pvqspin: another module has exchanged the spinlock already\n");
+		return -EBUSY;
+	}
+	return 0;
+}

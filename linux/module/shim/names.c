@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * Names for holders that never waited.
+ *
+ * The fast path of a spinlock exchanges 0 for 1, and no waiter can see who did that. But the kernel
+ * has it in a few functions only (_raw_spin_lock and its like), as
+ *
+ *	mov	$1, %edx		5 bytes
+ *	lock cmpxchg %edx, (%rdi)	or another register
+ *
+ * and a call is 5 bytes, too. So the first instruction becomes a call of `pvq_load_word`, which
+ * loads this CPU's word: 1, or the CPU's own name while a policy of ours is on. Text is changed by the
+ * kernel's own means, as for its static calls and probes.
+ *
+ * What is compiled into other functions stays as it is: their locks are held without a name.
+ */
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/stop_machine.h>
+#include <linux/objtool.h>
+#include <linux/linkage.h>
+#include <asm/text-patching.h>
+#include <asm/frame.h>
+#include <asm/nospec-branch.h>
+
+#include "pvqspin.h"
+
+DEFINE_PER_CPU(u32, pvq_word) = 1;
+
+static bool names = true;
+module_param(names, bool, 0444);
+MODULE_PARM_DESC(names, "let the fast path name the holder, by changing the kernel's text (default: yes)");
+
+static const char *const functions[] = {
+	"_raw_spin_lock", "_raw_spin_lock_irq", "_raw_spin_lock_irqsave", "_raw_spin_lock_bh",
+	"_raw_spin_trylock", "_raw_spin_trylock_bh", "_raw_spin_lock_nested", "_raw_spin_lock_irqsave_nested",
+	"_raw_spin_lock_nest_lock",
+};
+
+/* mov $1, %edx */
+static const u8 load_one[CALL_INSN_SIZE] = { 0xba, 1, 0, 0, 0 };
+/* lock cmpxchg %edx, (%reg) for any reg but those that need a displacement */
+static const u8 exchange[] = { 0xf0, 0x0f, 0xb1 };
+
+static void *places[ARRAY_SIZE(functions)];
+static unsigned int patched;
+
+static void (*poke)(void *at, const void *bytes, size_t length, const void *emulate);
+static struct mutex *text;
+
+/* Changes EDX alone, as what it stands for did; not even the flags. */
+extern void pvq_load_word(void);
+#define LOAD_WORD						\
+	"movl %gs:pvq_word(%rip), %edx\n\t"
+DEFINE_ASM_FUNC(pvq_load_word, LOAD_WORD, .text);
+
+/* The instruction in a function, or NULL. */
+static void *place_in(const char *function)
+{
+	u8 *start = symbol(function);
+	unsigned long size = start ? symbol_size(start) : 0;
+	unsigned long at;
+	void *found = NULL;
+
+	for (at = 0; at + CALL_INSN_SIZE + 4 <= size; at++) {
+		if (memcmp(start + at, load_one, CALL_INSN_SIZE) ||
+		    memcmp(start + at + CALL_INSN_SIZE, exchange, sizeof(exchange)))
+			continue;
+		/* More than one is not what we know. */
+		if (found)
+			return NULL;
+		found = start + at;
+	}
+	return found;
+}
+
+bool names_wanted(void)
+{
+	return names && patched;
+}
+
+unsigned int names_patched(void)
+{
+	return patched;
+}
+
+static void call_of(u8 bytes[CALL_INSN_SIZE], void *at)
+{
+	s32 distance = (s32)((long)pvq_load_word - (long)at - CALL_INSN_SIZE);
+
+	bytes[0] = 0xe8;
+	memcpy(bytes + 1, &distance, sizeof(distance));
+}
+
+int names_patch(void)
+{
+	unsigned int i;
+
+	if (!names)
+		return 0;
+	poke = symbol("smp_text_poke_single");
+	text = symbol("text_mutex");
+	if (!poke || !text) {
+		pr_info("pvqspin: this kernel's text cannot be changed: holders that did not wait have no name\n");
+		return 0;
+	}
+	for (i = 0; i < ARRAY_SIZE(functions); i++) {
+		u8 call[CALL_INSN_SIZE];
+		void *at = place_in(functions[i]);
+
+		if (!at)
+			continue;
+		call_of(call, at);
+		mutex_lock(text);
+		poke(at, call, CALL_INSN_SIZE, NULL);
+		mutex_unlock(text);
+		places[patched++] = at;
+	}
+	return 0;
+}
+
+static int nothing(void *unused)
+{
+	return 0;
+}
+
+void names_unpatch(void)
+{
+	while (patched) {
+		u8 call[CALL_INSN_SIZE];
+		void *at = places[--patched];
+
+		call_of(call, at);
+		mutex_lock(text);
+		/* Who meets the change halfway does what the call did. */
+		poke(at, load_one, CALL_INSN_SIZE, call);
+		mutex_unlock(text);
+	}
+	/* The call is made with preemption off: after this no CPU is in it. */
+	stop_machine(nothing, NULL, NULL);
+}

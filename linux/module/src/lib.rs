@@ -1,0 +1,29 @@
+//! The lock of pvqspin as one object for a Linux kernel module.
+//!
+//! The C shim beside it exchanges the kernel's slow paths and calls the functions of [`entry`]. The
+//! environment is `pvqspin::kvm`; [`kernel`] tells it where Linux keeps things.
+//!
+//! | file | |
+//! | --- | --- |
+//! | `shim.rs` | what the shim offers, and nothing else is undefined in the object |
+//! | `kernel.rs` | the CPU, its nodes, its record, the clock |
+//! | `percpu.rs` | all that is kept for one CPU |
+//! | `held.rs` | tokens of locks that were taken past a head |
+//! | `names.rs` | whether a waiter finds a name in the word |
+//! | `entry.rs` | what the shim calls |
+
+#![no_std]
+
+mod entry;
+mod held;
+mod kernel;
+mod names;
+mod percpu;
+mod shim;
+
+/// There is no panic in this object: the build fails if `pvq_never` is used.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: the shim's function has no precondition.
+    unsafe { shim::pvq_never() }
+}
