@@ -17,6 +17,10 @@ mod kvm_check;
 mod kvm_in_qemu;
 mod licences;
 mod links;
+mod linux;
+mod linux_boot;
+mod linux_measure;
+mod linux_tree;
 mod machine_code;
 mod markdown;
 mod model;
@@ -89,6 +93,9 @@ enum Task {
         #[arg(required = true)]
         packages: Vec<String>,
     },
+    /// Build the module for Linux guests, boot a guest with it on a stock host, all emulated, and
+    /// compare it with the kernel's own lock. Makes what it needs below target/linux, once.
+    Linux(linux::Options),
     /// Build the image of the KVM guest, and say where it is.
     Guest {
         /// Lint its code instead.
@@ -183,6 +190,7 @@ fn main() -> Result<()> {
             };
             apt.unpack(&packages, &into)
         }
+        Task::Linux(options) => linux::run_task(&options),
         Task::Guest { lint: true } => Ok(pvqspin_guest_image::lint()?),
         Task::Guest { lint: false } => {
             println!("{}", pvqspin_guest_image::build()?.display());

@@ -234,7 +234,7 @@ enum policy exchange_policy(void)
 }
 
 /* One change at a time: the caller holds its mutex. */
-int exchange_set(enum policy to)
+int exchange_set(enum policy to, bool names)
 {
 	if (!is_still(&lock_call) || !is_still(&unlock_call))
 		return -EBUSY;
@@ -243,7 +243,7 @@ int exchange_set(enum policy to)
 	/* Names in steps of their own: a handler of an NMI may hold a lock across one of them. */
 	stop_machine(name_holders, NULL, NULL);
 	stop_machine(flip, (void *)(long)to, NULL);
-	if (is_ours(to) && names_wanted())
+	if (is_ours(to) && names)
 		stop_machine(name_holders, (void *)1, NULL);
 	switch (to) {
 	case POLICY_STOCK:
@@ -270,12 +270,12 @@ int exchange_set(enum policy to)
 /* Back to what the kernel had, if it is not that already. */
 void exchange_undo(void)
 {
-	if (policy != POLICY_STOCK && exchange_set(POLICY_STOCK)) {
+	if (policy != POLICY_STOCK && exchange_set(POLICY_STOCK, false)) {
 		/* Another module came after us. What we leave has to be right all the same. */
 		pr_warn("pvqspin: another module has exchanged the spinlock; it is the kernel's own again\n");
 		lock_call.now = lock_call.key->func;
 		unlock_call.now = unlock_call.key->func;
-		exchange_set(POLICY_STOCK);
+		exchange_set(POLICY_STOCK, false);
 	}
 }
 

@@ -38,6 +38,7 @@ MODULE_DESCRIPTION("A fair spinlock that tells the hypervisor who has to run");
 static DEFINE_MUTEX(changing);
 /* Before it is loaded, what was asked for; afterwards what is. */
 static enum policy asked = POLICY_BOUNDED;
+static bool names = true;
 static bool loaded;
 static void *per_cpu_memory;
 static int hotplug_state;
@@ -55,7 +56,7 @@ static int policy_set(const char *text, const struct kernel_param *param)
 	}
 	mutex_lock(&changing);
 	if (loaded)
-		error = exchange_set(found);
+		error = exchange_set(found, names);
 	if (!error)
 		asked = found;
 	mutex_unlock(&changing);
@@ -73,6 +74,31 @@ static const struct kernel_param_ops policy_operations = {
 };
 module_param_cb(policy, &policy_operations, NULL, 0644);
 MODULE_PARM_DESC(policy, "stock, native, test-and-set, fifo, bounded (default), fifo-halt, fifo-holder");
+
+static int names_set(const char *text, const struct kernel_param *param)
+{
+	bool wanted;
+	int error = kstrtobool(text, &wanted);
+
+	if (error)
+		return error;
+	mutex_lock(&changing);
+	if (loaded && wanted)
+		names_patch();
+	if (loaded)
+		error = exchange_set(asked, wanted);
+	if (!error)
+		names = wanted;
+	mutex_unlock(&changing);
+	return error;
+}
+
+static const struct kernel_param_ops names_operations = {
+	.set = names_set,
+	.get = param_get_bool,
+};
+module_param_cb(names, &names_operations, &names, 0644);
+MODULE_PARM_DESC(names, "let the fast path name the holder, by changing the kernel's text (default: yes)");
 
 /* What KVM tells in CPUID. (The kernel's own functions for this are not for modules.) */
 static u32 host_leaf(bool hints)
@@ -167,11 +193,10 @@ static int __init pvqspin_init(void)
 	if (error < 0)
 		goto free;
 	hotplug_state = error;
-	error = names_patch();
-	if (error)
-		goto offline;
 	mutex_lock(&changing);
-	error = exchange_set(asked);
+	if (names)
+		names_patch();
+	error = exchange_set(asked, names);
 	loaded = !error;
 	mutex_unlock(&changing);
 	if (error)
@@ -182,7 +207,6 @@ static int __init pvqspin_init(void)
 	return 0;
 unpatch:
 	names_unpatch();
-offline:
 	cpuhp_remove_state(hotplug_state);
 free:
 	kvfree(per_cpu_memory);

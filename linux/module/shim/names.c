@@ -28,10 +28,6 @@
 
 DEFINE_PER_CPU(u32, pvq_word) = 1;
 
-static bool names = true;
-module_param(names, bool, 0444);
-MODULE_PARM_DESC(names, "let the fast path name the holder, by changing the kernel's text (default: yes)");
-
 static const char *const functions[] = {
 	"_raw_spin_lock", "_raw_spin_lock_irq", "_raw_spin_lock_irqsave", "_raw_spin_lock_bh",
 	"_raw_spin_trylock", "_raw_spin_trylock_bh", "_raw_spin_lock_nested", "_raw_spin_lock_irqsave_nested",
@@ -75,11 +71,6 @@ static void *place_in(const char *function)
 	return found;
 }
 
-bool names_wanted(void)
-{
-	return names && patched;
-}
-
 unsigned int names_patched(void)
 {
 	return patched;
@@ -93,17 +84,18 @@ static void call_of(u8 bytes[CALL_INSN_SIZE], void *at)
 	memcpy(bytes + 1, &distance, sizeof(distance));
 }
 
-int names_patch(void)
+/* Changes all that is as we know it. Who does not ask for names gets none: the word stays 1. */
+void names_patch(void)
 {
 	unsigned int i;
 
-	if (!names)
-		return 0;
+	if (patched)
+		return;
 	poke = symbol("smp_text_poke_single");
 	text = symbol("text_mutex");
 	if (!poke || !text) {
 		pr_info("pvqspin: this kernel's text cannot be changed: holders that did not wait have no name\n");
-		return 0;
+		return;
 	}
 	for (i = 0; i < ARRAY_SIZE(functions); i++) {
 		u8 call[CALL_INSN_SIZE];
@@ -117,7 +109,6 @@ int names_patch(void)
 		mutex_unlock(text);
 		places[patched++] = at;
 	}
-	return 0;
 }
 
 static int nothing(void *unused)

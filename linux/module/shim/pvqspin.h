@@ -52,16 +52,15 @@ unsigned long symbol_size(const void *at);
 
 /* exchange.c */
 int exchange_prepare(void);
-int exchange_set(enum policy policy);
+int exchange_set(enum policy policy, bool names);
 enum policy exchange_policy(void);
 void exchange_undo(void);
 
 /* names.c: the word that a free lock gets from a fast path, 1 or the CPU's name */
 DECLARE_PER_CPU(u32, pvq_word);
-int names_patch(void);
+void names_patch(void);
 void names_unpatch(void);
 unsigned int names_patched(void);
-bool names_wanted(void);
 
 /* debugfs.c */
 void debugfs_make(void);

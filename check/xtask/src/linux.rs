@@ -1,0 +1,235 @@
+//! The module for Linux guests: built for a stock kernel, booted in a stock kernel, on a stock host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::debian_kernel::run;
+use crate::linux_boot::{Guest, Machine};
+use crate::linux_measure;
+use crate::linux_tree::Tree;
+use crate::run::root;
+
+/// What to do.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Check that the module works, and nothing else: for CI.
+    #[arg(long)]
+    check: bool,
+    /// How many processors the host has.
+    #[arg(long, default_value_t = 2)]
+    pcpus: u32,
+    /// How many virtual processors for each of them: a guest for each number.
+    #[arg(long, value_delimiter = ',', default_value = "2,4")]
+    overcommit: Vec<u32>,
+    /// Run this shell script in the guests instead of the measurement.
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    script: Option<PathBuf>,
+    /// Run this program on the host, as a scheduler for example, with the libraries it needs.
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    host_program: Option<PathBuf>,
+    /// Put this file into the guests; may be given several times.
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    guest_file: Vec<PathBuf>,
+    /// When to stop the machine, in seconds.
+    #[arg(long, default_value_t = 600)]
+    timeout: u64,
+}
+
+/// The processor of a guest to whom the host offers all.
+const ALL: &str = "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
+const NOTHING: &str = "-kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
+
+/// Does it.
+pub(crate) fn run_task(options: &Options) -> Result<()> {
+    let tree = Tree::provide()?;
+    let modules = build(&tree)?;
+    let mut machine = Machine {
+        tree: &tree,
+        pcpus: options.pcpus,
+        guest_files: modules,
+        guest_kernel: None,
+        host_program: options.host_program.clone(),
+        guests: Vec::new(),
+        timeout: Duration::from_secs(options.timeout),
+    };
+    let scripts = root().join("check/xtask/src/linux");
+    for name in ["check", "refuse", "measure"] {
+        let file = (
+            format!("scripts/{name}"),
+            scripts.join(format!("{name}.sh")),
+        );
+        machine.guest_files.push(file);
+    }
+    if options.check {
+        machine.guests = guests_of_check();
+        println!("linux: booting {} on {} ...", tree.release, tree.release);
+        let text = machine.boot()?;
+        println!("linux: {}", check(&text, &machine.guests)?);
+        return Ok(());
+    }
+    let script = match &options.script {
+        Some(path) => {
+            let file = ("scripts/own".to_owned(), path.clone());
+            machine.guest_files.push(file);
+            "own"
+        }
+        None => "measure",
+    };
+    for path in &options.guest_file {
+        let name = crate::debian_kernel::file_name(path);
+        machine.guest_files.push((name, path.clone()));
+    }
+    machine.guests = options
+        .overcommit
+        .iter()
+        .map(|&overcommit| Guest {
+            name: "",
+            script: script.to_owned(),
+            vcpus: options.pcpus * overcommit,
+            processor: ALL,
+            kernel: "",
+        })
+        .collect();
+    let text = machine.boot()?;
+    ensure_good(&text, machine.guests.len())?;
+    if options.script.is_none() {
+        print!("{}", linux_measure::table(&text));
+    }
+    Ok(())
+}
+
+/// The guest that checks everything, and those in which the module has to refuse.
+fn guests_of_check() -> Vec<Guest> {
+    let refuses = |name, vcpus, processor, kernel| Guest {
+        name,
+        script: "refuse".to_owned(),
+        vcpus,
+        processor,
+        kernel,
+    };
+    vec![
+        Guest {
+            name: "check",
+            script: "check".to_owned(),
+            vcpus: 4,
+            processor: ALL,
+            kernel: "",
+        },
+        refuses("nopvspin", 2, ALL, "nopvspin"),
+        refuses("one CPU", 1, ALL, ""),
+        refuses("no PV_UNHALT", 2, NOTHING, ""),
+    ]
+}
+
+/// Builds the lock here and the modules in the tree. Returns the modules.
+fn build(tree: &Tree) -> Result<Vec<(String, PathBuf)>> {
+    let source = root().join("linux/module");
+    println!("linux: building the module for {} ...", tree.release);
+    run(Command::new("make")
+        .arg("-C")
+        .arg(&source)
+        .args(["-s", "lock"])
+        .env(
+            "CARGO",
+            std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
+        ))?;
+    let dir = tree.dir.join("module");
+    let _ = fs::remove_dir_all(&dir);
+    copy(&source, &dir, &["Kbuild", "lock.object", "shim", "load"])?;
+    run(tree
+        .inside("make")
+        .args(["-s", "-C"])
+        .arg(format!("/usr/src/linux-headers-{}", tree.release))
+        .args(["M=/module", "modules"]))?;
+    let mut modules = Vec::new();
+    for name in ["pvqspin.ko", "pvqspin_load.ko"] {
+        let path = dir.join(name);
+        run(Command::new("strip").arg("--strip-debug").arg(&path))?;
+        modules.push((name.to_owned(), path));
+    }
+    Ok(modules)
+}
+
+fn copy(from: &Path, to: &Path, names: &[&str]) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    run(Command::new("cp")
+        .arg("-r")
+        .args(names.iter().map(|name| from.join(name)))
+        .arg(to))
+}
+
+/// Whether every guest came to its end, and nothing failed.
+fn ensure_good(text: &str, guests: usize) -> Result<()> {
+    let failed: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("FAILED: "))
+        .collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    let ended = text.lines().filter(|line| *line == "GUEST-END").count();
+    ensure!(
+        ended == guests,
+        "{ended} of {guests} guests came to their end"
+    );
+    Ok(())
+}
+
+/// Checks what came out; says what it shows.
+fn check(text: &str, guests: &[Guest]) -> Result<String> {
+    ensure_good(text, guests.len())?;
+    let checked = text
+        .lines()
+        .filter(|line| line.starts_with("checked "))
+        .count();
+    // Seven policies, exchanges, unloading.
+    ensure!(checked == 9, "{checked} things were checked, and not 9");
+    let refused: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("refused: "))
+        .collect();
+    let others = guests.len() - 1;
+    ensure!(
+        refused.len() == others,
+        "{others} guests had to refuse, and gave these reasons: {}",
+        refused.join("; ")
+    );
+    Ok(format!(
+        "7 policies, exchanges under load, a CPU that came and went, unloading: exact counts, nothing in the kernel's log; \
+         refused in {others} guests"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> String {
+        let mut text = "checked it\n".repeat(9);
+        text.push_str(&"refused: pvqspin: no\n".repeat(3));
+        text.push_str(&"GUEST-END\n".repeat(4));
+        text
+    }
+
+    #[test]
+    fn each_fault_is_found() {
+        let guests = guests_of_check();
+        let said = |text: &str| match check(text, &guests) {
+            Ok(said) => said,
+            Err(error) => error.to_string(),
+        };
+        assert!(said(&good()).starts_with("7 policies"));
+        for (old, new, expected) in [
+            ("GUEST-END\n", "", "0 of 4 guests"),
+            ("checked it\n", "", "0 things were checked"),
+            ("refused: pvqspin: no\n", "", "had to refuse"),
+            ("GUEST-END\n", "GUEST-END\nFAILED: two in\n", "FAILED: two in"),
+        ] {
+            let text = good().replace(old, new);
+            assert!(said(&text).contains(expected), "{}", said(&text));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+# Exchange, exclusion, policies, unloading: `cargo xtask linux --check`.
+insmod /pvqspin_load.ko || fail "pvqspin_load.ko does not load"
+echo hot 2000 20000 200 >$load
+exact "before the module"
+insmod /pvqspin.ko policy=fifo || fail "pvqspin.ko does not load"
+[ "$(cat $policy)" = fifo ] || fail "the policy is $(cat $policy)"
+named_functions=$(cat /sys/kernel/debug/pvqspin/names)
+[ "$named_functions" -ge 4 ] || fail "$named_functions functions of the kernel name the holder"
+echo nonsense 2>/dev/null >$policy && fail "there is a policy called nonsense"
+for one in stock fifo bounded fifo-halt fifo-holder test-and-set native; do
+    echo $one >$policy || fail "$one cannot be chosen"
+    echo >$stats
+    # The native queue gets nowhere here: it is to be exact, not quick.
+    echo hot 2000 20000 300 >$load
+    exact "$one, hot"
+    hot=$(value per_second)
+    echo nested 1000 5000 300 >$load
+    exact "$one, nested"
+    [ "$(value expected)" -gt 0 ] || fail "$one: no progress"
+    echo "checked $one: $hot a second, $(stat_of slow_path) slow paths, $(stat_of yield_ran) yields ran their target," \
+        "$(stat_of named) waits with a name, $(stat_of nameless) without"
+    case $one in
+        fifo)
+            [ "$(stat_of slow_path)" -gt 0 ] || fail "$one: no slow path"
+            [ "$(stat_of named)" -gt "$(stat_of nameless)" ] || fail "$one: most waits had no name"
+            ;;
+        fifo-halt)
+            [ "$(stat_of kick)" -gt 0 ] || fail "$one: no kick"
+            ;;
+        stock | test-and-set | native)
+            [ "$(stat_of slow_path)" = 0 ] || fail "$one: slow paths of ours"
+            ;;
+    esac
+done
+# Under load.
+echo nested 1000 5000 4000 >$load &
+trial=$!
+changes=0
+while kill -0 $trial 2>/dev/null; do
+    for one in fifo stock bounded test-and-set fifo-halt stock fifo-holder bounded; do
+        echo $one >$policy || fail "$one cannot be chosen under load"
+        changes=$((changes + 1))
+    done
+done
+wait $trial
+exact "$changes exchanges"
+echo "checked $changes exchanges under load, $(value expected) sections"
+# A CPU goes and comes.
+echo fifo >$policy
+echo hot 2000 20000 1000 >$load &
+trial=$!
+echo 0 >/sys/devices/system/cpu/cpu3/online || fail "CPU 3 does not go"
+echo bounded >$policy
+echo 1 >/sys/devices/system/cpu/cpu3/online || fail "CPU 3 does not come back"
+wait $trial
+exact "a CPU that came and went"
+# Loaded and unloaded under load, without names and with.
+echo nested 1000 5000 3000 >$load &
+trial=$!
+for names in 0 1; do
+    rmmod pvqspin || fail "it does not unload under load"
+    insmod /pvqspin.ko policy=fifo names=$names || fail "it does not load again"
+done
+rmmod pvqspin || fail "it does not unload"
+wait $trial
+exact "unloading"
+echo hot 2000 20000 200 >$load
+exact "after the module"
+echo "checked loading and unloading"

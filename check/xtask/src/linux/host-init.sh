@@ -1,0 +1,41 @@
+#!/bin/busybox sh
+# The first process of the host: loads KVM, and runs the guests one after another.
+#
+# /guests has a line for each: NAME|SCRIPT|VCPUS|PROCESSOR|KERNEL
+/bin/busybox mkdir -p /usr/bin /sbin
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/bin
+mount -t devtmpfs devtmpfs /dev
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tmpfs tmpfs /tmp
+exec </dev/null >/dev/ttyS0 2>&1
+stty raw -echo -F /dev/ttyS0
+for module in /modules/*.ko; do
+    insmod "$module" || echo "FAILED: $module does not load"
+done
+program=
+if [ -x /program ]; then
+    /program &
+    program=$!
+    sleep 1
+    echo "HOST scheduler: $(cat /sys/kernel/sched_ext/root/ops 2>/dev/null || echo EEVDF)"
+fi
+while IFS='|' read -r name script vcpus processor kernel; do
+    echo "GUEST $name"
+    qemu-system-x86_64 -L /usr/share/qemu -L /usr/share/seabios \
+        -M microvm,accel=kvm,pit=on,pic=on,rtc=on,isa-serial=on \
+        -cpu "qemu64,+x2apic,$processor" -smp "$vcpus" -m 400 \
+        -nodefaults -no-user-config -display none -no-reboot -serial stdio \
+        -kernel /guest-kernel -initrd /guest-initramfs \
+        -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr reboot=t script=$script $kernel" \
+        2>&1 </dev/null | grep -v 'exceeds the recommended cpus'
+done </guests
+if [ -n "$program" ]; then
+    kill -INT "$program"
+    wait "$program"
+fi
+dmesg | grep -E 'BUG:|soft lockup|rcu: INFO|sched_ext:'
+echo HOST-END
+poweroff -f

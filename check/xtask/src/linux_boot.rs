@@ -1,0 +1,271 @@
+//! A machine in a machine: QEMU emulates a host with a stock kernel and KVM, which runs guests with a
+//! stock kernel and the module.
+//!
+//! ```text
+//!   this machine: QEMU, in software
+//!     └─ host: a Debian kernel with KVM               <- host-init.sh
+//!          └─ QEMU with KVM, one guest after another
+//!               └─ guest: a Debian kernel             <- guest-init.sh, and one of the scripts
+//! ```
+//!
+//! Absolute times mean nothing in there: counts and relations do.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::debian_kernel::run;
+use crate::initramfs::Initramfs;
+use crate::linux_tree::Tree;
+
+const HOST_INIT: &str = include_str!("linux/host-init.sh");
+const GUEST_INIT: &str = include_str!("linux/guest-init.sh");
+const QEMU: &str = "usr/bin/qemu-system-x86_64";
+/// What KVM on AMD is made of.
+const KVM: [&str; 3] = [
+    "virt/lib/irqbypass",
+    "arch/x86/kvm/kvm",
+    "arch/x86/kvm/kvm-amd",
+];
+
+/// One guest.
+pub(crate) struct Guest {
+    /// What is printed above its output.
+    pub(crate) name: &'static str,
+    /// What it runs, of the scripts.
+    pub(crate) script: String,
+    pub(crate) vcpus: u32,
+    /// Added to the processor's description.
+    pub(crate) processor: &'static str,
+    /// Added to the kernel's command line.
+    pub(crate) kernel: &'static str,
+}
+
+/// What to boot.
+pub(crate) struct Machine<'a> {
+    pub(crate) tree: &'a Tree,
+    pub(crate) pcpus: u32,
+    /// Files of the guests: their name inside, and where they are.
+    pub(crate) guest_files: Vec<(String, PathBuf)>,
+    /// The kernel of the guests, if it is not the tree's.
+    pub(crate) guest_kernel: Option<PathBuf>,
+    /// A program that runs on the host beside the guests.
+    pub(crate) host_program: Option<PathBuf>,
+    pub(crate) guests: Vec<Guest>,
+    pub(crate) timeout: Duration,
+}
+
+impl Machine<'_> {
+    /// Boots it, and returns what it printed; prints it, too, as it comes.
+    pub(crate) fn boot(&self) -> Result<String> {
+        let dir = self.tree.dir.join("run");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.join(name);
+            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+        };
+        write("vmlinuz", &read(&self.tree.image())?)?;
+        write("initramfs", &self.host()?)?;
+        let output = dir.join("output");
+        let _ = fs::remove_file(&output);
+        let mut qemu = self
+            .tree
+            .inside("qemu-system-x86_64")
+            .args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,+npt"])
+            .args(["-smp", &self.pcpus.to_string(), "-m", "1400"])
+            .args(["-nodefaults", "-no-reboot", "-display", "none"])
+            .args(["-serial", "file:/run/output", "-serial", "file:/run/kernel"])
+            .args(["-kernel", "/run/vmlinuz", "-initrd", "/run/initramfs"])
+            .args([
+                "-append",
+                "console=ttyS1 quiet loglevel=5 panic=-1 mitigations=off nokaslr",
+            ])
+            .stdin(Stdio::null())
+            .spawn()
+            .context("cannot start QEMU in the tree")?;
+        let until = Instant::now() + self.timeout;
+        let mut shown = 0;
+        let ended = loop {
+            let ended = qemu.try_wait()?;
+            let text = String::from_utf8_lossy(&fs::read(&output).unwrap_or_default())
+                .replace('\r', "");
+            if let Some(end) = text.rfind('\n').filter(|&end| end >= shown) {
+                print!("{}", &text[shown..=end]);
+                shown = end + 1;
+            }
+            if ended.is_some() || Instant::now() > until {
+                break ended;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        if ended.is_none() {
+            qemu.kill()?;
+            qemu.wait()?;
+        }
+        let log = dir.join("kernel");
+        ensure!(
+            ended.is_some(),
+            "the machine was not done after {} s, and was stopped; its kernel's messages are in {}",
+            self.timeout.as_secs(),
+            log.display()
+        );
+        let text = String::from_utf8_lossy(&read(&output)?).replace('\r', "");
+        ensure!(
+            text.lines().any(|line| line == "HOST-END"),
+            "the machine ended before its guests did; its kernel's messages are in {}",
+            log.display()
+        );
+        Ok(text)
+    }
+
+    /// The host's initial file system.
+    fn host(&self) -> Result<Vec<u8>> {
+        let mut archive = Archive::new(&self.tree.dir);
+        archive.file("init", HOST_INIT.as_bytes());
+        archive.file("bin/busybox", &read(&self.tree.dir.join("usr/bin/busybox"))?);
+        for (order, name) in KVM.iter().enumerate() {
+            let module = self.tree.modules().join(format!("kernel/{name}.ko.xz"));
+            archive.file(&format!("modules/{order}.ko"), &unpacked(&module)?);
+        }
+        archive.program(&self.tree.dir.join(QEMU), &self.tree.dir)?;
+        for folder in ["qemu", "seabios"] {
+            archive.files(&format!("usr/share/{folder}"), |name| name.ends_with(".bin"))?;
+        }
+        if let Some(program) = &self.host_program {
+            archive.program(program, Path::new("/"))?;
+            archive.file("program", &read(program)?);
+        }
+        let kernel = self.guest_kernel.clone().unwrap_or_else(|| self.tree.image());
+        archive.file("guest-kernel", &read(&kernel)?);
+        archive.file("guest-initramfs", &self.guest()?);
+        // A line for each: shell words.
+        let mut guests = String::new();
+        for guest in &self.guests {
+            writeln!(
+                guests,
+                "{}|{}|{}|{}|{}",
+                guest.name, guest.script, guest.vcpus, guest.processor, guest.kernel
+            )?;
+        }
+        archive.file("guests", guests.as_bytes());
+        Ok(archive.finish())
+    }
+
+    fn guest(&self) -> Result<Vec<u8>> {
+        let mut archive = Archive::new(&self.tree.dir);
+        archive.file("init", GUEST_INIT.as_bytes());
+        archive.file("bin/busybox", &read(&self.tree.dir.join("usr/bin/busybox"))?);
+        for (name, path) in &self.guest_files {
+            archive.file(name, &read(path)?);
+        }
+        Ok(archive.finish())
+    }
+}
+
+/// An initial file system with its directories.
+struct Archive<'a> {
+    files: Initramfs,
+    directories: Vec<String>,
+    names: Vec<String>,
+    tree: &'a Path,
+}
+
+impl<'a> Archive<'a> {
+    fn new(tree: &'a Path) -> Self {
+        let mut archive = Self {
+            files: Initramfs::new(),
+            directories: vec!["dev".to_owned()],
+            names: Vec::new(),
+            tree,
+        };
+        for directory in ["proc", "sys", "tmp"] {
+            archive.directory(directory);
+        }
+        archive
+    }
+
+    fn directory(&mut self, name: &str) {
+        if let Some((above, _)) = name.rsplit_once('/') {
+            self.directory(above);
+        }
+        if !self.directories.iter().any(|known| known == name) {
+            self.files.directory(name);
+            self.directories.push(name.to_owned());
+        }
+    }
+
+    fn file(&mut self, name: &str, bytes: &[u8]) {
+        if self.names.iter().any(|known| known == name) {
+            return;
+        }
+        if let Some((above, _)) = name.rsplit_once('/') {
+            self.directory(above);
+        }
+        self.files.file(name, bytes);
+        self.names.push(name.to_owned());
+    }
+
+    /// A program and the libraries that it needs, at the same place as below `root`.
+    fn program(&mut self, path: &Path, root: &Path) -> Result<()> {
+        let inside = Path::new("/").join(path.strip_prefix(root).unwrap_or(path));
+        let output = Command::new("chroot")
+            .arg(root)
+            .arg("ldd")
+            .arg(&inside)
+            .output()
+            .context("cannot start ldd")?;
+        for library in String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
+            .filter(|word| !word.ends_with(':'))
+        {
+            let name = library.trim_start_matches('/');
+            self.file(name, &read(&root.join(name))?);
+        }
+        // Most of it is for debuggers.
+        let stripped = self.tree.join("run/stripped");
+        run(Command::new("strip").arg("-o").arg(&stripped).arg(path))?;
+        self.file(&inside.to_string_lossy()[1..], &read(&stripped)?);
+        Ok(())
+    }
+
+    /// The files of one folder of the tree.
+    fn files(&mut self, folder: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let dir = self.tree.join(folder);
+        for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
+            let path = entry?.path();
+            let name = crate::debian_kernel::file_name(&path);
+            if wanted(&name) && path.is_file() {
+                self.file(&format!("{folder}/{name}"), &read(&path)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Vec<u8> {
+        self.files.finish()
+    }
+}
+
+/// A module, for a kernel that is not asked to unpack it.
+fn unpacked(path: &Path) -> Result<Vec<u8>> {
+    let output = Command::new("xz")
+        .arg("-dc")
+        .arg(path)
+        .output()
+        .context("cannot start xz")?;
+    ensure!(
+        output.status.success(),
+        "xz could not unpack {}",
+        path.display()
+    );
+    Ok(output.stdout)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
