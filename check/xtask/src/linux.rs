@@ -226,7 +226,11 @@ mod tests {
             ("GUEST-END\n", "", "0 of 4 guests"),
             ("checked it\n", "", "0 things were checked"),
             ("refused: pvqspin: no\n", "", "had to refuse"),
-            ("GUEST-END\n", "GUEST-END\nFAILED: two in\n", "FAILED: two in"),
+            (
+                "GUEST-END\n",
+                "GUEST-END\nFAILED: two in\n",
+                "FAILED: two in",
+            ),
         ] {
             let text = good().replace(old, new);
             assert!(said(&text).contains(expected), "{}", said(&text));

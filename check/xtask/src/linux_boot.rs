@@ -91,8 +91,8 @@ impl Machine<'_> {
         let mut shown = 0;
         let ended = loop {
             let ended = qemu.try_wait()?;
-            let text = String::from_utf8_lossy(&fs::read(&output).unwrap_or_default())
-                .replace('\r', "");
+            let text =
+                String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()).replace('\r', "");
             if let Some(end) = text.rfind('\n').filter(|&end| end >= shown) {
                 print!("{}", &text[shown..=end]);
                 shown = end + 1;
@@ -126,20 +126,28 @@ impl Machine<'_> {
     fn host(&self) -> Result<Vec<u8>> {
         let mut archive = Archive::new(&self.tree.dir);
         archive.file("init", HOST_INIT.as_bytes());
-        archive.file("bin/busybox", &read(&self.tree.dir.join("usr/bin/busybox"))?);
+        archive.file(
+            "bin/busybox",
+            &read(&self.tree.dir.join("usr/bin/busybox"))?,
+        );
         for (order, name) in KVM.iter().enumerate() {
             let module = self.tree.modules().join(format!("kernel/{name}.ko.xz"));
             archive.file(&format!("modules/{order}.ko"), &unpacked(&module)?);
         }
         archive.program(&self.tree.dir.join(QEMU), &self.tree.dir)?;
         for folder in ["qemu", "seabios"] {
-            archive.files(&format!("usr/share/{folder}"), |name| name.ends_with(".bin"))?;
+            archive.files(&format!("usr/share/{folder}"), |name| {
+                name.ends_with(".bin")
+            })?;
         }
         if let Some(program) = &self.host_program {
             archive.program(program, Path::new("/"))?;
             archive.file("program", &read(program)?);
         }
-        let kernel = self.guest_kernel.clone().unwrap_or_else(|| self.tree.image());
+        let kernel = self
+            .guest_kernel
+            .clone()
+            .unwrap_or_else(|| self.tree.image());
         archive.file("guest-kernel", &read(&kernel)?);
         archive.file("guest-initramfs", &self.guest()?);
         // A line for each: shell words.
@@ -158,7 +166,10 @@ impl Machine<'_> {
     fn guest(&self) -> Result<Vec<u8>> {
         let mut archive = Archive::new(&self.tree.dir);
         archive.file("init", GUEST_INIT.as_bytes());
-        archive.file("bin/busybox", &read(&self.tree.dir.join("usr/bin/busybox"))?);
+        archive.file(
+            "bin/busybox",
+            &read(&self.tree.dir.join("usr/bin/busybox"))?,
+        );
         for (name, path) in &self.guest_files {
             archive.file(name, &read(path)?);
         }

@@ -61,7 +61,10 @@ impl Tree {
             .with_context(|| format!("cannot create {}", folder().display()))?;
         let mirror = mirror()?;
         provide_debootstrap()?;
-        println!("linux: installing Debian {RELEASE} below {} ...", dir.display());
+        println!(
+            "linux: installing Debian {RELEASE} below {} ...",
+            dir.display()
+        );
         run(Command::new("debootstrap")
             .args(["--variant=minbase", RELEASE])
             .arg(&dir)
@@ -154,7 +157,9 @@ impl Tree {
         let image = self.image();
         if !image.is_file() {
             // Where older packages have it.
-            let boot = self.dir.join(format!("kernel/boot/vmlinuz-{}", self.release));
+            let boot = self
+                .dir
+                .join(format!("kernel/boot/vmlinuz-{}", self.release));
             fs::rename(&boot, &image)
                 .with_context(|| format!("the kernel's packages have no {}", image.display()))?;
         }
@@ -197,7 +202,13 @@ fn provide_debootstrap() -> Result<()> {
     let install = || {
         run(Command::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["install", "-qq", "-y", "--no-install-recommends", "debootstrap"]))
+            .args([
+                "install",
+                "-qq",
+                "-y",
+                "--no-install-recommends",
+                "debootstrap",
+            ]))
     };
     if install().is_err() {
         // The usual reason: the lists are old, or there are none.

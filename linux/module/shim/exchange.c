@@ -4,13 +4,14 @@
  *
  * Linux calls the two slow paths of its queued spinlock through static calls. Those can be changed,
  * but not on all CPUs at the same instant, and a lock that is taken by one algorithm must not be
- * released by another. So a change has four steps:
+ * released by another. So a change has three steps:
  *
  *   1. both static calls lead to functions that look up the policy, and do what they did before;
  *   2. stop_machine: no CPU holds or awaits a spinlock now, as holders cannot be preempted by their
  *      own kernel. One CPU changes the policy;
- *   3. both static calls lead to what is right for the new policy alone;
- *   4. stop_machine once more: no CPU is inside a function that was called before.
+ *   3. both static calls lead to what is right for the new policy alone.
+ *
+ * Before the module goes, stop_machine once more: no CPU is inside one of its functions then.
  *
  * In `stock` and `native` the static calls lead into the kernel itself, as they did before.
  */
@@ -53,6 +54,8 @@ static void *pv_unlock, *native_unlock, *pv_unlock_traced, *native_unlock_traced
 static int (*trace_contended_release_begins)(void);
 static struct tracepoint *contended_release;
 static enum policy policy = POLICY_STOCK;
+/* Whether fast paths write the CPU's name. */
+static bool named;
 
 /* What the lock asks of Linux. */
 
@@ -218,6 +221,7 @@ static int name_holders(void *yes)
 {
 	unsigned int cpu;
 
+	named = yes;
 	for_each_possible_cpu(cpu)
 		per_cpu(pvq_word, cpu) = yes ? pvq_name_of(cpu) : _Q_LOCKED_VAL;
 	return 0;
@@ -241,7 +245,8 @@ int exchange_set(enum policy to, bool names)
 	set_call(&lock_call, lock_any);
 	set_call(&unlock_call, __raw_callee_save_pvq_unlock_any);
 	/* Names in steps of their own: a handler of an NMI may hold a lock across one of them. */
-	stop_machine(name_holders, NULL, NULL);
+	if (named)
+		stop_machine(name_holders, NULL, NULL);
 	stop_machine(flip, (void *)(long)to, NULL);
 	if (is_ours(to) && names)
 		stop_machine(name_holders, (void *)1, NULL);
@@ -264,10 +269,10 @@ int exchange_set(enum policy to, bool names)
 	}
 	if (!is_ours(to) && contended_release && static_key_enabled(&contended_release->key.key))
 		trace_contended_release_begins();
-	return stop_machine(nothing, NULL, NULL);
+	return 0;
 }
 
-/* Back to what the kernel had, if it is not that already. */
+/* Back to what the kernel had, if it is not that already. No CPU is inside this module afterwards. */
 void exchange_undo(void)
 {
 	if (policy != POLICY_STOCK && exchange_set(POLICY_STOCK, false)) {
@@ -277,6 +282,7 @@ void exchange_undo(void)
 		unlock_call.now = unlock_call.key->func;
 		exchange_set(POLICY_STOCK, false);
 	}
+	stop_machine(nothing, NULL, NULL);
 }
 
 /* Finds all that is needed; says what is not there. */

@@ -33,7 +33,7 @@ for one in stock fifo bounded fifo-halt fifo-holder test-and-set native; do
     esac
 done
 # Under load.
-echo nested 1000 5000 4000 >$load &
+echo nested 1000 100000 3000 >$load &
 trial=$!
 changes=0
 while kill -0 $trial 2>/dev/null; do
