@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::debian_kernel::run;
+use crate::debian_packages::run;
 use crate::linux_boot::{Guest, Machine};
 use crate::linux_measure;
 use crate::linux_tree::Tree;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::debian_kernel::run;
+use crate::debian_packages::run;
 use crate::initramfs::Initramfs;
 use crate::linux_tree::Tree;
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::debian_kernel::run;
+use crate::debian_packages::run;
 use crate::run::root;
 
 /// The release, and where its newer kernels are.

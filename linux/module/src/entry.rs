@@ -151,9 +151,10 @@ pub unsafe extern "C" fn pvq_start(all: *mut PerCpu, count: u32, features: u32) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvq_cpu_is_up(apic_id: u32, record: *mut StealTime) {
     // Release: who sees the pointer sees what it points to.
-    percpu::of_cpu(Guest::cpu()).record.store(record, Release);
+    let me = Guest::cpu();
+    percpu::of_cpu(me).record.store(record, Release);
     // SAFETY: this is the CPU, in ring 0; the record is the one that the host writes.
-    unsafe { Linux::adopt_cpu(apic_id) };
+    unsafe { Linux::adopt_cpu(me, apic_id) };
 }
 
 /// The word that the fast path of this CPU writes to name itself.
