@@ -27,10 +27,13 @@ const FIFO_HOLDER: u32 = 6;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvq_lock(lock: *const AtomicU32, policy: u32) {
     match policy {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         FIFO => unsafe { take::<Fifo>(lock) },
+        // SAFETY: the caller's promise.
         BOUNDED => unsafe { take::<Bounded>(lock) },
+        // SAFETY: the caller's promise.
         FIFO_HALT => unsafe { take::<FifoHalt>(lock) },
+        // SAFETY: the caller's promise.
         FIFO_HOLDER => unsafe { take::<FifoHolder>(lock) },
         _ => (),
     }
@@ -44,10 +47,13 @@ pub unsafe extern "C" fn pvq_lock(lock: *const AtomicU32, policy: u32) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvq_unlock(lock: *const AtomicU32, policy: u32) {
     match policy {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         FIFO => unsafe { release::<Fifo>(lock) },
+        // SAFETY: the caller's promise.
         BOUNDED => unsafe { release::<Bounded>(lock) },
+        // SAFETY: the caller's promise.
         FIFO_HALT => unsafe { release::<FifoHalt>(lock) },
+        // SAFETY: the caller's promise.
         FIFO_HOLDER => unsafe { release::<FifoHolder>(lock) },
         _ => (),
     }
