@@ -86,6 +86,19 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    /// A version of a suite.
+    pub(crate) fn of(suite: &str, version: &str) -> Self {
+        Self {
+            suite: Some(suite.to_owned()),
+            version: Some(version.to_owned()),
+        }
+    }
+
+    /// Whether anything was chosen.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.suite.is_some() || self.version.is_some()
+    }
+
     fn folder(&self) -> String {
         let mut name = String::from("kernel");
         for part in [&self.suite, &self.version].into_iter().flatten() {

@@ -8,7 +8,10 @@
 //!               └─ the guest, with the lock
 //! ```
 //!
-//! Absolute times mean nothing in there: counters and relations do.
+//! Time is counted in instructions, one a nanosecond, all processors together: what happens in there does not depend on how
+//! busy this machine is. The processors take turns, so each runs at a P-th of its speed while all P are busy.
+//!
+//! With `--host scx`, `scx_pvq` schedules that kernel's tasks instead of Linux.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,8 +25,8 @@ use crate::debian_kernel::{Choice, Kernel, file_name};
 use crate::debian_packages::run;
 use crate::initramfs::Initramfs;
 use crate::kvm_check;
-use crate::qemu::{self, Ending, Threads};
-use crate::run::{cargo, pvq, succeed, target_dir};
+use crate::qemu::{self, Clock, Ending, Machine, Outcome, Threads};
+use crate::run::{cargo, pvq, root, succeed, target_dir};
 
 /// What to run, on which kernel.
 #[derive(Args)]
@@ -33,13 +36,22 @@ pub(crate) struct Options {
     kernel: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
-    /// How many processors the machine has.
-    #[arg(long, default_value_t = 2)]
+    /// Who schedules the virtual CPUs.
+    #[arg(long, value_enum, default_value_t = Host::Stock)]
+    host: Host,
+    /// How many processors the machine has, 1 to 16.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
     cpus: u32,
-    /// Give each of them a thread of its own. Sections then overlap for real, and it is about twice as fast; but
-    /// QEMU 7.2 loses a guest's registers now and then, which ends the run.
+    /// Take time from this machine's clock instead of counting instructions.
     #[arg(long)]
+    wall_clock: bool,
+    /// Give each processor a thread of its own. Sections then overlap for real, and it is about twice as fast; but
+    /// QEMU 7.2 loses a guest's registers now and then, which ends the run. Takes --wall-clock.
+    #[arg(long, requires = "wall_clock")]
     parallel: bool,
+    /// What the machine's random numbers begin with.
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
     /// When to stop the machine, in seconds.
     #[arg(long, default_value_t = 600)]
     timeout: u64,
@@ -49,84 +61,162 @@ pub(crate) struct Options {
     /// Where to put the files that the program leaves in its working directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Options of scx_pvq, separated by spaces. Takes --host scx.
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    scx_options: String,
     /// Check that the lock works on a stock host, and nothing else: for CI.
-    #[arg(long, conflicts_with_all = ["program", "out", "arguments"])]
+    #[arg(long, conflicts_with_all = ["program", "out", "arguments", "host"])]
     check: bool,
     /// The arguments of pvq (or of the program).
     #[arg(last = true)]
     arguments: Vec<String>,
 }
 
-/// Runs it. The exit status is that of the command.
-pub(crate) fn run_task(options: &Options) -> Result<i32> {
+/// Who schedules the virtual CPUs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Host {
+    /// Linux.
+    Stock,
+    /// Linux, with `scx_pvq` loaded.
+    Scx,
+}
+
+impl Host {
+    /// The kernel that it takes, if none is named: Debian's stable kernels have no class sched_ext.
+    fn kernel(self, choice: &Choice) -> Choice {
+        match self {
+            Self::Scx if !choice.is_any() => Choice::of("trixie-backports", "7.3"),
+            _ => choice.clone(),
+        }
+    }
+}
+
+/// What to run in the machine.
+pub(crate) struct Job<'a> {
+    /// Who schedules.
+    pub(crate) host: Host,
+    /// On which kernel.
+    pub(crate) kernel: &'a Kernel,
+    /// The program; `None`: pvq.
+    pub(crate) program: Option<&'a Path>,
+    /// Its arguments.
+    pub(crate) arguments: &'a [String],
+    /// The options of scx_pvq.
+    pub(crate) scx_options: &'a [String],
+    /// A folder for what is made on the way.
+    pub(crate) cache: &'a Path,
+    /// The machine.
+    pub(crate) machine: Machine,
+}
+
+/// The statistics of scx_pvq, among the files that come out.
+pub(crate) const SCX_REPORT: &str = "scx.json";
+
+impl Job<'_> {
+    /// Boots the machine and waits for its end.
+    pub(crate) fn run(&self) -> Result<Outcome> {
+        let mut programs = vec![("init".to_owned(), build()?)];
+        let mut command = Vec::new();
+        if self.host == Host::Scx {
+            programs.push(("scx_pvq".to_owned(), scx_pvq()?));
+            command.extend(["/scx_pvq", "--report", SCX_REPORT].map(str::to_owned));
+            command.extend(self.scx_options.iter().cloned());
+            command.push("--".to_owned());
+        }
+        let program = match self.program {
+            Some(program) => program.to_owned(),
+            None => pvq()?,
+        };
+        programs.push(("program".to_owned(), program));
+        command.push("/program".to_owned());
+        command.extend(self.arguments.iter().cloned());
+        let mut guest = None;
+        if (self.arguments.first()).is_some_and(|first| first == "kvm") && self.program.is_none() {
+            guest = Some(pvqspin_guest_image::build()?);
+            command.extend(["--image".to_owned(), format!("/{GUEST}")]);
+        }
+        let initramfs = self.cache.join("initramfs");
+        let bytes = pack(
+            self.cache,
+            self.kernel,
+            &programs,
+            guest.as_deref(),
+            &command,
+        )?;
+        fs::write(&initramfs, bytes)
+            .with_context(|| format!("cannot write {}", initramfs.display()))?;
+        qemu::boot(&self.kernel.image, &initramfs, self.cache, &self.machine)
+    }
+}
+
+/// Where kernels and what is made on the way are kept.
+pub(crate) fn cache() -> Result<PathBuf> {
     let cache = target_dir("kvm-in-qemu");
     fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    Ok(cache)
+}
+
+/// Runs it. The exit status is that of the command.
+pub(crate) fn run_task(options: &Options) -> Result<i32> {
+    let cache = cache()?;
     qemu::provide()?;
     let kernel = match &options.kernel {
         Some(dir) => Kernel::in_dir(dir)?,
-        None => Kernel::fetch(&options.choice, &cache)?,
+        None => Kernel::fetch(&options.host.kernel(&options.choice), &cache)?,
     };
-    let init = build()?;
-    let program = match &options.program {
-        Some(program) => program.clone(),
-        None => pvq()?,
-    };
-    let mut arguments = match options.check {
+    let arguments = match options.check {
         true => kvm_check::ARGUMENTS.map(str::to_owned).to_vec(),
         false => options.arguments.clone(),
     };
-    let mut guest = None;
-    if arguments.first().is_some_and(|first| first == "kvm") {
-        guest = Some(pvqspin_guest_image::build()?);
-        arguments.extend(["--image".to_owned(), format!("/{GUEST}")]);
-    }
-    let initramfs = cache.join("initramfs");
-    fs::write(
-        &initramfs,
-        pack(
-            &cache,
-            &kernel,
-            &init,
-            &program,
-            guest.as_deref(),
-            &arguments,
-        )?,
-    )
-    .with_context(|| format!("cannot write {}", initramfs.display()))?;
+    let scx_options: Vec<String> = options
+        .scx_options
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
     println!(
         "kvm-in-qemu: booting {} in QEMU, {} processors ...",
         file_name(&kernel.image),
         options.cpus
     );
-    let outcome = qemu::boot(
-        &kernel.image,
-        &initramfs,
-        &cache,
-        options.cpus,
-        if options.parallel {
-            Threads::OneEach
-        } else {
-            Threads::One
+    let outcome = Job {
+        host: options.host,
+        kernel: &kernel,
+        program: options.program.as_deref(),
+        arguments: &arguments,
+        scx_options: &scx_options,
+        cache: &cache,
+        machine: Machine {
+            cpus: options.cpus,
+            clock: match (options.wall_clock, options.parallel) {
+                (false, _) => Clock::Instructions,
+                (true, false) => Clock::Wall(Threads::One),
+                (true, true) => Clock::Wall(Threads::OneEach),
+            },
+            seed: options.seed,
+            timeout: Duration::from_secs(options.timeout),
         },
-        Duration::from_secs(options.timeout),
-    )?;
+    }
+    .run()?;
     if let Some(dir) = &options.out {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         for (name, bytes) in &outcome.files {
             let path = dir.join(name);
             fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
     if options.check && outcome.ending == Ending::Exit(0) {
-        let results = outcome
-            .files
-            .iter()
-            .find(|(name, _)| name == kvm_check::RESULTS)
+        let results = (outcome.file(kvm_check::RESULTS))
             .with_context(|| format!("pvq left no {}", kvm_check::RESULTS))?;
-        println!("kvm-in-qemu: {}", kvm_check::check(&results.1)?);
+        println!("kvm-in-qemu: {}", kvm_check::check(results)?);
     }
     match outcome.ending {
         Ending::Exit(status) => Ok(status),
-        Ending::Signal(signal) => bail!("{} was ended by signal {signal}", program.display()),
+        Ending::Signal(signal) => bail!("the command was ended by signal {signal}"),
         Ending::Error(text) => bail!("the machine came up, but: {text}"),
     }
 }
@@ -143,16 +233,44 @@ fn build() -> Result<PathBuf> {
     Ok(here.with_file_name(INIT))
 }
 
+/// Builds `scx_pvq`, a workspace of its own; or takes the one that `SCX_PVQ` names.
+pub(crate) fn scx_pvq() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("SCX_PVQ") {
+        let path = root().join(named);
+        ensure!(
+            path.is_file(),
+            "SCX_PVQ names {}, which is no file",
+            path.display()
+        );
+        return Ok(path);
+    }
+    let target = scx_target();
+    succeed(
+        cargo()
+            .args(["build", "--quiet", "--locked"])
+            .args(["--manifest-path", "linux/scx_pvq/Cargo.toml"])
+            .arg("--target-dir")
+            .arg(&target),
+    )?;
+    Ok(target.join("debug/scx_pvq"))
+}
+
+/// Where `scx_pvq` is built.
+pub(crate) fn scx_target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), PathBuf::from)
+        .join("scx_pvq")
+}
+
 /// The initial file system, as `check/xtask/kvm-init` expects it.
 fn pack(
     cache: &Path,
     kernel: &Kernel,
-    init: &Path,
-    program: &Path,
+    programs: &[(String, PathBuf)],
     guest: Option<&Path>,
-    arguments: &[String],
+    command: &[String],
 ) -> Result<Vec<u8>> {
-    for argument in arguments {
+    for argument in command {
         ensure!(
             !argument.contains('\n'),
             "an argument may not contain a line break: {argument:?}"
@@ -164,20 +282,16 @@ fn pack(
         let name = format!("modules/{order}-{}", file_name(module));
         archive.file(&name, &read(module)?);
     }
-    archive.file("init", &stripped(cache, init)?);
-    archive.file("program", &stripped(cache, program)?);
+    let mut libraries = Vec::new();
+    for (name, program) in programs {
+        archive.file(name, &stripped(cache, program)?);
+        libraries.extend(self::libraries(program)?);
+    }
     if let Some(guest) = guest {
         archive.file(GUEST, &read(guest)?);
     }
-    let mut command = String::from("/program\n");
-    for argument in arguments {
-        command.push_str(argument);
-        command.push('\n');
-    }
-    archive.file("command", command.as_bytes());
+    archive.file("command", format!("{}\n", command.join("\n")).as_bytes());
     // Linking everything statically would have all of it compiled once more, for minutes.
-    let mut libraries = libraries(init)?;
-    libraries.extend(self::libraries(program)?);
     libraries.sort();
     libraries.dedup();
     let mut directories = Vec::new();

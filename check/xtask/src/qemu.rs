@@ -49,13 +49,41 @@ pub(crate) enum Threads {
     OneEach,
 }
 
-impl Threads {
-    const fn accelerator(self) -> &'static str {
+/// Where the machine's time comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Clock {
+    /// From the instructions that its processors execute, in turns: one is a nanosecond.
+    Instructions,
+    /// From this machine's clock.
+    Wall(Threads),
+}
+
+impl Clock {
+    fn options(self) -> Vec<&'static str> {
         match self {
-            Self::One => "tcg,thread=single",
-            Self::OneEach => "tcg,thread=multi",
+            Self::Instructions => vec![
+                "-accel",
+                "tcg,thread=single",
+                "-icount",
+                "shift=0,sleep=off",
+            ],
+            Self::Wall(Threads::One) => vec!["-accel", "tcg,thread=single"],
+            Self::Wall(Threads::OneEach) => vec!["-accel", "tcg,thread=multi"],
         }
     }
+}
+
+/// The machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine {
+    /// How many processors it has.
+    pub(crate) cpus: u32,
+    /// What its time is.
+    pub(crate) clock: Clock,
+    /// What its random numbers begin with.
+    pub(crate) seed: u32,
+    /// When to stop it, in this machine's time.
+    pub(crate) timeout: Duration,
 }
 
 /// What the machine's first process said last.
@@ -78,23 +106,35 @@ pub(crate) struct Outcome {
     pub(crate) ending: Ending,
 }
 
+impl Outcome {
+    /// A file that the command left.
+    pub(crate) fn file(&self, name: &str) -> Option<&[u8]> {
+        (self.files.iter())
+            .find(|(known, _)| known == name)
+            .map(|(_, bytes)| bytes.as_slice())
+    }
+}
+
 /// Boots a kernel, and waits for what comes of it. What the command prints comes out here; what the
 /// kernel says is kept in `dir`.
 pub(crate) fn boot(
     kernel: &Path,
     initramfs: &Path,
     dir: &Path,
-    cpus: u32,
-    threads: Threads,
-    timeout: Duration,
+    machine: &Machine,
 ) -> Result<Outcome> {
+    let timeout = machine.timeout;
     let log = dir.join("kernel.log");
     let result = dir.join("outcome");
     let _ = fs::remove_file(&result);
     let file = |path: &Path| format!("file:{}", path.display());
     let mut qemu = Command::new(QEMU)
-        .args(["-accel", threads.accelerator(), "-cpu", "max,+svm,+npt"])
-        .args(["-smp", &cpus.to_string(), "-m", "1024"])
+        .args(machine.clock.options())
+        // Random numbers come from the seed alone.
+        .args(["-cpu", "max,+svm,+npt,-rdrand,-rdseed"])
+        .args(["-seed", &machine.seed.to_string()])
+        .args(["-rtc", "base=2026-01-01,clock=vm"])
+        .args(["-smp", &machine.cpus.to_string(), "-m", "1024"])
         .args(["-nodefaults", "-no-reboot", "-display", "none"])
         .arg("-kernel")
         .arg(kernel)
@@ -102,7 +142,7 @@ pub(crate) fn boot(
         .arg(initramfs)
         .args([
             "-append",
-            "console=ttyS1 quiet loglevel=5 panic=-1 mitigations=off nokaslr",
+            "console=ttyS1 quiet loglevel=5 panic=-1 mitigations=off nokaslr norandmaps",
         ])
         // The four ports of `check/xtask/kvm-init`.
         .args(["-serial", "stdio"])

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0 */
+/*
+ * What is decided: who runs, for how long, who pays. Pure functions of accounts and slices; no kernel in sight.
+ *
+ * The rules are those of docs/decisions/0011-loans-and-fair-time.md, as in crates/host (`fair` and `loan`).
+ * This header is compiled twice: into the BPF program, and into a library for tests, which compare it with crates/host
+ * decision by decision.
+ *
+ *   fair time:  an account's virtual time is charged time over weight; the least of a queue runs.
+ *   slices:     time on one CPU, charged to its owner, whoever runs on it. A loan is its use by another task.
+ */
+#ifndef PVQ_RULES_H
+#define PVQ_RULES_H
+
+#define PVQ_SCALE 65536ULL
+#define PVQ_MAX_WEIGHT 65536U
+#define PVQ_LAG_SLICES 3ULL
+#define PVQ_LATE_SLICES 4ULL
+/* The most nanoseconds of one charge: more than three days. */
+#define PVQ_MOST_NS (1ULL << 47)
+
+struct pvq_terms {
+	u64 slice_ns;
+	u64 min_loan_ns;
+};
+
+struct pvq_account {
+	u64 vtime;
+	u32 rest;
+	u32 weight;
+};
+
+struct pvq_clock {
+	u64 vtime;
+	u32 weight;
+	u32 unused;
+};
+
+/* owner 0: there is no slice. */
+struct pvq_slice {
+	u64 owner;
+	u64 current;
+	u64 began;
+	u64 planned_end;
+	u64 end;
+	u64 charged_until;
+	u64 chargeable_ns;
+	u64 first_loan;
+	u64 lent;
+};
+
+static inline int pvq_is_before(u64 a, u64 b)
+{
+	return (s64)(a - b) < 0;
+}
+
+static inline u64 pvq_later(u64 a, u64 b)
+{
+	return pvq_is_before(a, b) ? b : a;
+}
+
+static inline u64 pvq_least(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
+static inline u64 pvq_most(u64 a, u64 b)
+{
+	return a < b ? b : a;
+}
+
+static inline u64 pvq_divisor(u32 weight)
+{
+	return weight ? weight : 1;
+}
+
+static inline u64 pvq_span(u64 ns, u32 weight)
+{
+	return pvq_least(ns, PVQ_MOST_NS) * PVQ_SCALE / pvq_divisor(weight);
+}
+
+/* By how much virtual time moves; what the division leaves over is kept, so nothing is lost by rounding. */
+static inline u64 pvq_step(struct pvq_account *a, u64 ns)
+{
+	u64 weight = pvq_divisor(a->weight);
+	u64 sum = pvq_least(ns, PVQ_MOST_NS) * PVQ_SCALE + a->rest;
+
+	a->rest = sum % weight;
+	return sum / weight;
+}
+
+static inline void pvq_charge(struct pvq_account *a, u64 ns)
+{
+	a->vtime += pvq_step(a, ns);
+}
+
+/* A task with this account is put on a CPU. */
+static inline void pvq_picked(struct pvq_clock *c, const struct pvq_account *a)
+{
+	if (!pvq_is_before(a->vtime, c->vtime)) {
+		c->vtime = a->vtime;
+		c->weight = a->weight;
+	}
+}
+
+/* The first start: the first slice is paid in advance. */
+static inline void pvq_start(const struct pvq_terms *t, u64 stand, struct pvq_account *a)
+{
+	a->vtime = stand + pvq_span(t->slice_ns + t->min_loan_ns, a->weight);
+	a->rest = 0;
+}
+
+/* A task wakes: sleep saves nothing up, and forgives nothing. */
+static inline void pvq_wake(u64 stand, struct pvq_account *a)
+{
+	a->vtime = pvq_later(a->vtime, stand);
+}
+
+/* A task that ran is queued again: what it saved up without competition is bounded. */
+static inline void pvq_requeue(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a)
+{
+	u32 weight = c->weight < a->weight ? c->weight : a->weight;
+
+	a->vtime = pvq_later(a->vtime, c->vtime - pvq_span(PVQ_LAG_SLICES * t->slice_ns, weight));
+}
+
+/* Whether a task that wakes takes the CPU from the owner of a slice, whose virtual time is up to date. */
+static inline int pvq_preempts(const struct pvq_terms *t, const struct pvq_account *woken, u64 owner_vtime)
+{
+	return pvq_is_before(woken->vtime + pvq_span(t->slice_ns / 4, woken->weight), owner_vtime);
+}
+
+static inline void pvq_begin(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t)
+{
+	s->owner = task;
+	s->current = task;
+	s->began = now;
+	s->planned_end = now + t->slice_ns;
+	s->end = s->planned_end;
+	s->charged_until = now;
+	s->chargeable_ns = PVQ_LATE_SLICES * t->slice_ns;
+	s->first_loan = 0;
+	s->lent = 0;
+}
+
+static inline int pvq_is_lent(const struct pvq_slice *s)
+{
+	return s->owner && s->current != s->owner;
+}
+
+static inline int pvq_is_over(const struct pvq_slice *s, u64 now)
+{
+	return now >= s->end;
+}
+
+/* Whether any of it can be lent. */
+static inline int pvq_can_lend(const struct pvq_slice *s, u64 now, const struct pvq_terms *t)
+{
+	return s->owner && now < s->planned_end + t->min_loan_ns;
+}
+
+/* Whether nothing of the queue may take the CPU now: for the shortest loan from the first loan on. */
+static inline int pvq_is_protected(const struct pvq_slice *s, u64 now, const struct pvq_terms *t)
+{
+	return pvq_is_lent(s) && s->lent && now < s->first_loan + t->min_loan_ns;
+}
+
+/* How much the owner pays for the time since the last charge; `*ran` is how much it was. */
+static inline u64 pvq_due(struct pvq_slice *s, u64 now, u64 *ran)
+{
+	u64 due;
+
+	*ran = 0;
+	if (!s->owner || now <= s->charged_until)
+		return 0;
+	*ran = now - s->charged_until;
+	due = pvq_least(*ran, s->chargeable_ns);
+	s->charged_until = now;
+	s->chargeable_ns -= due;
+	return due;
+}
+
+/* Who runs on the slice from now on; lending to the owner gives it back. Until `s->end`. */
+static inline void pvq_give_to(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t)
+{
+	u64 limit = s->planned_end + t->min_loan_ns;
+
+	s->end = pvq_most(s->end, pvq_least(now + t->min_loan_ns, limit));
+	s->current = task;
+	if (task != s->owner && !s->lent) {
+		s->lent = 1;
+		s->first_loan = now;
+	}
+}
+
+/* The one that ran on it sleeps: does the owner, if it waits, have the rest? Otherwise the slice is over. */
+static inline int pvq_owner_goes_on(const struct pvq_slice *s, u64 now, int owner_waits)
+{
+	return pvq_is_lent(s) && !pvq_is_over(s, now) && owner_waits;
+}
+
+/* The owner was given another CPU: the one that runs on the slice goes on, on a slice of its own. */
+static inline void pvq_convert(struct pvq_slice *s, u64 now, const struct pvq_terms *t)
+{
+	pvq_begin(s, now, s->current, t);
+}
+
+#endif

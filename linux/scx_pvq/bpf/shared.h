@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/* What the program and its loader (src/shared.rs) both know: settings, counters, the report of the end. */
+#ifndef PVQ_SHARED_H
+#define PVQ_SHARED_H
+
+#define PVQ_MAX_CPUS 1024
+#define PVQ_MAX_DOMAINS 64
+
+struct pvq_config {
+	struct pvq_terms terms;
+	u32 cpus;
+	u32 domains;
+	/* The queue of each CPU: CPUs that share a last-level cache share one. */
+	u8 domain_of[PVQ_MAX_CPUS];
+};
+
+/* In the order of COUNTERS in src/shared.rs. */
+enum pvq_counter {
+	PVQ_YIELDS,		/* sched_yield: nobody is named */
+	PVQ_ASKED,		/* directed yields */
+	PVQ_RAN,		/* ... whose target ran at once, here */
+	PVQ_REFUSED_AFFINITY,	/* ... whose target may not run on this CPU */
+	PVQ_REFUSED_NOT_WAITING,/* ... whose target ran, slept, or was about to run elsewhere */
+	PVQ_REFUSED_MOVED,	/* ... whose target was moved by another CPU meanwhile */
+	PVQ_REFUSED_NO_TIME,	/* ... whose caller had nothing left to lend */
+	PVQ_CHAINED,		/* loans made by a task that ran on one */
+	PVQ_GIVEN_BACK,		/* loans that ended with a yield to the lender */
+	PVQ_RESUMED,		/* ... with the borrower asleep, and the lender going on */
+	PVQ_EXPIRED,		/* ... with their time */
+	PVQ_CONVERTED,		/* ... because an idle CPU took the lender */
+	PVQ_LENT_NS,		/* time that lenders paid for others */
+	PVQ_CHARGED_NS,		/* all time charged, loans included */
+	PVQ_SLICES,
+	PVQ_PREEMPTIONS,	/* slices ended by a task that woke */
+	PVQ_MIGRATIONS,
+	PVQ_STOLEN,		/* taken from the queue of another domain */
+	PVQ_KTHREADS,		/* kernel threads put before everything else */
+	PVQ_COUNTERS
+};
+
+#define PVQ_REASON_LEN 128
+#define PVQ_MESSAGE_LEN 1024
+#define PVQ_DUMP_LEN 32768
+
+struct pvq_end {
+	s32 kind;
+	s32 unused;
+	s64 code;
+	char reason[PVQ_REASON_LEN];
+	char message[PVQ_MESSAGE_LEN];
+	char dump[PVQ_DUMP_LEN];
+};
+
+#endif

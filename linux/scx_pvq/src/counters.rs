@@ -1,0 +1,144 @@
+//! Statistics: what the BPF program counts, as text and as JSON.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use serde_json::{Map, Value, json};
+
+use crate::requirements;
+use crate::shared::COUNTERS;
+
+/// The map of the BPF program.
+pub(crate) const MAP: &str = "pvq_counters";
+
+/// Their values, all CPUs together.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Counters([u64; COUNTERS.len()]);
+
+/// How they are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Style {
+    /// A line for people.
+    Text,
+    /// An object on one line.
+    Json,
+}
+
+impl Counters {
+    /// What they are now.
+    pub(crate) fn read(map: &impl MapCore) -> Result<Self> {
+        let mut all = Self::default();
+        for (index, value) in (0_u32..).zip(all.0.iter_mut()) {
+            let each = map
+                .lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY)
+                .context("cannot read the statistics")?
+                .context("the program has other statistics than this loader knows")?;
+            *value = (each.iter())
+                .map(|bytes| bytes.first_chunk().map_or(0, |&bytes| u64::from_ne_bytes(bytes)))
+                .sum();
+        }
+        Ok(all)
+    }
+
+    /// Both together.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|index| self.0[index].wrapping_add(other.0[index])))
+    }
+
+    /// What came since.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self(std::array::from_fn(|index| self.0[index].saturating_sub(before.0[index])))
+    }
+
+    fn get(&self, name: &str) -> u64 {
+        COUNTERS.iter().position(|known| *known == name).map_or(0, |index| self.0[index])
+    }
+
+    /// Text or JSON of what was counted in so long a time.
+    pub(crate) fn show(&self, time: Duration, style: Style) -> String {
+        let asked = self.get("asked");
+        let ran = self.get("ran");
+        let charged = self.get("charged_ns");
+        let mean_loan_ns = self.get("lent_ns").checked_div(ran).unwrap_or(0);
+        match style {
+            Style::Json => {
+                let mut object = Map::new();
+                object.insert("scheduler".into(), json!("scx_pvq"));
+                object.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
+                object.insert("duration_ns".into(), json!(time.as_nanos() as u64));
+                for (name, value) in COUNTERS.iter().zip(self.0) {
+                    object.insert((*name).into(), json!(value));
+                }
+                object.insert("mean_loan_ns".into(), json!(mean_loan_ns));
+                Value::Object(object).to_string()
+            }
+            Style::Text => {
+                let per_second = |value: u64| value as f64 / time.as_secs_f64().max(1e-9);
+                let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
+                let mut text = format!(
+                    "yields {:.0}/s, {:.1} % ran (loan {:.0} µs, {:.1} % of all time)",
+                    per_second(asked),
+                    percent(ran, asked),
+                    mean_loan_ns as f64 / 1000.0,
+                    percent(self.get("lent_ns"), charged),
+                );
+                for (name, why) in [
+                    ("refused_affinity", "affinity"),
+                    ("refused_not_waiting", "target not waiting"),
+                    ("refused_moved", "target moved"),
+                    ("refused_no_time", "no time left"),
+                ] {
+                    if self.get(name) > 0 {
+                        // Writing to a string does not fail.
+                        let _ = write!(text, ", refused {} ({why})", self.get(name));
+                    }
+                }
+                let _ = write!(
+                    text,
+                    "; slices {:.0}/s, preemptions {:.0}/s, migrations {:.0}/s",
+                    per_second(self.get("slices")),
+                    per_second(self.get("preemptions")),
+                    per_second(self.get("migrations")),
+                );
+                text
+            }
+        }
+    }
+}
+
+/// The statistics of the scheduler that is loaded.
+pub(crate) fn of_running() -> Result<MapHandle> {
+    if !requirements::is_ours_loaded() {
+        bail!("no scx_pvq is running");
+    }
+    for info in libbpf_rs::query::MapInfoIter::default() {
+        if info.name.to_string_lossy() == MAP {
+            return MapHandle::from_map_id(info.id).context("cannot open the statistics: only root may");
+        }
+    }
+    bail!("the statistics of the running scx_pvq are not to be seen: only root may")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_and_sums_are_by_counter() {
+        let mut first = Counters::default();
+        first.0[1] = 10;
+        first.0[2] = 9;
+        first.0[4] = 1;
+        first.0[12] = 900_000;
+        let twice = first.plus(&first);
+        assert_eq!(twice.since(&first), first);
+        let text = first.show(Duration::from_secs(2), Style::Text);
+        assert!(text.starts_with("yields 5/s, 90.0 % ran (loan 100 µs"), "{text}");
+        assert!(text.contains("refused 1 (target not waiting)"), "{text}");
+        let json: Value = serde_json::from_str(&first.show(Duration::from_secs(2), Style::Json)).expect("JSON");
+        assert_eq!(json["ran"], 9);
+        assert_eq!(json["mean_loan_ns"], 100_000);
+    }
+}

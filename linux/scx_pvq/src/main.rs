@@ -1,0 +1,235 @@
+//! `scx_pvq`: a sched_ext scheduler for hosts of virtual machines.
+//!
+//! Under it a KVM guest's directed yield keeps a contract: the named vCPU runs now, on the caller's CPU, on the caller's
+//! time. `docs/linux-host.md` is the guide.
+//!
+//! | file | |
+//! | --- | --- |
+//! | `bpf/rules.h` | who runs, for how long, who pays |
+//! | `bpf/scx_pvq.bpf.c` | the BPF program |
+//! | `scheduler` | loads and attaches it |
+//! | `requirements` | why this kernel can not load it |
+//! | `topology` | CPUs and their cache domains |
+//! | `counters` | statistics |
+//! | `shared` | what `bpf/shared.h` says, for Rust |
+
+mod counters;
+mod requirements;
+mod scheduler;
+mod shared;
+mod topology;
+
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+
+use counters::{Counters, Style};
+use scheduler::{Scheduler, Settings};
+
+/// Schedules virtual machines so that a directed yield runs its target at once, on the caller's time.
+///
+/// Runs until it is ended (Ctrl-C, SIGTERM), and the kernel's own scheduler takes over again: also if it is killed.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// How long a task runs before another one has its turn, in microseconds.
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    slice_us: u32,
+    /// How long a loan is at least, in microseconds: half a slice at most.
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500_000))]
+    min_loan_us: u32,
+    /// Schedule only tasks that ask for it (policy SCHED_EXT), and the command if there is one. They run when no ordinary task
+    /// wants to.
+    #[arg(long)]
+    partial: bool,
+    /// Print what happened every so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    stats: Option<u32>,
+    /// Load nothing: print the statistics of the scx_pvq that is running, every second or every --stats seconds.
+    #[arg(long, conflicts_with_all = ["partial", "report", "command"])]
+    monitor: bool,
+    /// Print statistics as JSON, an object a line.
+    #[arg(long)]
+    json: bool,
+    /// Write the statistics of the whole run to this file at the end, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// After how many milliseconds without its turn a task makes the kernel eject this scheduler.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=30_000))]
+    watchdog_ms: u32,
+    /// Load this BPF object instead of the one built in: for changes to the program.
+    #[arg(long, value_name = "FILE", hide = true)]
+    object: Option<PathBuf>,
+    /// Show what libbpf and the kernel's verifier say.
+    #[arg(long, short)]
+    verbose: bool,
+    /// Run a command, end with it, and exit with its status.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<std::ffi::OsString>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.min_loan_us > args.slice_us / 2 {
+        eprintln!(
+            "scx_pvq: a loan of {} µs is more than half a slice of {} µs: lower --min-loan-us",
+            args.min_loan_us, args.slice_us
+        );
+        return ExitCode::from(2);
+    }
+    let result = if args.monitor { monitor(&args) } else { run(&args) };
+    result.unwrap_or_else(|error| {
+        eprintln!("scx_pvq: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What the main thread waits for.
+enum Event {
+    Signal,
+    CommandEnded(std::io::Result<std::process::ExitStatus>),
+}
+
+fn events() -> Result<(Sender<Event>, Receiver<Event>)> {
+    let (sender, receiver) = mpsc::channel();
+    let signal = sender.clone();
+    ctrlc::set_handler(move || {
+        // The receiver is gone only when the program ends anyway.
+        let _ = signal.send(Event::Signal);
+    })
+    .context("cannot wait for signals")?;
+    Ok((sender, receiver))
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
+    requirements::check()?;
+    let (sender, receiver) = events()?;
+    let settings = Settings {
+        slice_ns: u64::from(args.slice_us) * 1000,
+        min_loan_ns: u64::from(args.min_loan_us) * 1000,
+        partial: args.partial,
+        watchdog_ms: args.watchdog_ms,
+        object: args.object.clone(),
+        verbose: args.verbose,
+    };
+    let mut scheduler = Scheduler::attach(&settings)?;
+    eprintln!(
+        "scx_pvq: scheduling {}, {}; Ctrl-C ends it",
+        if args.partial { "tasks that ask for it" } else { "all ordinary tasks" },
+        topology::describe(scheduler.topology())
+    );
+    if !args.command.is_empty() {
+        start(args, sender)?;
+    }
+    let began = Instant::now();
+    let mut before = Counters::default();
+    let mut next_stats = args.stats.map(|seconds| began + Duration::from_secs(seconds.into()));
+    let mut total = Counters::default();
+    let mut ejected = false;
+    let code = loop {
+        match receiver.recv_timeout(Duration::from_millis(250)) {
+            Ok(Event::Signal) => break ExitCode::SUCCESS,
+            Ok(Event::CommandEnded(status)) => {
+                let status = status.context("cannot wait for the command")?;
+                let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+                break ExitCode::from(u8::try_from(code).unwrap_or(1));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => bail!("nothing is left to wait for"),
+        }
+        if let (Some(at), Some(seconds)) = (next_stats, args.stats)
+            && Instant::now() >= at
+        {
+            let now = total.plus(&scheduler.counters()?);
+            println!("{}", now.since(&before).show(Duration::from_secs(seconds.into()), style(args)));
+            before = now;
+            next_stats = Some(at + Duration::from_secs(seconds.into()));
+        }
+        if !ejected && let Some(end) = scheduler.end()? {
+            eprintln!("scx_pvq: the kernel ended it: {end}");
+            if end.asks_for_restart() {
+                eprintln!("scx_pvq: loading it again");
+                total = total.plus(&scheduler.counters()?);
+                drop(scheduler);
+                scheduler = Scheduler::attach(&settings)?;
+                continue;
+            }
+            ejected = true;
+            if args.command.is_empty() {
+                break ExitCode::FAILURE;
+            }
+            eprintln!("scx_pvq: the command goes on under the kernel's own scheduler");
+        }
+    };
+    // Once more: it may have been ejected since.
+    if !ejected && let Some(end) = scheduler.end()? {
+        eprintln!("scx_pvq: the kernel ended it: {end}");
+        ejected = true;
+    }
+    let all = total.plus(&scheduler.counters()?);
+    if let Some(path) = &args.report {
+        let text = format!("{}\n", all.show(began.elapsed(), Style::Json));
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    drop(scheduler);
+    eprintln!("scx_pvq: the kernel's own scheduler is back");
+    Ok(if ejected { ExitCode::FAILURE } else { code })
+}
+
+const fn style(args: &Args) -> Style {
+    if args.json { Style::Json } else { Style::Text }
+}
+
+/// Linux's number of the policy of sched_ext.
+const SCHED_EXT: libc::c_int = 7;
+
+fn start(args: &Args, sender: Sender<Event>) -> Result<()> {
+    let mut command = Command::new(&args.command[0]);
+    command.args(&args.command[1..]);
+    if args.partial {
+        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+        unsafe {
+            command.pre_exec(|| {
+                let parameters = libc::sched_param { sched_priority: 0 };
+                match libc::sched_setscheduler(0, SCHED_EXT, &raw const parameters) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+    }
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {}", args.command[0].to_string_lossy()))?;
+    thread::spawn(move || {
+        // The receiver is gone only when the program ends anyway.
+        let _ = sender.send(Event::CommandEnded(child.wait()));
+    });
+    Ok(())
+}
+
+fn monitor(args: &Args) -> Result<ExitCode> {
+    let (_sender, receiver) = events()?;
+    let seconds = Duration::from_secs(args.stats.unwrap_or(1).into());
+    let map = counters::of_running()?;
+    let mut before = Counters::read(&map)?;
+    loop {
+        match receiver.recv_timeout(seconds) {
+            Err(RecvTimeoutError::Timeout) => {}
+            _ => return Ok(ExitCode::SUCCESS),
+        }
+        if !requirements::is_ours_loaded() {
+            eprintln!("scx_pvq: it is not running any more");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let now = Counters::read(&map)?;
+        println!("{}", now.since(&before).show(seconds, style(args)));
+        before = now;
+    }
+}

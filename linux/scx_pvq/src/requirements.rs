@@ -1,0 +1,55 @@
+//! Why this kernel can not load the scheduler, each in one sentence.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+const CLASS: &str = "/sys/kernel/sched_ext";
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+/// What the scheduler calls itself.
+const NAME: &str = "pvq";
+
+/// Fails with the first thing that is missing.
+pub(crate) fn check() -> Result<()> {
+    // SAFETY: it has no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        bail!("only root may load a scheduler: run it with sudo");
+    }
+    if !Path::new(CLASS).is_dir() {
+        bail!(
+            "kernel {} has no class sched_ext: it takes Linux 6.12 or later, built with CONFIG_SCHED_CLASS_EXT",
+            release()
+        );
+    }
+    if !Path::new(BTF).is_file() {
+        bail!("kernel {} has no BTF ({BTF}): it must be built with CONFIG_DEBUG_INFO_BTF", release());
+    }
+    if state() != "disabled" {
+        bail!("another scheduler is loaded ({}): end it first", loaded().unwrap_or_else(state));
+    }
+    Ok(())
+}
+
+/// Whether the scheduler that is loaded is this one.
+pub(crate) fn is_ours_loaded() -> bool {
+    // The kernel appends to the name what makes it unique: `pvq` or `pvq_...`.
+    loaded().is_some_and(|name| name == NAME || name.starts_with(&format!("{NAME}_")))
+}
+
+fn state() -> String {
+    read(&format!("{CLASS}/state")).unwrap_or_else(|| "disabled".to_owned())
+}
+
+fn loaded() -> Option<String> {
+    read(&format!("{CLASS}/root/ops"))
+}
+
+/// The kernel's release, as `uname -r`.
+pub(crate) fn release() -> String {
+    read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "of unknown version".to_owned())
+}
+
+fn read(path: &str) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}

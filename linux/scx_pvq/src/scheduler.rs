@@ -1,0 +1,147 @@
+//! Loading the BPF program and attaching it. Dropping the value ends it: the kernel's own scheduler is back.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result, bail};
+use libbpf_rs::{Link, MapCore as _, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel};
+
+use crate::counters::{self, Counters};
+use crate::requirements;
+use crate::shared::{Config, End, MAX_CPUS};
+use crate::topology::{self, Topology};
+
+static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scx_pvq.bpf.o"));
+
+/// Of `struct sched_ext_ops` in bpf/kernel.h: nine callbacks come first.
+const FLAGS_AT: usize = 9 * 8;
+const TIMEOUT_AT: usize = FLAGS_AT + 8;
+const SWITCH_PARTIAL: u64 = 1 << 3;
+
+/// What the options say.
+pub(crate) struct Settings {
+    pub(crate) slice_ns: u64,
+    pub(crate) min_loan_ns: u64,
+    pub(crate) partial: bool,
+    pub(crate) watchdog_ms: u32,
+    pub(crate) object: Option<PathBuf>,
+    pub(crate) verbose: bool,
+}
+
+/// A scheduler that is attached.
+pub(crate) struct Scheduler {
+    // Dropped first: detaches.
+    _link: Link,
+    object: Object,
+    topology: Topology,
+}
+
+/// What libbpf said last: the reason, if loading fails.
+static SAID: Mutex<String> = Mutex::new(String::new());
+
+impl Scheduler {
+    /// Loads and attaches it.
+    pub(crate) fn attach(settings: &Settings) -> Result<Self> {
+        let topology = topology::read()?;
+        listen(settings.verbose);
+        let mut open = match &settings.object {
+            Some(path) => ObjectBuilder::default()
+                .open_file(path)
+                .with_context(|| format!("{} is no BPF object", path.display()))?,
+            None => ObjectBuilder::default().open_memory(OBJECT).context("the BPF object is damaged")?,
+        };
+        configure(&mut open, settings, &topology)?;
+        let mut object = open.load().map_err(|error| refused("load", &error))?;
+        let link = object
+            .maps_mut()
+            .find(|map| map.name() == "pvq_ops")
+            .context("the BPF object has no scheduler")?
+            .attach_struct_ops()
+            .map_err(|error| refused("attach", &error))?;
+        Ok(Self { _link: link, object, topology })
+    }
+
+    /// The CPUs.
+    pub(crate) const fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Statistics since it was attached.
+    pub(crate) fn counters(&self) -> Result<Counters> {
+        let map = self.object.maps().find(|map| map.name() == counters::MAP);
+        Counters::read(&map.context("the BPF object has no statistics")?)
+    }
+
+    /// Why the kernel ended it, if it did.
+    pub(crate) fn end(&self) -> Result<Option<End>> {
+        let map = self.object.maps().find(|map| map.name().to_string_lossy().ends_with(".bss"));
+        let map = map.context("the BPF object has no variables")?;
+        let bytes = map.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY).context("cannot read its state")?;
+        Ok(bytes.and_then(|bytes| End::read(&bytes)))
+    }
+}
+
+fn configure(open: &mut OpenObject, settings: &Settings, topology: &Topology) -> Result<()> {
+    let mut domain_of = [0; MAX_CPUS];
+    for (place, &domain) in domain_of.iter_mut().zip(&topology.domain_of) {
+        *place = domain;
+    }
+    let config = Config {
+        slice_ns: settings.slice_ns,
+        min_loan_ns: settings.min_loan_ns,
+        cpus: topology.domain_of.len() as u32,
+        domains: topology.domains as u32,
+        domain_of,
+    }
+    .bytes();
+    for mut map in open.maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        if name.ends_with(".rodata") {
+            let value = map.initial_value_mut().context("the BPF object has no settings")?;
+            if value.len() < config.len() {
+                bail!("the BPF object has other settings than this loader knows");
+            }
+            value[..config.len()].copy_from_slice(&config);
+        } else if name == "pvq_ops" {
+            let value = map.initial_value_mut().context("the BPF object has no scheduler")?;
+            if settings.partial {
+                value[FLAGS_AT..FLAGS_AT + 8].copy_from_slice(&SWITCH_PARTIAL.to_ne_bytes());
+            }
+            value[TIMEOUT_AT..TIMEOUT_AT + 4].copy_from_slice(&settings.watchdog_ms.to_ne_bytes());
+        }
+    }
+    Ok(())
+}
+
+fn listen(verbose: bool) {
+    fn note(_: PrintLevel, text: String) {
+        if let Ok(mut said) = SAID.lock() {
+            said.push_str(&text);
+        }
+    }
+    fn show(level: PrintLevel, text: String) {
+        eprint!("{text}");
+        note(level, text);
+    }
+    if let Ok(mut said) = SAID.lock() {
+        said.clear();
+    }
+    libbpf_rs::set_print(Some((
+        if verbose { PrintLevel::Debug } else { PrintLevel::Warn },
+        if verbose { show } else { note },
+    )));
+}
+
+fn refused(what: &str, error: &libbpf_rs::Error) -> anyhow::Error {
+    let said = SAID.lock().map(|said| said.clone()).unwrap_or_default();
+    let verifier = said.contains("BEGIN PROG LOAD LOG");
+    let last = said.lines().map(str::trim).rfind(|line| line.starts_with("libbpf:")).unwrap_or_default();
+    if verifier {
+        anyhow::anyhow!(
+            "the verifier of kernel {} refused the program, which is a bug of scx_pvq: --verbose shows its reasons",
+            requirements::release()
+        )
+    } else {
+        anyhow::anyhow!("kernel {} did not {what} the program: {error}; {last}", requirements::release())
+    }
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The rules of the BPF program, compiled for user space: every function with a symbol of its own. */
+#include <stdint.h>
+
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int64_t s64;
+
+#include "rules.h"
+
+void c_charge(struct pvq_account *a, u64 ns) { pvq_charge(a, ns); }
+void c_picked(struct pvq_clock *c, const struct pvq_account *a) { pvq_picked(c, a); }
+void c_start(const struct pvq_terms *t, u64 stand, struct pvq_account *a) { pvq_start(t, stand, a); }
+void c_wake(u64 stand, struct pvq_account *a) { pvq_wake(stand, a); }
+void c_requeue(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a) { pvq_requeue(t, c, a); }
+int c_preempts(const struct pvq_terms *t, const struct pvq_account *w, u64 v) { return pvq_preempts(t, w, v); }
+void c_begin(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t) { pvq_begin(s, now, task, t); }
+int c_is_lent(const struct pvq_slice *s) { return pvq_is_lent(s); }
+int c_is_over(const struct pvq_slice *s, u64 now) { return pvq_is_over(s, now); }
+int c_can_lend(const struct pvq_slice *s, u64 now, const struct pvq_terms *t) { return pvq_can_lend(s, now, t); }
+int c_is_protected(const struct pvq_slice *s, u64 now, const struct pvq_terms *t) { return pvq_is_protected(s, now, t); }
+u64 c_due(struct pvq_slice *s, u64 now, u64 *ran) { return pvq_due(s, now, ran); }
+void c_give_to(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t) { pvq_give_to(s, now, task, t); }
+int c_owner_goes_on(const struct pvq_slice *s, u64 now, int waits) { return pvq_owner_goes_on(s, now, waits); }
+void c_convert(struct pvq_slice *s, u64 now, const struct pvq_terms *t) { pvq_convert(s, now, t); }
