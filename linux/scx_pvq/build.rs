@@ -1,4 +1,4 @@
-//! Compiles the BPF program with clang.
+//! Compiles the BPF program with clang, and its rules once more, for the tests.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,13 @@ use anyhow::{Context as _, Result, bail};
 
 /// What clang is called, newest first.
 const NAMES: [&str; 10] = [
-    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14",
+    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16",
+    "clang-15", "clang-14",
 ];
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=bpf");
+    println!("cargo::rerun-if-changed=tests/rules.c");
     println!("cargo::rerun-if-env-changed=CLANG");
     let out = PathBuf::from(env::var("OUT_DIR").context("cargo names no OUT_DIR")?);
     let clang = clang()?;
@@ -23,6 +25,11 @@ fn main() -> Result<()> {
         .clang_args(["-O2", "-mcpu=v3", "-Wall", "-Werror"])
         .build()
         .context("clang could not compile bpf/scx_pvq.bpf.c")?;
+    // For the tests: nothing of the program calls it, and the linker leaves it out.
+    cc::Build::new()
+        .file("tests/rules.c")
+        .include("bpf")
+        .compile("pvq_rules");
     Ok(())
 }
 
@@ -33,7 +40,10 @@ fn clang() -> Result<PathBuf> {
     };
     if let Some(named) = env::var_os("CLANG").map(PathBuf::from) {
         if !works(&named) {
-            bail!("CLANG names {}, which is no clang that compiles for BPF", named.display());
+            bail!(
+                "CLANG names {}, which is no clang that compiles for BPF",
+                named.display()
+            );
         }
         return Ok(named);
     }

@@ -36,7 +36,11 @@ impl Counters {
                 .context("cannot read the statistics")?
                 .context("the program has other statistics than this loader knows")?;
             *value = (each.iter())
-                .map(|bytes| bytes.first_chunk().map_or(0, |&bytes| u64::from_ne_bytes(bytes)))
+                .map(|bytes| {
+                    bytes
+                        .first_chunk()
+                        .map_or(0, |&bytes| u64::from_ne_bytes(bytes))
+                })
                 .sum();
         }
         Ok(all)
@@ -44,16 +48,23 @@ impl Counters {
 
     /// Both together.
     pub(crate) fn plus(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|index| self.0[index].wrapping_add(other.0[index])))
+        Self(std::array::from_fn(|index| {
+            self.0[index].wrapping_add(other.0[index])
+        }))
     }
 
     /// What came since.
     pub(crate) fn since(&self, before: &Self) -> Self {
-        Self(std::array::from_fn(|index| self.0[index].saturating_sub(before.0[index])))
+        Self(std::array::from_fn(|index| {
+            self.0[index].saturating_sub(before.0[index])
+        }))
     }
 
     fn get(&self, name: &str) -> u64 {
-        COUNTERS.iter().position(|known| *known == name).map_or(0, |index| self.0[index])
+        COUNTERS
+            .iter()
+            .position(|known| *known == name)
+            .map_or(0, |index| self.0[index])
     }
 
     /// Text or JSON of what was counted in so long a time.
@@ -115,7 +126,8 @@ pub(crate) fn of_running() -> Result<MapHandle> {
     }
     for info in libbpf_rs::query::MapInfoIter::default() {
         if info.name.to_string_lossy() == MAP {
-            return MapHandle::from_map_id(info.id).context("cannot open the statistics: only root may");
+            return MapHandle::from_map_id(info.id)
+                .context("cannot open the statistics: only root may");
         }
     }
     bail!("the statistics of the running scx_pvq are not to be seen: only root may")
@@ -135,9 +147,13 @@ mod tests {
         let twice = first.plus(&first);
         assert_eq!(twice.since(&first), first);
         let text = first.show(Duration::from_secs(2), Style::Text);
-        assert!(text.starts_with("yields 5/s, 90.0 % ran (loan 100 µs"), "{text}");
+        assert!(
+            text.starts_with("yields 5/s, 90.0 % ran (loan 100 µs"),
+            "{text}"
+        );
         assert!(text.contains("refused 1 (target not waiting)"), "{text}");
-        let json: Value = serde_json::from_str(&first.show(Duration::from_secs(2), Style::Json)).expect("JSON");
+        let json: Value =
+            serde_json::from_str(&first.show(Duration::from_secs(2), Style::Json)).expect("JSON");
         assert_eq!(json["ran"], 9);
         assert_eq!(json["mean_loan_ns"], 100_000);
     }

@@ -83,7 +83,11 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     }
-    let result = if args.monitor { monitor(&args) } else { run(&args) };
+    let result = if args.monitor {
+        monitor(&args)
+    } else {
+        run(&args)
+    };
     result.unwrap_or_else(|error| {
         eprintln!("scx_pvq: {error:#}");
         ExitCode::FAILURE
@@ -121,7 +125,11 @@ fn run(args: &Args) -> Result<ExitCode> {
     let mut scheduler = Scheduler::attach(&settings)?;
     eprintln!(
         "scx_pvq: scheduling {}, {}; Ctrl-C ends it",
-        if args.partial { "tasks that ask for it" } else { "all ordinary tasks" },
+        if args.partial {
+            "tasks that ask for it"
+        } else {
+            "all ordinary tasks"
+        },
         topology::describe(scheduler.topology())
     );
     if !args.command.is_empty() {
@@ -129,7 +137,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     }
     let began = Instant::now();
     let mut before = Counters::default();
-    let mut next_stats = args.stats.map(|seconds| began + Duration::from_secs(seconds.into()));
+    let mut next_stats = args
+        .stats
+        .map(|seconds| began + Duration::from_secs(seconds.into()));
     let mut total = Counters::default();
     let mut ejected = false;
     let code = loop {
@@ -137,7 +147,9 @@ fn run(args: &Args) -> Result<ExitCode> {
             Ok(Event::Signal) => break ExitCode::SUCCESS,
             Ok(Event::CommandEnded(status)) => {
                 let status = status.context("cannot wait for the command")?;
-                let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+                let code = status
+                    .code()
+                    .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
                 break ExitCode::from(u8::try_from(code).unwrap_or(1));
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -147,7 +159,11 @@ fn run(args: &Args) -> Result<ExitCode> {
             && Instant::now() >= at
         {
             let now = total.plus(&scheduler.counters()?);
-            println!("{}", now.since(&before).show(Duration::from_secs(seconds.into()), style(args)));
+            println!(
+                "{}",
+                now.since(&before)
+                    .show(Duration::from_secs(seconds.into()), style(args))
+            );
             before = now;
             next_stats = Some(at + Duration::from_secs(seconds.into()));
         }

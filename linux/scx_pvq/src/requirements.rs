@@ -23,10 +23,16 @@ pub(crate) fn check() -> Result<()> {
         );
     }
     if !Path::new(BTF).is_file() {
-        bail!("kernel {} has no BTF ({BTF}): it must be built with CONFIG_DEBUG_INFO_BTF", release());
+        bail!(
+            "kernel {} has no BTF ({BTF}): it must be built with CONFIG_DEBUG_INFO_BTF",
+            release()
+        );
     }
     if state() != "disabled" {
-        bail!("another scheduler is loaded ({}): end it first", loaded().unwrap_or_else(state));
+        bail!(
+            "another scheduler is loaded ({}): end it first",
+            loaded().unwrap_or_else(state)
+        );
     }
     Ok(())
 }

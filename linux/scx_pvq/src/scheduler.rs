@@ -48,7 +48,9 @@ impl Scheduler {
             Some(path) => ObjectBuilder::default()
                 .open_file(path)
                 .with_context(|| format!("{} is no BPF object", path.display()))?,
-            None => ObjectBuilder::default().open_memory(OBJECT).context("the BPF object is damaged")?,
+            None => ObjectBuilder::default()
+                .open_memory(OBJECT)
+                .context("the BPF object is damaged")?,
         };
         configure(&mut open, settings, &topology)?;
         let mut object = open.load().map_err(|error| refused("load", &error))?;
@@ -58,7 +60,11 @@ impl Scheduler {
             .context("the BPF object has no scheduler")?
             .attach_struct_ops()
             .map_err(|error| refused("attach", &error))?;
-        Ok(Self { _link: link, object, topology })
+        Ok(Self {
+            _link: link,
+            object,
+            topology,
+        })
     }
 
     /// The CPUs.
@@ -74,9 +80,14 @@ impl Scheduler {
 
     /// Why the kernel ended it, if it did.
     pub(crate) fn end(&self) -> Result<Option<End>> {
-        let map = self.object.maps().find(|map| map.name().to_string_lossy().ends_with(".bss"));
+        let map = self
+            .object
+            .maps()
+            .find(|map| map.name().to_string_lossy().ends_with(".bss"));
         let map = map.context("the BPF object has no variables")?;
-        let bytes = map.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY).context("cannot read its state")?;
+        let bytes = map
+            .lookup(&0_u32.to_ne_bytes(), MapFlags::ANY)
+            .context("cannot read its state")?;
         Ok(bytes.and_then(|bytes| End::read(&bytes)))
     }
 }
@@ -97,13 +108,17 @@ fn configure(open: &mut OpenObject, settings: &Settings, topology: &Topology) ->
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         if name.ends_with(".rodata") {
-            let value = map.initial_value_mut().context("the BPF object has no settings")?;
+            let value = map
+                .initial_value_mut()
+                .context("the BPF object has no settings")?;
             if value.len() < config.len() {
                 bail!("the BPF object has other settings than this loader knows");
             }
             value[..config.len()].copy_from_slice(&config);
         } else if name == "pvq_ops" {
-            let value = map.initial_value_mut().context("the BPF object has no scheduler")?;
+            let value = map
+                .initial_value_mut()
+                .context("the BPF object has no scheduler")?;
             if settings.partial {
                 value[FLAGS_AT..FLAGS_AT + 8].copy_from_slice(&SWITCH_PARTIAL.to_ne_bytes());
             }
@@ -127,7 +142,11 @@ fn listen(verbose: bool) {
         said.clear();
     }
     libbpf_rs::set_print(Some((
-        if verbose { PrintLevel::Debug } else { PrintLevel::Warn },
+        if verbose {
+            PrintLevel::Debug
+        } else {
+            PrintLevel::Warn
+        },
         if verbose { show } else { note },
     )));
 }
@@ -135,13 +154,20 @@ fn listen(verbose: bool) {
 fn refused(what: &str, error: &libbpf_rs::Error) -> anyhow::Error {
     let said = SAID.lock().map(|said| said.clone()).unwrap_or_default();
     let verifier = said.contains("BEGIN PROG LOAD LOG");
-    let last = said.lines().map(str::trim).rfind(|line| line.starts_with("libbpf:")).unwrap_or_default();
+    let last = said
+        .lines()
+        .map(str::trim)
+        .rfind(|line| line.starts_with("libbpf:"))
+        .unwrap_or_default();
     if verifier {
         anyhow::anyhow!(
             "the verifier of kernel {} refused the program, which is a bug of scx_pvq: --verbose shows its reasons",
             requirements::release()
         )
     } else {
-        anyhow::anyhow!("kernel {} did not {what} the program: {error}; {last}", requirements::release())
+        anyhow::anyhow!(
+            "kernel {} did not {what} the program: {error}; {last}",
+            requirements::release()
+        )
     }
 }

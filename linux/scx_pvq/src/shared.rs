@@ -75,8 +75,13 @@ impl End {
         let kind = i32::from_ne_bytes(bytes[..4].try_into().ok()?);
         let text = |from: usize, to: usize| {
             let field = &bytes[from..to];
-            let length = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
-            String::from_utf8_lossy(&field[..length]).trim_end().to_owned()
+            let length = field
+                .iter()
+                .position(|&byte| byte == 0)
+                .unwrap_or(field.len());
+            String::from_utf8_lossy(&field[..length])
+                .trim_end()
+                .to_owned()
         };
         (kind != 0).then(|| Self {
             kind,
@@ -116,7 +121,11 @@ mod tests {
 
     #[test]
     fn counters_stand_in_the_order_of_the_header() {
-        let body = HEADER.split("enum pvq_counter {").nth(1).and_then(|rest| rest.split('}').next()).unwrap_or("");
+        let body = HEADER
+            .split("enum pvq_counter {")
+            .nth(1)
+            .and_then(|rest| rest.split('}').next())
+            .unwrap_or("");
         let names: Vec<String> = body
             .lines()
             .filter_map(|line| line.trim().strip_prefix("PVQ_"))
@@ -136,7 +145,10 @@ mod tests {
             ("PVQ_MESSAGE_LEN", DUMP_AT - MESSAGE_AT),
             ("PVQ_DUMP_LEN", END_LEN - DUMP_AT),
         ] {
-            assert!(HEADER.contains(&format!("#define {name} {value}\n")), "{name} {value}");
+            assert!(
+                HEADER.contains(&format!("#define {name} {value}\n")),
+                "{name} {value}"
+            );
         }
     }
 

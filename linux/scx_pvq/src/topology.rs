@@ -34,14 +34,24 @@ fn group(keys: impl Iterator<Item = String>) -> Topology {
         numbers.entry(key.clone()).or_insert(next);
     }
     let merged = numbers.len().div_ceil(MAX_DOMAINS).max(1);
-    let domain_of = keys.iter().map(|key| (numbers[key] / merged) as u8).collect();
-    Topology { domain_of, domains: numbers.len().div_ceil(merged).max(1) }
+    let domain_of = keys
+        .iter()
+        .map(|key| (numbers[key] / merged) as u8)
+        .collect();
+    Topology {
+        domain_of,
+        domains: numbers.len().div_ceil(merged).max(1),
+    }
 }
 
 /// What CPUs of one domain have in common: their last-level cache, or their package if the kernel does not know it.
 fn key(base: &Path, cpu: usize) -> String {
     let dir = base.join(format!("cpu{cpu}"));
-    let read = |path: &str| fs::read_to_string(dir.join(path)).ok().map(|text| text.trim().to_owned());
+    let read = |path: &str| {
+        fs::read_to_string(dir.join(path))
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
     (2..=4)
         .rev()
         .find_map(|index| {
@@ -56,7 +66,11 @@ fn key(base: &Path, cpu: usize) -> String {
 /// For people.
 pub(crate) fn describe(topology: &Topology) -> String {
     let many = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    format!("{} in {}", many(topology.domain_of.len(), "CPU"), many(topology.domains, "cache domain"))
+    format!(
+        "{} in {}",
+        many(topology.domain_of.len(), "CPU"),
+        many(topology.domains, "cache domain")
+    )
 }
 
 #[cfg(test)]
@@ -74,7 +88,12 @@ mod tests {
     fn more_domains_than_there_is_room_for_are_merged() {
         let topology = group((0..200).map(|cpu| cpu.to_string()));
         assert!(topology.domains <= MAX_DOMAINS, "{}", topology.domains);
-        assert!(topology.domain_of.iter().all(|&domain| usize::from(domain) < topology.domains));
+        assert!(
+            topology
+                .domain_of
+                .iter()
+                .all(|&domain| usize::from(domain) < topology.domains)
+        );
         assert_eq!(topology.domain_of.len(), 200);
     }
 }
