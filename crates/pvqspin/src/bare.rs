@@ -61,6 +61,18 @@ pub trait Kernel: 'static {
 
     /// The queue nodes of a CPU.
     fn nodes(cpu: Cpu) -> &'static CpuNodes;
+
+    /// [`Env::interrupt_state`]: whether the running CPU could be interrupted. The default cannot tell.
+    #[cfg(feature = "lockdep")]
+    fn interrupt_state() -> crate::lockdep::InterruptState {
+        crate::lockdep::InterruptState::Unknown
+    }
+
+    /// [`Env::order_violation`]: the order checker found something. By default nothing happens.
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &crate::lockdep::Violation) {
+        let _ = violation;
+    }
 }
 
 /// The environment of a [`Kernel`] on bare metal.
@@ -81,6 +93,16 @@ impl<K: Kernel> Env for Bare<K> {
     #[inline]
     fn nodes(cpu: Cpu) -> &'static CpuNodes {
         K::nodes(cpu)
+    }
+
+    #[cfg(feature = "lockdep")]
+    fn interrupt_state() -> crate::lockdep::InterruptState {
+        K::interrupt_state()
+    }
+
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &crate::lockdep::Violation) {
+        K::order_violation(violation);
     }
 
     #[inline]

@@ -181,6 +181,18 @@ pub trait Kernel: 'static {
     /// It must advance once the switch is on anything but [`Transport::Native`]: the budgets of
     /// waiters run out by it. Before that, 0 will do.
     fn now_ns() -> u64;
+
+    /// [`Env::interrupt_state`]: whether the running CPU could be interrupted. The default cannot tell.
+    #[cfg(feature = "lockdep")]
+    fn interrupt_state() -> crate::lockdep::InterruptState {
+        crate::lockdep::InterruptState::Unknown
+    }
+
+    /// [`Env::order_violation`]: the order checker found something. By default nothing happens.
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &crate::lockdep::Violation) {
+        let _ = violation;
+    }
 }
 
 /// The environment of a [`Kernel`] on KVM.
@@ -381,6 +393,16 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
     #[inline]
     fn now_ns() -> u64 {
         K::now_ns()
+    }
+
+    #[cfg(feature = "lockdep")]
+    fn interrupt_state() -> crate::lockdep::InterruptState {
+        K::interrupt_state()
+    }
+
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &crate::lockdep::Violation) {
+        K::order_violation(violation);
     }
 
     fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {

@@ -180,7 +180,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
     #[inline]
     pub fn lock(&self) -> Token {
         self.class.taking::<E>(self.address(), How::Exclusive);
-        let token = match self.take_free() {
+        match self.take_free() {
             Some(token) => {
                 // No instruction, and no ordering that is not there already. It keeps the end of
                 // the fast path a place of its own; without it, LLVM shares a zero between this
@@ -190,14 +190,13 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
                 token
             }
             None => join::lock_contended::<E, P, W>(&self.word),
-        };
-        self.class.taken::<E>(self.address());
-        token
+        }
     }
 
     /// Takes the lock if nobody holds or awaits it.
     #[inline]
     pub fn try_lock(&self) -> Option<Token> {
+        self.class.trying::<E>(self.address(), How::Exclusive);
         let token = self.take_free()?;
         self.class.taken::<E>(self.address());
         Some(token)
@@ -239,9 +238,10 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
 
     #[inline]
     fn release(&self, token: Token, lends: Lends) {
-        self.class.released::<E>(self.address());
+        let late = self.class.released::<E>(self.address());
         if !P::RULES.paravirtual() {
             release::native(&self.word);
+            late.tell::<E>();
             return;
         }
         // Release pairs with the acquire of whoever takes the lock next.
@@ -253,6 +253,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
         ) {
             release::contended::<E, P>(&self.word, token, seen, lends);
         }
+        late.tell::<E>();
     }
 }
 

@@ -9,6 +9,7 @@
 //! | A before B, where B before A (or B before C before A, ...) was seen | two CPUs can wait for each other |
 //! | A before A | the same with two locks of one class, or a CPU that waits for itself |
 //! | a class that interrupt handlers take, taken with interrupts enabled | a handler can wait for the context that it interrupted |
+//! | A that handlers take, before B that is taken with interrupts enabled | the handler on one CPU waits for A, whose holder waits for B, which the handler interrupted |
 //! | released, and not held | a bug |
 //!
 //! although no two CPUs ever met. (The idea is that of Linux's lockdep, by Ingo Molnár and Arjan van
@@ -31,6 +32,13 @@
 //!
 //! # Limits
 //!
+//! Nested readers ([`QRwLock::read_nested`](crate::QRwLock::read_nested)) are part of no order: they
+//! wait for a writer that holds, which the checker does not tell from a reader. So it misses circles
+//! that such a wait closes.
+//!
+//! A lock that is only tried for is part of no order either, but counts as taken with interrupts enabled
+//! if they are, whether or not it could be had.
+//!
 //! An address is a class for ever: a lock that is freed, and another one in its place, count as one.
 //! Locks of one class that are nested on purpose (a parent's before its child's) are reported.
 
@@ -41,7 +49,7 @@ use core::fmt;
 use core::panic::Location;
 
 use crate::env::Env;
-use crate::lockdep::graph::{CHAIN, Found, GRAPH, Key};
+use crate::lockdep::graph::{CHAIN, Found, GRAPH, Key, Learned, Noticed};
 use pvqspin_abi::Cpu;
 
 pub use crate::lockdep::graph::Stats;
@@ -79,6 +87,9 @@ pub enum Kind {
     Recursion,
     /// Taken by interrupt handlers, and with interrupts enabled.
     Interrupt,
+    /// A lock that interrupt handlers take is held while one is taken that is also taken with interrupts
+    /// enabled, directly or through others.
+    InterruptOrder,
     /// Released without being held.
     NotHeld,
     /// No room in the tables: from now on not everything is checked.
@@ -137,6 +148,18 @@ impl fmt::Display for Violation {
                      with interrupts enabled (now on cpu{cpu})"
                 );
             }
+            Kind::InterruptOrder => {
+                f.write_str("lock order and interrupts: ")?;
+                for (at, class) in self.earlier().enumerate() {
+                    let before = if at == 0 { "" } else { " before " };
+                    write!(f, "{before}[{class}]")?;
+                }
+                return write!(
+                    f,
+                    "; interrupt handlers take the first, and others the last with interrupts enabled \
+                     (now on cpu{cpu})"
+                );
+            }
             Kind::NotHeld => {
                 return write!(
                     f,
@@ -186,44 +209,69 @@ impl Class {
         }
     }
 
-    /// The lock is about to be taken, and to be waited for.
+    /// The lock is about to be taken, and to be waited for. From here on it counts as held, so that a
+    /// handler which interrupts the wait and takes the same lock is found before it hangs.
+    ///
+    /// Every hook is called before anything is noted: one that unwinds leaves the lock as it was.
     pub(crate) fn taking<E: Env>(self, lock: usize, how: How) {
         let Some(class) = self.index::<E>(lock) else {
             return;
         };
-        let report = |kind, found: Found| tell::<E>(kind, class, found);
-        if GRAPH.notice_interrupts(class, how, E::interrupt_state()) {
-            report(Kind::Interrupt, Found::default());
-        }
+        let now = E::interrupt_state();
+        notice_interrupts::<E>(class, how, now);
         for held in E::nodes(E::cpu()).held().classes() {
+            if how == How::Nested {
+                // It waits for a writer that holds the lock, and for nothing else: beside readers it
+                // cannot be part of a circle, and who holds it how is not known.
+                continue;
+            }
             if held != class {
-                if let Some(found) = GRAPH.learn(held, class) {
-                    report(Kind::Inversion, found);
+                match GRAPH.learn(held, class) {
+                    Learned::Known => {}
+                    Learned::New => {
+                        if let Some(found) = GRAPH.handler_before_enabled(held, class) {
+                            tell::<E>(Kind::InterruptOrder, class, found);
+                        }
+                    }
+                    Learned::Contradiction(found) => tell::<E>(Kind::Inversion, class, found),
                 }
-            } else if how != How::Nested && GRAPH.first_recursion(class) {
-                report(Kind::Recursion, Found::holding(held));
+            } else if GRAPH.first_recursion(class) {
+                tell::<E>(Kind::Recursion, class, Found::holding(held));
+            }
+        }
+        note::<E>(class, lock);
+    }
+
+    /// The lock is going to be taken if that takes no waiting. It is no part of any order, but a handler
+    /// may wait for it.
+    pub(crate) fn trying<E: Env>(self, lock: usize, how: How) {
+        if let Some(class) = self.index::<E>(lock) {
+            let now = E::interrupt_state();
+            // A handler that only tries never waits.
+            if now == InterruptState::Enabled {
+                notice_interrupts::<E>(class, how, now);
+            }
+            if E::nodes(E::cpu()).held().is_full() && GRAPH.first_overflow() {
+                tell::<E>(Kind::TableFull, class, Found::default());
             }
         }
     }
 
-    /// The lock was taken.
+    /// The lock was taken without waiting.
     pub(crate) fn taken<E: Env>(self, lock: usize) {
-        if let Some(class) = self.index::<E>(lock)
-            && !E::nodes(E::cpu()).held().push(class, lock)
-            && GRAPH.first_overflow()
-        {
-            tell::<E>(Kind::TableFull, class, Found::default());
+        if let Some(class) = self.index::<E>(lock) {
+            E::nodes(E::cpu()).held().push(class, lock);
         }
     }
 
-    /// The lock is about to be released.
-    pub(crate) fn released<E: Env>(self, lock: usize) {
-        if let Some(class) = self.index::<E>(lock)
-            && !E::nodes(E::cpu()).held().pop(lock)
-            && GRAPH.first_not_held(class)
-        {
-            tell::<E>(Kind::NotHeld, class, Found::default());
-        }
+    /// The lock is about to be released. What there is to say is said afterwards: a hook that unwinds
+    /// must not leave the lock held.
+    pub(crate) fn released<E: Env>(self, lock: usize) -> Late {
+        Late(
+            self.index::<E>(lock).filter(|&class| {
+                !E::nodes(E::cpu()).held().pop(lock) && GRAPH.first_not_held(class)
+            }),
+        )
     }
 
     fn index<E: Env>(self, lock: usize) -> Option<u8> {
@@ -240,6 +288,38 @@ impl Class {
             });
         }
         class
+    }
+}
+
+/// A finding that is told once the lock is free.
+#[must_use]
+pub(crate) struct Late(Option<u8>);
+
+impl Late {
+    pub(crate) fn tell<E: Env>(self) {
+        if let Some(class) = self.0 {
+            tell::<E>(Kind::NotHeld, class, Found::default());
+        }
+    }
+}
+
+fn note<E: Env>(class: u8, lock: usize) {
+    let held = E::nodes(E::cpu()).held();
+    if held.is_full() && GRAPH.first_overflow() {
+        tell::<E>(Kind::TableFull, class, Found::default());
+    }
+    held.push(class, lock);
+}
+
+fn notice_interrupts<E: Env>(class: u8, how: How, now: InterruptState) {
+    match GRAPH.notice_interrupts(class, how, now) {
+        Noticed::Nothing => {}
+        Noticed::Clash => tell::<E>(Kind::Interrupt, class, Found::default()),
+        Noticed::New => {
+            if let Some(found) = GRAPH.handler_before_enabled(class, class) {
+                tell::<E>(Kind::InterruptOrder, class, found);
+            }
+        }
     }
 }
 

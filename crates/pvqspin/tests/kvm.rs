@@ -135,6 +135,10 @@ impl Kernel for Guest {
             &world.vcpus[cpu.index()]
         })
     }
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &pvqspin::lockdep::Violation) {
+        FINDINGS.with_borrow_mut(|findings| findings.push(violation.kind));
+    }
     fn now_ns() -> u64 {
         WORLD.with(|world| {
             world.now_ns.set(world.now_ns.get() + world.tick_ns.get());
@@ -611,4 +615,20 @@ fn a_kernel_that_has_a_record_keeps_it() {
     // SAFETY: byte 16 of a static of atomics, which nobody else writes.
     unsafe { AtomicU8::from_ptr(flag.add(16)) }.store(1, Release);
     assert_eq!(sample(), RunState::Preempted);
+}
+
+#[cfg(feature = "lockdep")]
+thread_local!(static FINDINGS: RefCell<Vec<pvqspin::lockdep::Kind>> = RefCell::default());
+
+#[cfg(feature = "lockdep")]
+#[test]
+fn the_order_checker_tells_the_kernel() {
+    type Lock = pvqspin::Mutex<u32, Guests>;
+    start(ALL);
+    let (a, b) = (Lock::new(0), Lock::new(0));
+    for (first, second) in [(&a, &b), (&b, &a)] {
+        let _first = first.lock();
+        let _second = second.lock();
+    }
+    assert_eq!(FINDINGS.take(), [pvqspin::lockdep::Kind::Inversion]);
 }

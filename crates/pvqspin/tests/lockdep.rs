@@ -6,7 +6,7 @@ mod world;
 
 use pvqspin::lockdep::{ClassName, InterruptState, Kind, Violation};
 use pvqspin::{Fifo, Mutex, Native, QSpinLock, RwLock};
-use world::{Scripted, WORLD, on};
+use world::{Scripted, WORLD, on, then};
 
 type Lock = Mutex<u32, Scripted, Fifo>;
 
@@ -220,4 +220,213 @@ fn a_release_of_what_is_not_held() {
         "{}",
         found[0]
     );
+}
+
+#[test]
+fn seventeen_locks_released_in_the_order_taken_leave_nothing_behind() {
+    let _alone = alone();
+    let locks: Vec<QSpinLock<Scripted, Fifo>> = (0..17).map(|_| QSpinLock::default()).collect();
+    for _ in 0..2 {
+        let tokens: Vec<_> = locks.iter().map(QSpinLock::lock).collect();
+        for (lock, token) in locks.iter().zip(tokens) {
+            // SAFETY: taken in the line before.
+            unsafe { lock.unlock(token) };
+        }
+    }
+    // (The tables are full once: reported here, unless another test was first.)
+    assert!(kinds().iter().all(|kind| *kind == Kind::TableFull));
+    let (a, b) = (Lock::new(0), Lock::new(0));
+    drop(a.lock());
+    drop(b.lock());
+    {
+        let _a = a.lock();
+        let token = locks[0].lock();
+        // SAFETY: taken in the line before.
+        unsafe { locks[0].unlock(token) };
+    }
+    assert_eq!(kinds(), []);
+}
+
+#[test]
+fn hand_over_hand_never_runs_out_of_room() {
+    let _alone = alone();
+    let locks: Vec<Lock> = (0..40).map(|at| Lock::from(at)).collect();
+    let before = pvqspin::lockdep::stats().overflows;
+    let mut held = locks[0].lock();
+    for lock in &locks[1..] {
+        let next = lock.lock();
+        held = next;
+    }
+    drop(held);
+    let _ = kinds();
+    assert_eq!(pvqspin::lockdep::stats().overflows, before, "two at a time");
+}
+
+#[test]
+fn an_order_that_starts_in_a_handler_must_not_end_with_interrupts_enabled() {
+    // S is taken by handlers, and with interrupts masked; U with interrupts enabled or masked.
+    for last in 0..3 {
+        let _alone = alone();
+        // A class is an address: one for each round.
+        let fresh = || -> &'static Lock { Box::leak(Box::new(Lock::from(0))) };
+        let (s, u) = (fresh(), fresh());
+        let in_handler = || {
+            interrupts_are(InterruptState::Handler);
+            on(0, || drop(s.lock()));
+        };
+        let nested = || {
+            interrupts_are(InterruptState::Masked);
+            on(1, || {
+                let _s = s.lock();
+                drop(u.lock());
+            });
+        };
+        let enabled = || {
+            interrupts_are(InterruptState::Enabled);
+            on(2, || drop(u.lock()));
+        };
+        // Whichever of the three comes last.
+        let steps: [&dyn Fn(); 3] = [&in_handler, &nested, &enabled];
+        for step in 1..=3 {
+            assert_eq!(kinds(), [], "{last}: nothing before the third");
+            steps[(last + step) % 3]();
+        }
+        let found = found();
+        assert_eq!(found.len(), 1, "{last}: {found:?}");
+        assert_eq!(found[0].kind, Kind::InterruptOrder);
+        assert_eq!(found[0].earlier().count(), 2);
+        let text = found[0].to_string();
+        assert!(text.contains("] before ["), "{text}");
+        steps.iter().for_each(|step| step());
+        assert_eq!(kinds(), [], "once");
+    }
+}
+
+#[test]
+fn a_lock_that_was_tried_for_may_be_what_a_handler_waits_for() {
+    let _alone = alone();
+    let lock = Lock::new(0);
+    interrupts_are(InterruptState::Enabled);
+    drop(lock.try_lock());
+    interrupts_are(InterruptState::Handler);
+    drop(lock.lock());
+    assert_eq!(kinds(), [Kind::Interrupt]);
+    // A handler that only tries waits for nothing.
+    let lock = Lock::new(0);
+    interrupts_are(InterruptState::Enabled);
+    drop(lock.lock());
+    interrupts_are(InterruptState::Handler);
+    drop(lock.try_lock());
+    assert_eq!(kinds(), []);
+}
+
+#[test]
+fn nested_readers_are_part_of_no_order() {
+    let _alone = alone();
+    let a: RwLock<u32, Scripted> = RwLock::new(0);
+    let b: RwLock<u32, Scripted> = RwLock::new(0);
+    {
+        let _a = a.read();
+        let _b = b.read_nested();
+    }
+    let _b = b.read();
+    let _a = a.read_nested();
+    assert_eq!(kinds(), []);
+}
+
+#[test]
+fn a_handler_that_takes_what_its_cpu_waits_for_is_found_before_it_hangs() {
+    let _alone = alone();
+    let lock: &'static Lock = Box::leak(Box::new(Lock::new(0)));
+    interrupts_are(InterruptState::Masked);
+    std::mem::forget(on(1, || lock.lock()));
+    assert_eq!(kinds(), []);
+    then(move || {
+        // CPU 0 waits, and is interrupted. Its handler would wait behind it for ever.
+        interrupts_are(InterruptState::Unknown);
+        then(|| {
+            assert_eq!(kinds(), [Kind::Recursion]);
+            std::panic::panic_any("on purpose: the way out of two waits that never end");
+        });
+        std::mem::forget(lock.lock());
+    });
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        on(0, || drop(lock.lock()));
+    }));
+    let message = outcome.expect_err("it never gets the lock");
+    assert!(
+        message
+            .downcast_ref::<&str>()
+            .is_some_and(|text| text.starts_with("on purpose"))
+    );
+}
+
+/// A hook that panics, as a kernel's may, leaves neither the lock held nor interrupts masked.
+mod hooks_that_panic {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use pvqspin::bare::{Bare, Kernel};
+    use pvqspin::irq::{self, Interrupts};
+    use pvqspin::lockdep::Violation;
+    use pvqspin::{Cpu, CpuNodes, Mutex};
+
+    struct Panics;
+
+    static NODES: [CpuNodes; 2] = [const { CpuNodes::new() }; 2];
+    thread_local! {
+        static CPU: Cell<usize> = const { Cell::new(0) };
+        static ENABLED: Cell<bool> = const { Cell::new(true) };
+    }
+
+    impl Kernel for Panics {
+        fn cpu() -> Cpu {
+            Cpu::new(CPU.get()).expect("in range")
+        }
+        fn nodes(cpu: Cpu) -> &'static CpuNodes {
+            &NODES[cpu.index()]
+        }
+        fn order_violation(violation: &Violation) {
+            panic!("{violation}");
+        }
+    }
+
+    struct Flag;
+
+    impl Interrupts for Flag {
+        type State = bool;
+        fn mask() -> bool {
+            ENABLED.replace(false)
+        }
+        unsafe fn restore(state: bool) {
+            ENABLED.set(state);
+        }
+    }
+
+    #[test]
+    fn the_lock_is_free_and_interrupts_are_as_before() {
+        let _alone = super::alone();
+        type Lock = irq::Mutex<u32, Bare<Panics>, Flag>;
+        let (a, b) = (Lock::new(0), Lock::new(0));
+        {
+            let _a = a.lock();
+            let _b = b.lock();
+        }
+        let inversion = catch_unwind(AssertUnwindSafe(|| {
+            let _b = b.lock();
+            let _a = a.lock();
+        }));
+        assert!(inversion.is_err());
+        assert!(ENABLED.get() && !a.is_locked() && !b.is_locked());
+
+        let plain: Mutex<u32, Bare<Panics>> = Mutex::new(0);
+        let not_held = catch_unwind(AssertUnwindSafe(|| {
+            let guard = plain.lock();
+            CPU.set(1);
+            drop(guard);
+        }));
+        assert!(not_held.is_err());
+        assert!(!plain.is_locked());
+        CPU.set(0);
+    }
 }

@@ -119,21 +119,68 @@ impl<I: Interrupts, T: fmt::Debug> fmt::Debug for IrqToken<I, T> {
     }
 }
 
-/// Masks interrupts and takes a lock, or does neither.
-fn masked<I: Interrupts, T>(take: impl FnOnce() -> Option<T>) -> Option<IrqToken<I, T>> {
-    // On the way out, whether the lock was not to be had or a hook of the environment unwinds.
-    struct PutBack<I: Interrupts>(Option<I::State>);
-    impl<I: Interrupts> Drop for PutBack<I> {
-        fn drop(&mut self) {
-            if let Some(state) = self.0.take() {
-                // SAFETY: the state is from the line below, on this CPU, and was not put back.
-                unsafe { I::restore(state) };
-            }
+/// Puts interrupts back when it goes out of scope, unless they were taken out of it before: on the way
+/// back from a lock that was not to be had, and when a hook of the environment unwinds.
+struct PutBack<I: Interrupts>(Option<I::State>);
+
+impl<I: Interrupts> PutBack<I> {
+    #[inline]
+    fn mask() -> Self {
+        Self(Some(I::mask()))
+    }
+}
+
+impl<I: Interrupts> Drop for PutBack<I> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(state) = self.0.take() {
+            // SAFETY: the state is from a `mask` of this CPU, and was not put back.
+            unsafe { I::restore(state) };
         }
     }
-    let mut interrupts = PutBack::<I>(Some(I::mask()));
+}
+
+/// Masks interrupts and takes a lock.
+#[inline(always)]
+fn masked<I: Interrupts, T>(take: impl FnOnce() -> T) -> IrqToken<I, T> {
+    let state = I::mask();
+    // Only a hook of the order checker may unwind.
+    #[cfg(feature = "lockdep")]
+    let mut state = PutBack::<I>(Some(state));
+    let token = take();
+    #[cfg(feature = "lockdep")]
+    let state = {
+        let taken = state.0.take();
+        // Nothing has put it back, or masked since.
+        taken.unwrap_or_else(I::mask)
+    };
+    IrqToken { token, state }
+}
+
+/// Masks interrupts and takes a lock, or does neither.
+#[inline]
+fn masked_if<I: Interrupts, T>(take: impl FnOnce() -> Option<T>) -> Option<IrqToken<I, T>> {
+    let mut interrupts = PutBack::<I>::mask();
     let token = take()?;
     interrupts.0.take().map(|state| IrqToken { token, state })
+}
+
+/// Releases a lock, then puts interrupts back.
+///
+/// # Safety
+///
+/// `state` is from a `mask` of this CPU, and was not put back.
+#[inline(always)]
+unsafe fn unmasked_after<I: Interrupts>(state: I::State, release: impl FnOnce()) {
+    // As when it was taken: a hook may unwind after the release.
+    #[cfg(feature = "lockdep")]
+    let _state = PutBack::<I>(Some(state));
+    release();
+    #[cfg(not(feature = "lockdep"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        I::restore(state);
+    }
 }
 
 /// A [`QSpinLock`] that keeps interrupts masked from before it is taken until after it is
@@ -210,17 +257,13 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
     /// Masks interrupts, then takes the lock.
     #[inline]
     pub fn lock(&self) -> IrqToken<I> {
-        let state = I::mask();
-        IrqToken {
-            token: self.lock.lock(),
-            state,
-        }
+        masked(|| self.lock.lock())
     }
 
     /// Masks interrupts and takes the lock, or does neither.
     #[inline]
     pub fn try_lock(&self) -> Option<IrqToken<I>> {
-        masked(|| self.lock.try_lock())
+        masked_if(|| self.lock.try_lock())
     }
 
     /// Whether somebody holds the lock. Stale when it returns.
@@ -238,9 +281,9 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
     #[inline]
     pub unsafe fn unlock(&self, token: IrqToken<I>) {
         // SAFETY: the caller's promise.
-        unsafe { self.lock.unlock(token.token) };
+        let release = || unsafe { self.lock.unlock(token.token) };
         // SAFETY: the state is from this acquisition's `mask`, and the token is used up.
-        unsafe { I::restore(token.state) };
+        unsafe { unmasked_after::<I>(token.state, release) };
     }
 }
 
@@ -296,50 +339,42 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqRwLock<E, I, P, W> {
     /// Masks interrupts, then takes the lock to read.
     #[inline]
     pub fn read(&self) -> IrqToken<I, ReadToken> {
-        let state = I::mask();
-        let token = self.lock.read();
-        IrqToken { token, state }
+        masked(|| self.lock.read())
     }
 
     /// Masks interrupts and takes the lock to read, or does neither.
     #[inline]
     pub fn try_read(&self) -> Option<IrqToken<I, ReadToken>> {
-        masked(|| self.lock.try_read())
+        masked_if(|| self.lock.try_read())
     }
 
     /// Masks interrupts, then takes the lock to read past all that wait: see
     /// [`QRwLock::read_nested`].
     pub fn read_nested(&self) -> IrqToken<I, ReadToken> {
-        let state = I::mask();
-        let token = self.lock.read_nested();
-        IrqToken { token, state }
+        masked(|| self.lock.read_nested())
     }
 
     /// Masks interrupts, then takes the lock to write.
     #[inline]
     pub fn write(&self) -> IrqToken<I, WriteToken> {
-        let state = I::mask();
-        let token = self.lock.write();
-        IrqToken { token, state }
+        masked(|| self.lock.write())
     }
 
     /// Masks interrupts and takes the lock to write, or does neither.
     #[inline]
     pub fn try_write(&self) -> Option<IrqToken<I, WriteToken>> {
-        masked(|| self.lock.try_write())
+        masked_if(|| self.lock.try_write())
     }
 
     /// Masks interrupts, then takes the lock to read, alone among those that may become writers.
     pub fn upgradable_read(&self) -> IrqToken<I, UpgradableToken> {
-        let state = I::mask();
-        let token = self.lock.upgradable_read();
-        IrqToken { token, state }
+        masked(|| self.lock.upgradable_read())
     }
 
     /// Masks interrupts and takes the lock to read, alone among those that may become writers, or does
     /// neither.
     pub fn try_upgradable_read(&self) -> Option<IrqToken<I, UpgradableToken>> {
-        masked(|| self.lock.try_upgradable_read())
+        masked_if(|| self.lock.try_upgradable_read())
     }
 
     /// Whether the lock is held. Stale when it returns.
@@ -362,9 +397,9 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqRwLock<E, I, P, W> {
     #[inline]
     pub unsafe fn unlock_read(&self, token: IrqToken<I, ReadToken>) {
         // SAFETY: the caller's promise.
-        unsafe { self.lock.unlock_read(token.token) };
+        let release = || unsafe { self.lock.unlock_read(token.token) };
         // SAFETY: the state is from this acquisition's `mask`, and the token is used up.
-        unsafe { I::restore(token.state) };
+        unsafe { unmasked_after::<I>(token.state, release) };
     }
 
     /// Ends a write section, then puts the interrupts back as they were.
@@ -375,9 +410,9 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqRwLock<E, I, P, W> {
     #[inline]
     pub unsafe fn unlock_write(&self, token: IrqToken<I, WriteToken>) {
         // SAFETY: the caller's promise.
-        unsafe { self.lock.unlock_write(token.token) };
-        // SAFETY: as in `unlock_read`.
-        unsafe { I::restore(token.state) };
+        let release = || unsafe { self.lock.unlock_write(token.token) };
+        // SAFETY: the state is from this acquisition's `mask`, and the token is used up.
+        unsafe { unmasked_after::<I>(token.state, release) };
     }
 
     /// Ends an upgradable read section, then puts the interrupts back as they were.
@@ -387,9 +422,9 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqRwLock<E, I, P, W> {
     /// The running CPU reads under this lock, and `token` is what taking it returned.
     pub unsafe fn unlock_upgradable_read(&self, token: IrqToken<I, UpgradableToken>) {
         // SAFETY: the caller's promise.
-        unsafe { self.lock.unlock_upgradable_read(token.token) };
-        // SAFETY: as in `unlock_read`.
-        unsafe { I::restore(token.state) };
+        let release = || unsafe { self.lock.unlock_upgradable_read(token.token) };
+        // SAFETY: the state is from this acquisition's `mask`, and the token is used up.
+        unsafe { unmasked_after::<I>(token.state, release) };
     }
 
     /// [`QRwLock::downgrade`]. Interrupts stay masked.

@@ -47,6 +47,25 @@ impl Found {
     }
 }
 
+/// What came of a pair.
+pub(crate) enum Learned {
+    /// Nothing new, or no time for it.
+    Known,
+    /// A pair that fits.
+    New,
+    /// It contradicts what is known, for the first time.
+    Contradiction(Found),
+}
+
+/// What came of a look at the interrupts.
+pub(crate) enum Noticed {
+    Nothing,
+    /// Something that was not known, and fits.
+    New,
+    /// The class is taken by handlers, and in a way in which a handler would wait for its own CPU.
+    Clash,
+}
+
 /// How much has been learned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stats {
@@ -99,6 +118,8 @@ const HANDLER_OTHER: u32 = 1 << 4;
 /// Taken with interrupts enabled: to read, or to have it alone.
 const ENABLED_READ: u32 = 1 << 5;
 const ENABLED_OTHER: u32 = 1 << 6;
+/// It is the end of an order that starts in a handler, and that was reported.
+const ORDER_REPORTED: u32 = 1 << 7;
 
 type Bits = [AtomicU32; WORDS];
 
@@ -196,24 +217,70 @@ impl Graph {
         None
     }
 
-    /// Learns that `held` comes before `class`. Says what contradicts it, the first time.
-    pub(crate) fn learn(&self, held: u8, class: u8) -> Option<Found> {
+    /// Learns that `held` comes before `class`.
+    pub(crate) fn learn(&self, held: u8, class: u8) -> Learned {
         let before = &self.before[held as usize];
         if bit(before, class) || bit(&self.reported[held as usize], class) {
-            return None;
+            return Learned::Known;
         }
-        self.learning(|| {
+        let learned = self.learning(|| {
             let Some(chain) = self.path(class, held) else {
                 set_bit(before, class);
-                return None;
+                return Learned::New;
             };
             // A pair that contradicts is not learned: it would contradict everything else.
-            let known = set_bit(&self.reported[held as usize], class);
-            (!known).then_some(Found {
+            if set_bit(&self.reported[held as usize], class) {
+                return Learned::Known;
+            }
+            Learned::Contradiction(Found {
                 held: Some(held),
                 chain,
             })
-        })?
+        });
+        learned.unwrap_or(Learned::Known)
+    }
+
+    /// A class that handlers take, at `from` or before it, and one that is taken with interrupts enabled,
+    /// at `to` or after it; `from` is `to` or comes before it. The first time for the latter.
+    pub(crate) fn handler_before_enabled(&self, from: u8, to: u8) -> Option<Found> {
+        let handled = self.nearest(from, HANDLER_OTHER, |at, other| {
+            bit(&self.before[other as usize], at)
+        })?;
+        let enabled = self.nearest(to, ENABLED_READ | ENABLED_OTHER, |at, other| {
+            bit(&self.before[at as usize], other)
+        })?;
+        // One class with both is another finding.
+        if handled == enabled || !self.slots[enabled as usize].set(ORDER_REPORTED) {
+            return None;
+        }
+        Some(Found {
+            held: Some(handled),
+            chain: self.path(handled, enabled)?,
+        })
+    }
+
+    /// The nearest class with one of these flags, `start` or one that is linked to it.
+    fn nearest(&self, start: u8, flags: u32, linked: impl Fn(u8, u8) -> bool) -> Option<u8> {
+        let mut seen = [false; CLASSES];
+        let mut queue = [0; CLASSES];
+        let (mut done, mut known) = (0, 1);
+        queue[0] = start;
+        seen[start as usize] = true;
+        while done < known {
+            let at = queue[done];
+            done += 1;
+            if self.slots[at as usize].flags.load(Relaxed) & flags != 0 {
+                return Some(at);
+            }
+            for other in 0..CLASSES as u8 {
+                if !seen[other as usize] && linked(at, other) {
+                    seen[other as usize] = true;
+                    queue[known] = other;
+                    known += 1;
+                }
+            }
+        }
+        None
     }
 
     /// How `from` comes before `to`, if it does: the shortest way, as far as a report has room.
@@ -248,23 +315,27 @@ impl Graph {
     }
 
     /// Notes in which context a class is taken. Says whether that can deadlock, the first time.
-    pub(crate) fn notice_interrupts(&self, class: u8, how: How, now: InterruptState) -> bool {
+    pub(crate) fn notice_interrupts(&self, class: u8, how: How, now: InterruptState) -> Noticed {
         let slot = &self.slots[class as usize];
         let flag = match (now, how) {
-            (InterruptState::Unknown | InterruptState::Masked, _) => return false,
+            (InterruptState::Unknown | InterruptState::Masked, _) => return Noticed::Nothing,
             (InterruptState::Handler, How::Nested) => HANDLER_NESTED,
             (InterruptState::Handler, _) => HANDLER_OTHER,
             (InterruptState::Enabled, How::Exclusive) => ENABLED_OTHER,
             (InterruptState::Enabled, _) => ENABLED_READ,
         };
         if !slot.set(flag) {
-            return false;
+            return Noticed::Nothing;
         }
         let flags = slot.flags.load(Relaxed);
         let has = |any: u32| flags & any != 0;
         let clash = has(HANDLER_OTHER) && has(ENABLED_READ | ENABLED_OTHER)
             || has(HANDLER_NESTED) && has(ENABLED_OTHER);
-        clash && slot.set(INTERRUPT_REPORTED)
+        if clash && slot.set(INTERRUPT_REPORTED) {
+            Noticed::Clash
+        } else {
+            Noticed::New
+        }
     }
 
     pub(crate) fn first_recursion(&self, class: u8) -> bool {

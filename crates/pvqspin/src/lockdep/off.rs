@@ -28,8 +28,22 @@ impl Class {
     pub(crate) fn taking<E>(self, _lock: usize, _how: How) {}
 
     #[inline]
+    pub(crate) fn trying<E>(self, _lock: usize, _how: How) {}
+
+    #[inline]
     pub(crate) fn taken<E>(self, _lock: usize) {}
 
     #[inline]
-    pub(crate) fn released<E>(self, _lock: usize) {}
+    pub(crate) fn released<E>(self, _lock: usize) -> Late {
+        Late
+    }
+}
+
+/// A finding that is told once the lock is free.
+#[must_use]
+pub(crate) struct Late;
+
+impl Late {
+    #[inline]
+    pub(crate) fn tell<E>(self) {}
 }

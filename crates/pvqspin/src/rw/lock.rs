@@ -29,7 +29,7 @@ use core::marker::PhantomData;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::env::Env;
 use crate::lock::{QSpinLock, Token};
-use crate::lockdep::{Class, How};
+use crate::lockdep::{Class, How, Late};
 use crate::policy::{Fifo, Policy, Stalls};
 use crate::queue::release;
 use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, writer_of, written_by};
@@ -237,17 +237,16 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     #[inline]
     pub fn read(&self) -> ReadToken {
         self.class.taking::<E>(self.address(), How::Shared);
-        let token = match self.read_open() {
+        match self.read_open() {
             Some(token) => token,
             None => wait::read(self),
-        };
-        self.class.taken::<E>(self.address());
-        token
+        }
     }
 
     /// Takes the lock to read if nobody writes, or waits.
     #[inline]
     pub fn try_read(&self) -> Option<ReadToken> {
+        self.class.trying::<E>(self.address(), How::Shared);
         let token = self.read_open()?;
         self.class.taken::<E>(self.address());
         Some(token)
@@ -276,7 +275,6 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
             // Whoever is first in line stays so.
             let open = |word| word & WRITER == 0 && readers_of(word) < READERS;
             if let Some(token) = self.enter(open, |word| word + 1) {
-                self.class.taken::<E>(self.address());
                 return token;
             }
             wait::wait_unqueued(self);
@@ -320,17 +318,16 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     #[inline]
     pub fn write(&self) -> WriteToken {
         self.class.taking::<E>(self.address(), How::Exclusive);
-        let token = match self.write_free() {
+        match self.write_free() {
             Some(token) => token,
             None => wait::write(self),
-        };
-        self.class.taken::<E>(self.address());
-        token
+        }
     }
 
     /// Takes the lock to write if nobody has it or waits for it.
     #[inline]
     pub fn try_write(&self) -> Option<WriteToken> {
+        self.class.trying::<E>(self.address(), How::Exclusive);
         let token = self.write_free()?;
         self.class.taken::<E>(self.address());
         Some(token)
@@ -356,7 +353,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     /// The running CPU reads under this lock, and `token` is what taking it returned.
     #[inline]
     pub unsafe fn unlock_read(&self, token: ReadToken) {
-        self.class.released::<E>(self.address());
+        let late = self.class.released::<E>(self.address());
         // What is needed of the lock is read before the release: afterwards it may be gone.
         let queue = if Self::PARAVIRTUAL {
             self.queue.raw_word()
@@ -376,6 +373,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         if Self::PARAVIRTUAL && (seen > READERS || seen == 1 && queue != 0) {
             wait::after_a_reader::<E, P, W>(seen, queue);
         }
+        late.tell::<E>();
     }
 
     /// Ends a write section.
@@ -385,9 +383,10 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     /// The running CPU writes under this lock, and `token` is what taking it returned.
     #[inline]
     pub unsafe fn unlock_write(&self, token: WriteToken) {
-        self.class.released::<E>(self.address());
+        let late = self.class.released::<E>(self.address());
         if let Some(turn) = token.turn {
             self.pass_turn_on(turn);
+            late.tell::<E>();
             return;
         }
         // Release pairs with the acquire of whoever takes the lock next.
@@ -397,6 +396,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         {
             self.pass_on(seen);
         }
+        late.tell::<E>();
     }
 
     /// Ends the write section of a writer that queued.
@@ -434,22 +434,24 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
     }
 
-    /// For the order checker: this CPU waits for the lock to read, has it, has it without having waited,
-    /// or gives it back.
+    /// For the order checker: this CPU waits for the lock to read.
     pub(crate) fn about_to_read(&self) {
         self.class.taking::<E>(self.address(), How::Shared);
     }
 
-    pub(crate) fn have_read(&self) {
+    /// For the order checker: this CPU is going to read if that takes no waiting.
+    pub(crate) fn about_to_try_to_read(&self) {
+        self.class.trying::<E>(self.address(), How::Shared);
+    }
+
+    /// For the order checker: it reads without having waited.
+    pub(crate) fn reads_by_trying(&self) {
         self.class.taken::<E>(self.address());
     }
 
-    pub(crate) fn have_tried_to_read(&self) {
-        self.class.taken::<E>(self.address());
-    }
-
-    pub(crate) fn about_to_release(&self) {
-        self.class.released::<E>(self.address());
+    /// For the order checker: this CPU gives the lock back.
+    pub(crate) fn about_to_release(&self) -> Late {
+        self.class.released::<E>(self.address())
     }
 
     /// Shows everybody that this CPU reads here. Native readers keep it to themselves.

@@ -89,18 +89,17 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     /// It waits in the queue, and whatever calls later waits behind it until it is released.
     pub fn upgradable_read(&self) -> UpgradableToken {
         self.about_to_read();
-        let token = wait::upgradable(self);
-        self.have_read();
-        token
+        wait::upgradable(self)
     }
 
     /// Takes the lock to read, alone among those that may become writers, if nobody writes or waits.
     pub fn try_upgradable_read(&self) -> Option<UpgradableToken> {
+        self.about_to_try_to_read();
         let turn = self.queue.try_lock()?;
         let open = |word| word & WRITER == 0 && first_of(word).is_none();
         match self.enter(open, |word| word + 1) {
             Some(read) => {
-                self.have_tried_to_read();
+                self.reads_by_trying();
                 Some(UpgradableToken::new(read, turn))
             }
             None => {
@@ -173,12 +172,13 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     ///
     /// The running CPU reads under this lock, and `token` is what taking it returned.
     pub unsafe fn unlock_upgradable_read(&self, token: UpgradableToken) {
-        self.about_to_release();
+        let late = self.about_to_release();
         // Release pairs with the acquire of the next writer, which has to take the queue first.
         self.word.fetch_sub(1, Ordering::Release);
         Self::unmark(&token.read);
         // SAFETY: this CPU has the turn since it took the lock, and the token is from then. The lock
         // is not gone before that.
         unsafe { self.queue.unlock(token.turn) };
+        late.tell::<E>();
     }
 }

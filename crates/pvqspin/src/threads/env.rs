@@ -126,6 +126,12 @@ impl Env for Threads {
         }
     }
 
+    /// A finding goes to standard error. No interrupt comes to a thread.
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &crate::lockdep::Violation) {
+        std::eprintln!("{violation}");
+    }
+
     #[inline]
     fn run_sample(cpu: Cpu) -> RunSample {
         slots::of(cpu).presence.sample()
