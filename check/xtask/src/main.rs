@@ -11,6 +11,7 @@ mod debian_kernel;
 mod debian_packages;
 mod excerpts;
 mod fast_path;
+mod foreign_tests;
 mod initramfs;
 mod instructions;
 mod kvm_check;
@@ -147,6 +148,9 @@ enum Task {
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
     },
+    /// Run the tests of spin, parking_lot and spinning_top against our locks, from their sources as cargo
+    /// has them on this machine.
+    ForeignTests,
     /// Pack the public crates, and build each from its package.
     Package,
     /// Compare the interfaces of the public crates with the last release (tag v*), with
@@ -201,6 +205,7 @@ fn main() -> Result<()> {
         Task::Soak { options } => run::soak(&options),
         Task::Aarch64 { std_source } => aarch64::check(std_source.as_deref()),
         Task::Model { full, only } => model::check(full, only.as_deref()),
+        Task::ForeignTests => foreign_tests::check(),
         Task::Package => publish::package(),
         Task::Semver { baseline } => publish::semver(baseline),
         Task::Book { check, write } => book::book(check, write),
