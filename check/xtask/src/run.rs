@@ -81,7 +81,7 @@ pub(crate) fn loom() -> Result<()> {
 /// Every combination of the lock crate's features builds without warnings, and its unit tests hold with
 /// each feature alone, and with none.
 pub(crate) fn features() -> Result<()> {
-    const FEATURES: [&str; 7] = [
+    const FEATURES: [&str; 8] = [
         "lock_api",
         "lock_api_04",
         "counters",
@@ -89,6 +89,7 @@ pub(crate) fn features() -> Result<()> {
         "kvm",
         "lockdep",
         "std",
+        "worlds",
     ];
     for combination in 0..1_u32 << FEATURES.len() {
         // What a feature breaks it breaks alone or with one other. All together, and those of the

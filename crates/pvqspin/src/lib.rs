@@ -33,7 +33,7 @@
 //! | --- | --- |
 //! | the locks | [`QSpinLock`], [`Mutex`], [`irq::IrqLock`], [`QRwLock`], [`RwLock`] |
 //! | the world | [`Env`], [`CpuNodes`], [`mode`] |
-//! | worlds that are there | [`bare`], `kvm`, `threads` |
+//! | worlds that are there | [`bare`], `kvm`, `threads`, `worlds` (Power, Xen, Hyper-V, Arm) |
 //! | waiting | [`Policy`], [`Rules`], [`Fifo`], [`FifoHalt`], [`FifoHolder`], [`Bounded`], [`Native`] |
 //! | the word | [`word`], [`Idx3`], [`SpareBit`] |
 //! | a kernel on KVM | `kvm`, with the feature of that name |
@@ -60,7 +60,8 @@
 //! # Features
 //!
 //! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`, `kvm` for kernels on
-//! KVM (x86-64), `std` for the lock in ordinary threads (`threads`), and `lockdep` (order checking: it makes locks larger and slower,
+//! KVM (x86-64), `worlds` for kernels on Power, Xen, Hyper-V and Arm, `std` for
+//! the lock in ordinary threads (`threads`), and `lockdep` (order checking: it makes locks larger and slower,
 //! and is for debug builds of a kernel).
 
 #![no_std]
@@ -94,6 +95,8 @@ mod rw;
 #[cfg(all(feature = "std", not(loom)))]
 pub mod threads;
 pub mod word;
+#[cfg(all(feature = "worlds", not(loom)))]
+pub mod worlds;
 
 pub use api::guard::{Guard, MappedGuard};
 pub use api::irq;
