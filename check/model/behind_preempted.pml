@@ -1,12 +1,12 @@
-	/* pass_over.rs: behind_preempted() */
-	:: atomic { CAN_STEP && !PROMOTION && LOOKS_ABSENT(BEFORE) && !(W & LOCKED) && HEAD_OF(W) != me -> on();
+	/* in_queue.rs: move_the_queue(), decide.rs: queued() */
+	:: atomic { CAN_STEP && !PROMOTION && LOOKS_ABSENT(BEFORE) && !IS_HELD(W) && HEAD_OF(W) != me -> on();
 		all_ahead_off();
 		if
 		:: ahead_off_ -> seen = W; goto overtakes
 		:: else -> goto in_queue
 		fi }
 #if HINTS
-	:: atomic { CAN_STEP && !PROMOTION && ABSENT(BEFORE) && (W & LOCKED) && state[PASSING_TARGET] == OFF -> on();
+	:: atomic { CAN_STEP && !PROMOTION && ABSENT(BEFORE) && IS_HELD(W) && state[PASSING_TARGET] == OFF -> on();
 		saw(1); next = PASSING_TARGET; sample(next); next = 0; goto passing_yields }
 #endif
 	/* The lock is closed for its head. */

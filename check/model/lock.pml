@@ -1,5 +1,6 @@
 /* One context of one CPU: takes a lock, releases it, again and again. Models
- * crates/pvqspin/src/lock.rs, crates/pvqspin/src/queue/{join,in_queue,at_head,release}.rs; pass_over.rs is in pass_over.pml.
+ * crates/pvqspin/src/lock.rs, crates/pvqspin/src/queue.rs and
+ * crates/pvqspin/src/queue/{join,in_queue,at_head,successor,release}.rs; pass_over.rs is in pass_over.pml.
  *
  * Each `atomic` is one step: one access to what others see, with what follows from it privately.
  * A compare-exchange and the load before it are one step where the load decides nothing else: the
@@ -45,7 +46,7 @@ end_idle:
 #endif
 	fi;
 
-call:	/* lock.rs: lock(); join.rs: lock_contended() */
+call:	/* lock.rs: lock(); queue.rs: lock_contended() */
 	atomic { CAN_STEP -> on();
 		if
 		:: W == 0 -> W = ALONE; taken(); CHECK_WORD; goto critical
@@ -71,6 +72,9 @@ join_now:
 		:: W == 0 -> W = ALONE; taken(); CHECK_WORD; goto has_lock
 		:: W != 0 && IS_WAITER(TAIL_OF(W)) ->
 			next = TAIL_OF(W);
+#if HINTS || PASSES
+			node_pred[MY_NODE] = next;
+#endif
 			W = (W & ~TAIL) | TAIL_BITS(MY_TAIL);
 			joined(); CHECK_WORD; goto link
 		:: W != 0 && !IS_WAITER(TAIL_OF(W)) ->
@@ -87,7 +91,7 @@ join_now:
 		fi
 	}
 #if HINTS
-first:	/* join.rs: acquire(), Joined::First */
+first:	/* queue.rs: acquire(), Joined::First */
 	atomic { CAN_STEP -> on();
 		interrupted = edge[me]; publish(holder); promoter = holder;
 		reaches(AT_HEAD);
@@ -95,14 +99,11 @@ first:	/* join.rs: acquire(), Joined::First */
 	}
 #endif
 link:	/* join.rs: link() */
-#if HINTS || PASSES
-	atomic { CAN_STEP -> on();
-		node_pred[MY_NODE] = next;
 #if HINTS
+	atomic { CAN_STEP -> on();
 		interrupted = edge[me];
 #ifndef MUTANT_forget_edge
 		publish(CPU_OF(next))
-#endif
 #endif
 	}
 #endif
@@ -112,7 +113,7 @@ link:	/* join.rs: link() */
 in_queue:
 	if
 #if HINTS
-	/* keep_edge() */
+	/* edge.rs: keep() */
 	:: atomic { CAN_STEP && !PROMOTION && edge[me] != BEFORE -> on(); publish(BEFORE); goto in_queue }
 #endif
 	:: atomic { CAN_STEP && PROMOTION -> on();
@@ -121,7 +122,7 @@ in_queue:
 #endif
 		goto for_word }
 #if SLEEPS_IN_QUEUE
-	/* halt_in_queue(): one location decides. FIFO: should_sleep(), the holder runs. */
+	/* halt_in_queue(): one location decides. FIFO: is_long_hold(), the holder runs. */
 #ifdef MUTANT_drop_recheck
 	:: atomic { CAN_STEP && !PROMOTION && MAY_HALT && WOULD_SLEEP -> on(); goto queue_halts }
 #else
@@ -130,24 +131,24 @@ in_queue:
 #endif
 #endif
 #if YIELDS && !PASSES && !HINTS
-	/* kick_if_overdue(), of a free lock's head; wake_head_in_time(), of a held one's */
+	/* kick_if_overdue(), of a free lock's head; sleeping_head(), of a held one's */
 	:: atomic { CAN_STEP && !PROMOTION && HEAD_OF(W) != 0 && state[HEAD_OF(W)] == HALTED ->
 		next = HEAD_OF(W); goto queue_kicks }
 #endif
 #if YIELDS && !PASSES && HINTS
-	/* yield_in_queue(), yield_to_front() */
+	/* move_the_queue(), decide.rs: queued() */
 	:: atomic { CAN_STEP && !PROMOTION && ABSENT(BEFORE) && !FREE_FOR_HEAD -> on();
-		saw(W & LOCKED); sample(BEFORE); goto queue_yields }
+		saw(IS_HELD(W)); sample(BEFORE); goto queue_yields }
 	:: atomic { CAN_STEP && !PROMOTION && ABSENT(BEFORE) && FREE_FOR_HEAD && state[HEAD_OF(W)] == OFF ->
 		on(); next = HEAD_OF(W); sample(next); goto queue_redirects }
 	:: atomic { CAN_STEP && !PROMOTION && ABSENT(BEFORE) && FREE_FOR_HEAD && state[HEAD_OF(W)] == HALTED ->
 		on(); next = HEAD_OF(W); goto queue_kicks }
-	/* wake_head_in_time() */
+	/* sleeping_head() */
 	:: atomic { CAN_STEP && !PROMOTION && (W & LOCKED) && HEAD_OF(W) != 0 && state[HEAD_OF(W)] == HALTED &&
 			NO_PRESSURE -> on(); next = HEAD_OF(W); goto queue_kicks }
 #endif
 #if PASSES && SLEEPS_REFUSED
-	/* wake_head_in_time() */
+	/* sleeping_head() */
 	:: atomic { CAN_STEP && !PROMOTION && (W & LOCKED) && HEAD_OF(W) != 0 && state[HEAD_OF(W)] == HALTED &&
 			NO_PRESSURE -> on(); next = HEAD_OF(W); goto queue_kicks }
 #endif
@@ -165,7 +166,7 @@ queue_hint:
 #if HINTS
 	/* absent_head(), or the rule `names` */
 	atomic { CAN_STEP -> on();
-		saw(W & LOCKED);
+		saw(IS_HELD(W));
 #if NAMES_HOLDER
 		next = HOLDER;
 		if :: next == 0 -> next = BEFORE :: else fi;
@@ -211,13 +212,13 @@ for_word:
 #endif
 		goto read_link }
 #if HINTS
-	/* wait_for_word(): holder_in(), keep_edge() */
-	:: atomic { CAN_STEP && BLOCKED && ((PASSES || (W & PENDING)) -> TRACKED : promoter) != holder -> on();
-		holder = ((PASSES || (W & PENDING)) -> TRACKED : promoter); goto for_word }
+	/* wait_for_word() */
+	:: atomic { CAN_STEP && BLOCKED && TRACKED != holder -> on();
+		holder = TRACKED; goto for_word }
 	:: atomic { CAN_STEP && BLOCKED && edge[me] != holder -> on(); publish(holder); goto for_word }
 #endif
 #if YIELDS && HINTS
-	/* yield_at_head(), ask.rs: hurry() */
+	/* decide.rs: first() */
 	:: atomic { CAN_STEP && BLOCKED && holder != 0 && STUCK(holder) -> on();
 		saw(1); sample(holder); goto head_yields }
 #endif
@@ -227,7 +228,7 @@ for_word:
 	:: atomic { CAN_STEP && BLOCKED && MAY_HALT && HEAD_WOULD_SLEEP -> on(); goto head_wishes }
 #else
 	:: atomic { CAN_STEP && BLOCKED && MAY_HALT && HEAD_WOULD_SLEEP -> on();
-		asleep = (W & PENDING) && HEAD_OF(W) != me;
+		asleep = IS_PAST(W);
 		if :: !(W & PENDING) -> wishes_kick() :: else fi;
 		W = W | PENDING; CHECK_WORD;
 		if
@@ -272,7 +273,7 @@ read_link: /* at_head.rs: take() */
 		:: W != seen -> seen = 0; next = 0; goto for_word
 		fi
 	}
-successor: /* at_head.rs: linked_successor() */
+successor: /* successor.rs: linked_successor() */
 	if
 	:: atomic { CAN_STEP && node_next[MY_NODE] != 0 -> on();
 #if PASSES
@@ -327,7 +328,7 @@ promote:
 	:: atomic { CAN_STEP -> on(); W = W | PENDING; CHECK_WORD; next = 0; goto has_lock }
 	fi;
 
-	/* join.rs: the end of acquire() and of lock() */
+	/* queue.rs: the end of acquire() and of lock_contended() */
 #if NESTED
 has_lock:
 #if HINTS

@@ -1,11 +1,11 @@
-/* Taking a lock past its queue. Models crates/pvqspin/src/queue/pass_over.rs. Part of `context`. */
+/* Taking a lock past its queue. Models crates/pvqspin/src/queue/{pass_over,unlink,fallback}.rs. Part of `context`. */
 
 #if CLAIMABLE < CONTEXTS
 without_node: /* lock_without_node(), seize() */
-	atomic { CAN_STEP && !(W & LOCKED) && (W == 0 || HEAD_OF(W) != 0) -> on();
+	atomic { CAN_STEP && !IS_HELD(W) && (W == 0 || HEAD_OF(W) != 0) -> on();
 		if
 		:: W == 0 -> W = ALONE
-		:: else -> passed = HEAD_OF(W); W = (W & TAIL) | HEAD_BITS(me) | PENDING | LOCKED
+		:: else -> passed = HEAD_OF(W); W = (W & TAIL) | HEAD_BITS(me) | PENDING
 		fi;
 		taken(); CHECK_WORD;
 		goto critical
@@ -15,7 +15,7 @@ without_node: assert(false);
 #endif
 
 #if PASSES
-newcomer_seizes: /* newcomer(), take_past_head(), seize() */
+newcomer_seizes: /* pass_over_as_newcomer(), take_past_head(), seize() */
 	atomic { CAN_STEP -> on();
 		if
 		:: W == seen -> SEIZE; seen = 0; goto has_lock
@@ -23,13 +23,13 @@ newcomer_seizes: /* newcomer(), take_past_head(), seize() */
 		fi
 	}
 
-overtakes: /* take_from_queue(): a holder waits for nobody, from the step on that makes it one */
+overtakes: /* overtake(): a holder waits for nobody, from the step on that makes it one */
 #if HINTS
 	atomic { CAN_STEP -> on(); holder = edge[me]; publish(0) }
 #endif
 	if
 	:: next == 0 ->
-		/* age_of_passable_head() */
+		/* decide.rs: may_pass_over() */
 		atomic { CAN_STEP -> on();
 			if
 			:: MAY_PASS(seen)
@@ -95,7 +95,7 @@ closed_redirects: /* ask.rs: yield_to_head() */
 	atomic { CAN_STEP -> on();
 		all_ahead_off();
 		if
-		:: to_unlink && ahead_off_ && HEAD_OF(W) == next && !(W & (LOCKED | PENDING)) &&
+		:: to_unlink && ahead_off_ && HEAD_OF(W) == next && !IS_HELD(W) &&
 				LOOKS_OFF(next) && next != me ->
 			to_unlink = 0; seen = W; goto overtakes
 		:: else -> to_unlink = 0; next = 0; goto in_queue

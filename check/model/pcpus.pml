@@ -46,7 +46,7 @@ inline publish(to) { edge[me] = to; wrong[me] = 0 }
 
 /* env.rs: redirect_wait_of(_, None), of the head of a free lock */
 inline redirect(c) {
-	wrong[c] = wrong[c] || (stage[c] >= JOINED && ((word[0] & LOCKED) || HEAD_OF(word[0]) != c));
+	wrong[c] = wrong[c] || (stage[c] >= JOINED && (IS_HELD(word[0]) || HEAD_OF(word[0]) != c));
 	for_head[me] = 1;
 #ifndef MUTANT_keep_edge_of_head
 	edge[c] = 0
@@ -55,13 +55,13 @@ inline redirect(c) {
 
 /* A hint of a waiter that saw the lock held ends at somebody whose running helps: not at another one
  * that waits for the held lock, and not at somebody who has nothing to do with it. */
-#define WAITS_IN_VAIN(c) ((stage[c] == LINKED || stage[c] == AT_HEAD) && (word[0] & LOCKED) && !wrong[c])
+#define WAITS_IN_VAIN(c) ((stage[c] == LINKED || stage[c] == AT_HEAD) && IS_HELD(word[0]) && !wrong[c])
 #define A_STRANGER(c)    (stage[c] == 0 && owner[0] != (c))
 inline chain_followed() {
 #ifdef HINTS_HELP
 	/* While the lock is free for the head that is named, nobody else is run. */
-	assert(end_ == 0 || !for_head[me] || (word[0] & LOCKED) || HEAD_OF(word[0]) != hinted[me] || end_ == hinted[me]);
-	assert(end_ == 0 || stage[me] < LINKED || !(word[0] & LOCKED) || !saw_held[me] || (!WAITS_IN_VAIN(end_) && !A_STRANGER(end_)))
+	assert(end_ == 0 || !for_head[me] || IS_HELD(word[0]) || HEAD_OF(word[0]) != hinted[me] || end_ == hinted[me]);
+	assert(end_ == 0 || stage[me] < LINKED || !IS_HELD(word[0]) || !saw_held[me] || (!WAITS_IN_VAIN(end_) && !A_STRANGER(end_)))
 #else
 	skip
 #endif

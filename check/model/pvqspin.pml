@@ -37,7 +37,7 @@
 #define HALTS        (POLICY == FIFO_HALT || POLICY == FIFO_HOLDER)
 #define SLEEPS_LONG  (POLICY == FIFO)
 #define PASSES       (POLICY == BOUNDED)
-/* Of Bounded, behind the head, where the host refuses: in_queue.rs: sleeps_unasked() */
+/* Of Bounded, behind the head, where the host refuses: decide.rs: resting() */
 #if PASSES && !defined(OBEYS)
 #define SLEEPS_REFUSED true
 #else
@@ -67,13 +67,13 @@ bit may_interrupt[V+1];
 #define WOULD_SLEEP      true
 #define HEAD_WOULD_SLEEP true
 #else
-/* in_queue.rs: should_sleep(); ask.rs: hurry() */
+/* decide.rs: resting(), first() */
 #define WOULD_SLEEP      (HEAD_OF(W) != 0 && HOLDER != 0 && state[HOLDER] == ON)
 #define HEAD_WOULD_SLEEP (holder != 0 && !slept && (state[holder] == ON || state[holder] == HALTED) && !STUCK(holder))
 #endif
 
-/* at_head.rs: holder_in(), or the promoter */
-#define TRACKED ((W & PENDING) && HEAD_OF(W) != me && HEAD_OF(W) != 0 -> HEAD_OF(W) : promoter)
+/* at_head.rs: wait_for_word(): the CPU that passed over the head, or the promoter */
+#define TRACKED (IS_PAST(W) -> HEAD_OF(W) : promoter)
 
 #if LOCKS > 1
 #define set_context(n) ctx = n
@@ -82,7 +82,7 @@ bit may_interrupt[V+1];
 #endif
 
 #if HINTS
-/* at_head.rs: stuck_behind() */
+/* successor.rs: stuck_behind() */
 inline stuck_behind() {
 	at_ = CPU_OF(TAIL_OF(W)); hops_ = 0;
 	do
@@ -117,8 +117,8 @@ SCRATCH byte link_;
 inline young(c) { old[c] = 0 }
 inline old_forgotten(c) { old[c] = 0; late[c] = 0 }
 
-/* pass_over.rs: age_of_passable_head(): the lock is free, its head off its pCPU and not too old */
-#define MAY_PASS(w) (!((w) & (LOCKED | PENDING)) && HEAD_OF(w) != 0 && HEAD_OF(w) != me && LOOKS_OFF(HEAD_OF(w)) \
+/* decide.rs: may_pass_over(): the lock is free, its head off its pCPU and not too old */
+#define MAY_PASS(w) (!IS_HELD(w) && HEAD_OF(w) != 0 && HEAD_OF(w) != me && LOOKS_OFF(HEAD_OF(w)) \
 	&& CLOSED_TO(HEAD_OF(w)))
 #ifdef MUTANT_ignore_age
 #define CLOSED_TO(c) true
@@ -129,7 +129,7 @@ inline old_forgotten(c) { old[c] = 0; late[c] = 0 }
 #define SEIZE \
 	count_late(); \
 	passed = HEAD_OF(seen); \
-	W = (seen & TAIL) | HEAD_BITS(me) | PENDING | LOCKED; taken(); CHECK_WORD
+	W = (seen & TAIL) | HEAD_BITS(me) | PENDING; taken(); CHECK_WORD
 
 /* Only so often as there are others that were about to pass when it became too old. */
 inline count_late() {
@@ -178,8 +178,8 @@ inline all_ahead_off() {
 #endif
 }
 
-/* pass_over.rs: behind_preempted(): passing_holder(), or holder(), or the one before */
-#define PASSING_TARGET ((W & PENDING) && HEAD_OF(W) != 0 && state[HEAD_OF(W)] != HALTED -> HEAD_OF(W) : (HOLDER != 0 -> HOLDER : BEFORE))
+/* decide.rs: queued(): the holder, or the CPU before */
+#define PASSING_TARGET (HOLDER != 0 -> HOLDER : BEFORE)
 
 /* Time passes for those who wait. */
 proctype clock(byte c) {

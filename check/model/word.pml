@@ -22,6 +22,10 @@
 #endif
 #define IS_WAITER(t)    ((t) != 0 && !IS_SOLE(t))
 
+/* word.rs: is_free(), read(). P without L: the CPU in the head field passed over the head. */
+#define IS_HELD(w)      (((w) & (LOCKED | PENDING)) != 0)
+#define IS_PAST(w)      (((w) & (LOCKED | PENDING)) == PENDING)
+
 /* nodes.rs: Node, one for each CPU and context. */
 #define WAITING 0
 #define SLEEPS  1   /* state::HALTED */

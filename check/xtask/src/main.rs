@@ -27,6 +27,7 @@ mod markdown;
 mod model;
 mod model_sources;
 mod model_table;
+mod mutant_copy;
 mod mutant_model;
 mod mutant_table;
 mod mutants;

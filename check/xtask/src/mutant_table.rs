@@ -2,14 +2,26 @@
 
 use core::fmt;
 
-/// A mistake that the source can make.
+/// A mistake that can be made in a copy of the sources.
 pub(crate) struct Mutant {
-    /// Its name in `mutate!`.
+    /// Its name.
     pub(crate) name: &'static str,
     /// What it does wrong.
     pub(crate) mistake: &'static str,
+    /// Where, and how.
+    pub(crate) places: &'static [Place],
     /// What finds it.
     pub(crate) checks: &'static [Check],
+}
+
+/// A place in a source, and what can be wrong there.
+pub(crate) struct Place {
+    /// The file, from the root of the repository.
+    pub(crate) file: &'static str,
+    /// A text that occurs exactly once in it, blanks aside, with « and » around what is right.
+    pub(crate) text: &'static str,
+    /// What the mistake is instead.
+    pub(crate) wrong: &'static str,
 }
 
 /// A test.
@@ -60,10 +72,20 @@ const fn check(suite: Suite, test: &'static str) -> Check {
     Check { suite, test }
 }
 
-const fn mutant(name: &'static str, mistake: &'static str, checks: &'static [Check]) -> Mutant {
+const fn place(file: &'static str, text: &'static str, wrong: &'static str) -> Place {
+    Place { file, text, wrong }
+}
+
+const fn mutant(
+    name: &'static str,
+    mistake: &'static str,
+    places: &'static [Place],
+    checks: &'static [Check],
+) -> Mutant {
     Mutant {
         name,
         mistake,
+        places,
         checks,
     }
 }
@@ -75,6 +97,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "weak_acquire",
         "the lock is taken without acquiring",
+        &[place(
+            "crates/pvqspin/src/lock.rs",
+            "0, alone, «Ordering::Acquire», Ordering::Relaxed",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "fifo::two_cpus_twice_each"),
             check(Loom, "native::two_cpus_twice_each"),
@@ -82,7 +109,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "weak_release",
-        "a release that nobody waits for does not release",
+        "a release that no CPU waits for does not release",
+        &[place(
+            "crates/pvqspin/src/lock.rs",
+            "token.alone(), 0, «Ordering::Release», Ordering::Relaxed",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "fifo::two_cpus_twice_each"),
             check(Loom, "bounded::three_cpus"),
@@ -90,7 +122,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "weak_contended_release",
-        "a release that somebody waits for does not",
+        "a release that another CPU waits for does not",
+        &[place(
+            "crates/pvqspin/src/queue/release.rs",
+            "word.fetch_and(!(LOCKED | PENDING), «Ordering::Release»)",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "fifo::two_cpus_twice_each"),
             check(Loom, "fifo_halt_bit::three_cpus"),
@@ -99,6 +136,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "weak_native_release",
         "a native release does not",
+        &[place(
+            "crates/pvqspin/src/queue/release.rs",
+            "word.fetch_and(!LOCKED, «Ordering::Release»)",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "native::two_cpus_twice_each"),
             check(Loom, "native_bit::three_cpus"),
@@ -107,6 +149,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "weak_take",
         "the head takes the free lock without acquiring",
+        &[place(
+            "crates/pvqspin/src/queue/at_head.rs",
+            ".compare_exchange(seen, held, «Ordering::Acquire», Ordering::Relaxed)",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "fifo::two_cpus_twice_each"),
             check(Loom, "middle::the_middle_leaves"),
@@ -114,17 +161,32 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "weak_seize",
-        "who takes the lock past its head does not acquire",
+        "a CPU that takes the lock past its head does not acquire",
+        &[place(
+            "crates/pvqspin/src/queue/fallback.rs",
+            ".compare_exchange(seen, held, «Ordering::Acquire», Ordering::Relaxed)",
+            "Ordering::Relaxed",
+        )],
         &[check(Loom, "bounded::three_cpus")],
     ),
     mutant(
         "weak_pending_take",
         "the pending waiter takes the lock without acquiring",
+        &[place(
+            "crates/pvqspin/src/queue/pending.rs",
+            "seen & !PENDING | LOCKED, «Ordering::Acquire»,",
+            "Ordering::Relaxed",
+        )],
         &[check(Loom, "native::two_cpus_twice_each")],
     ),
     mutant(
         "weak_join",
         "the tail is exchanged without publishing one's node or knowing the one before",
+        &[place(
+            "crates/pvqspin/src/queue/join.rs",
+            ".compare_exchange(seen, joined, «Ordering::AcqRel», Ordering::Relaxed)",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "fifo::three_cpus"),
             check(Loom, "fifo_halt::two_cpus_twice_each"),
@@ -133,6 +195,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "weak_link",
         "the link behind the one before does not publish the node",
+        &[place(
+            "crates/pvqspin/src/queue/join.rs",
+            "node.next.store(self.tail, «Ordering::Release»)",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "fifo::two_cpus_twice_each"),
             check(Loom, "fifo_halt::two_cpus_twice_each"),
@@ -141,6 +208,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "weak_read_release",
         "a reader leaves without releasing",
+        &[place(
+            "crates/pvqspin/src/rw/lock.rs",
+            "self.word.fetch_sub(1, «Ordering::Release»)",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "rw::rw_fifo::reader_and_writer"),
             check(Loom, "rw::rw_native::two_readers_and_a_writer"),
@@ -149,6 +221,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "weak_write_release",
         "a writer that queued leaves without releasing",
+        &[place(
+            "crates/pvqspin/src/rw/lock.rs",
+            "self.word.store(0, «Ordering::Release»)",
+            "Ordering::Relaxed",
+        )],
         &[
             check(Loom, "rw::rw_native::two_readers_and_a_writer"),
             check(Loom, "rw::rw_fifo_halt::two_writers_and_a_reader"),
@@ -157,6 +234,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "drop_recheck",
         "a waiter in the middle halts without looking whether it was promoted meanwhile",
+        &[place(
+            "crates/pvqspin/src/queue/in_queue.rs",
+            "let promoted = «node_state.compare_exchange(state::WAITING, state::HALTED, Ordering::Relaxed, Ordering::Relaxed,).is_err()»;",
+            "{ node_state.store(state::HALTED, Ordering::Relaxed); false }",
+        )],
         &[
             check(Loom, "fifo_halt::three_cpus"),
             check(Loom, "fifo_holder::three_cpus"),
@@ -165,11 +247,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "drop_recheck_at_head",
         "the head halts without looking whether the lock was released meanwhile",
+        &[place(
+            "crates/pvqspin/src/queue/at_head.rs",
+            "Err(now) if «is_free(now)» => return,",
+            "false",
+        )],
         &[check(Loom, "fifo_halt::two_cpus_twice_each")],
     ),
     mutant(
         "forget_sleeper",
-        "who promotes a halted waiter does not note that it needs a kick",
+        "the promoter of a halted waiter does not note that it needs a kick",
+        &[place(
+            "crates/pvqspin/src/queue/at_head.rs",
+            "if «was == state::HALTED» {",
+            "false",
+        )],
         &[
             check(Loom, "fifo_halt::three_cpus"),
             check(Loom, "sleepers::a_promoted_sleeper_is_woken_at_once"),
@@ -179,6 +271,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "kick_before_release",
         "the kick goes out before the lock is free",
+        &[place(
+            "crates/pvqspin/src/queue/release.rs",
+            "let (held, free) = «clear(word, passed, seen)»;",
+            "{ if seen & PENDING != 0 && passed.is_none() && let Some(head) = head_of(seen) { E::kick(head); } let (held, free) = clear(word, passed, seen); (held & !PENDING, free) }",
+        )],
         &[
             check(Loom, "fifo_halt::two_cpus_twice_each"),
             check(Torture, "fifo_halt_survives"),
@@ -187,6 +284,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "never_halt",
         "waiters spin whatever the policy says, and whether the host refuses or not",
+        &[place(
+            "crates/pvqspin/src/queue/waiter.rs",
+            "«E::pressure() && outermost»",
+            "false",
+        )],
         &[
             check(
                 Scripted,
@@ -201,11 +303,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "halt_in_inner_wait",
         "a wait that interrupted another one halts, and may use up its kick",
+        &[place(
+            "crates/pvqspin/src/queue/waiter.rs",
+            "let outermost = «self.nodes.in_use() == 1»;",
+            "true",
+        )],
         &[check(Scripted, "only_the_outermost_wait_halts")],
     ),
     mutant(
         "forget_generation",
         "a yield does not say which run of its target the caller saw",
+        &[place(
+            "crates/pvqspin/src/queue/ask.rs",
+            "generation: «target.sample.generation()»,",
+            "pvqspin_abi::Generation::default()",
+        )],
         &[check(
             Scripted,
             "the_first_waiter_is_the_head_and_lends_its_pcpu_to_the_preempted_holder",
@@ -214,11 +326,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "drop_idx",
         "the tail says which CPU waits last, but not in which context",
+        &[place(
+            "crates/pvqspin/src/word.rs",
+            "let idx = «context as u32»;",
+            "0",
+        )],
         &[check(Word, "word::tests::every_tail_survives_in_idx3")],
     ),
     mutant(
         "keep_edge",
         "the head's wait-for edge is still there when it holds the lock",
+        &[place(
+            "crates/pvqspin/src/queue/at_head.rs",
+            "«edge.withdraw()»; if self.take(seen)",
+            "()",
+        )],
         &[check(
             Exact,
             "a_preemption_at_any_point_costs_nobody_a_rotation",
@@ -226,7 +348,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "keep_edge_of_head",
-        "who yields to the head of a free lock leaves its old edge",
+        "a CPU that yields to the head of a free lock leaves its old edge",
+        &[place(
+            "crates/pvqspin/src/queue/ask.rs",
+            "«withdraw_edge_of::<E>(head)»; yield_to::<E>(Event::YieldToHead, head)",
+            "()",
+        )],
         &[check(
             Exact,
             "a_preemption_at_any_point_costs_nobody_a_rotation",
@@ -235,11 +362,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "lose_interrupted_edge",
         "an interrupt handler that waited does not put the interrupted wait's edge back",
+        &[place(
+            "crates/pvqspin/src/queue/edge.rs",
+            "«Self::publish(self.interrupted)»;",
+            "None",
+        )],
         &[check(Scripted, "an_interrupted_wait_is_put_back")],
     ),
     mutant(
         "ignore_age",
         "a preempted head is passed over for ever",
+        &[place(
+            "crates/pvqspin/src/queue/age.rs",
+            "age_of_head::<E>(head) >= «P::RULES.pass_over_us»",
+            "u32::MAX",
+        )],
         &[
             check(Scripted, "nobody_passes_over_a_head_that_is_too_old"),
             check(Loom, "middle::the_middle_leaves_when_the_head_is_refused"),
@@ -248,11 +385,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "overtake_the_running",
         "a waiter passes over running ones between itself and the head",
+        &[place(
+            "crates/pvqspin/src/queue/pass_over.rs",
+            "if «!is_off::<E>(cpu)» { return false; }",
+            "false",
+        )],
         &[check(Scripted, "nobody_passes_over_one_that_runs")],
     ),
     mutant(
         "lose_passed_head",
-        "who took the lock past its head does not put the head's name back",
+        "a CPU that took the lock past its head does not put the head's name back",
+        &[place(
+            "crates/pvqspin/src/queue/release.rs",
+            "let named = «head_bits(head)»;",
+            "0",
+        )],
         &[check(
             Scripted,
             "a_newcomer_passes_over_a_preempted_head_and_leaves_its_name",
@@ -261,6 +408,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "lose_skipped_waiter",
         "a waiter that leaves the middle of the queue does not link those around it",
+        &[place(
+            "crates/pvqspin/src/queue/unlink.rs",
+            "«before.next.store(next, Ordering::Release)»;",
+            "()",
+        )],
         &[
             check(Loom, "middle::the_middle_leaves"),
             check(Torture, "bounded_survives"),
@@ -269,6 +421,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "keep_stale_pred",
         "the waiter behind one that left still names it",
+        &[place(
+            "crates/pvqspin/src/queue/unlink.rs",
+            "«after.pred.store(pred, Ordering::Relaxed)»;",
+            "()",
+        )],
         &[
             check(Loom, "middle::the_middle_leaves"),
             check(Loom, "middle::the_middle_leaves_while_somebody_links"),
@@ -277,6 +434,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "keep_stale_link",
         "the waiter before the last one still names it when it has left",
+        &[place(
+            "crates/pvqspin/src/queue/unlink.rs",
+            "«before.next.store(0, Ordering::Relaxed)»;",
+            "()",
+        )],
         &[check(
             LoomOneMore,
             "middle::the_middle_leaves_while_somebody_joins",
@@ -285,11 +447,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "unnamed_head",
         "a successor that linked itself late is promoted, and the word does not name it",
+        &[place(
+            "crates/pvqspin/src/queue/at_head.rs",
+            "if Self::PARAVIRTUAL && «bits != named» {",
+            "false",
+        )],
         &[check(Loom, "fifo_halt::three_cpus")],
     ),
     mutant(
         "host_forgets_kick",
         "a kick before the halt is not remembered",
+        &[place(
+            "crates/host/src/kick.rs",
+            ".kick_pending = «true»;",
+            "false",
+        )],
         &[check(
             Host,
             "hypercalls::a_kick_before_the_halt_is_remembered_once",
@@ -298,6 +470,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "host_ignores_hint",
         "a directed yield runs nobody",
+        &[place(
+            "crates/host/src/yielding.rs",
+            "Ok(target) => «self.hand_over(p, occupant, target)»,",
+            "Status::Refused",
+        )],
         &[check(
             Host,
             "hypercalls::a_yield_runs_a_preempted_target_here_and_now",
@@ -306,6 +483,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "host_ignores_generation",
         "a hint from an earlier run of its target counts",
+        &[place(
+            "crates/host/src/yielding.rs",
+            "if «current != hint.generation» {",
+            "false",
+        )],
         &[check(
             Host,
             "hypercalls::a_yield_with_an_old_generation_is_stale",
@@ -314,6 +496,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "host_keeps_generation",
         "a new run of a vCPU has the generation of the last",
+        &[place(
+            "crates/host/src/switch.rs",
+            "state.generation = «next»;",
+            "state.generation",
+        )],
         &[check(
             Host,
             "hypercalls::a_yield_with_an_old_generation_is_stale",
@@ -322,6 +509,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "host_forgets_poke",
         "an idle pCPU is not poked for those who wait",
+        &[place(
+            "crates/host/src/switch.rs",
+            "«self.poke_idle(served)»; served",
+            "()",
+        )],
         &[
             check(
                 Host,
@@ -336,6 +528,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "host_displaces_strangers",
         "a page that says 'I only spin' costs a vCPU of another VM its pCPU",
+        &[place(
+            "crates/host/src/kick.rs",
+            "let spins = «vcpu.vm == vm» &&",
+            "true",
+        )],
         &[check(
             Host,
             "hypercalls::a_spinner_of_another_vm_is_left_alone",
@@ -343,7 +540,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "host_charges_borrower",
-        "borrowed time is charged to who runs",
+        "borrowed time is charged to the vCPU that runs",
+        &[place(
+            "crates/host/src/accounting.rs",
+            "self.charge_vcpu(«owner», ns);",
+            "current",
+        )],
         &[check(
             Host,
             "loans::the_donor_is_charged_and_the_borrower_runs",
@@ -352,6 +554,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "host_trusts_edges",
         "an edge that names no vCPU of the VM is followed",
+        &[place(
+            "crates/abi/src/chain.rs",
+            "if «next < vcpus» && next != caller",
+            "true",
+        )],
         &[check(
             AbiUnits,
             "chain::tests::an_edge_to_itself_or_to_nowhere_is_no_edge",
@@ -360,6 +567,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "host_walks_in_circles",
         "a chain is followed for as long as there are edges",
+        &[place(
+            "crates/abi/src/chain.rs",
+            "let most = «vcpus as u64»;",
+            "1_000 * vcpus as u64",
+        )],
         &[check(
             AbiUnits,
             "chain::tests::a_cycle_ends_at_the_preempted_one_nearest_to_the_hint",

@@ -1,14 +1,14 @@
 //! Deliberate mistakes: each must be found by a check.
 //!
-//! `mutate!("name", right, wrong)` marks a place in the source. Two builds hold all mistakes at once
-//! (`--cfg mutants`, with and without loom) and the variable `MUTANT` chooses one at run time, so
-//! that a check is built once. Each check is also run without a mistake: one that fails always would
-//! find everything.
+//! The sources know nothing of them: `mutant_table.rs` says which text becomes wrong and how, and
+//! `mutant_copy.rs` applies that to a copy of the tree. Two builds of the copy hold all mistakes at
+//! once (with and without loom) and the variable `MUTANT` chooses one at run time, so that a check is
+//! built once. Each check is also run without a mistake: one that fails always would find everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::mutant_copy;
 use crate::mutant_model::in_model;
 use crate::mutant_table::{Check, MUTANTS, Mutant, Suite};
 use crate::run::{cargo, replace, root, target_dir};
@@ -28,9 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes the mistakes, or lists them.
 pub(crate) fn run(all: bool, only: Option<&str>, write: bool) -> Result<()> {
-    let places = places()?;
-    check_table(&places)?;
-    let text = document(&places);
+    let text = document(&places()?);
     if write {
         let path = root().join(LIST);
         fs::create_dir_all(root().join("check"))?;
@@ -41,7 +40,7 @@ pub(crate) fn run(all: bool, only: Option<&str>, write: bool) -> Result<()> {
     let shown = fs::read_to_string(root().join(LIST)).unwrap_or_default();
     ensure!(
         shown == text,
-        "{LIST} is not what stands in the source; `cargo xtask mutants --write` brings it up to date"
+        "{LIST} is not what stands in the table; `cargo xtask mutants --write` brings it up to date"
     );
     let chosen: Vec<_> = (MUTANTS.iter())
         .filter(|mutant| only.is_none_or(|name| name == mutant.name))
@@ -156,9 +155,10 @@ type Binary = (PathBuf, PathBuf);
 type Binaries = BTreeMap<Suite, Binary>;
 
 fn build() -> Result<Binaries> {
+    let copy = mutant_copy::make()?;
     let mut binaries = Binaries::new();
     let loom = ["-p", "pvqspin", "--test", "loom", "--release"];
-    for (key, binary) in built("--cfg loom --cfg mutants", "mutants-loom", &loom)? {
+    for (key, binary) in built(&copy, "--cfg loom", "mutants-loom", &loom)? {
         if key == ("pvqspin".to_owned(), "loom".to_owned()) {
             binaries.insert(Suite::LoomOneMore, binary.clone());
             binaries.insert(Suite::Loom, binary);
@@ -185,7 +185,7 @@ fn build() -> Result<Binaries> {
         "--test",
         "exact",
     ];
-    for ((krate, target), binary) in built("--cfg mutants", "mutants", &rest)? {
+    for ((krate, target), binary) in built(&copy, "", "mutants", &rest)? {
         let suite = match (krate.as_str(), target.as_str()) {
             ("pvqspin", "pvqspin") => Suite::Word,
             ("pvqspin", "scripted") => Suite::Scripted,
@@ -201,8 +201,14 @@ fn build() -> Result<Binaries> {
 }
 
 /// Builds tests, and returns by crate and target what came out, with the crate's folder.
-fn built(flags: &str, folder: &str, options: &[&str]) -> Result<Vec<(Target, Binary)>> {
+fn built(
+    copy: &Path,
+    flags: &str,
+    folder: &str,
+    options: &[&str],
+) -> Result<Vec<(Target, Binary)>> {
     let output = cargo()
+        .current_dir(copy)
         .env("RUSTFLAGS", flags)
         .env("CARGO_TARGET_DIR", target_dir(folder))
         .args(["test", "--locked", "--no-run", "--message-format=json"])
@@ -237,56 +243,27 @@ fn built(flags: &str, folder: &str, options: &[&str]) -> Result<Vec<(Target, Bin
     Ok(found)
 }
 
-/// Where the mistakes stand in the source: file and function, by name.
-fn places() -> Result<BTreeMap<String, Vec<String>>> {
+/// Where the mistakes would stand in the source: file and function, by name.
+fn places() -> Result<BTreeMap<&'static str, Vec<String>>> {
+    let sources = read(&["crates"])?;
     let mut places = BTreeMap::<_, Vec<_>>::new();
-    for source in read(&["crates", "lab", "check"])? {
-        let anchors = Anchors::of(&source.file);
-        for name in names_in(&source.text) {
-            let (line, name) = name;
-            let place = format!("`{}`, `{}`", source.path, anchors.around(line));
-            let known = places.entry(name).or_default();
-            if known.last() != Some(&place) {
-                known.push(place);
-            }
+    for mutant in MUTANTS {
+        for place in mutant.places {
+            let source = (sources.iter())
+                .find(|source| source.path == place.file)
+                .with_context(|| format!("{}: there is no {}", mutant.name, place.file))?;
+            let range = mutant_copy::find(&source.text, place)
+                .with_context(|| format!("{}: {}", mutant.name, place.file))?;
+            let line = source.text[..range.start].matches('\n').count() + 1;
+            let anchors = Anchors::of(&source.file);
+            let shown = format!("`{}`, `{}`", place.file, anchors.around(line));
+            places.entry(mutant.name).or_default().push(shown);
         }
     }
     Ok(places)
 }
 
-/// The names of the mistakes in a text, with their lines.
-fn names_in(text: &str) -> Vec<(usize, String)> {
-    let mut names = Vec::new();
-    for (at, _) in text.match_indices("mutate!(") {
-        let rest = text[at..].trim_start_matches("mutate!(").trim_start();
-        let Some(name) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) else {
-            continue; // the macro itself
-        };
-        let line = text[..at].matches('\n').count() + 1;
-        if !text
-            .lines()
-            .nth(line - 1)
-            .is_some_and(|line| line.trim().starts_with("//"))
-        {
-            names.push((line, name.0.to_owned()));
-        }
-    }
-    names
-}
-
-/// The source and the table know the same mistakes.
-fn check_table(places: &BTreeMap<String, Vec<String>>) -> Result<()> {
-    let listed: BTreeSet<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
-    let made: BTreeSet<_> = places.keys().map(String::as_str).collect();
-    ensure!(
-        listed == made,
-        "the source has mutants that check/xtask/src/mutant_table.rs has not, or the other way round: {:?}",
-        listed.symmetric_difference(&made)
-    );
-    Ok(())
-}
-
-fn document(places: &BTreeMap<String, Vec<String>>) -> String {
+fn document(places: &BTreeMap<&str, Vec<String>>) -> String {
     let mut text = HEADER.to_owned();
     for mutant in MUTANTS {
         let places = places
@@ -310,12 +287,13 @@ fn document(places: &BTreeMap<String, Vec<String>>) -> String {
 const HEADER: &str = "\
 # Deliberate mistakes, and what finds each
 
-A check is worth what it finds. So the source has places where it can be made wrong on purpose,
-`mutate!(\"name\", right, wrong)`, which in every build but that of `cargo xtask mutants` *are* what is
-right. That command makes each mistake in turn, expects the checks below to fail, and fails itself if
-one of them does not (exit code 1). By default it runs the first check of each, with `--all` all of them.
+A check is worth what it finds. So `cargo xtask mutants` copies the tree to `target/mutants/tree`, makes
+each of these mistakes there in turn, expects the checks below to fail, and fails itself if one of them
+does not (exit code 1). By default it runs the first check of each, with `--all` all of them. The
+published sources hold no trace of it: a mistake is a text that occurs exactly once in a file, the part of
+it that is right, and what is wrong instead. A text that does not occur exactly once is an error.
 
-`cargo xtask mutants --write` writes this file from the source and from `check/xtask/src/mutant_table.rs`.
+`cargo xtask mutants --write` writes this file from `check/xtask/src/mutant_table.rs`.
 
 *In the model*: whether `cargo xtask model` has a counterexample for the same mistake (`check/model/README.md`).
 
@@ -343,22 +321,6 @@ const FOOTER: &str = "
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_found_over_lines_and_not_in_comments() {
-        let text = "\
-// mutate!(\"no\", a, b)
-let x = mutate!(\"one\", a, b);
-let y = mutate!(
-    \"two\",
-    a,
-    b
-);
-macro_rules! mutate { () => {} }
-";
-        let names: Vec<_> = names_in(text);
-        assert_eq!(names, [(2, "one".to_owned()), (3, "two".to_owned())]);
-    }
 
     #[test]
     fn every_mutant_has_a_check_and_a_name_of_its_own() {

@@ -22,34 +22,7 @@
 pub mod chain;
 pub mod cpu;
 pub mod hypercall;
-#[cfg(mutants)]
-#[doc(hidden)]
-pub mod mutants;
 pub mod page;
-
-/// `mutate!("name", right, wrong)`: a place where `cargo xtask mutants` makes a mistake on purpose, to
-/// see that a check finds it. In every other build it *is* what is right.
-#[cfg(not(mutants))]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! mutate {
-    ($name:literal, $right:expr, $wrong:expr) => {
-        $right
-    };
-}
-
-#[cfg(mutants)]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! mutate {
-    ($name:literal, $right:expr, $wrong:expr) => {
-        if $crate::mutants::chosen($name) {
-            $wrong
-        } else {
-            $right
-        }
-    };
-}
 
 pub use cpu::{AtomicCpu, Cpu, MAX_CPUS};
 pub use hypercall::{Hint, Hypercall, Status};

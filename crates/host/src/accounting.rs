@@ -10,7 +10,6 @@ use crate::order::{Key, Place};
 use crate::pages::GuestPages;
 use crate::pcpu::Occupant;
 use crate::vcpu::State;
-use pvqspin_abi::mutate;
 
 /// Fraction bits of weighted run time: with 32-bit weights, even a nanosecond leaves a trace for
 /// all weights up to a million, so that nobody runs for free in many small steps.
@@ -70,8 +69,7 @@ impl<P: GuestPages> Host<P> {
         }
         let (current, owner) = (*current, slice.owner);
         self.vcpus[current.index()].stats.ran_ns += ns;
-        let payer = mutate!("host_charges_borrower", owner, current);
-        self.charge_vcpu(payer, ns);
+        self.charge_vcpu(owner, ns);
     }
 
     fn charge_vcpu(&mut self, owner: VcpuId, ns: u64) {

@@ -10,7 +10,7 @@
 //!   the end of the run order                          contract, not ordered
 //! ```
 
-use pvqspin_abi::{Cpu, Status, mutate};
+use pvqspin_abi::{Cpu, Status};
 
 use crate::config::{Scheduling, YieldMode};
 use crate::host::Host;
@@ -37,7 +37,7 @@ impl<P: GuestPages> Host<P> {
             State::Ended => return Status::Refused,
             State::Halted => {}
             State::Idle | State::Waiting | State::Running(_) => {
-                self.vcpus[target.index()].kick_pending = mutate!("host_forgets_kick", true, false);
+                self.vcpus[target.index()].kick_pending = true;
                 return Status::AlreadyRunning;
             }
         }
@@ -101,7 +101,7 @@ impl<P: GuestPages> Host<P> {
     fn spinner_on(&self, q: usize, vm: VmId) -> Option<u64> {
         let occupant = self.pcpus[q].occupant?;
         let vcpu = &self.vcpus[occupant.current.index()];
-        let spins = mutate!("host_displaces_strangers", vcpu.vm == vm, true)
+        let spins = vcpu.vm == vm
             && matches!(vcpu.state, State::Running(_))
             && !occupant.is_loan()
             && self.can_lend(&occupant.slice)

@@ -14,7 +14,7 @@ use crate::order::Place;
 use crate::pages::GuestPages;
 use crate::pcpu::{Occupant, Slice};
 use crate::vcpu::State;
-use pvqspin_abi::{RunSample, mutate};
+use pvqspin_abi::RunSample;
 
 impl<P: GuestPages> Host<P> {
     // --- the run order -------------------------------------------------------------------------
@@ -184,7 +184,7 @@ impl<P: GuestPages> Host<P> {
         if let Some(vcpu) = next {
             let state = &mut self.vcpus[vcpu.index()];
             let next = state.generation.next();
-            state.generation = mutate!("host_keeps_generation", next, state.generation);
+            state.generation = next;
             state.home = Some(pcpu);
             state.stats.runs += 1;
             self.publish(vcpu);
@@ -210,7 +210,7 @@ impl<P: GuestPages> Host<P> {
             0
         } else {
             let served = self.waiting_in_turn().min(self.idle_pcpus);
-            mutate!("host_forgets_poke", self.poke_idle(served), ());
+            self.poke_idle(served);
             served
         };
         let pressure = self.order.len() > served;

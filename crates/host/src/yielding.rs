@@ -1,7 +1,7 @@
 //! Directed yields: from a hint to the vCPU that runs next, by contract or as a mere hint.
 
 use pvqspin_abi::chain::{self, End, Look};
-use pvqspin_abi::{Cpu, Hint, Status, mutate};
+use pvqspin_abi::{Cpu, Hint, Status};
 
 use crate::config::YieldMode;
 use crate::host::Host;
@@ -16,11 +16,7 @@ impl<P: GuestPages> Host<P> {
         let caller = occupant.current;
         let status = match self.target_of(caller, hint) {
             Err(status) => status,
-            Ok(target) => mutate!(
-                "host_ignores_hint",
-                self.hand_over(p, occupant, target),
-                Status::Refused
-            ),
+            Ok(target) => self.hand_over(p, occupant, target),
         };
         self.vcpus[caller.index()].stats.yields.add(status);
         status
@@ -33,7 +29,7 @@ impl<P: GuestPages> Host<P> {
             return Err(Status::Refused);
         }
         let current = self.vcpus[target.index()].generation;
-        if mutate!("host_ignores_generation", current != hint.generation, false) {
+        if current != hint.generation {
             return Err(Status::Stale);
         }
         if self.config.yields == YieldMode::Contract && self.config.follow_chain {

@@ -214,6 +214,14 @@ pub trait Env: Sized + 'static {
         Status::Refused
     }
 
+    /// Whether the running CPU may lend its pCPU. Not in an NMI handler: what it interrupted may be
+    /// in the middle of a hypercall, and would not come back before the loan is over. (A kick goes
+    /// out from there all the same: it returns at once, and without it a sleeper would sleep on.)
+    #[inline]
+    fn may_lend() -> bool {
+        true
+    }
+
     /// Monotonic time in nanoseconds, comparable between CPUs; 0 always where there is no clock.
     #[inline]
     fn now_ns() -> u64 {

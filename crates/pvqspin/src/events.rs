@@ -28,7 +28,7 @@ pub enum Event {
     YieldToHolder,
     /// Yielded to the head of the queue after a release.
     YieldToHead,
-    /// Yielded to whoever had not linked itself yet.
+    /// Yielded to a waiter that had not linked itself yet.
     YieldToUnlinked,
     /// Yielded to a reader of a reader-writer lock.
     YieldToReader,
@@ -36,7 +36,7 @@ pub enum Event {
     YieldRan,
     /// A yield came too late: the target had run since.
     YieldStale,
-    /// A yield was not needed: the target, or whom it waited for, was running.
+    /// A yield was not needed: the target, or the CPU that it waited for, was running.
     YieldAlreadyRunning,
     /// A yield that the host refused.
     YieldRefused,
@@ -48,11 +48,14 @@ pub enum Event {
     LongestBypassUs,
     /// All nodes of this CPU were in use: took the lock through the fallback.
     NodeExhausted,
+    /// A reader-writer lock had so many readers that there was no room for another: guards were
+    /// forgotten, most likely.
+    ReadersExhausted,
 }
 
 impl Event {
     /// Every event, in the order of their declaration.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SlowPath,
         Self::Pending,
         Self::Queued,
@@ -73,6 +76,7 @@ impl Event {
         Self::Closed,
         Self::LongestBypassUs,
         Self::NodeExhausted,
+        Self::ReadersExhausted,
     ];
 
     /// The name in reports.
@@ -99,6 +103,7 @@ impl Event {
             Self::Closed => "closed",
             Self::LongestBypassUs => "longest_bypass_us",
             Self::NodeExhausted => "node_exhausted",
+            Self::ReadersExhausted => "readers_exhausted",
         }
     }
 
@@ -113,15 +118,16 @@ impl Event {
 mod counters {
     use super::Event;
     // Counters tell loom nothing, and would cost it states: always the real atomics.
-    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    // As wide as the target has them: on 32-bit ones a count wraps at 2^32.
+    use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     #[derive(Debug)]
     #[repr(transparent)]
-    pub(crate) struct Counters([AtomicU64; Event::ALL.len()]);
+    pub(crate) struct Counters([AtomicUsize; Event::ALL.len()]);
 
     impl Counters {
         pub(crate) const fn new() -> Self {
-            Self([const { AtomicU64::new(0) }; Event::ALL.len()])
+            Self([const { AtomicUsize::new(0) }; Event::ALL.len()])
         }
 
         pub(crate) fn reset(&self) {
@@ -129,20 +135,20 @@ mod counters {
         }
 
         pub(crate) fn get(&self, event: Event) -> u64 {
-            self.0[event as usize].load(Relaxed)
+            self.0[event as usize].load(Relaxed) as u64
         }
 
         // Load and store instead of one atomic step: a single CPU writes. An interrupt between
         // the two may lose a count, which a counter can bear and a fast path could not.
         pub(crate) fn add(&self, event: Event) {
             let count = &self.0[event as usize];
-            count.store(count.load(Relaxed) + 1, Relaxed);
+            count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
         }
 
         pub(crate) fn max(&self, event: Event, value: u32) {
             let count = &self.0[event as usize];
-            if count.load(Relaxed) < u64::from(value) {
-                count.store(u64::from(value), Relaxed);
+            if count.load(Relaxed) < value as usize {
+                count.store(value as usize, Relaxed);
             }
         }
     }

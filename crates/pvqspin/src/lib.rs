@@ -94,6 +94,7 @@ pub mod report;
 mod rw;
 #[cfg(all(feature = "std", not(loom)))]
 pub mod threads;
+mod token;
 pub mod word;
 #[cfg(all(feature = "worlds", not(loom)))]
 pub mod worlds;
@@ -110,7 +111,7 @@ pub use api::rw_guard::{
 pub use api::rwlock::{RwLock, RwLockOf, RwLockReadGuard, RwLockWriteGuard};
 pub use env::{Budget, Env, Point};
 pub use events::Event;
-pub use lock::{QSpinLock, Token};
+pub use lock::QSpinLock;
 pub use nodes::{CpuNodes, NodeLook, NodeState};
 pub use policy::{Bounded, Fifo, FifoHalt, FifoHolder, Names, Native, Policy, Rules, Stalls};
 pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
@@ -119,4 +120,5 @@ pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, Run
 pub use report as dump;
 pub use rw::lock::{QRwLock, ReadToken, WriteToken};
 pub use rw::upgrade::UpgradableToken;
+pub use token::Token;
 pub use word::{Format, Idx3, SpareBit, Tail};

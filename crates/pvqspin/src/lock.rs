@@ -1,5 +1,4 @@
-//! The lock and its fast paths. Everything contended is in [`crate::queue`] and
-//! [`crate::queue::release`].
+//! The lock and its fast paths. Everything contended is in [`crate::queue`].
 //!
 //! Uncontended, a paravirtual lock costs one compare-exchange from free to *held by me, alone*,
 //! and one back: the holder is named in the same atomic step that takes the lock. With the name
@@ -14,65 +13,11 @@ use core::marker::PhantomData;
 use crate::atomic::{AtomicU32, Ordering, compiler_fence};
 use crate::env::Env;
 use crate::lockdep::{Class, How};
-use crate::policy::{Fifo, Policy};
-use crate::queue::join;
+use crate::policy::{Fifo, Kind, Policy};
+use crate::queue;
 use crate::queue::release::{self, Lends};
-use crate::word::{Format, Idx3, LOCKED, head_bits, head_of};
-use pvqspin_abi::{Cpu, mutate};
-
-/// The type parameters of a lock, owned by nobody: whatever they are, the lock is `Send + Sync`.
-pub(crate) type Kind<E, P, W> = PhantomData<fn() -> (E, P, W)>;
-
-/// What an acquisition must remember until its release.
-///
-/// It belongs to the CPU that took the lock, so it does not move to another.
-#[must_use = "without its token a lock can never be released"]
-#[derive(Debug)]
-pub struct Token {
-    /// The word while this acquisition is the only thing in it; in its head field, which is empty
-    /// then, the head that was passed over. One register, kept through the section and by value
-    /// to the end: behind a reference it would have to be written to memory on the fast path.
-    raw: u32,
-    not_send: PhantomData<*mut ()>,
-}
-
-// SAFETY: a shared reference to a token gives access to nothing: reading it out takes the token
-// by value. It is the move to another CPU that `not_send` forbids.
-unsafe impl Sync for Token {}
-
-impl Token {
-    #[inline]
-    pub(crate) const fn new(alone: u32) -> Self {
-        Self {
-            raw: alone,
-            not_send: PhantomData,
-        }
-    }
-
-    /// The token of an acquisition that passed over `head`. It equals no word: a lock that was
-    /// taken past its head has `PENDING` set until it is released.
-    pub(crate) const fn passing(alone: u32, head: Cpu) -> Self {
-        Self::new(alone | head_bits(head))
-    }
-
-    /// The head that was passed over.
-    pub(crate) const fn passed(&self) -> Option<Cpu> {
-        head_of(self.raw)
-    }
-
-    /// The token as a number, for whoever has to keep it outside of Rust's sight.
-    #[must_use]
-    #[inline]
-    pub const fn into_raw(self) -> u32 {
-        self.raw
-    }
-
-    /// The inverse of [`into_raw`](Self::into_raw).
-    #[inline]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self::new(raw)
-    }
-}
+use crate::token::Token;
+use crate::word::{Format, Idx3, LOCKED};
 
 /// A 4-byte queued spinlock without data.
 ///
@@ -189,7 +134,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
                 compiler_fence(Ordering::Acquire);
                 token
             }
-            None => join::lock_contended::<E, P, W>(&self.word),
+            None => queue::lock_contended::<E, P, W>(&self.word),
         }
     }
 
@@ -205,14 +150,9 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
     #[inline]
     fn take_free(&self) -> Option<Token> {
         let alone = Self::alone();
-        // Acquire pairs with the release in `unlock` of whoever held the lock before.
+        // Acquire pairs with the release in `unlock` of the holder before.
         self.word
-            .compare_exchange(
-                0,
-                alone,
-                mutate!("weak_acquire", Ordering::Acquire, Ordering::Relaxed),
-                Ordering::Relaxed,
-            )
+            .compare_exchange(0, alone, Ordering::Acquire, Ordering::Relaxed)
             .ok()
             .map(|_| Token::new(alone))
     }
@@ -244,13 +184,11 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
             late.tell::<E>();
             return;
         }
-        // Release pairs with the acquire of whoever takes the lock next.
-        if let Err(seen) = self.word.compare_exchange(
-            token.raw,
-            0,
-            mutate!("weak_release", Ordering::Release, Ordering::Relaxed),
-            Ordering::Relaxed,
-        ) {
+        // Release pairs with the acquire of the next acquisition.
+        if let Err(seen) =
+            self.word
+                .compare_exchange(token.alone(), 0, Ordering::Release, Ordering::Relaxed)
+        {
             release::contended::<E, P>(&self.word, token, seen, lends);
         }
         late.tell::<E>();
@@ -276,31 +214,3 @@ impl<E, P, W: Format> fmt::Debug for QSpinLock<E, P, W> {
 
 #[cfg(not(any(loom, feature = "lockdep")))]
 const _: () = assert!(size_of::<QSpinLock<(), (), ()>>() == 4);
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::word::{PENDING, SpareBit};
-    use pvqspin_abi::MAX_CPUS;
-
-    fn a_token_remembers<W: Format>() {
-        let cpu = |index| Cpu::new(index).expect("in range");
-        for holder in [0, 1, W::MAX_CPUS - 1] {
-            let alone = W::sole_holder(cpu(holder)) | LOCKED;
-            assert_eq!(Token::new(alone).passed(), None);
-            assert_eq!(Token::new(alone).into_raw(), alone);
-            for head in [0, 126, 127, 128, MAX_CPUS - 1] {
-                let raw = Token::passing(alone, cpu(head)).into_raw();
-                assert_eq!(Token::from_raw(raw).passed(), Some(cpu(head)));
-                // Else it could equal the word of a lock that was taken past its head.
-                assert_eq!(raw & PENDING, 0);
-            }
-        }
-    }
-
-    #[test]
-    fn a_token_remembers_whom_it_passed() {
-        a_token_remembers::<Idx3>();
-        a_token_remembers::<SpareBit>();
-    }
-}

@@ -303,6 +303,11 @@ impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
     }
 
     #[inline]
+    fn may_lend() -> bool {
+        E::may_lend()
+    }
+
+    #[inline]
     fn now_ns() -> u64 {
         E::now_ns()
     }

@@ -10,10 +10,11 @@
 //!   depth                      nodes in use, written by the own CPU only
 //!   nodes[0..4]  state         waiting, halted, head
 //!                next          who queued behind (the tail bits of its word), or 0
-//!                pred          who queued before, kept exact by those who leave early
+//!                pred          who queued before, a waiter or the sole holder, kept exact by
+//!                              those who leave early
 //!   -- next line --
-//!   waiting_since_us           when the oldest wait began, in microseconds, or 0; it counts for
-//!                              as long as a node is in use
+//!   waiting_since_us, _s       when the oldest wait began, in microseconds modulo 2^32 and in units
+//!                              of 2^20 µs, or 0; it counts for as long as a node is in use
 //!   long_holds                 a score: were locks held for long while this CPU was next?
 //!   refusals                   a score: has the host lately refused to run whom this CPU named?
 //!   reading                    marks of the reader-writer locks that this CPU reads under
@@ -128,6 +129,7 @@ pub struct CpuNodes {
 #[repr(C, align(128))]
 struct OwnLine {
     waiting_since_us: AtomicU32,
+    waiting_since_s: AtomicU32,
     long_holds: AtomicU32,
     refusals: AtomicU32,
     reading: AtomicU32,
@@ -146,6 +148,7 @@ impl CpuNodes {
                 nodes: [Node::new(), Node::new(), Node::new(), Node::new()],
                 own: OwnLine {
                     waiting_since_us: AtomicU32::new(0),
+                    waiting_since_s: AtomicU32::new(0),
                     long_holds: AtomicU32::new(0),
                     refusals: AtomicU32::new(0),
                     reading: AtomicU32::new(0),
@@ -179,7 +182,7 @@ impl CpuNodes {
     pub fn reset(&self) {
         self.depth.store(0, Ordering::Relaxed);
         self.nodes.iter().for_each(Node::reset);
-        self.own.waiting_since_us.store(0, Ordering::Relaxed);
+        self.set_waiting_since(None);
         self.own.long_holds.store(0, Ordering::Relaxed);
         self.own.refusals.store(0, Ordering::Relaxed);
         self.own.reading.store(0, Ordering::Relaxed);
@@ -254,19 +257,38 @@ impl CpuNodes {
         self.depth.store(depth.saturating_sub(1), Ordering::Relaxed);
     }
 
-    /// When the oldest wait of this CPU began, on the clock of [`now_ns`](crate::Env::now_ns)
-    /// in microseconds modulo 2^32, or `None` while it waits for nothing.
-    pub(crate) fn waiting_since_us(&self) -> Option<u32> {
-        match self.own.waiting_since_us.load(Ordering::Relaxed) {
-            0 => None,
-            since => Some(since),
-        }
+    /// How long the oldest wait of this CPU has lasted at `now_ns`, in µs, or `None` while it waits
+    /// for nothing. Saturates at `u32::MAX`, after 71 minutes.
+    pub(crate) fn waited_us(&self, now_ns: u64) -> Option<u32> {
+        let began_us = match self.own.waiting_since_us.load(Ordering::Relaxed) {
+            0 => return None,
+            began_us => began_us,
+        };
+        let began_s = self.own.waiting_since_s.load(Ordering::Relaxed);
+        let now_us = now_ns / 1_000;
+        let seconds = seconds_of(now_us).wrapping_sub(began_s);
+        let micros = (now_us as u32).wrapping_sub(began_us);
+        Some(match seconds {
+            // The clocks of two CPUs may differ a little: what lies in the future is just
+            // beginning.
+            _ if seconds > u32::MAX / 2 => 0,
+            0 | 1 if micros > u32::MAX / 2 => 0,
+            // The low part has not come round.
+            0..4_000 => micros,
+            4_000.. => u32::MAX,
+        })
     }
 
-    /// Notes when a wait began, or that it is over. An inner wait changes nothing.
-    pub(crate) fn set_waiting_since_us(&self, since: Option<u32>) {
-        let raw = since.map_or(0, |us| us.max(1));
-        self.own.waiting_since_us.store(raw, Ordering::Relaxed);
+    /// Notes when a wait began, on the clock of [`now_ns`](crate::Env::now_ns), or that it is over.
+    /// An inner wait changes nothing.
+    pub(crate) fn set_waiting_since(&self, began_ns: Option<u64>) {
+        let us = began_ns.map(|ns| ns / 1_000);
+        // Two parts, for targets without 64-bit atomics. A look between the two stores may find any
+        // age, for a moment: it is advice.
+        let seconds = us.map_or(0, seconds_of);
+        self.own.waiting_since_s.store(seconds, Ordering::Relaxed);
+        let low = us.map_or(0, |us| (us as u32).max(1));
+        self.own.waiting_since_us.store(low, Ordering::Relaxed);
     }
 
     /// Adds a mark to the reader-writer locks that this CPU reads under. Returns what
@@ -337,6 +359,11 @@ impl CpuNodes {
     }
 }
 
+/// The high part of a time: units of 2^20 µs, about a second, modulo 2^32.
+const fn seconds_of(us: u64) -> u32 {
+    (us >> 20) as u32
+}
+
 const REFUSAL_BELIEVED_FOR: u32 = 64;
 
 const LONG_HOLDS_TO_BELIEVE: u32 = 3;
@@ -345,5 +372,38 @@ const LONG_HOLDS_MAX: u32 = 8;
 impl Default for CpuNodes {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_has_its_age_however_long_it_lasts() {
+        const SECOND: u64 = 1_000_000_000;
+        // Whether the low part of the clock is about to come round when it begins, or not.
+        for began in [SECOND, 4_294 * SECOND, 1_000_000 * SECOND, u64::MAX / 4] {
+            let nodes = CpuNodes::new();
+            assert_eq!(nodes.waited_us(began), None);
+            nodes.set_waiting_since(Some(began));
+            let after = |seconds| nodes.waited_us(began + seconds * SECOND);
+            for seconds in [0, 1, 2, 60, 35 * 60, 36 * 60, 4_000] {
+                assert_eq!(
+                    after(seconds),
+                    Some(seconds as u32 * 1_000_000),
+                    "{seconds}"
+                );
+            }
+            for seconds in [4_300, 7_200, 86_400, 50 * 365 * 86_400] {
+                assert_eq!(after(seconds), Some(u32::MAX), "{seconds}");
+            }
+            // The clock of another CPU may lag behind.
+            for late in [1_000, 1_000_000, SECOND] {
+                assert_eq!(nodes.waited_us(began - late), Some(0), "{late}");
+            }
+            nodes.set_waiting_since(None);
+            assert_eq!(nodes.waited_us(began), None);
+        }
     }
 }

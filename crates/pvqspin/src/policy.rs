@@ -12,6 +12,12 @@
 //! | [`FifoHolder`] | halts | the holder | kicks the head, always | FIFO |
 //! | [`Bounded`] | yields, or passes over those who are off their pCPUs; halts behind the head if the host refuses | the holder, or a head that is too old | yields to a head that waited too long | FIFO among the running, bounded |
 
+use core::marker::PhantomData;
+
+/// The type parameters of a lock, which owns none of them: whatever they are, the lock is
+/// `Send + Sync`.
+pub(crate) type Kind<E, P, W> = PhantomData<fn() -> (E, P, W)>;
+
 /// Whom a waiter in the queue names in its hypercall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Names {
@@ -60,6 +66,12 @@ impl Rules {
     #[must_use]
     pub const fn paravirtual(&self) -> bool {
         !matches!(self.stalls, Stalls::Spin)
+    }
+
+    /// Whether a waiter that yields ever takes a hold for a long one, and sleeps.
+    #[must_use]
+    pub(crate) const fn may_find_holds_long(&self) -> bool {
+        self.long_hold_ns != u32::MAX
     }
 
     /// Whether running waiters may ever pass over a preempted one.

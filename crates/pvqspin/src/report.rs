@@ -1,13 +1,14 @@
 //! Who holds a lock, who waits for whom, and since when: for a kernel that hangs.
 //!
 //! ```text
-//!   word ──► holder ──► its wait-for edge ──► ...      the chain: ends at whoever blocks everybody
-//!     └────► tail ──► pred ──► pred ──► head           the queue, walked backwards
+//!   word ──► tail ──► pred ──► pred ──► head           the queue, walked backwards
+//!                                        └─► pred      the holder, if the word does not name it
+//!   holder ──► its wait-for edge ──► ...               the chain: ends at the CPU that blocks all
 //! ```
 //!
 //! A report is taken from the outside: from an NMI handler, a panic handler or a debugger's hook on
 //! any CPU, also on one that holds or awaits the lock. It takes no lock, allocates nothing, changes
-//! nothing, reads a bounded number of words and believes none of them: whatever it finds, it ends
+//! nothing, reads a bounded number of words and believes none of them: it always ends,
 //! and does not panic. What it saw may have changed while it looked, and it says so.
 //!
 //! A damaged word may name a CPU that does not exist. With [`Env::cpu_count`] such numbers are
@@ -21,13 +22,13 @@ use crate::atomic::Ordering;
 use crate::env::Env;
 use crate::irq::{Interrupts, IrqLock};
 use crate::lock::QSpinLock;
-use crate::nodes::state;
+use crate::nodes::{Node, state};
 use crate::policy::Policy;
-use crate::queue::join::{cpu_of, holder_of, node_of};
-use crate::queue::pass_over;
+use crate::queue::age;
+use crate::queue::look::{cpu_in_line_before, cpu_of, node_of};
 use crate::rw::lock::QRwLock;
 use crate::rw::word::{ASLEEP, WRITER, first_of, readers_of, writer_of};
-use crate::word::{Format, LOCKED, PENDING, Tail, head_of};
+use crate::word::{Format, Held, TAIL, Tail};
 use pvqspin_abi::{Cpu, RunState};
 
 /// How many waiters a report holds: those next to the head.
@@ -95,8 +96,7 @@ pub enum Place {
     Queued,
     /// In the queue, and it has halted.
     Asleep,
-    /// Its place is taken, but it has not said yet behind whom. (In a native lock it may as well be
-    /// the first in line.)
+    /// In the queue, and the waiter before it does not know yet.
     Unlinked,
 }
 
@@ -175,88 +175,110 @@ pub struct Report {
 
 impl Report {
     fn of<E: Env, P: Policy, W: Format>(word: u32) -> Self {
-        let named = |cpu| Holder::Named(CpuReport::of::<E>(cpu));
-        let holder = match (word & LOCKED != 0, head_of(word)) {
-            (false, None) if word == 0 => Holder::Nobody,
-            (false, Some(head)) => Holder::HandedTo(CpuReport::of::<E>(head)),
-            // The holder is asked of a CPU that must exist first.
-            (true, Some(head)) if !exists::<E>(head) => Holder::Unnamed,
-            _ => match holder_of::<E, W>(word) {
-                // Without an edge the head is all that is known.
-                Some(cpu) if head_of(word) != Some(cpu) || word & PENDING != 0 => named(cpu),
-                _ => Holder::Unnamed,
-            },
-        };
+        let paravirtual = P::RULES.paravirtual();
+        let held = Held::read::<W>(word, paravirtual);
         let mut report = Self {
             word,
-            holder,
+            holder: Holder::Unnamed,
             chain: None,
-            pending: !P::RULES.paravirtual() && word & PENDING != 0,
+            pending: matches!(held, Held::Unnamed { pending: true, .. }) && !paravirtual,
             not_shown: 0,
             incomplete: false,
             waiters: [None; SHOWN],
             shown: 0,
         };
-        if let Holder::Named(holder) | Holder::HandedTo(holder) = holder {
-            report.chain = Some(Chain::from::<E>(holder.cpu));
+        let before_head = report.walk::<E, W>(held, paravirtual);
+        let holder = match held {
+            Held::Sole(holder) | Held::Past(holder) => Some(holder),
+            Held::Queued { .. } => before_head,
+            Held::Free | Held::HandedTo(_) | Held::Unnamed { .. } => None,
+        };
+        report.holder = match (held, holder) {
+            (Held::Free, _) => Holder::Nobody,
+            (Held::HandedTo(head), _) => Holder::HandedTo(CpuReport::of::<E>(head)),
+            (_, Some(holder)) => Holder::Named(CpuReport::of::<E>(holder)),
+            (_, None) => Holder::Unnamed,
+        };
+        if let Holder::Named(cpu) | Holder::HandedTo(cpu) = report.holder {
+            report.chain = Some(Chain::from::<E>(cpu.cpu));
         }
-        report.walk::<E, W>();
         report
     }
 
     /// From the tail to the head. Later finds are nearer to the head and push out earlier ones.
-    fn walk<E: Env, W: Format>(&mut self) {
+    /// Returns the CPU that was in line before the head, if the walk reached the head.
+    fn walk<E: Env, W: Format>(&mut self, held: Held, paravirtual: bool) -> Option<Cpu> {
         let tail = self.word;
         let Tail::Waiter(..) = W::tail(tail) else {
-            return;
+            return None;
         };
-        let mut at = tail;
+        let mut at = tail & TAIL;
         for steps in 0..LONGEST_WALK {
             let Tail::Waiter(cpu, context) = W::tail(at) else {
                 break;
             };
-            let existing = Some(at).filter(|_| exists::<E>(cpu));
-            let node = existing.and_then(node_of::<E, W>);
+            let node = Some(at)
+                .filter(|_| exists::<E>(cpu))
+                .and_then(node_of::<E, W>);
             let pred = node.map_or(0, |node| node.pred.load(Ordering::Relaxed));
-            let node_state = node.map_or(state::WAITING, |node| node.state.load(Ordering::Relaxed));
-            let place = if head_of(self.word) == Some(cpu) || node_state == state::HEAD {
-                Place::First
-            } else if cpu_of::<W>(pred).is_none() {
-                Place::Unlinked
-            } else if node_state == state::HALTED {
-                Place::Asleep
-            } else {
-                Place::Queued
-            };
+            let place = node.map_or(Place::Queued, |node| {
+                place_of::<E, W>(at, node, held.head() == Some(cpu), paravirtual)
+            });
             if self.shown == SHOWN {
                 self.waiters.copy_within(1.., 0);
                 self.not_shown += 1;
             } else {
                 self.shown += 1;
             }
-            let timed = existing.is_some() && context == 0;
+            let timed = node.is_some() && context == 0;
             let report = Some(WaiterReport {
                 cpu: CpuReport::of::<E>(cpu),
                 context,
                 place,
-                age_us: timed.then(|| pass_over::age_us::<E>(cpu)).flatten(),
+                age_us: timed.then(|| age::age_us::<E>(cpu)).flatten(),
             });
             if let Some(slot) = self.waiters.get_mut(self.shown - 1) {
                 *slot = report;
             }
-            match place {
-                Place::First => return,
-                Place::Unlinked => break,
-                _ if W::tail(pred) == W::tail(tail) || steps + 1 == LONGEST_WALK => break,
-                _ => at = pred,
+            if place == Place::First {
+                return node
+                    .and_then(cpu_in_line_before::<W>)
+                    .filter(|&cpu| exists::<E>(cpu));
             }
+            if W::tail(pred) == W::tail(tail) || steps + 1 == LONGEST_WALK {
+                break;
+            }
+            at = pred;
         }
         self.incomplete = true;
+        None
     }
 
     /// The waiters next to the head, from the head backwards.
     pub fn waiters(&self) -> impl Iterator<Item = &WaiterReport> {
         self.waiters.iter().flatten().rev()
+    }
+}
+
+/// Where the waiter stands that has this node, which the tail field names as `at`.
+fn place_of<E: Env, W: Format>(at: u32, node: &Node, named: bool, paravirtual: bool) -> Place {
+    let node_state = node.state.load(Ordering::Relaxed);
+    let pred = node.pred.load(Ordering::Relaxed);
+    let first = match W::tail(pred) {
+        Tail::SoleHolder(_) => true,
+        Tail::Nobody => !paravirtual,
+        Tail::Waiter(..) => false,
+    };
+    if first || named || node_state == state::HEAD {
+        return Place::First;
+    }
+    let before = cpu_of::<W>(pred)
+        .filter(|&cpu| exists::<E>(cpu))
+        .and_then(|_| node_of::<E, W>(pred));
+    match before {
+        Some(before) if before.next.load(Ordering::Relaxed) != at => Place::Unlinked,
+        _ if node_state == state::HALTED => Place::Asleep,
+        _ => Place::Queued,
     }
 }
 
@@ -429,7 +451,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
             first: first.map(CpuReport::of::<E>),
             first_age_us: first
                 .filter(|&cpu| exists::<E>(cpu))
-                .and_then(pass_over::age_us::<E>),
+                .and_then(age::age_us::<E>),
             asleep: word & ASLEEP != 0,
             queue: self.queue.report(),
             known_readers: [None; READERS_SHOWN],

@@ -18,12 +18,14 @@
 //!   half the CPU numbers. Both are ideas of Radim Krčmář's mail of 2014.
 //! - **L**: locked.
 //! - **Head**, 14 bits in two parts: the CPU of the queue's head. It is written in the same step
-//!   that makes a CPU the head, so whoever releases knows whom to run. (Linux finds a halted head
+//!   that makes a CPU the head, so a releaser knows which CPU has to run. (Linux finds a halted head
 //!   through a hash table, and a preempted one not at all.)
 //! - **P** in a native lock: pending, the one waiter that needs no node. In a paravirtual lock,
-//!   which queues at once, the bit qualifies the head field: `P` with the head's own number says
-//!   that the head sleeps and wants a kick; `P` with another CPU's number says that this one
-//!   *passed over* the head and holds the lock.
+//!   which queues at once: with **L**, the head sleeps and wants a kick; without, the CPU in the
+//!   head field is not the head but has *passed over* it, and holds the lock.
+//!
+//! A lock is free to be taken by its head while both L and P are clear. [`Held`] is what a word
+//! means; [`Held::read`] is the only place that knows.
 //!
 //! Words of a paravirtual lock (`h` holds, `t` waits last, `f` is the first of the queue):
 //!
@@ -32,19 +34,19 @@
 //! | 0 | 0 | 0 | 0 | free |
 //! | `h`, sole | 0 | 0 | 1 | held by `h`, nobody waits |
 //! | `t` | `f` | 0 | 1 | held, `f` waits for the word (awake, preempted, or asleep with a kick on its way) |
-//! | `t` | `f` | 1 | 1 | held, and whoever releases must kick `f` |
+//! | `t` | `f` | 1 | 1 | held, and the holder must kick `f` when it releases |
 //! | `t` | 0 | 0 | 1 | held; the next in line has not linked itself yet |
 //! | `t` | `f` | 0 | 0 | being handed over to `f` |
-//! | `t` | `x` | 1 | 1 | held by `x`, who passed over the head |
+//! | `t` | `x` | 1 | 0 | held by `x`, which passed over the head |
 //!
 //! The word never names a CPU that neither holds the lock nor waits for it. All accesses are whole
 //! 32-bit atomics: Rust's memory model forbids racing accesses of different sizes.
 
-use pvqspin_abi::{Cpu, MAX_CPUS, mutate};
+use pvqspin_abi::{Cpu, MAX_CPUS};
 
-/// The lock is held.
+/// The lock is held. (A paravirtual lock that was taken past its head has [`PENDING`] instead.)
 pub const LOCKED: u32 = 1;
-/// Native: one waiter without a node. Paravirtual: qualifies the head field.
+/// Native: one waiter without a node. Paravirtual: see [`Held`].
 pub const PENDING: u32 = 1 << 8;
 /// The tail field, in every format.
 pub(crate) const TAIL: u32 = 0xffff_0000;
@@ -61,7 +63,7 @@ pub(crate) const fn head_bits(cpu: Cpu) -> u32 {
     (raw & 0x7f) << 1 | (raw >> 7) << 9
 }
 
-/// Whom the head field names. For debuggers and traces, too.
+/// The CPU that the head field names. For debuggers and traces, too.
 #[inline]
 #[must_use]
 pub const fn head_of(word: u32) -> Option<Cpu> {
@@ -71,12 +73,83 @@ pub const fn head_of(word: u32) -> Option<Cpu> {
 /// What the tail field says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tail {
-    /// Nobody: the lock is free, or held without a name (native).
+    /// No CPU: the lock is free, or held without a name (native).
     Nobody,
     /// This CPU holds the lock and nobody waits.
     SoleHolder(Cpu),
     /// The last waiter: its CPU, and the context of its node.
     Waiter(Cpu, usize),
+}
+
+/// What a word means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Held {
+    /// Free, and no CPU waits.
+    Free,
+    /// Free, and in strict order only this CPU, the head of the queue, may take it.
+    HandedTo(Cpu),
+    /// Held by this CPU, and no other waits.
+    Sole(Cpu),
+    /// Held by the CPU that was in line before the head.
+    Queued {
+        /// The head of the queue; `None`: the next in line has not linked itself yet.
+        head: Option<Cpu>,
+        /// The head sleeps: the holder has to kick it when it releases.
+        wants_kick: bool,
+    },
+    /// Held by this CPU, which passed over the head and puts its name back when it releases.
+    Past(Cpu),
+    /// A native lock, which names no CPU. (Or no lock at all: a paravirtual lock never looks so.)
+    Unnamed {
+        /// Held.
+        locked: bool,
+        /// There is a waiter without a node.
+        pending: bool,
+    },
+}
+
+impl Held {
+    /// Reads a word, of a lock whose policy is paravirtual or not. Every word means something.
+    #[must_use]
+    pub fn read<W: Format>(word: u32, paravirtual: bool) -> Self {
+        let (locked, pending) = (word & LOCKED != 0, word & PENDING != 0);
+        let unnamed = Self::Unnamed { locked, pending };
+        if word == 0 {
+            return Self::Free;
+        }
+        if !paravirtual {
+            return unnamed;
+        }
+        match (W::tail(word), locked, pending, head_of(word)) {
+            (Tail::SoleHolder(holder), true, false, None) => Self::Sole(holder),
+            (Tail::Waiter(..), true, wants_kick, head) => Self::Queued { head, wants_kick },
+            (Tail::Waiter(..), false, false, Some(head)) => Self::HandedTo(head),
+            (Tail::Waiter(..), false, true, Some(holder)) => Self::Past(holder),
+            _ => unnamed,
+        }
+    }
+
+    /// Reads a word of a paravirtual lock.
+    pub(crate) fn in_paravirtual<W: Format>(word: u32) -> Self {
+        Self::read::<W>(word, true)
+    }
+
+    /// The head of the queue, if the word names it.
+    #[must_use]
+    pub const fn head(self) -> Option<Cpu> {
+        match self {
+            Self::HandedTo(head) => Some(head),
+            Self::Queued { head, .. } => head,
+            Self::Free | Self::Sole(_) | Self::Past(_) | Self::Unnamed { .. } => None,
+        }
+    }
+}
+
+/// Whether the head of the queue, if there is one, may take the lock. (In a native lock the pending
+/// waiter goes first.)
+#[inline]
+pub(crate) const fn is_free(word: u32) -> bool {
+    word & (LOCKED | PENDING) == 0
 }
 
 mod sealed {
@@ -141,7 +214,7 @@ impl Format for Idx3 {
 
     #[inline]
     fn waiter(cpu: Cpu, context: usize) -> u32 {
-        let idx = mutate!("drop_idx", context as u32, 0);
+        let idx = context as u32;
         cpu.plus_one() << 18 | (idx & IDX_MASK) << IDX_SHIFT
     }
 
@@ -224,6 +297,48 @@ mod tests {
         every_tail_survives::<SpareBit>();
     }
 
+    fn every_word_of_a_lock_is_read<W: Format>() {
+        let cpu = |index| Cpu::new(index).expect("in range");
+        let (holder, head, last) = (cpu(1), cpu(W::MAX_CPUS - 1), W::waiter(cpu(300), 1));
+        let queued = |head, wants_kick| Held::Queued { head, wants_kick };
+        let unnamed = |locked, pending| Held::Unnamed { locked, pending };
+        let named = last | head_bits(head);
+        let rows = [
+            (0, Held::Free),
+            (W::sole_holder(holder) | LOCKED, Held::Sole(holder)),
+            (last | LOCKED, queued(None, false)),
+            (last | LOCKED | PENDING, queued(None, true)),
+            (named | LOCKED, queued(Some(head), false)),
+            (named | LOCKED | PENDING, queued(Some(head), true)),
+            (named, Held::HandedTo(head)),
+            (named | PENDING, Held::Past(head)),
+            // What no paravirtual lock writes.
+            (last, unnamed(false, false)),
+            (last | PENDING, unnamed(false, true)),
+            (LOCKED, unnamed(true, false)),
+            (W::sole_holder(holder), unnamed(false, false)),
+            (head_bits(head), unnamed(false, false)),
+        ];
+        for (word, meaning) in rows {
+            assert_eq!(Held::read::<W>(word, true), meaning, "{word:#x}");
+            let native = match word {
+                0 => Held::Free,
+                _ => unnamed(word & LOCKED != 0, word & PENDING != 0),
+            };
+            assert_eq!(Held::read::<W>(word, false), native, "{word:#x}");
+            let free = matches!(meaning, Held::Free | Held::HandedTo(_));
+            let held = !matches!(meaning, Held::Unnamed { .. }) && !free;
+            assert!(!held || !is_free(word), "{word:#x}");
+            assert!(!free || is_free(word), "{word:#x}");
+        }
+    }
+
+    #[test]
+    fn every_word_is_read_in_both_formats() {
+        every_word_of_a_lock_is_read::<Idx3>();
+        every_word_of_a_lock_is_read::<SpareBit>();
+    }
+
     #[test]
     fn every_head_survives_beside_everything_else() {
         for index in 0..MAX_CPUS {
@@ -246,6 +361,10 @@ mod tests {
     fn no_damaged_word_panics() {
         for word in (0..=u32::MAX).step_by(65_521) {
             let _ = (Idx3::tail(word), SpareBit::tail(word), head_of(word));
+            let _ = (
+                Held::read::<Idx3>(word, true),
+                Held::read::<SpareBit>(word, true),
+            );
         }
     }
 }

@@ -17,11 +17,12 @@ use crate::api::mutex::MutexOf;
 use crate::api::rw_guard::{ReadGuard, WriteGuard};
 use crate::api::rwlock::RwLockOf;
 use crate::env::Env;
-use crate::lock::{QSpinLock, Token};
+use crate::lock::QSpinLock;
 use crate::lockdep::Class;
 use crate::policy::{Fifo, Policy};
 use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
 use crate::rw::upgrade::UpgradableToken;
+use crate::token::Token;
 use crate::word::{Format, Idx3};
 
 /// Data behind an [`IrqLock`]: interrupts are masked for as long as a guard lives.

@@ -5,10 +5,11 @@
 
 use crate::api::irq::{Interrupts, IrqLock, IrqRwLock, IrqToken};
 use crate::env::Env;
-use crate::lock::{QSpinLock, Token};
+use crate::lock::QSpinLock;
 use crate::policy::Policy;
 use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
 use crate::rw::upgrade::UpgradableToken;
+use crate::token::Token;
 use crate::word::Format;
 
 mod sealed {

@@ -2,9 +2,10 @@
 
 use crate::env::Env;
 use crate::irq::{Interrupts, IrqLock, IrqToken};
-use crate::lock::{QSpinLock, Token};
+use crate::lock::QSpinLock;
 use crate::lockdep::Class;
 use crate::policy::Policy;
+use crate::token::Token;
 use crate::word::Format;
 
 /// `lock_api::Mutex` over a [`QSpinLock`], four bytes plus the data.

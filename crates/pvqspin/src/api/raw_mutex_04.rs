@@ -6,9 +6,10 @@
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::env::Env;
-use crate::lock::{QSpinLock, Token};
+use crate::lock::QSpinLock;
 use crate::lockdep::Class;
 use crate::policy::{Fifo, Policy};
+use crate::token::Token;
 use crate::word::{Format, Idx3};
 
 /// A [`QSpinLock`] for `lock_api` 0.4.

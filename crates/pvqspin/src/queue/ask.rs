@@ -1,11 +1,10 @@
-//! Talking to the host: hints, and what became of them.
+//! Asking the host: hints, directed yields, and what became of them.
 
 use crate::env::{Budget, Env};
 use crate::events::Event;
-use crate::nodes::CpuNodes;
 use crate::policy::Policy;
-use crate::queue::{holds, join};
-use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status, mutate};
+use crate::queue::look::Seen;
+use pvqspin_abi::{Cpu, Hint, Status};
 
 /// A hint that names `cpu` as it is now.
 pub(crate) fn hint_for<E: Env>(cpu: Cpu) -> Hint {
@@ -15,18 +14,14 @@ pub(crate) fn hint_for<E: Env>(cpu: Cpu) -> Hint {
     }
 }
 
-/// Lends this pCPU to `cpu`, or to whom it waits for. `sample` is what the caller saw of it: if it
-/// has run since, the host drops the request.
-pub(crate) fn yield_to<E: Env>(why: Event, cpu: Cpu, sample: RunSample) -> Status {
+/// Lends this pCPU to `target`, or to the CPU that it waits for. If it has run since it was seen,
+/// the host drops the request.
+pub(crate) fn yield_to<E: Env>(why: Event, target: Seen) -> Status {
     let nodes = E::nodes(E::cpu());
     nodes.count(why);
     let status = E::yield_to(Hint {
-        cpu,
-        generation: mutate!(
-            "forget_generation",
-            sample.generation(),
-            pvqspin_abi::Generation::default()
-        ),
+        cpu: target.cpu,
+        generation: target.sample.generation(),
     });
     nodes.observe_yield(status);
     nodes.count(match status {
@@ -38,44 +33,22 @@ pub(crate) fn yield_to<E: Env>(why: Event, cpu: Cpu, sample: RunSample) -> Statu
     status
 }
 
-/// What a waiter at the front does about a holder that keeps it waiting: lends it this pCPU if it
-/// is stuck. True if it runs, or sleeps, and holds have been long lately: then one may halt.
-pub(crate) fn hurry<E: Env, P: Policy>(
-    nodes: &CpuNodes,
-    holder: Cpu,
-    patience: Budget,
-    moved: &impl Fn() -> bool,
-) -> bool {
-    let sample = E::run_sample(holder);
-    if join::is_stuck_at::<E>(holder, sample) {
-        let status = yield_to::<E>(Event::YieldToHolder, holder, sample);
-        if should_back_off(status) {
-            E::spin_until(moved, Budget::ns(P::RULES.retry_ns));
-        }
-        return false;
-    }
-    // Sleep only under a holder that runs, or one that sleeps itself: halting while it is preempted
-    // would leave its pCPU to chance.
-    let unhurried = matches!(sample.state(), RunState::Running | RunState::Halted);
-    unhurried && holds::ran_out::<P>(nodes, patience)
-}
-
 /// Lends this pCPU to the head of a *free* lock.
 ///
-/// Its edge still names whoever held the lock last, who may be anywhere by now, even queued
-/// behind: a host that followed it would run the wrong one. So it goes first.
-pub(crate) fn yield_to_head<E: Env>(head: Cpu, sample: RunSample) -> Status {
-    mutate!("keep_edge_of_head", withdraw_edge_of::<E>(head, sample), ());
-    yield_to::<E>(Event::YieldToHead, head, sample)
+/// Its edge still names the last holder, which may be anywhere by now, even queued behind: a host
+/// that followed it would run the wrong CPU. So the edge goes first.
+pub(crate) fn yield_to_head<E: Env>(head: Seen) -> Status {
+    withdraw_edge_of::<E>(head);
+    yield_to::<E>(Event::YieldToHead, head)
 }
 
 /// Withdraws the edge of the head of a free lock, for a head that was seen off its pCPU.
 ///
 /// One that ran since may have taken the lock and wait again: then its edge is a new one, and true.
 /// (It may also run between the look and the write. It puts its edge right when it runs next.)
-pub(crate) fn withdraw_edge_of<E: Env>(head: Cpu, seen: RunSample) {
-    if E::run_sample(head) == seen {
-        E::redirect_wait_of(head, None);
+pub(crate) fn withdraw_edge_of<E: Env>(head: Seen) {
+    if E::run_sample(head.cpu) == head.sample {
+        E::redirect_wait_of(head.cpu, None);
     }
 }
 
@@ -85,4 +58,11 @@ pub(crate) fn withdraw_edge_of<E: Env>(head: Cpu, seen: RunSample) {
 /// are reasons to look again at once.
 pub(crate) const fn should_back_off(status: Status) -> bool {
     matches!(status, Status::AlreadyRunning | Status::Refused)
+}
+
+/// Leaves the host alone for the retry interval if the status says so, or until `changed`.
+pub(crate) fn back_off<E: Env, P: Policy>(status: Status, changed: impl FnMut() -> bool) {
+    if should_back_off(status) {
+        E::spin_until(changed, Budget::ns(P::RULES.retry_ns));
+    }
 }

@@ -8,49 +8,42 @@
 //! ```
 
 use crate::atomic::Ordering;
-use crate::env::{Budget, Env, Point};
+use crate::env::{Env, Point};
 use crate::events::Event;
 use crate::nodes::state;
-use crate::policy::Policy;
-use crate::policy::Stalls;
+use crate::policy::{Policy, Stalls};
 use crate::queue::ask;
-use crate::queue::ask::should_back_off;
+use crate::queue::decide::{Action, Role, Snapshot, decide};
+use crate::queue::edge::Edge;
 use crate::queue::holds;
-use crate::queue::join::{Waiter, cpu_of, is_stuck, node_of};
-use crate::word::{Format, HEAD, LOCKED, PENDING, TAIL, head_bits, head_of};
-use pvqspin_abi::{Cpu, mutate};
-
-/// How long the holder waits for its successor to link itself before it asks the host, in ns. The
-/// link follows the tail exchange within a few instructions, unless a preemption falls between.
-const LINK_PATIENCE_NS: u32 = 1_000;
-
-/// How many edges to follow for a host that follows none. Of a longer chain the one that was
-/// reached is named; as soon as it runs, it asks for the one that it waits for itself.
-const LONGEST_WALK: usize = 64;
+use crate::queue::look::{Seen, cpu_of, is_stuck, node_of};
+use crate::queue::waiter::Waiter;
+use crate::token::Token;
+use crate::word::{Format, HEAD, Held, LOCKED, PENDING, TAIL, head_bits, is_free};
+use pvqspin_abi::{Cpu, RunState};
 
 impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     /// At the head of the queue: waits until the word is free, and takes it.
-    pub(crate) fn wait_for_word(&self, promoter: Option<Cpu>) {
-        // In strict order the holder is known and stays the same. Who passes over us says so.
-        let mut holder = promoter;
+    pub(super) fn wait_for_word(&self, edge: &Edge<E, P>, promoter: Option<Cpu>) -> Token {
         // Whether this wait saw a hold that ended in time; a lock that is free at the first look
         // says nothing about how long it was held.
         let mut saw_short_hold = false;
         loop {
             let seen = self.word.load(Ordering::Relaxed);
-            if !Self::is_blocked(seen) {
-                // Withdrawn before the step that makes us the holder: one that is preempted with
-                // its old edge would send the host on to whoever held the lock before.
-                mutate!("keep_edge", Self::set_edge(None), None);
+            if is_free(seen) {
+                edge.withdraw();
                 if self.take(seen) {
                     break;
                 }
                 continue;
             }
-            if P::RULES.passes_over() || seen & PENDING != 0 {
-                holder = self.holder_in(seen).or(promoter);
-            }
-            self.keep_edge(holder);
+            // In strict order the holder is known and stays the same. A CPU that passed over us
+            // says so.
+            let holder = match Held::read::<W>(seen, Self::PARAVIRTUAL) {
+                Held::Past(holder) => Some(holder),
+                _ => promoter,
+            };
+            edge.keep(self.cpu, holder);
             // Newcomers change the tail, which is none of the head's business.
             let moved = || (self.word.load(Ordering::Relaxed) ^ seen) & !TAIL != 0;
             let stalled = || Self::YIELDS && holder.is_some_and(is_stuck::<E>);
@@ -63,55 +56,45 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 saw_short_hold = true;
                 continue;
             }
-            match P::RULES.stalls {
-                Stalls::Spin => {}
-                Stalls::Halt => self.halt_at_head(seen, holder),
-                Stalls::Yield => self.yield_at_head(seen, holder, patience, &moved),
+            let mut snapshot = Snapshot {
+                slept: self.slept.get(),
+                ..look_at_holder::<E>(holder)
+            };
+            if Self::YIELDS && snapshot.may_be_a_long_hold() {
+                snapshot.long_hold = holds::ran_out::<P>(self.nodes, patience);
+            }
+            snapshot.may_halt = !matches!(P::RULES.stalls, Stalls::Spin) && self.may_halt();
+            match decide(&P::RULES, Role::First, &snapshot) {
+                Action::Yield(holder, why) => {
+                    let status = ask::yield_to::<E>(why, holder);
+                    ask::back_off::<E, P>(status, moved);
+                }
+                Action::Halt if Self::YIELDS => {
+                    holds::sleep_through::<E, P>(self.nodes, || self.halt_at_head(seen, holder));
+                }
+                Action::Halt => self.halt_at_head(seen, holder),
+                _ => {}
             }
         }
         if Self::YIELDS && saw_short_hold {
             self.nodes.observe_hold(false);
         }
-    }
-
-    /// Whether the head has to wait. A native head lets the pending waiter go first.
-    fn is_blocked(word: u32) -> bool {
-        if Self::PARAVIRTUAL {
-            word & LOCKED != 0
-        } else {
-            word & (LOCKED | PENDING) != 0
-        }
-    }
-
-    /// Who passed over this head, and left its own name in the head field. Without one, whoever
-    /// promoted the head holds the lock.
-    fn holder_in(&self, seen: u32) -> Option<Cpu> {
-        head_of(seen).filter(|&cpu| seen & PENDING != 0 && cpu != self.cpu)
-    }
-
-    /// The holder is preempted, or holds for long.
-    fn yield_at_head(
-        &self,
-        seen: u32,
-        holder: Option<Cpu>,
-        patience: Budget,
-        moved: &impl Fn() -> bool,
-    ) {
-        let Some(holder) = holder else { return };
-        // Whoever woke us under a held lock wanted us to stand ready at the release.
-        if ask::hurry::<E, P>(self.nodes, holder, patience, moved) && !self.slept.get() {
-            holds::sleep_through::<E, P>(self.nodes, || self.halt_at_head(seen, Some(holder)));
-        }
+        Token::new(self.alone())
     }
 
     /// Asks for a kick in the word, and halts until it comes.
     fn halt_at_head(&self, mut seen: u32, holder: Option<Cpu>) {
-        if !self.may_halt() {
-            return;
-        }
         // One location decides again: either the wish is in the word before the release, and the
         // releaser sees it; or the lock was released first, and the exchange fails.
-        while seen & PENDING == 0 {
+        loop {
+            match Held::in_paravirtual::<W>(seen) {
+                Held::Queued {
+                    wants_kick: true, ..
+                } => break,
+                // A CPU that passed over us will not kick: stay awake.
+                Held::Past(_) => return,
+                _ => {}
+            }
             match self.word.compare_exchange(
                 seen,
                 seen | PENDING,
@@ -119,21 +102,15 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => break,
-                Err(now) if mutate!("drop_recheck_at_head", !Self::is_blocked(now), false) => {
-                    return;
-                }
+                Err(now) if is_free(now) => return,
                 Err(now) => seen = now,
             }
-        }
-        if head_of(seen) != Some(self.cpu) {
-            // The bit belongs to somebody who passed over us, and will not kick: stay awake.
-            return;
         }
         self.nodes.count(Event::HaltAtHead);
         E::checkpoint(Point::Halting);
         E::halt(holder.map(ask::hint_for::<E>));
         self.slept.set(true);
-        if Self::is_blocked(self.word.load(Ordering::Relaxed)) {
+        if !is_free(self.word.load(Ordering::Relaxed)) {
             self.nodes.count(Event::SpuriousWake);
         }
     }
@@ -143,8 +120,8 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let last = seen & TAIL == self.tail;
         let next = self.node.next.load(Ordering::Acquire);
         let named = if P::RULES.passes_over() {
-            // The link may be older than the word: whoever it names may have overtaken us since,
-            // and the word must never name a stranger. `promote_next` looks again.
+            // The link may be older than the word: the CPU that it names may have overtaken us
+            // since, and the word must never name a stranger. `promote_next` looks again.
             0
         } else {
             cpu_of::<W>(next).map_or(0, head_bits)
@@ -155,15 +132,10 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             (false, true) => LOCKED,
             (false, false) => seen | LOCKED,
         };
-        // Acquire pairs with the release of whoever held the lock before.
+        // Acquire pairs with the release of the holder before.
         if self
             .word
-            .compare_exchange(
-                seen,
-                held,
-                mutate!("weak_take", Ordering::Acquire, Ordering::Relaxed),
-                Ordering::Relaxed,
-            )
+            .compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed)
             .is_err()
         {
             return false;
@@ -179,9 +151,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     fn promote_next(&self, named: u32) {
         let next = self.linked_successor();
         let bits = cpu_of::<W>(next).map_or(0, head_bits);
-        if Self::PARAVIRTUAL && mutate!("unnamed_head", bits != named, false) {
+        if Self::PARAVIRTUAL && bits != named {
             // It had not linked itself when we took the lock, or left since. Two steps, both
-            // ours: under a holder nobody else writes the head field.
+            // ours: under a holder no other CPU writes the head field.
             if named != 0 {
                 self.word.fetch_and(!HEAD, Ordering::Relaxed);
             }
@@ -193,7 +165,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         node.built.is_known();
         // Release pairs with the acquire in `wait_in_queue`.
         let was = node.state.swap(state::HEAD, Ordering::Release);
-        if mutate!("forget_sleeper", was == state::HALTED, false) {
+        if was == state::HALTED {
             self.wake_in_time(next);
         }
     }
@@ -212,45 +184,23 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             }
         }
     }
+}
 
-    /// Waits until whoever queued behind us has linked itself.
-    ///
-    /// If it was preempted between its tail exchange and its link, only the tail is known. The
-    /// chain of waits leads from there to the one that is stuck, and the host follows it.
-    pub(crate) fn linked_successor(&self) -> u32 {
-        // Acquire pairs with the release in `link`: the successor's node is initialised.
-        let next = || self.node.next.load(Ordering::Acquire);
-        let linked = || next() != 0;
-        loop {
-            if E::spin_until(linked, Budget::ns(LINK_PATIENCE_NS)) {
-                return next();
-            }
-            if !Self::PARAVIRTUAL || !E::pressure() {
-                continue;
-            }
-            let tail = self.word.load(Ordering::Relaxed) & TAIL;
-            let Some(last) = cpu_of::<W>(tail) else {
-                continue;
-            };
-            let stuck = stuck_behind::<E>(self.cpu, last);
-            let sample = E::run_sample(stuck);
-            let status = ask::yield_to::<E>(Event::YieldToUnlinked, stuck, sample);
-            if should_back_off(status) {
-                E::spin_until(linked, Budget::ns(P::RULES.retry_ns));
-            }
-        }
+/// What a CPU that is first in line sees of the holder.
+pub(crate) fn look_at_holder<E: Env>(holder: Option<Cpu>) -> Snapshot {
+    let holder = holder.map(Seen::at::<E>);
+    Snapshot {
+        before: holder,
+        stuck: holder.is_some_and(|holder| holder.is_stuck::<E>()),
+        ..Snapshot::NOTHING
     }
 }
 
-/// From the tail, along the edges, to the one that waits for `me`, or for nobody yet. A host that
-/// keeps the contract would find it by itself; one that takes hints only would look at the tail.
-fn stuck_behind<E: Env>(me: Cpu, tail: Cpu) -> Cpu {
-    let mut at = tail;
-    for _ in 0..LONGEST_WALK {
-        match E::waiting_for(at) {
-            Some(next) if next != me => at = next,
-            _ => break,
-        }
+impl Snapshot {
+    /// Whether the holder runs, or sleeps by its own will: then its hold may be a long one.
+    pub(crate) fn may_be_a_long_hold(&self) -> bool {
+        let unhurried =
+            |holder: Seen| matches!(holder.state(), RunState::Running | RunState::Halted);
+        !self.stuck && self.before.is_some_and(unhurried)
     }
-    at
 }

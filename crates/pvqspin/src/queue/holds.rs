@@ -1,5 +1,5 @@
-//! How long locks are held: what those at the front learn about it, and when they would rather
-//! sleep.
+//! How long locks are held: what the CPUs at the front learn about it, and when they sleep
+//! instead of spinning.
 //!
 //! ```text
 //!   spin, up to long_hold ── released in time ───────────────► a short hold
@@ -18,15 +18,11 @@ use crate::env::{Budget, Env};
 use crate::nodes::CpuNodes;
 use crate::policy::{Policy, Stalls};
 
-/// Whether a policy that yields ever takes a hold for a long one, and sleeps.
-pub(crate) const fn may_be_long<P: Policy>() -> bool {
-    P::RULES.long_hold_ns != u32::MAX
-}
-
 /// How long to spin before anything else is considered.
 pub(crate) fn patience<P: Policy>(nodes: &CpuNodes, may_halt: impl FnOnce() -> bool) -> Budget {
     let yields = matches!(P::RULES.stalls, Stalls::Yield);
-    let expects_to_sleep = || may_be_long::<P>() && nodes.holds_are_long() && may_halt();
+    let expects_to_sleep =
+        || P::RULES.may_find_holds_long() && nodes.holds_are_long() && may_halt();
     if !yields || expects_to_sleep() {
         Budget::ns(P::RULES.spin_ns)
     } else {
@@ -34,10 +30,10 @@ pub(crate) fn patience<P: Policy>(nodes: &CpuNodes, may_halt: impl FnOnce() -> b
     }
 }
 
-/// A whole budget is gone, at the front, under a holder that keeps nobody waiting by being
-/// preempted. Says whether to sleep now.
+/// A whole budget is gone, at the front, under a holder that is not preempted. Notes it, and says
+/// whether holds have been long lately.
 pub(crate) fn ran_out<P: Policy>(nodes: &CpuNodes, patience: Budget) -> bool {
-    if !may_be_long::<P>() {
+    if !P::RULES.may_find_holds_long() {
         return false;
     }
     if patience == Budget::ns(P::RULES.long_hold_ns) {

@@ -1,14 +1,14 @@
 //! In the queue: waiting on the own node until the holder before us makes us the head.
 //!
 //! ```text
-//!                 the one before us   the front is
-//!   spin on the   is absent           held: yield to the one before; the host follows the chain
+//!                 the CPU before us   the front is
+//!   spin on the   is absent           held: yield to the CPU before; the host follows the chain
 //!   own node ───────────────────────► free: yield to its head; kick one that has halted
-//!      │   ▲                          nobody is asked twice within the retry interval
+//!      │   ▲                          no CPU is asked for twice within the retry interval
 //!      │   └───────────────────────────┘
 //!      │ holds are long, the policy halts, or the host refuses and sleepers may be passed over; then
-//!      │   somebody wants a pCPU: HALTED, HALT(hint); woken early: spin on the own node again
-//!      │   nobody does: kick a head that sleeps under a held lock
+//!      │   a vCPU wants a pCPU: HALTED, HALT(hint); woken early: spin on the own node again
+//!      │   none does: kick a head that sleeps under a held lock
 //!      ▼
 //!   promoted
 //! ```
@@ -16,67 +16,75 @@
 use crate::atomic::Ordering;
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
-use crate::lock::Token;
 use crate::nodes::state;
-use crate::policy::Policy;
-use crate::policy::{Names, Rules, Stalls};
-use crate::queue::ask;
-use crate::queue::ask::should_back_off;
-use crate::queue::join::{self, Queued, Waiter, cpu_of, is_preempted};
-use crate::queue::pass_over;
-use crate::word::{Format, LOCKED, head_of};
-use pvqspin_abi::{Cpu, RunSample, RunState, Status, mutate};
+use crate::policy::{Names, Policy, Rules, Stalls};
+use crate::queue::ask::{self, should_back_off};
+use crate::queue::decide::{Action, Front, Role, Snapshot, decide};
+use crate::queue::edge::Edge;
+use crate::queue::look::{Seen, cpu_of, holder_of};
+use crate::queue::waiter::Waiter;
+use crate::token::Token;
+use crate::word::{Format, Held};
+use pvqspin_abi::{Cpu, RunState, Status};
 
 /// How long a kick may take to have its effect, in ns, before another waiter repeats it: a
 /// hypercall, the poke of a pCPU and a switch, twice over.
 const KICK_PATIENCE_NS: u32 = 10_000;
 
-/// What a waiter in the middle can tell about the length of holds: whether the front of the queue
-/// moves between its looks.
-#[derive(Default)]
-struct Front {
-    seen: Option<(Cpu, Cpu)>,
-    looks: u32,
+/// How waiting in the queue ended.
+pub(super) enum Queued {
+    /// First in line now, behind this holder.
+    Promoted(Option<Cpu>),
+    /// Passed over the preempted waiters before it, and holds the lock.
+    Overtook(Token),
 }
 
-impl Front {
-    /// After how many looks at the same holder and head their hold is a long one: so many lie in a
-    /// long hold. A short queue that turns fast may show the same two by chance, so that a few looks
-    /// are not enough however far apart they are.
-    const fn looks_in_a_long_hold(rules: &Rules) -> u32 {
+/// What a waiter in the middle can tell about the length of holds: whether the front of the queue
+/// moves between two of its samples.
+#[derive(Default)]
+struct FrontSamples {
+    last: Option<(Cpu, Cpu)>,
+    alike: u32,
+}
+
+impl FrontSamples {
+    /// After how many samples of the same holder and head their hold is a long one: so many lie in
+    /// a long hold. A short queue that turns fast may show the same two by chance, so that a few
+    /// samples are not enough however far apart they are.
+    const fn in_a_long_hold(rules: &Rules) -> u32 {
         let apart_ns = if rules.spin_ns < rules.retry_ns {
             rules.spin_ns
         } else {
             rules.retry_ns
         };
-        let looks = rules.long_hold_ns / (apart_ns + 1) + 1;
-        if looks < 4 { 4 } else { looks }
+        let samples = (rules.long_hold_ns / apart_ns.saturating_add(1)).saturating_add(1);
+        if samples < 4 { 4 } else { samples }
     }
 
     /// Whether the front, under a holder that runs, has just been the same for a long hold.
     fn stands_still(&mut self, now: Option<(Cpu, Cpu)>, rules: &Rules) -> bool {
-        self.looks = match now {
+        self.alike = match now {
             None => 0,
-            Some(_) if self.seen == now => self.looks.saturating_add(1),
+            Some(_) if self.last == now => self.alike.saturating_add(1),
             Some(_) => 1,
         };
-        self.seen = now;
-        self.looks > 0 && self.looks.is_multiple_of(Self::looks_in_a_long_hold(rules))
+        self.last = now;
+        self.alike > 0 && self.alike.is_multiple_of(Self::in_a_long_hold(rules))
     }
 }
 
 impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     /// Waits on the own node until the holder before us makes us the head.
-    pub(crate) fn wait_in_queue(&self) -> Queued {
+    pub(super) fn wait_in_queue(&self, edge: &Edge<E, P>) -> Queued {
         // Acquire pairs with the promoter's release: what it did to our links is visible.
         let promoted = || self.node.state.load(Ordering::Acquire) == state::HEAD;
-        let mut front = Front::default();
+        let mut front = FrontSamples::default();
         loop {
             let link = self.node.pred.load(Ordering::Relaxed);
             let before = cpu_of::<W>(link);
-            self.keep_edge(before);
+            edge.keep(self.cpu, before);
             let stalled = || Self::YIELDS && before.is_some_and(|cpu| self.is_absent(cpu));
-            // Whoever overtakes leaves from before us: then there is somebody else to watch.
+            // A waiter that overtakes leaves from before us: then there is another one to watch.
             let relinked =
                 || P::RULES.passes_over() && self.node.pred.load(Ordering::Relaxed) != link;
             let patience = self.patience_in_queue();
@@ -88,182 +96,184 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 // The promoter is the node before us, and holds the lock now.
                 return Queued::Promoted(cpu_of::<W>(self.node.pred.load(Ordering::Relaxed)));
             }
-            match P::RULES.stalls {
-                Stalls::Spin => {}
-                Stalls::Halt => self.halt_in_queue(before),
-                Stalls::Yield => {
-                    if let Some(token) = self.yield_in_queue(before, &promoted) {
-                        return Queued::Overtook(token);
-                    }
-                    if self.sleeps_unasked()
-                        || Self::MAY_FIND_HOLDS_LONG && self.should_sleep(&mut front)
-                    {
-                        self.halt_in_queue(before);
-                    }
-                }
+            if Self::YIELDS
+                && let Some(token) = self.move_the_queue(before, edge, &promoted)
+            {
+                return Queued::Overtook(token);
             }
+            self.rest(before, &mut front);
         }
-    }
-
-    /// Whether to sleep in the queue, however long holds are: those who sleep may be passed over,
-    /// and the host does not run whom it is asked to.
-    fn sleeps_unasked(&self) -> bool {
-        P::RULES.passes_over() && self.nodes.host_refuses()
     }
 
     /// How long to spin before looking further.
     fn patience_in_queue(&self) -> Budget {
-        if self.sleeps_unasked() && self.may_halt() {
+        // Sleepers may be passed over, and the host does not run the CPUs that it is asked to.
+        if P::RULES.passes_over() && self.nodes.host_refuses() && self.may_halt() {
             Budget::ns(P::RULES.spin_ns)
         } else {
             self.patience()
         }
     }
 
-    /// The one before us is perhaps preempted. Returns a token if it could be overtaken.
-    fn yield_in_queue(&self, before: Option<Cpu>, promoted: &impl Fn() -> bool) -> Option<Token> {
+    /// The front of the queue, under this word.
+    pub(super) fn front(&self, word: u32) -> Front {
+        match Held::in_paravirtual::<W>(word) {
+            Held::HandedTo(head) => Front::Free(Seen::at::<E>(head)),
+            _ => Front::Held(holder_of::<E, W>(word).map(Seen::at::<E>)),
+        }
+    }
+
+    /// The CPU before us and, if it is off its pCPU, the front under the word `seen`.
+    fn look_ahead(&self, before: Cpu, seen: u32) -> Snapshot {
+        let before = Seen::at::<E>(before);
+        Snapshot {
+            before: Some(before),
+            front: if before.is_off() {
+                self.front(seen)
+            } else {
+                Front::Unseen
+            },
+            ..Snapshot::NOTHING
+        }
+    }
+
+    /// Whether the waiter before us cannot watch over those before it.
+    fn is_absent(&self, before: Cpu) -> bool {
+        self.look_ahead(before, self.word.load(Ordering::Relaxed))
+            .before_is_absent()
+    }
+
+    /// The CPU before us is perhaps absent: helps the queue to move. Returns a token if we went
+    /// first.
+    fn move_the_queue(
+        &self,
+        before: Option<Cpu>,
+        edge: &Edge<E, P>,
+        promoted: &impl Fn() -> bool,
+    ) -> Option<Token> {
         let before = before?;
-        let sample = E::run_sample(before);
-        if !self.is_absent(before) {
-            // Nobody is preempted as far as we see: the spin budget ran out.
+        let seen = self.word.load(Ordering::Relaxed);
+        let mut snapshot = self.look_ahead(before, seen);
+        if P::RULES.passes_over() {
+            self.look_who_may_be_passed(&mut snapshot);
+        }
+        let status = match decide(&P::RULES, Role::Queued, &snapshot) {
+            Action::Yield(target, why) => ask::yield_to::<E>(why, target),
+            Action::YieldToHead(head) => ask::yield_to_head::<E>(head),
+            Action::KickIfOverdue(head) => {
+                self.kick_if_overdue(head);
+                Status::AlreadyRunning
+            }
+            Action::PassOver(head) => match self.overtake(seen, head.cpu, edge) {
+                Some(token) => return Some(token),
+                None => Status::AlreadyRunning,
+            },
+            Action::Wait => Status::AlreadyRunning,
+            _ => return None,
+        };
+        if !P::RULES.passes_over() {
+            ask::back_off::<E, P>(status, promoted);
             return None;
         }
-        if P::RULES.passes_over() {
-            return pass_over::behind_preempted(self, before, promoted);
+        if !should_back_off(status) {
+            return None;
         }
-        // A halted one is not what the queue waits for: that is somebody further on.
-        if should_back_off(self.yield_to_front(before, sample)) {
-            E::spin_until(promoted, Budget::ns(P::RULES.retry_ns));
+        if status == Status::Refused
+            && let Front::Free(head) = snapshot.front
+            && let Some(token) = self.overtake_refused(head.cpu, edge)
+        {
+            return Some(token);
         }
+        // Nothing to ask for, or asked in vain: wait until the picture changes.
+        ask::back_off::<E, P>(status, || promoted() || self.has_changed(seen, before));
         None
     }
 
-    /// Whether to sleep until promoted: holds have been long lately, and the present holder runs.
-    /// Without the first the queue would turn into a convoy of sleepers; without the second nobody
-    /// would be left to lend the holder a pCPU.
-    fn should_sleep(&self, front: &mut Front) -> bool {
-        let seen = self.word.load(Ordering::Relaxed);
-        let (Some(head), Some(holder)) = (head_of(seen), self.holder()) else {
+    /// The lock is free and its head sleeps. Usually its kick is on the way; if it is not, the
+    /// releaser was preempted before it kicked, and one more kick does no harm.
+    fn kick_if_overdue(&self, head: Seen) {
+        let awake = || E::run_sample(head.cpu) != head.sample;
+        if !E::spin_until(awake, Budget::ns(KICK_PATIENCE_NS)) {
+            self.nodes.count(Event::Kick);
+            E::kick(head.cpu);
+        }
+    }
+
+    /// Nothing more to do for the queue: sleeps if that is better than to spin.
+    fn rest(&self, before: Option<Cpu>, front: &mut FrontSamples) {
+        let mut snapshot = Snapshot {
+            host_refuses: P::RULES.passes_over() && self.nodes.host_refuses(),
+            ..Snapshot::NOTHING
+        };
+        if Self::YIELDS && P::RULES.may_find_holds_long() && !snapshot.host_refuses {
+            snapshot.long_hold = self.is_long_hold(front);
+        }
+        snapshot.may_halt = !matches!(P::RULES.stalls, Stalls::Spin) && self.may_halt();
+        if Self::YIELDS && !snapshot.may_halt {
+            snapshot.sleeping_head = self.sleeping_head();
+        }
+        match decide(&P::RULES, Role::Resting, &snapshot) {
+            Action::Halt => self.halt_in_queue(before),
+            Action::KickIfOverdue(head) => self.kick_if_overdue(head),
+            _ => {}
+        }
+    }
+
+    /// Whether holds have been long lately, and the present holder runs.
+    fn is_long_hold(&self, front: &mut FrontSamples) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        let Held::Queued {
+            head: Some(head), ..
+        } = Held::in_paravirtual::<W>(word)
+        else {
+            return false;
+        };
+        let Some(holder) = holder_of::<E, W>(word) else {
             return false;
         };
         let running = E::run_sample(holder).state() == RunState::Running;
         if front.stands_still(running.then_some((head, holder)), &P::RULES) {
             self.nodes.observe_hold(true);
         }
-        // The head sees hold after hold; whoever came late may ask it.
+        // The head sees hold after hold; a CPU that came late may ask it.
         (self.nodes.holds_are_long() || E::nodes(head).holds_are_long()) && running
     }
 
-    /// Whether the waiter before us cannot watch over those before it: it is preempted, or it has
-    /// halted and the holder is preempted. Whoever stands behind it has to watch instead.
-    fn is_absent(&self, before: Cpu) -> bool {
-        match E::run_sample(before).state() {
-            RunState::Preempted => true,
-            RunState::Halted => match self.next_holder() {
-                // Free, and nobody takes it: the kick of whoever released it is overdue.
-                Some((_, head)) => head.state() != RunState::Running,
-                None => self.holder().is_some_and(is_preempted::<E>),
-            },
-            RunState::Running | RunState::Idle => false,
-        }
-    }
-
-    /// Lends this pCPU to whoever it is that the queue waits for. Behind a held lock, the host
-    /// finds it at the end of the chain that starts before us. A free one waits for its head.
-    fn yield_to_front(&self, before: Cpu, sample: RunSample) -> Status {
-        match self.next_holder() {
-            None => ask::yield_to::<E>(Event::YieldToPredecessor, before, sample),
-            Some((head, sample)) if sample.is_preempted() => ask::yield_to_head::<E>(head, sample),
-            Some((head, sample)) if sample.state() == RunState::Halted => {
-                self.kick_if_overdue(head, sample);
-                Status::AlreadyRunning
-            }
-            // It runs, and takes the lock any moment. There is nothing to ask for.
-            Some(_) => Status::AlreadyRunning,
-        }
-    }
-
-    /// The lock is free and its head sleeps. Usually its kick is on the way; if it is not, whoever
-    /// released the lock was preempted before it kicked, and one more kick does no harm.
-    fn kick_if_overdue(&self, head: Cpu, asleep: RunSample) {
-        let awake = || E::run_sample(head) != asleep;
-        if !E::spin_until(awake, Budget::ns(KICK_PATIENCE_NS)) {
-            self.nodes.count(Event::Kick);
-            E::kick(head);
-        }
-    }
-
-    /// Whom a free lock waits for, and what it does; `None` while somebody holds it.
-    fn next_holder(&self) -> Option<(Cpu, RunSample)> {
-        let seen = self.word.load(Ordering::Relaxed);
-        let head = head_of(seen).filter(|_| seen & LOCKED == 0)?;
-        Some((head, E::run_sample(head)))
-    }
-
-    /// The head, if the lock is free and it is preempted. Its old edge is withdrawn.
-    fn absent_head(&self) -> Option<Cpu> {
-        let (head, sample) = self
-            .next_holder()
-            .filter(|(_, sample)| sample.is_preempted())?;
-        ask::withdraw_edge_of::<E>(head, sample);
-        Some(head)
-    }
-
-    /// Whether a halt helps anybody, and is sure to end.
-    ///
-    /// A host remembers one kick for each CPU. If an interrupted wait and the one that interrupted
-    /// it both halted, the inner halt could use up the kick that was meant for the outer: so only
-    /// the outermost wait of a CPU halts.
-    pub(crate) fn may_halt(&self) -> bool {
-        let outermost = mutate!("halt_in_inner_wait", self.nodes.in_use() == 1, true);
-        mutate!("never_halt", E::pressure() && outermost, false)
-    }
-
-    /// Nobody wants a pCPU, but the head sleeps under a held lock: it fell asleep, or was promoted
-    /// asleep, when there were others. Awake it will stand ready at the release.
-    fn wake_head_in_time(&self) {
-        let seen = self.word.load(Ordering::Relaxed);
-        let Some(head) = head_of(seen).filter(|_| Self::YIELDS && seen & LOCKED != 0) else {
-            return;
-        };
-        let sample = E::run_sample(head);
-        if sample.state() == RunState::Halted && !E::pressure() {
-            self.kick_if_overdue(head, sample);
+    /// A head that sleeps under a held lock although no vCPU wants a pCPU: it fell asleep, or was
+    /// promoted asleep, when there were others.
+    fn sleeping_head(&self) -> Option<Seen> {
+        let word = self.word.load(Ordering::Relaxed);
+        match Held::in_paravirtual::<W>(word) {
+            Held::Queued {
+                head: Some(head), ..
+            } => Some(Seen::at::<E>(head))
+                .filter(|head| head.state() == RunState::Halted && !E::pressure()),
+            _ => None,
         }
     }
 
     /// Halts until promoted and kicked, or woken for any other reason.
     fn halt_in_queue(&self, before: Option<Cpu>) {
-        if !self.may_halt() {
-            self.wake_head_in_time();
-            return;
-        }
         let node_state = &self.node.state;
         // One location decides: either this exchange comes first, and the promoter finds HALTED
         // and arranges for a kick; or the promotion came first, and we do not halt.
-        let promoted = mutate!(
-            "drop_recheck",
-            node_state
-                .compare_exchange(
-                    state::WAITING,
-                    state::HALTED,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_err(),
-            {
-                node_state.store(state::HALTED, Ordering::Relaxed);
-                false
-            }
-        );
+        let promoted = node_state
+            .compare_exchange(
+                state::WAITING,
+                state::HALTED,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .is_err();
         if promoted {
             return;
         }
         self.nodes.count(Event::HaltInQueue);
         E::checkpoint(Point::Halting);
+        let word = self.word.load(Ordering::Relaxed);
         let target = match P::RULES.names {
-            Names::Predecessor => self.absent_head().or(before),
-            Names::Holder => self.holder().or(before),
+            Names::Predecessor => self.absent_head(word).or(before),
+            Names::Holder => holder_of::<E, W>(word).or(before),
         };
         E::halt(target.map(ask::hint_for::<E>));
         self.slept.set(true);
@@ -280,8 +290,38 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
     }
 
-    /// Who holds the lock, as far as a waiter in the middle can tell.
-    pub(crate) fn holder(&self) -> Option<Cpu> {
-        join::holder_of::<E, W>(self.word.load(Ordering::Relaxed))
+    /// The head, if the lock is free and it is preempted. Its old edge is withdrawn.
+    fn absent_head(&self, word: u32) -> Option<Cpu> {
+        match self.front(word) {
+            Front::Free(head) if head.is_preempted() => {
+                ask::withdraw_edge_of::<E>(head);
+                Some(head.cpu)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::policy::Fifo;
+
+    #[test]
+    fn extreme_rules_do_not_panic() {
+        for (spin_ns, retry_ns, long_hold_ns) in [
+            (u32::MAX, u32::MAX, u32::MAX),
+            (u32::MAX, u32::MAX, 1),
+            (0, 0, u32::MAX),
+            (0, 0, 0),
+        ] {
+            let rules = Rules {
+                spin_ns,
+                retry_ns,
+                long_hold_ns,
+                ..Fifo::RULES
+            };
+            assert!(FrontSamples::in_a_long_hold(&rules) >= 4);
+        }
     }
 }

@@ -5,9 +5,8 @@ use crate::env::{Budget, Env, Point};
 use crate::events::Event;
 use crate::nodes::CpuNodes;
 use crate::word::{LOCKED, PENDING};
-use pvqspin_abi::mutate;
 
-/// Waits as the pending one and takes the lock; false if somebody else pends or queues.
+/// Waits as the pending one and takes the lock; false if another CPU pends or queues.
 ///
 /// A paravirtual lock queues at once instead: it wants to know every waiter by name.
 pub(crate) fn take<E: Env>(word: &AtomicU32, nodes: &CpuNodes) -> bool {
@@ -30,14 +29,14 @@ pub(crate) fn take<E: Env>(word: &AtomicU32, nodes: &CpuNodes) -> bool {
             Budget::FOREVER,
         );
         let seen = word.load(Ordering::Relaxed);
-        // A compare-exchange rather than an addition: whoever came through the fallback may have
+        // A compare-exchange rather than an addition: a CPU that came through the fallback may have
         // been faster. Acquire pairs with the release of the holder before.
         if seen & LOCKED == 0
             && word
                 .compare_exchange(
                     seen,
                     seen & !PENDING | LOCKED,
-                    mutate!("weak_pending_take", Ordering::Acquire, Ordering::Relaxed),
+                    Ordering::Acquire,
                     Ordering::Relaxed,
                 )
                 .is_ok()

@@ -3,11 +3,14 @@
 use crate::atomic::{AtomicU32, Ordering};
 use crate::env::{Env, Point};
 use crate::events::Event;
-use crate::lock::Token;
-use crate::policy::{Policy, Stalls};
-use crate::queue::{ask, pass_over};
+use crate::policy::Policy;
+use crate::queue::age;
+use crate::queue::ask;
+use crate::queue::decide::{Action, Role, Snapshot, decide};
+use crate::queue::look::Seen;
+use crate::token::Token;
 use crate::word::{HEAD, LOCKED, PENDING, head_bits, head_of};
-use pvqspin_abi::{Cpu, mutate};
+use pvqspin_abi::Cpu;
 
 /// Clears the locked bit of a native word, which others may change at the same time.
 ///
@@ -33,11 +36,8 @@ pub(crate) fn native(word: &AtomicU32) {
         );
     }
     #[cfg(not(all(feature = "byte_release", target_arch = "x86_64", not(loom), not(miri))))]
-    // Release pairs with the acquire of whoever takes the lock next.
-    word.fetch_and(
-        !LOCKED,
-        mutate!("weak_native_release", Ordering::Release, Ordering::Relaxed),
-    );
+    // Release pairs with the acquire of the next acquisition.
+    word.fetch_and(!LOCKED, Ordering::Release);
 }
 
 /// Releases a paravirtual lock that has a queue, then looks after its head.
@@ -50,33 +50,19 @@ pub(crate) fn contended<E: Env, P: Policy>(
     lends: Lends,
 ) {
     let passed = token.passed();
-    let early: Option<Cpu> = mutate!("kick_before_release", None, head_of(seen));
-    if let Some(head) = early.filter(|_| passed.is_none() && seen & PENDING != 0) {
-        E::kick(head);
-    }
     let (held, free) = clear(word, passed, seen);
-    // From here on the lock may be gone: somebody else can take it, and free its memory.
+    // From here on the lock may be gone: another CPU can take it, and free its memory.
     E::checkpoint(Point::Released);
 
     // A queue always has a named head once its holder returned from `lock`.
     let Some(head) = head_of(free) else { return };
-    let asleep = passed.is_none() && held & PENDING != 0 && early.is_none();
+    let asleep = passed.is_none() && held & PENDING != 0;
     // A head that was woken early may have been preempted since: then a kick alone does nothing.
     let awake_and_gone = E::run_sample(head).is_preempted();
     let kicked = kick::<E, P>(head, asleep);
-    if kicked && !awake_and_gone {
-        return;
-    }
-    let closed = || !P::RULES.passes_over() || pass_over::is_closed::<E, P>(head);
-    if lends == Lends::Yes && closed() {
-        lend_to::<E, P>(head);
-        return;
-    }
-    // We keep our pCPU, or others may pass over it for now. But it may hold another lock: who waits
-    // for that one must find it, and not us, at the end of the chain.
-    let sample = E::run_sample(head);
-    if sample.is_preempted() {
-        ask::withdraw_edge_of::<E>(head, sample);
+    if !kicked || awake_and_gone {
+        let closed = !P::RULES.passes_over() || age::is_closed::<E, P>(head);
+        lend_to::<E, P>(head, lends, closed);
     }
 }
 
@@ -89,41 +75,57 @@ pub(crate) enum Lends {
     No,
 }
 
-/// Looks after `first`, who may take the lock that was just released, and nobody else may.
+/// Looks after `first`, the only CPU that may take the lock that was just released.
 #[cold]
 pub(crate) fn attend_to<E: Env, P: Policy>(first: Cpu, asleep: bool) {
     E::checkpoint(Point::Released);
-    // Until it has run, its edge names us, who may be queued behind it soon: those between would
-    // follow it in a circle.
+    // Until it has run, its edge names us, and we may be queued behind it soon: the waiters between
+    // would follow it in a circle.
     E::redirect_wait_of(first, None);
     if !kick::<E, P>(first, asleep) {
-        lend_to::<E, P>(first);
+        lend_to::<E, P>(first, Lends::Yes, true);
     }
 }
 
 /// Kicks the next in line if it sleeps, or if the policy always does.
 fn kick<E: Env, P: Policy>(first: Cpu, asleep: bool) -> bool {
-    let kicks = asleep || P::RULES.kicks_always && E::pressure();
-    if kicks {
-        E::nodes(E::cpu()).count(Event::Kick);
-        E::kick(first);
+    let seen = Snapshot {
+        before: Some(Seen::at::<E>(first)),
+        wants_kick: asleep || P::RULES.kicks_always && E::pressure(),
+        ..Snapshot::NOTHING
+    };
+    let Action::Kick(next) = decide(&P::RULES, Role::Releasing, &seen) else {
+        return false;
+    };
+    E::nodes(E::cpu()).count(Event::Kick);
+    E::kick(next.cpu);
+    true
+}
+
+/// A lock is free, and no CPU can use it before `next` runs. Lends it this pCPU if it is preempted.
+/// `closed`: not even the CPUs behind it can.
+pub(crate) fn lend_to<E: Env, P: Policy>(next: Cpu, lends: Lends, closed: bool) {
+    let seen = Snapshot {
+        before: Some(Seen::at::<E>(next)),
+        may_lend: lends == Lends::Yes && E::may_lend(),
+        closed,
+        ..Snapshot::NOTHING
+    };
+    match decide(&P::RULES, Role::Lending, &seen) {
+        Action::YieldToHead(next) => {
+            let _ = ask::yield_to_head::<E>(next);
+        }
+        Action::WithdrawEdge(next) => ask::withdraw_edge_of::<E>(next),
+        _ => {}
     }
-    kicks
 }
 
 /// Makes the lock free; returns the word before and after.
 fn clear(word: &AtomicU32, passed: Option<Cpu>, seen: u32) -> (u32, u32) {
     let Some(head) = passed else {
         // One step that cannot fail: waiters join all the time. Release pairs with the acquire of
-        // whoever takes the lock next.
-        let held = word.fetch_and(
-            !(LOCKED | PENDING),
-            mutate!(
-                "weak_contended_release",
-                Ordering::Release,
-                Ordering::Relaxed
-            ),
-        );
+        // the next acquisition.
+        let held = word.fetch_and(!(LOCKED | PENDING), Ordering::Release);
         return (held, held & !(LOCKED | PENDING));
     };
     put_head_back(word, head, seen)
@@ -132,25 +134,13 @@ fn clear(word: &AtomicU32, passed: Option<Cpu>, seen: u32) -> (u32, u32) {
 /// Makes a lock free that was taken past its head: the holder stands in the head's field.
 fn put_head_back(word: &AtomicU32, head: Cpu, mut seen: u32) -> (u32, u32) {
     loop {
-        let named = mutate!("lose_passed_head", head_bits(head), 0);
+        let named = head_bits(head);
         let free = seen & !(LOCKED | PENDING | HEAD) | named;
-        // Release pairs with the acquire of whoever takes the lock next. Only the tail can change
+        // Release pairs with the acquire of the next acquisition. Only the tail can change
         // under a holder, so the loop ends.
         match word.compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed) {
             Ok(held) => return (held, free),
             Err(now) => seen = now,
         }
-    }
-}
-
-/// A lock is free, and whoever has to run next is not running: nobody can use it before that one
-/// runs. Lends it this pCPU.
-pub(crate) fn lend_to<E: Env, P: Policy>(next: Cpu) {
-    if !matches!(P::RULES.stalls, Stalls::Yield) {
-        return;
-    }
-    let sample = E::run_sample(next);
-    if sample.is_preempted() {
-        let _ = ask::yield_to_head::<E>(next, sample);
     }
 }

@@ -28,14 +28,14 @@ use core::marker::PhantomData;
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::env::Env;
-use crate::lock::{QSpinLock, Token};
+use crate::lock::QSpinLock;
 use crate::lockdep::{Class, How, Late};
 use crate::policy::{Fifo, Policy, Stalls};
 use crate::queue::release;
 use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, writer_of, written_by};
 use crate::rw::{wait, word};
+use crate::token::Token;
 use crate::word::{Format, Idx3};
-use pvqspin_abi::mutate;
 
 /// What a read acquisition must remember until its release. It belongs to the CPU that took it.
 #[must_use = "without its token a lock can never be released"]
@@ -218,7 +218,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     pub(crate) const PARAVIRTUAL: bool = P::RULES.paravirtual();
     const MAY_HALT: bool = match P::RULES.stalls {
         Stalls::Spin => false,
-        Stalls::Yield => crate::queue::holds::may_be_long::<P>(),
+        Stalls::Yield => P::RULES.may_find_holds_long(),
         Stalls::Halt => true,
     };
 
@@ -365,10 +365,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
         // Release pairs with the acquire of the next writer. It cannot fail, and says in the same
         // step whether we were the last, and who is first in line.
-        let seen = self.word.fetch_sub(
-            1,
-            mutate!("weak_read_release", Ordering::Release, Ordering::Relaxed),
-        );
+        let seen = self.word.fetch_sub(1, Ordering::Release);
         Self::unmark(&token);
         if Self::PARAVIRTUAL && (seen > READERS || seen == 1 && queue != 0) {
             wait::after_a_reader::<E, P, W>(seen, queue);
@@ -405,10 +402,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     fn pass_turn_on(&self, turn: Token) {
         // Nobody else has been first in line, so nobody else has touched the word. Release pairs
         // with the acquire of whoever takes the lock next.
-        self.word.store(
-            0,
-            mutate!("weak_write_release", Ordering::Release, Ordering::Relaxed),
-        );
+        self.word.store(0, Ordering::Release);
         // SAFETY: this CPU holds the queue since it queued, and the token is from then. The queue,
         // and so the lock, is not gone before it is released.
         unsafe { self.queue.unlock(turn) };

@@ -17,11 +17,11 @@ use core::marker::PhantomData;
 
 use crate::atomic::Ordering;
 use crate::env::Env;
-use crate::lock::Token;
 use crate::policy::Policy;
 use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
 use crate::rw::wait;
 use crate::rw::word::{ASLEEP, WRITER, first_of, readers_of, without_writer};
+use crate::token::Token;
 use crate::word::Format;
 
 /// What an upgradable read acquisition must remember. It belongs to the CPU that took it.

@@ -16,17 +16,20 @@
 use crate::atomic::Ordering;
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
-use crate::lock::Token;
 use crate::nodes::CpuNodes;
 use crate::policy::{Policy, Stalls};
-use crate::queue::ask::{self, should_back_off};
-use crate::queue::join;
-use crate::queue::{holds, pass_over, release};
+use crate::queue::at_head::look_at_holder;
+use crate::queue::decide::{Action, Role, Snapshot, decide};
+use crate::queue::edge::Edge;
+use crate::queue::look::{self, Seen};
+use crate::queue::release::Lends;
+use crate::queue::{age, ask, holds, release};
 use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
 use crate::rw::upgrade::UpgradableToken;
 use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, with_first, writer_of};
+use crate::token::Token;
 use crate::word::Format;
-use pvqspin_abi::{Cpu, RunSample};
+use pvqspin_abi::Cpu;
 
 /// How long to wait for readers before looking who they are, in ns. Looking costs one cache line
 /// for each CPU, about what a short section lasts.
@@ -103,21 +106,23 @@ fn take_turn<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> Token {
 #[cold]
 pub(crate) fn wait_unqueued<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) {
     let seen = lock.word.load(Ordering::Relaxed);
-    let nodes = E::nodes(E::cpu());
     E::checkpoint(Point::Fallback);
     let open = || !Wants::Read.is_blocked(lock.word.load(Ordering::Relaxed));
     let Some(writer) = writer_of(seen) else {
         E::spin_until(open, Budget::FOREVER);
         return;
     };
-    let interrupted = E::set_waiting_for(Some(writer));
-    let stalled = || join::is_stuck::<E>(writer);
+    let _edge = Edge::<E, P>::to(Some(writer));
+    let stalled = || look::is_stuck::<E>(writer);
     E::spin_until(|| open() || stalled(), Budget::FOREVER);
-    if !open() {
-        // Nobody would kick us: whatever comes of it, we do not halt.
-        ask::hurry::<E, P>(nodes, writer, Budget::FOREVER, &open);
+    if !open()
+        && E::may_lend()
+        // No CPU would kick us: we do not halt, and the snapshot says so.
+        && let Action::Yield(writer, why) =
+            decide(&P::RULES, Role::First, &look_at_holder::<E>(Some(writer)))
+    {
+        ask::back_off::<E, P>(ask::yield_to::<E>(why, writer), open);
     }
-    E::set_waiting_for(interrupted);
 }
 
 /// A reader that sleeping would depend on for its kick says so, before it can be preempted between
@@ -144,9 +149,9 @@ pub(crate) fn after_a_reader<E: Env, P: Policy, W: Format>(seen: u32, queue: u32
             // It waits for the others now.
             E::redirect_wait_of(first, None);
         }
-    } else if let Some(next) = join::mover_of::<E, W>(queue) {
+    } else if let Some(next) = look::mover_of::<E, W>(queue) {
         E::checkpoint(Point::Released);
-        release::lend_to::<E, P>(next);
+        release::lend_to::<E, P>(next, Lends::Yes, true);
     }
 }
 
@@ -195,7 +200,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
         // No node is needed, but an interrupted wait must be seen by the one that interrupts it.
         let context = nodes.claim(W::CONTEXTS);
         if let Some(context) = context {
-            pass_over::note_wait_begins::<E, P>(nodes, context);
+            age::note_wait_begins::<E, P>(nodes, context);
         }
         let front = Self {
             lock,
@@ -205,34 +210,26 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             // The readers that an upgrade waits for would not kick it: see `rw::upgrade`.
             outermost: context == Some(0) && wants != Wants::Upgrade,
         };
-        let interrupted = Self::set_edge(None);
+        let edge = Edge::to(None);
         let taken = loop {
             let seen = lock.word.load(Ordering::Relaxed);
             if wants.is_blocked(seen) {
-                front.wait(seen);
+                front.wait(&edge, seen);
                 continue;
             }
-            // Withdrawn before the step that makes us the holder, as under the mutex.
-            Self::set_edge(None);
+            // Before the step that makes us the holder, as under the mutex.
+            edge.withdraw();
             if let Some(taken) = take() {
                 break taken;
             }
         };
         E::checkpoint(Point::Taken);
-        Self::set_edge(interrupted);
+        drop(edge);
         if let Some(context) = context {
-            pass_over::note_wait_ends::<P>(nodes, context);
+            age::note_wait_ends::<P>(nodes, context);
             nodes.release();
         }
         taken
-    }
-
-    fn set_edge(to: Option<Cpu>) -> Option<Cpu> {
-        if P::RULES.paravirtual() {
-            E::set_waiting_for(to)
-        } else {
-            None
-        }
     }
 
     fn is_blocked(&self) -> bool {
@@ -262,22 +259,22 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
         None
     }
 
-    fn wait(&self, seen: u32) {
+    fn wait(&self, edge: &Edge<E, P>, seen: u32) {
         let Some(seen) = self.announce(seen) else {
             return;
         };
         if seen & WRITER != 0 {
-            self.wait_for_writer(writer_of(seen));
+            self.wait_for_writer(edge, writer_of(seen));
         } else {
-            self.wait_for_readers();
+            self.wait_for_readers(edge);
         }
     }
 
-    fn wait_for_writer(&self, writer: Option<Cpu>) {
-        Self::set_edge(writer);
+    fn wait_for_writer(&self, edge: &Edge<E, P>, writer: Option<Cpu>) {
+        edge.set(writer);
         let gone = || self.lock.word.load(Ordering::Relaxed) & WRITER == 0;
         let yields = matches!(P::RULES.stalls, Stalls::Yield);
-        let stalled = || yields && writer.is_some_and(join::is_stuck::<E>);
+        let stalled = || yields && writer.is_some_and(look::is_stuck::<E>);
         let patience = self.patience();
         E::spin_until(|| gone() || stalled(), patience);
         if gone() {
@@ -286,20 +283,27 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             }
             return;
         }
-        match (P::RULES.stalls, writer) {
-            (Stalls::Spin, _) | (Stalls::Yield, None) => {}
-            (Stalls::Halt, _) => self.halt(writer),
-            (Stalls::Yield, Some(holder)) => {
-                if ask::hurry::<E, P>(self.nodes, holder, patience, &gone) {
-                    holds::sleep_through::<E, P>(self.nodes, || self.halt(writer));
-                }
+        let mut seen = look_at_holder::<E>(writer);
+        if yields && seen.may_be_a_long_hold() {
+            seen.long_hold = holds::ran_out::<P>(self.nodes, patience);
+        }
+        seen.may_halt = !matches!(P::RULES.stalls, Stalls::Spin) && self.may_halt();
+        match decide(&P::RULES, Role::First, &seen) {
+            Action::Yield(holder, why) => {
+                ask::back_off::<E, P>(ask::yield_to::<E>(why, holder), gone);
             }
+            Action::Halt => self.halt_for(writer),
+            _ => {}
         }
     }
 
     /// Waits for readers, and lends this pCPU to those of them that are off theirs.
-    fn wait_for_readers(&self) {
+    fn wait_for_readers(&self, edge: &Edge<E, P>) {
         let gone = || !self.is_blocked();
+        if self.wants == Wants::Read {
+            // Blocked by readers alone: their number has no room for one more.
+            self.nodes.count(Event::ReadersExhausted);
+        }
         if matches!(P::RULES.stalls, Stalls::Spin) {
             E::spin_until(gone, Budget::FOREVER);
             return;
@@ -311,40 +315,49 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             spun = spun.saturating_add(patience);
             patience = P::RULES.retry_ns.max(READERS_PATIENCE_NS);
             let absent = self.absent_reader();
-            Self::set_edge(absent.map(|(reader, _)| reader));
-            let long = Budget::ns(spun) >= whole;
-            match (P::RULES.stalls, absent) {
-                (Stalls::Halt, _) if long => self.halt(absent.map(|(reader, _)| reader)),
-                (Stalls::Yield, Some((reader, sample))) => {
-                    let status = ask::yield_to::<E>(Event::YieldToReader, reader, sample);
-                    if !should_back_off(status) {
+            edge.set(absent.map(|reader| reader.cpu));
+            let seen = self.look_at_readers(absent, Budget::ns(spun) >= whole, whole);
+            match decide(&P::RULES, Role::BehindReaders, &seen) {
+                Action::Yield(reader, why) => {
+                    if !ask::should_back_off(ask::yield_to::<E>(why, reader)) {
                         // Another one may be absent as well: look again soon.
                         patience = READERS_PATIENCE_NS;
                     }
                     spun = 0;
                 }
-                // Whoever reads runs, as far as can be seen, and takes long.
-                (Stalls::Yield, None) if long && holds::ran_out::<P>(self.nodes, whole) => {
-                    holds::sleep_through::<E, P>(self.nodes, || self.halt(None));
-                }
+                Action::Halt => self.halt_for(absent.map(|reader| reader.cpu)),
                 _ => {}
             }
         }
     }
 
+    /// What this CPU sees of the readers. `outlasted`: they have taken longer than the whole budget.
+    fn look_at_readers(&self, absent: Option<Seen>, outlasted: bool, whole: Budget) -> Snapshot {
+        Snapshot {
+            before: absent,
+            long_hold: outlasted
+                && match P::RULES.stalls {
+                    Stalls::Yield => absent.is_none() && holds::ran_out::<P>(self.nodes, whole),
+                    Stalls::Halt | Stalls::Spin => true,
+                },
+            may_halt: outlasted && self.may_halt(),
+            ..Snapshot::NOTHING
+        }
+    }
+
     /// A CPU that reads under this lock, or one that shares its mark, and was preempted.
-    fn absent_reader(&self) -> Option<(Cpu, RunSample)> {
+    fn absent_reader(&self) -> Option<Seen> {
         if !E::pressure() {
             return None;
         }
         let mark = self.lock.reading_mark();
         let cpus = E::cpu_count();
-        // Everybody starts with its neighbour, so that not all ask for the same one.
+        // Every CPU starts with its neighbour, so that not all ask for the same one.
         (1..cpus)
             .filter_map(|distance| Cpu::new((self.cpu.index() + distance) % cpus))
             .filter(|&cpu| E::nodes(cpu).is_reading(mark))
-            .map(|cpu| (cpu, E::run_sample(cpu)))
-            .find(|(_, sample)| sample.is_preempted())
+            .map(Seen::at::<E>)
+            .find(Seen::is_preempted)
     }
 
     fn may_halt(&self) -> bool {
@@ -356,11 +369,17 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
         holds::patience::<P>(self.nodes, || self.may_halt())
     }
 
+    /// Halts; under a policy that would rather spin, notes how long the hold was.
+    fn halt_for(&self, target: Option<Cpu>) {
+        if matches!(P::RULES.stalls, Stalls::Yield) {
+            holds::sleep_through::<E, P>(self.nodes, || self.halt(target));
+        } else {
+            self.halt(target);
+        }
+    }
+
     /// Asks for a kick in the word, and halts until it comes.
     fn halt(&self, target: Option<Cpu>) {
-        if !self.may_halt() {
-            return;
-        }
         // One location decides: either the wish is in the word before the release, and the
         // releaser sees it; or the lock was released first, and the exchange fails.
         let mut seen = self.lock.word.load(Ordering::Relaxed);

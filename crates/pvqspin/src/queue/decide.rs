@@ -1,0 +1,584 @@
+//! What to do about a lock that does not move: one pure function from what was seen, the rules of
+//! the policy and the part that a CPU plays, to one action.
+//!
+//! The callers look, fill a [`Snapshot`] and carry the [`Action`] out. The mutex and the
+//! reader-writer lock share it. Nothing here reads memory or asks the host; the tests at the end
+//! have a row for every case.
+
+use crate::events::Event;
+use crate::policy::{Rules, Stalls};
+use crate::queue::look::Seen;
+use pvqspin_abi::RunState;
+
+/// The part that a CPU plays when it looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// Not in the queue yet: whether to go first.
+    Newcomer,
+    /// In the middle of the queue: whether anything keeps the queue from moving.
+    Queued,
+    /// In the middle of the queue, with nothing to do for it: whether to sleep.
+    Resting,
+    /// First in line, behind a CPU that holds the lock.
+    First,
+    /// First in line, behind readers.
+    BehindReaders,
+    /// Has released the lock: whether the next in line needs a kick.
+    Releasing,
+    /// Has released the lock, and the next in line got no kick that it could follow.
+    Lending,
+}
+
+/// The front of the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Front {
+    /// The lock is free, and this head may take it.
+    Free(Seen),
+    /// The lock is held, by this CPU if it is known.
+    Held(Option<Seen>),
+    /// Nobody looked: the role does not depend on it.
+    Unseen,
+}
+
+/// What a CPU saw. What its role does not depend on keeps the value of [`Snapshot::NOTHING`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Snapshot {
+    /// The CPU right before this one: its predecessor in the queue, the holder, a reader that is
+    /// preempted; for a releaser: the next in line.
+    pub(crate) before: Option<Seen>,
+    /// That CPU holds the lock and cannot go on by itself.
+    pub(crate) stuck: bool,
+    /// The front of the queue.
+    pub(crate) front: Front,
+    /// A head that sleeps under a held lock, while every vCPU has a pCPU.
+    pub(crate) sleeping_head: Option<Seen>,
+    /// The waiters between the head and this CPU are off their pCPUs.
+    pub(crate) all_ahead_off: bool,
+    /// The head has waited so long that no CPU may pass over it.
+    pub(crate) closed: bool,
+    /// The next in line sleeps and asked for a kick, or gets one always.
+    pub(crate) wants_kick: bool,
+    /// The caller has nothing better to do with its pCPU.
+    pub(crate) may_lend: bool,
+    /// A halt would help, and is sure to end.
+    pub(crate) may_halt: bool,
+    /// Holds have been long lately, and this one has outlasted the spin budget.
+    pub(crate) long_hold: bool,
+    /// The host has lately refused to run the CPUs that it was asked to run.
+    pub(crate) host_refuses: bool,
+    /// This CPU has halted in this wait already.
+    pub(crate) slept: bool,
+}
+
+impl Snapshot {
+    /// Nothing was looked at.
+    pub(crate) const NOTHING: Self = Self {
+        before: None,
+        stuck: false,
+        front: Front::Unseen,
+        sleeping_head: None,
+        all_ahead_off: false,
+        closed: false,
+        wants_kick: false,
+        may_lend: false,
+        may_halt: false,
+        long_hold: false,
+        host_refuses: false,
+        slept: false,
+    };
+
+    /// Whether the CPU before a waiter cannot watch over those before it: it is preempted, or it
+    /// sleeps and the front does not move. Then the waiter behind it has to watch instead.
+    pub(crate) fn before_is_absent(&self) -> bool {
+        match self.before.map(|before| before.state()) {
+            Some(RunState::Preempted) => true,
+            Some(RunState::Halted) => match self.front {
+                // Free, and its head does not take it: the kick of the releaser is overdue.
+                Front::Free(head) => head.state() != RunState::Running,
+                Front::Held(holder) => holder.is_some_and(|holder| holder.is_preempted()),
+                Front::Unseen => false,
+            },
+            Some(RunState::Running | RunState::Idle) | None => false,
+        }
+    }
+}
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    /// Nothing: spin, and look again.
+    LookAgain,
+    /// Leave the host alone for the retry interval, unless something changes.
+    Wait,
+    /// Lend this pCPU to it, or to the CPU that it waits for.
+    Yield(Seen, Event),
+    /// Lend this pCPU to the head of a free lock.
+    YieldToHead(Seen),
+    /// Take the free lock past this head.
+    PassOver(Seen),
+    /// Kick it.
+    Kick(Seen),
+    /// Kick it unless it wakes up by itself, and soon.
+    KickIfOverdue(Seen),
+    /// Withdraw its edge: the lock is free.
+    WithdrawEdge(Seen),
+    /// Halt until promoted or kicked.
+    Halt,
+}
+
+/// Decides.
+pub(crate) fn decide(rules: &Rules, role: Role, seen: &Snapshot) -> Action {
+    match role {
+        Role::Newcomer => may_pass_over(rules, seen).map_or(Action::LookAgain, Action::PassOver),
+        Role::Queued => queued(rules, seen),
+        Role::Resting => resting(rules, seen),
+        Role::First => first(rules, seen),
+        Role::BehindReaders => behind_readers(rules, seen),
+        Role::Releasing => releasing(seen),
+        Role::Lending => lending(rules, seen),
+    }
+}
+
+fn yields(rules: &Rules) -> bool {
+    matches!(rules.stalls, Stalls::Yield)
+}
+
+/// The head of a free lock, if it and all those between are off their pCPUs, and its age allows it.
+fn may_pass_over(rules: &Rules, seen: &Snapshot) -> Option<Seen> {
+    match seen.front {
+        Front::Free(head)
+            if rules.passes_over() && head.is_off() && seen.all_ahead_off && !seen.closed =>
+        {
+            Some(head)
+        }
+        _ => None,
+    }
+}
+
+fn queued(rules: &Rules, seen: &Snapshot) -> Action {
+    let Some(before) = seen.before else {
+        return Action::LookAgain;
+    };
+    if !yields(rules) || !seen.before_is_absent() {
+        return Action::LookAgain;
+    }
+    match (rules.passes_over(), seen.front) {
+        (true, Front::Free(head)) => match may_pass_over(rules, seen) {
+            Some(head) => Action::PassOver(head),
+            None if seen.closed && head.is_preempted() => Action::YieldToHead(head),
+            None => Action::Wait,
+        },
+        (true, Front::Held(holder)) => match holder.unwrap_or(before) {
+            target if target.is_preempted() => Action::Yield(target, Event::YieldToHolder),
+            _ => Action::Wait,
+        },
+        (false, Front::Free(head)) => match head.state() {
+            RunState::Preempted => Action::YieldToHead(head),
+            RunState::Halted => Action::KickIfOverdue(head),
+            // It takes the lock any moment. There is nothing to ask for.
+            RunState::Running | RunState::Idle => Action::Wait,
+        },
+        // The host finds the CPU that blocks the queue at the end of the chain. (One that sleeps is
+        // not it: that is further on.)
+        (false, Front::Held(_)) => Action::Yield(before, Event::YieldToPredecessor),
+        (_, Front::Unseen) => Action::LookAgain,
+    }
+}
+
+/// Holds have been long lately, and the present holder runs: without the first, the queue would
+/// turn into a convoy of sleepers; without the second, no CPU would be left to lend the holder a
+/// pCPU. Where sleepers may be passed over and the host refuses, however long holds are.
+fn resting(rules: &Rules, seen: &Snapshot) -> Action {
+    let sleeps = match rules.stalls {
+        Stalls::Spin => false,
+        Stalls::Halt => true,
+        Stalls::Yield => {
+            rules.passes_over() && seen.host_refuses
+                || rules.may_find_holds_long() && seen.long_hold
+        }
+    };
+    match (sleeps, seen.may_halt, seen.sleeping_head) {
+        (true, true, _) => Action::Halt,
+        // Awake it will stand ready at the release.
+        (true, false, Some(head)) if yields(rules) => Action::KickIfOverdue(head),
+        _ => Action::LookAgain,
+    }
+}
+
+fn first(rules: &Rules, seen: &Snapshot) -> Action {
+    match (rules.stalls, seen.before) {
+        (Stalls::Spin, _) | (Stalls::Yield, None) => Action::LookAgain,
+        (Stalls::Halt, _) => halt_if_possible(seen),
+        (Stalls::Yield, Some(holder)) if seen.stuck => Action::Yield(holder, Event::YieldToHolder),
+        // Sleep only under a holder that runs, or one that sleeps itself: halting while it is
+        // preempted would leave its pCPU to chance. A CPU that was woken under a held lock was
+        // wanted to stand ready at the release.
+        (Stalls::Yield, Some(holder)) => match holder.state() {
+            RunState::Running | RunState::Halted
+                if rules.may_find_holds_long() && seen.long_hold && !seen.slept =>
+            {
+                halt_if_possible(seen)
+            }
+            _ => Action::LookAgain,
+        },
+    }
+}
+
+fn behind_readers(rules: &Rules, seen: &Snapshot) -> Action {
+    match (rules.stalls, seen.before) {
+        (Stalls::Spin, _) => Action::LookAgain,
+        (Stalls::Yield, Some(reader)) => Action::Yield(reader, Event::YieldToReader),
+        // The readers run, as far as can be seen, and take long.
+        (Stalls::Halt, _) | (Stalls::Yield, None) if seen.long_hold => halt_if_possible(seen),
+        _ => Action::LookAgain,
+    }
+}
+
+fn halt_if_possible(seen: &Snapshot) -> Action {
+    if seen.may_halt {
+        Action::Halt
+    } else {
+        Action::LookAgain
+    }
+}
+
+fn releasing(seen: &Snapshot) -> Action {
+    match seen.before {
+        Some(next) if seen.wants_kick => Action::Kick(next),
+        _ => Action::LookAgain,
+    }
+}
+
+/// The lock is free, and no CPU can use it before the next in line runs.
+fn lending(rules: &Rules, seen: &Snapshot) -> Action {
+    match seen.before {
+        Some(next) if next.is_preempted() => {
+            if seen.may_lend && (!rules.passes_over() || seen.closed) {
+                if yields(rules) {
+                    Action::YieldToHead(next)
+                } else {
+                    Action::LookAgain
+                }
+            } else {
+                // We keep our pCPU, or others may pass over it for now. But it may hold another
+                // lock: a CPU that waits for that one must find it, and not us, at the end of
+                // the chain.
+                Action::WithdrawEdge(next)
+            }
+        }
+        _ => Action::LookAgain,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::policy::{Bounded, Fifo, FifoHalt, FifoHolder, Native, Policy};
+    use pvqspin_abi::{Cpu, Generation, RunSample};
+
+    const ON: RunState = RunState::Running;
+    const OFF: RunState = RunState::Preempted;
+    const ASLEEP: RunState = RunState::Halted;
+    const IDLE: RunState = RunState::Idle;
+
+    fn cpu(index: usize, state: RunState) -> Seen {
+        Seen {
+            cpu: Cpu::new(index).expect("in range"),
+            sample: RunSample::new(state, Generation::default()),
+        }
+    }
+
+    const NOTHING: Snapshot = Snapshot::NOTHING;
+
+    const BOUNDED: Rules = <Bounded>::RULES;
+    const ALL: [Rules; 5] = [
+        Native::RULES,
+        Fifo::RULES,
+        FifoHalt::RULES,
+        FifoHolder::RULES,
+        BOUNDED,
+    ];
+
+    /// CPU 1 stands before us.
+    fn behind(state: RunState, front: Front) -> Snapshot {
+        Snapshot {
+            before: Some(cpu(1, state)),
+            front,
+            ..NOTHING
+        }
+    }
+
+    #[test]
+    fn in_the_queue_of_a_policy_that_does_not_yield_nothing_is_asked_for() {
+        for rules in [Native::RULES, FifoHalt::RULES, FifoHolder::RULES] {
+            for state in [ON, OFF, ASLEEP, IDLE] {
+                for front in [Front::Unseen, Front::Free(cpu(2, OFF)), Front::Held(None)] {
+                    let seen = behind(state, front);
+                    assert_eq!(decide(&rules, Role::Queued, &seen), Action::LookAgain);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn in_the_queue_in_strict_order() {
+        let (head, holder) = (
+            |state| Front::Free(cpu(2, state)),
+            |state| Front::Held(Some(cpu(3, state))),
+        );
+        let before = |state| Action::Yield(cpu(1, state), Event::YieldToPredecessor);
+        let look_again = Action::LookAgain;
+        // The CPU before us, the front, what to do.
+        let rows = [
+            (ON, head(OFF), look_again),
+            (ON, holder(OFF), look_again),
+            (IDLE, head(OFF), look_again),
+            (IDLE, holder(OFF), look_again),
+            (OFF, holder(ON), before(OFF)),
+            (OFF, holder(OFF), before(OFF)),
+            (OFF, holder(ASLEEP), before(OFF)),
+            (OFF, Front::Held(None), before(OFF)),
+            (OFF, head(OFF), Action::YieldToHead(cpu(2, OFF))),
+            (OFF, head(ASLEEP), Action::KickIfOverdue(cpu(2, ASLEEP))),
+            (OFF, head(ON), Action::Wait),
+            (OFF, head(IDLE), Action::Wait),
+            (ASLEEP, holder(OFF), before(ASLEEP)),
+            (ASLEEP, holder(ON), look_again),
+            (ASLEEP, holder(ASLEEP), look_again),
+            (ASLEEP, Front::Held(None), look_again),
+            (ASLEEP, head(OFF), Action::YieldToHead(cpu(2, OFF))),
+            (ASLEEP, head(ASLEEP), Action::KickIfOverdue(cpu(2, ASLEEP))),
+            (ASLEEP, head(ON), look_again),
+            (ASLEEP, head(IDLE), Action::Wait),
+        ];
+        for (state, front, action) in rows {
+            let seen = behind(state, front);
+            assert_eq!(
+                decide(&Fifo::RULES, Role::Queued, &seen),
+                action,
+                "{seen:?}"
+            );
+        }
+        assert_eq!(decide(&Fifo::RULES, Role::Queued, &NOTHING), look_again);
+    }
+
+    #[test]
+    fn in_the_queue_where_a_head_may_be_passed_over() {
+        let (head, holder) = (
+            |state| Front::Free(cpu(2, state)),
+            |state| Front::Held(Some(cpu(3, state))),
+        );
+        let pass = |state| Action::PassOver(cpu(2, state));
+        let hurry = |index, state| Action::Yield(cpu(index, state), Event::YieldToHolder);
+        let wait = Action::Wait;
+        // The CPU before us, the front, all between are off, closed, what to do.
+        let rows = [
+            (ON, head(OFF), true, false, Action::LookAgain),
+            (OFF, head(OFF), true, false, pass(OFF)),
+            (OFF, head(ASLEEP), true, false, pass(ASLEEP)),
+            (OFF, head(ON), true, false, wait),
+            (OFF, head(OFF), false, false, wait),
+            (OFF, head(OFF), true, true, Action::YieldToHead(cpu(2, OFF))),
+            (
+                OFF,
+                head(OFF),
+                false,
+                true,
+                Action::YieldToHead(cpu(2, OFF)),
+            ),
+            (OFF, head(ASLEEP), true, true, wait),
+            (OFF, head(ON), true, true, wait),
+            (ASLEEP, head(OFF), true, false, pass(OFF)),
+            (ASLEEP, head(ON), true, false, Action::LookAgain),
+            (OFF, holder(OFF), true, false, hurry(3, OFF)),
+            (OFF, holder(ON), true, false, wait),
+            (OFF, holder(ASLEEP), true, true, wait),
+            (OFF, Front::Held(None), true, false, hurry(1, OFF)),
+            (ASLEEP, holder(OFF), false, false, hurry(3, OFF)),
+            (ASLEEP, Front::Held(None), false, false, Action::LookAgain),
+        ];
+        for (state, front, all_ahead_off, closed, action) in rows {
+            let seen = Snapshot {
+                all_ahead_off,
+                closed,
+                ..behind(state, front)
+            };
+            assert_eq!(decide(&BOUNDED, Role::Queued, &seen), action, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_newcomer_goes_first_or_queues() {
+        for (rules, state, all_ahead_off, closed, passes) in [
+            (BOUNDED, OFF, true, false, true),
+            (BOUNDED, ASLEEP, true, false, true),
+            (BOUNDED, ON, true, false, false),
+            (BOUNDED, OFF, false, false, false),
+            (BOUNDED, OFF, true, true, false),
+            (Fifo::RULES, OFF, true, false, false),
+        ] {
+            let head = cpu(2, state);
+            let seen = Snapshot {
+                front: Front::Free(head),
+                all_ahead_off,
+                closed,
+                ..NOTHING
+            };
+            let action = if passes {
+                Action::PassOver(head)
+            } else {
+                Action::LookAgain
+            };
+            assert_eq!(decide(&rules, Role::Newcomer, &seen), action, "{seen:?}");
+        }
+        let held = Snapshot {
+            front: Front::Held(None),
+            all_ahead_off: true,
+            ..NOTHING
+        };
+        assert_eq!(decide(&BOUNDED, Role::Newcomer, &held), Action::LookAgain);
+    }
+
+    #[test]
+    fn when_to_sleep_in_the_queue() {
+        let head = cpu(2, ASLEEP);
+        let kick = Action::KickIfOverdue(head);
+        let (halt, spin) = (Action::Halt, Action::LookAgain);
+        // Rules, long hold, host refuses; what to do if it may halt, and if it may not but a head
+        // sleeps.
+        for (rules, long_hold, host_refuses, may, may_not) in [
+            (Native::RULES, true, true, spin, spin),
+            (FifoHalt::RULES, false, false, halt, spin),
+            (FifoHolder::RULES, true, false, halt, spin),
+            (Fifo::RULES, false, false, spin, spin),
+            (Fifo::RULES, false, true, spin, spin),
+            (Fifo::RULES, true, false, halt, kick),
+            (BOUNDED, true, false, spin, spin),
+            (BOUNDED, false, true, halt, kick),
+        ] {
+            let seen = Snapshot {
+                long_hold,
+                host_refuses,
+                may_halt: true,
+                sleeping_head: Some(head),
+                ..NOTHING
+            };
+            assert_eq!(decide(&rules, Role::Resting, &seen), may, "{seen:?}");
+            let seen = Snapshot {
+                may_halt: false,
+                ..seen
+            };
+            assert_eq!(decide(&rules, Role::Resting, &seen), may_not, "{seen:?}");
+            let seen = Snapshot {
+                sleeping_head: None,
+                ..seen
+            };
+            assert_eq!(decide(&rules, Role::Resting, &seen), spin, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn first_in_line_behind_a_holder() {
+        let lend = |state| Action::Yield(cpu(1, state), Event::YieldToHolder);
+        let (halt, spin) = (Action::Halt, Action::LookAgain);
+        // Rules, the holder, stuck, a long hold, slept before, what to do if it may halt.
+        for (rules, state, stuck, long_hold, slept, action) in [
+            (Native::RULES, OFF, true, true, false, spin),
+            (FifoHalt::RULES, ON, false, false, true, halt),
+            (FifoHalt::RULES, OFF, true, false, false, halt),
+            (Fifo::RULES, OFF, true, true, false, lend(OFF)),
+            (Fifo::RULES, ASLEEP, true, true, false, lend(ASLEEP)),
+            (Fifo::RULES, ON, false, false, false, spin),
+            (Fifo::RULES, ON, false, true, false, halt),
+            (Fifo::RULES, ASLEEP, false, true, false, halt),
+            (Fifo::RULES, IDLE, false, true, false, spin),
+            (Fifo::RULES, ON, false, true, true, spin),
+            (BOUNDED, ON, false, true, false, spin),
+            (BOUNDED, OFF, true, false, false, lend(OFF)),
+        ] {
+            let seen = Snapshot {
+                stuck,
+                long_hold,
+                slept,
+                may_halt: true,
+                ..behind(state, Front::Unseen)
+            };
+            assert_eq!(decide(&rules, Role::First, &seen), action, "{seen:?}");
+            let seen = Snapshot {
+                may_halt: false,
+                ..seen
+            };
+            let action = if action == halt { spin } else { action };
+            assert_eq!(decide(&rules, Role::First, &seen), action, "{seen:?}");
+        }
+        // A native holder has no name.
+        let unnamed = Snapshot {
+            may_halt: true,
+            ..NOTHING
+        };
+        for (rules, action) in ALL.into_iter().zip([spin, spin, halt, halt, spin]) {
+            assert_eq!(decide(&rules, Role::First, &unnamed), action);
+        }
+    }
+
+    #[test]
+    fn first_in_line_behind_readers() {
+        let lend = Action::Yield(cpu(1, OFF), Event::YieldToReader);
+        let (halt, spin) = (Action::Halt, Action::LookAgain);
+        // Rules; a preempted reader, and none: each before and after the budget.
+        for (rules, actions) in [
+            (Native::RULES, [spin, spin, spin, spin]),
+            (Fifo::RULES, [lend, lend, spin, halt]),
+            (FifoHalt::RULES, [spin, halt, spin, halt]),
+            (FifoHolder::RULES, [spin, halt, spin, halt]),
+            (BOUNDED, [lend, lend, spin, halt]),
+        ] {
+            let reader = Some(cpu(1, OFF));
+            let cases = [(reader, false), (reader, true), (None, false), (None, true)];
+            for ((before, long_hold), action) in cases.into_iter().zip(actions) {
+                let seen = Snapshot {
+                    before,
+                    long_hold,
+                    may_halt: true,
+                    ..NOTHING
+                };
+                let decided = decide(&rules, Role::BehindReaders, &seen);
+                assert_eq!(decided, action, "{rules:?} {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_release() {
+        for rules in ALL {
+            for state in [ON, OFF, ASLEEP, IDLE] {
+                let next = cpu(1, state);
+                let seen = |wants_kick, may_lend, closed| Snapshot {
+                    wants_kick,
+                    may_lend,
+                    closed,
+                    ..behind(state, Front::Unseen)
+                };
+                let kick = decide(&rules, Role::Releasing, &seen(true, false, false));
+                assert_eq!(kick, Action::Kick(next));
+                let none = decide(&rules, Role::Releasing, &seen(false, true, true));
+                assert_eq!(none, Action::LookAgain);
+                for (may_lend, closed) in
+                    [(false, false), (false, true), (true, false), (true, true)]
+                {
+                    let action = if state != OFF {
+                        Action::LookAgain
+                    } else if !may_lend || rules.passes_over() && !closed {
+                        Action::WithdrawEdge(next)
+                    } else if matches!(rules.stalls, Stalls::Yield) {
+                        Action::YieldToHead(next)
+                    } else {
+                        Action::LookAgain
+                    };
+                    let seen = seen(false, may_lend, closed);
+                    assert_eq!(decide(&rules, Role::Lending, &seen), action, "{seen:?}");
+                }
+            }
+        }
+    }
+}
