@@ -15,6 +15,8 @@ macro_rules! chapters {
 
 chapters! {
     AdoptHost: "../../../docs/adopt-host.md",
+    AdoptArceOs: "../../../docs/adopt-arceos.md",
+    AdoptKvm: "../../../docs/adopt-kvm.md",
     AdoptLock: "../../../docs/adopt-lock.md",
     CrateAbi: "../../../crates/abi/README.md",
     CrateHost: "../../../crates/host/README.md",

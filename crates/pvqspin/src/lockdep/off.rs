@@ -34,6 +34,10 @@ impl Class {
     pub(crate) fn taken<E>(self, _lock: usize) {}
 
     #[inline]
+    #[expect(
+        clippy::extra_unused_type_parameters,
+        reason = "as of the other `Class`"
+    )]
     pub(crate) fn released<E>(self, _lock: usize) -> Late {
         Late
     }
