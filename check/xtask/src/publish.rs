@@ -9,7 +9,13 @@ use serde_json::Value;
 use crate::run::{cargo, root, succeed};
 
 /// The crates that others depend on, each before those that need it. All others are the laboratory.
-const PUBLIC: [&str; 4] = ["pvqspin-abi", "pvqspin", "pvqspin-c", "pvqspin-host"];
+const PUBLIC: [&str; 5] = [
+    "pvqspin-abi",
+    "pvqspin",
+    "pvqspin-adapters",
+    "pvqspin-c",
+    "pvqspin-host",
+];
 
 /// What each of them has to contain beside its code.
 const BELONGS_IN: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
