@@ -55,6 +55,8 @@ fn target(cpu: Option<Cpu>) -> u32 {
 }
 
 impl Env for InC {
+    const MAX_CPUS: usize = pvqspin::MAX_CPUS;
+
     #[inline]
     fn cpu() -> Cpu {
         // A number out of range breaks the contract. It must not become one of another lock word.

@@ -123,6 +123,13 @@ impl Point {
 /// assert_eq!(*LOCK.lock(), 1);
 /// ```
 pub trait Env: Sized + 'static {
+    /// The most CPUs that this environment ever has: their numbers are below. A lock whose word has fewer
+    /// numbers does not compile.
+    ///
+    /// The default is what the words of all formats have. An environment with more says so, and can then
+    /// use [`Idx3`](crate::Idx3) only.
+    const MAX_CPUS: usize = <crate::word::SpareBit as crate::word::Format>::MAX_CPUS;
+
     /// The virtual CPU that executes this.
     ///
     /// On every fast path. Kept as an [`AtomicCpu`](crate::AtomicCpu) in memory of that CPU, the
@@ -244,6 +251,16 @@ pub trait Env: Sized + 'static {
     #[inline]
     fn order_violation(violation: &crate::lockdep::Violation) {
         let _ = violation;
+    }
+
+    /// This CPU is about to wait for a lock that it holds, at this address: it will wait for ever. Print it,
+    /// from where nothing takes that lock. Nothing happens by default.
+    ///
+    /// Told where it is seen at no cost: a paravirtual lock that nothing else waits for, or that is held to
+    /// write. [`lockdep`](crate#features) finds the rest.
+    #[inline]
+    fn self_deadlock(lock: usize) {
+        let _ = lock;
     }
 
     /// Tells the environment where in the slow path this CPU stands.

@@ -149,6 +149,9 @@ const LONGEST_WALK: usize = 64;
 /// The contract is that of [`Env`]: [`cpu`](Self::cpu) is constant while a lock is taken or held, and
 /// [`nodes`](Self::nodes) and [`vcpu`](Self::vcpu) are a place of its own for each CPU, always the same.
 pub trait Kernel: 'static {
+    /// [`Env::MAX_CPUS`], if there may be more than 8,190.
+    const MAX_CPUS: usize = <crate::word::SpareBit as crate::word::Format>::MAX_CPUS;
+
     /// The switch.
     fn host() -> &'static Host;
 
@@ -181,6 +184,12 @@ pub trait Kernel: 'static {
     /// It must advance once the switch is on anything but [`Transport::Native`]: the budgets of
     /// waiters run out by it. Before that, 0 will do.
     fn now_ns() -> u64;
+
+    /// [`Env::self_deadlock`]: this CPU is about to wait for the lock at this address, which it holds.
+    #[inline]
+    fn self_deadlock(lock: usize) {
+        let _ = lock;
+    }
 
     /// [`Env::interrupt_state`]: whether the running CPU could be interrupted. The default cannot tell.
     #[cfg(feature = "lockdep")]
@@ -375,6 +384,8 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
 }
 
 impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
+    const MAX_CPUS: usize = K::MAX_CPUS;
+
     #[inline]
     fn cpu() -> Cpu {
         K::cpu()
@@ -393,6 +404,10 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
     #[inline]
     fn now_ns() -> u64 {
         K::now_ns()
+    }
+
+    fn self_deadlock(lock: usize) {
+        K::self_deadlock(lock);
     }
 
     #[cfg(feature = "lockdep")]

@@ -108,9 +108,16 @@ impl<E, P, W> QSpinLock<E, P, W> {
 }
 
 impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
+    /// Looked at when a lock is used: a word with too few numbers would hang.
+    const NUMBERS_SUFFICE: () = assert!(
+        E::MAX_CPUS <= W::MAX_CPUS,
+        "the environment has more CPUs than the word of this lock has numbers"
+    );
+
     /// The word of a lock that the running CPU holds and nobody else wants.
     #[inline]
     fn alone() -> u32 {
+        const { Self::NUMBERS_SUFFICE };
         if P::RULES.paravirtual() {
             W::sole_holder(E::cpu()) | LOCKED
         } else {
@@ -120,8 +127,9 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
 
     /// Takes the lock, waiting for as long as it takes.
     ///
-    /// A CPU that takes a lock that it holds waits for ever, as with every spinlock. The feature
-    /// `lockdep` reports it, and so does [`report`](Self::report) from outside.
+    /// A CPU that takes a lock that it holds waits for ever, as with every spinlock. If nothing else
+    /// waits, [`Env::self_deadlock`] is told; the feature `lockdep` reports it always, and so does
+    /// [`report`](Self::report) from outside.
     #[inline]
     pub fn lock(&self) -> Token {
         self.class.taking::<E>(self.address(), How::Exclusive);

@@ -214,6 +214,8 @@ pub trait HasSwitch: 'static {
 pub struct Switchable<E, S>(PhantomData<fn() -> (E, S)>);
 
 impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
+    const MAX_CPUS: usize = E::MAX_CPUS;
+
     #[inline]
     fn cpu() -> Cpu {
         E::cpu()
@@ -310,6 +312,11 @@ impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
     #[inline]
     fn now_ns() -> u64 {
         E::now_ns()
+    }
+
+    #[inline]
+    fn self_deadlock(lock: usize) {
+        E::self_deadlock(lock);
     }
 
     #[inline]

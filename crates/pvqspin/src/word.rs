@@ -190,8 +190,24 @@ pub struct Idx3;
 
 /// A bit of its own marks a sole holder: 8,190 CPUs, four contexts that queue.
 ///
-/// The environment must have no CPU with a higher number: locks of this format would hang. Builds
-/// with debug assertions panic instead.
+/// An environment with more CPUs has no locks of this format: they do not compile.
+///
+/// ```compile_fail
+/// # use pvqspin::{Budget, Cpu, CpuNodes, Env};
+/// # struct Large;
+/// # static NODES: CpuNodes = CpuNodes::new();
+/// use pvqspin::{Fifo, MAX_CPUS, QSpinLock, SpareBit};
+///
+/// impl Env for Large {
+///     const MAX_CPUS: usize = MAX_CPUS;
+/// #     fn cpu() -> Cpu { Cpu::ZERO }
+/// #     fn nodes(_: Cpu) -> &'static CpuNodes { &NODES }
+/// #     fn spin_until(mut c: impl FnMut() -> bool, _: Budget) -> bool { while !c() {} true }
+/// }
+///
+/// static LOCK: QSpinLock<Large, Fifo, SpareBit> = QSpinLock::new();
+/// let _ = LOCK.try_lock();
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SpareBit;
 

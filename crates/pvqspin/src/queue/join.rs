@@ -48,6 +48,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 return Joined::Held(token);
             }
             let before = W::tail(seen);
+            if before == Tail::SoleHolder(self.cpu) {
+                E::self_deadlock(core::ptr::from_ref(self.word).addr());
+            }
             let joined = match before {
                 Tail::Waiter(..) => seen & !TAIL | self.tail,
                 _ if Self::PARAVIRTUAL => seen & !(TAIL | HEAD) | self.tail | head_bits(self.cpu),

@@ -210,6 +210,9 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             // The readers that an upgrade waits for would not kick it: see `rw::upgrade`.
             outermost: context == Some(0) && wants != Wants::Upgrade,
         };
+        if writer_of(lock.word.load(Ordering::Relaxed)) == Some(cpu) {
+            E::self_deadlock(core::ptr::from_ref(lock).addr());
+        }
         let edge = Edge::to(None);
         let taken = loop {
             let seen = lock.word.load(Ordering::Relaxed);

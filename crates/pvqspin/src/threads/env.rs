@@ -126,6 +126,13 @@ impl Env for Threads {
         }
     }
 
+    fn self_deadlock(lock: usize) {
+        std::eprintln!(
+            "pvqspin: thread {:?} takes the lock at {lock:#x}, which it holds: it waits for ever",
+            thread::current().name().unwrap_or("without a name")
+        );
+    }
+
     /// A finding goes to standard error. No interrupt comes to a thread.
     #[cfg(feature = "lockdep")]
     fn order_violation(violation: &crate::lockdep::Violation) {
