@@ -185,8 +185,8 @@ fn check(text: &str, guests: &[Guest]) -> Result<String> {
         .lines()
         .filter(|line| line.starts_with("checked "))
         .count();
-    // Seven policies, exchanges, unloading.
-    ensure!(checked == 9, "{checked} things were checked, and not 9");
+    // Seven policies, tracepoints, exchanges, unloading.
+    ensure!(checked == 10, "{checked} things were checked, and not 10");
     let refused: Vec<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("refused: "))
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     fn good() -> String {
-        let mut text = "checked it\n".repeat(9);
+        let mut text = "checked it\n".repeat(10);
         text.push_str(&"refused: pvqspin: no\n".repeat(3));
         text.push_str(&"GUEST-END\n".repeat(4));
         text

@@ -134,15 +134,17 @@ impl Machine<'_> {
             let module = self.tree.modules().join(format!("kernel/{name}.ko.xz"));
             archive.file(&format!("modules/{order}.ko"), &unpacked(&module)?);
         }
-        archive.program(&self.tree.dir.join(QEMU), &self.tree.dir)?;
+        archive.program(&self.tree.dir.join(QEMU), &self.tree.dir, QEMU)?;
         for folder in ["qemu", "seabios"] {
             archive.files(&format!("usr/share/{folder}"), |name| {
                 name.ends_with(".bin")
             })?;
         }
         if let Some(program) = &self.host_program {
-            archive.program(program, Path::new("/"))?;
-            archive.file("program", &read(program)?);
+            let program = program
+                .canonicalize()
+                .with_context(|| format!("there is no {}", program.display()))?;
+            archive.program(&program, Path::new("/"), "program")?;
         }
         let kernel = self
             .guest_kernel
@@ -220,8 +222,8 @@ impl<'a> Archive<'a> {
         self.names.push(name.to_owned());
     }
 
-    /// A program and the libraries that it needs, at the same place as below `root`.
-    fn program(&mut self, path: &Path, root: &Path) -> Result<()> {
+    /// A program, and the libraries that it needs at the same place as below `root`.
+    fn program(&mut self, path: &Path, root: &Path, name: &str) -> Result<()> {
         let inside = Path::new("/").join(path.strip_prefix(root).unwrap_or(path));
         let output = Command::new("chroot")
             .arg(root)
@@ -240,7 +242,7 @@ impl<'a> Archive<'a> {
         // Most of it is for debuggers.
         let stripped = self.tree.join("run/stripped");
         run(Command::new("strip").arg("-o").arg(&stripped).arg(path))?;
-        self.file(&inside.to_string_lossy()[1..], &read(&stripped)?);
+        self.file(name, &read(&stripped)?);
         Ok(())
     }
 

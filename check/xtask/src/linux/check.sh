@@ -32,6 +32,31 @@ for one in stock fifo bounded fifo-halt fifo-holder test-and-set native; do
             ;;
     esac
 done
+# Traced as the kernel's own slow path is: what `perf lock contention` reads.
+trace=/sys/kernel/tracing
+echo fifo >$policy
+for event in begin end; do
+    echo 1 >$trace/events/lock/contention_$event/enable
+done
+echo hot 2000 20000 300 >$load
+for event in begin end; do
+    echo 0 >$trace/events/lock/contention_$event/enable
+    [ "$(grep -c "contention_$event:.*" $trace/trace)" -gt 0 ] || fail "no contention_$event"
+done
+exact "traced"
+# The tracepoint for which the kernel exchanges its release: not while ours is there.
+if [ -d $trace/events/lock/contended_release ]; then
+    for one in stock fifo native; do
+        echo 1 >$trace/events/lock/contended_release/enable
+        echo $one >$policy
+        echo hot 2000 20000 100 >$load
+        exact "contended_release, $one"
+        echo 0 >$trace/events/lock/contended_release/enable
+        echo hot 2000 20000 100 >$load
+        exact "after contended_release, $one"
+    done
+fi
+echo "checked tracepoints"
 # Under load.
 echo nested 1000 100000 3000 >$load &
 trial=$!
