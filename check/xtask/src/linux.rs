@@ -10,9 +10,9 @@ use clap::Args;
 
 use crate::debian_packages::run;
 use crate::linux_boot::{Guest, Machine};
-use crate::linux_measure;
 use crate::linux_tree::Tree;
 use crate::run::root;
+use crate::{linux_measure, linux_patch};
 
 /// What to do.
 #[derive(Args)]
@@ -20,6 +20,10 @@ pub(crate) struct Options {
     /// Check that the module works, and nothing else: for CI.
     #[arg(long)]
     check: bool,
+    /// Edit the kernel's own sources so that its fast path names the holder, build a small kernel of
+    /// them (minutes), and use that in the guests.
+    #[arg(long, conflicts_with = "check")]
+    patched: bool,
     /// How many processors the host has.
     #[arg(long, default_value_t = 2)]
     pcpus: u32,
@@ -40,6 +44,9 @@ pub(crate) struct Options {
     timeout: u64,
 }
 
+/// Of the kernel's build: its own test of locks.
+const TORTURE: [&str; 2] = ["kernel/torture.ko", "kernel/locking/locktorture.ko"];
+
 /// The processor of a guest to whom the host offers all.
 const ALL: &str = "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
 const NOTHING: &str = "-kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
@@ -47,12 +54,22 @@ const NOTHING: &str = "-kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
 /// Does it.
 pub(crate) fn run_task(options: &Options) -> Result<()> {
     let tree = Tree::provide()?;
-    let modules = build(&tree)?;
+    let mut guest_kernel = None;
+    let mut headers = format!("/usr/src/linux-headers-{}", tree.release);
+    if options.patched {
+        linux_patch::ensure_space(&tree.dir)?;
+        guest_kernel = Some(linux_patch::build(&tree)?);
+        headers = linux_patch::SOURCE.to_owned();
+    }
+    let mut modules = build(&tree, &headers)?;
+    if options.patched {
+        modules.extend(linux_patch::modules(&tree, &TORTURE));
+    }
     let mut machine = Machine {
         tree: &tree,
         pcpus: options.pcpus,
         guest_files: modules,
-        guest_kernel: None,
+        guest_kernel,
         host_program: options.host_program.clone(),
         guests: Vec::new(),
         timeout: Duration::from_secs(options.timeout),
@@ -127,7 +144,7 @@ fn guests_of_check() -> Vec<Guest> {
 }
 
 /// Builds the lock here and the modules in the tree. Returns the modules.
-fn build(tree: &Tree) -> Result<Vec<(String, PathBuf)>> {
+fn build(tree: &Tree, headers: &str) -> Result<Vec<(String, PathBuf)>> {
     let source = root().join("linux/module");
     println!("linux: building the module for {} ...", tree.release);
     run(Command::new("make")
@@ -143,8 +160,7 @@ fn build(tree: &Tree) -> Result<Vec<(String, PathBuf)>> {
     copy(&source, &dir, &["Kbuild", "lock.object", "shim", "load"])?;
     run(tree
         .inside("make")
-        .args(["-s", "-C"])
-        .arg(format!("/usr/src/linux-headers-{}", tree.release))
+        .args(["-s", "-C", headers])
         .args(["M=/module", "modules"]))?;
     let mut modules = Vec::new();
     for name in ["pvqspin.ko", "pvqspin_load.ko"] {

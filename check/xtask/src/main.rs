@@ -21,6 +21,7 @@ mod links;
 mod linux;
 mod linux_boot;
 mod linux_measure;
+mod linux_patch;
 mod linux_tree;
 mod machine_code;
 mod markdown;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
  * /sys/kernel/debug/pvqspin: `stats` has a row for each count and a column for each CPU; writing to
- * it sets them to 0. `names` says how many functions of the kernel name the holder.
+ * it sets them to 0. `names` says how many functions of the kernel name the holder, or that all do.
  */
 #include <linux/cpumask.h>
 #include <linux/debugfs.h>
@@ -77,7 +77,10 @@ static const struct file_operations stats_operations = {
 
 static int names_show(struct seq_file *out, void *unused)
 {
-	seq_printf(out, "%u\n", names_patched());
+	if (names_are_built_in())
+		seq_puts(out, "all\n");
+	else
+		seq_printf(out, "%u\n", names_patched());
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(names);

@@ -223,7 +223,7 @@ static int name_holders(void *yes)
 
 	named = yes;
 	for_each_possible_cpu(cpu)
-		per_cpu(pvq_word, cpu) = yes ? pvq_name_of(cpu) : _Q_LOCKED_VAL;
+		names_set(cpu, yes ? pvq_name_of(cpu) : _Q_LOCKED_VAL);
 	return 0;
 }
 

@@ -75,7 +75,7 @@ static const struct kernel_param_ops policy_operations = {
 module_param_cb(policy, &policy_operations, NULL, 0644);
 MODULE_PARM_DESC(policy, "stock, native, test-and-set, fifo, bounded (default), fifo-halt, fifo-holder");
 
-static int names_set(const char *text, const struct kernel_param *param)
+static int names_param_set(const char *text, const struct kernel_param *param)
 {
 	bool wanted;
 	int error = kstrtobool(text, &wanted);
@@ -94,7 +94,7 @@ static int names_set(const char *text, const struct kernel_param *param)
 }
 
 static const struct kernel_param_ops names_operations = {
-	.set = names_set,
+	.set = names_param_set,
 	.get = param_get_bool,
 };
 module_param_cb(names, &names_operations, &names, 0644);

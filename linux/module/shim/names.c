@@ -13,6 +13,8 @@
  * kernel's own means, as for its static calls and probes.
  *
  * What is compiled into other functions stays as it is: their locks are held without a name.
+ *
+ * A kernel that was built for it (linux/patch) has such a word itself, and uses it everywhere.
  */
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -41,6 +43,9 @@ static const u8 exchange[] = { 0xf0, 0x0f, 0xb1 };
 
 static void *places[ARRAY_SIZE(functions)];
 static unsigned int patched;
+
+/* The word of a kernel that was built for it, or NULL. */
+static u32 __percpu *built_in;
 
 static void (*poke)(void *at, const void *bytes, size_t length, const void *emulate);
 static struct mutex *text;
@@ -84,12 +89,28 @@ static void call_of(u8 bytes[CALL_INSN_SIZE], void *at)
 	memcpy(bytes + 1, &distance, sizeof(distance));
 }
 
+/* Sets the word that the fast path of a CPU writes. */
+void names_set(unsigned int cpu, u32 word)
+{
+	per_cpu(pvq_word, cpu) = word;
+	if (built_in)
+		*per_cpu_ptr(built_in, cpu) = word;
+}
+
+bool names_are_built_in(void)
+{
+	return built_in;
+}
+
 /* Changes all that is as we know it. Who does not ask for names gets none: the word stays 1. */
 void names_patch(void)
 {
 	unsigned int i;
 
-	if (patched)
+	if (patched || built_in)
+		return;
+	built_in = (u32 __percpu *)symbol("queued_spin_word");
+	if (built_in)
 		return;
 	poke = symbol("smp_text_poke_single");
 	text = symbol("text_mutex");

@@ -59,6 +59,8 @@ void exchange_undo(void);
 /* names.c: the word that a free lock gets from a fast path, 1 or the CPU's name */
 DECLARE_PER_CPU(u32, pvq_word);
 void names_patch(void);
+void names_set(unsigned int cpu, u32 word);
+bool names_are_built_in(void);
 void names_unpatch(void);
 unsigned int names_patched(void);
 
