@@ -290,7 +290,7 @@ int exchange_prepare(void)
 {
 	if (find_call(&lock_call, "__SCK__queued_spin_lock_slowpath", "__SCT__queued_spin_lock_slowpath") ||
 	    find_call(&unlock_call, "__SCK__queued_spin_unlock", "__SCT__queued_spin_unlock")) {
-		pr_err("pvqspin: this kernel does not call its spinlock through static calls (Linux before 7.1)\n");
+		pr_err("pvqspin: this kernel does not call its spinlock through static calls\n");
 		return -EOPNOTSUPP;
 	}
 	pv_lock = symbol("__pv_queued_spin_lock_slowpath");
