@@ -14,7 +14,7 @@ const NAMES: [&str; 10] = [
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=bpf");
-    println!("cargo::rerun-if-changed=tests/rules.c");
+    println!("cargo::rerun-if-changed=tests/rules/rules.c");
     println!("cargo::rerun-if-env-changed=CLANG");
     let out = PathBuf::from(env::var("OUT_DIR").context("cargo names no OUT_DIR")?);
     let clang = clang()?;
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
         .context("clang could not compile bpf/scx_pvq.bpf.c")?;
     // For the tests: nothing of the program calls it, and the linker leaves it out.
     cc::Build::new()
-        .file("tests/rules.c")
+        .file("tests/rules/rules.c")
         .include("bpf")
         .compile("pvq_rules");
     Ok(())

@@ -88,7 +88,7 @@ pub(crate) enum Host {
 
 impl Host {
     /// The kernel that it takes, if none is named: Debian's stable kernels have no class sched_ext.
-    fn kernel(self, choice: &Choice) -> Choice {
+    pub(crate) fn kernel(self, choice: &Choice) -> Choice {
         match self {
             Self::Scx if !choice.is_any() => Choice::of("trixie-backports", "7.3"),
             _ => choice.clone(),
@@ -108,6 +108,8 @@ pub(crate) struct Job<'a> {
     pub(crate) arguments: &'a [String],
     /// The options of scx_pvq.
     pub(crate) scx_options: &'a [String],
+    /// More files to take along, by the name that they have there.
+    pub(crate) files: &'a [(String, PathBuf)],
     /// A folder for what is made on the way.
     pub(crate) cache: &'a Path,
     /// The machine.
@@ -135,19 +137,13 @@ impl Job<'_> {
         programs.push(("program".to_owned(), program));
         command.push("/program".to_owned());
         command.extend(self.arguments.iter().cloned());
-        let mut guest = None;
+        let mut files = self.files.to_vec();
         if (self.arguments.first()).is_some_and(|first| first == "kvm") && self.program.is_none() {
-            guest = Some(pvqspin_guest_image::build()?);
+            files.push((GUEST.to_owned(), pvqspin_guest_image::build()?));
             command.extend(["--image".to_owned(), format!("/{GUEST}")]);
         }
         let initramfs = self.cache.join("initramfs");
-        let bytes = pack(
-            self.cache,
-            self.kernel,
-            &programs,
-            guest.as_deref(),
-            &command,
-        )?;
+        let bytes = pack(self.cache, self.kernel, &programs, &files, &command)?;
         fs::write(&initramfs, bytes)
             .with_context(|| format!("cannot write {}", initramfs.display()))?;
         qemu::boot(&self.kernel.image, &initramfs, self.cache, &self.machine)
@@ -189,6 +185,7 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
         program: options.program.as_deref(),
         arguments: &arguments,
         scx_options: &scx_options,
+        files: &[],
         cache: &cache,
         machine: Machine {
             cpus: options.cpus,
@@ -267,7 +264,7 @@ fn pack(
     cache: &Path,
     kernel: &Kernel,
     programs: &[(String, PathBuf)],
-    guest: Option<&Path>,
+    files: &[(String, PathBuf)],
     command: &[String],
 ) -> Result<Vec<u8>> {
     for argument in command {
@@ -287,8 +284,8 @@ fn pack(
         archive.file(name, &stripped(cache, program)?);
         libraries.extend(self::libraries(program)?);
     }
-    if let Some(guest) = guest {
-        archive.file(GUEST, &read(guest)?);
+    for (name, file) in files {
+        archive.file(name, &read(file)?);
     }
     archive.file("command", format!("{}\n", command.join("\n")).as_bytes());
     // Linking everything statically would have all of it compiled once more, for minutes.

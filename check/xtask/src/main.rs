@@ -22,6 +22,7 @@ mod linux;
 mod linux_boot;
 mod linux_measure;
 mod linux_patch;
+mod linux_study;
 mod linux_tree;
 mod machine_code;
 mod markdown;
@@ -35,6 +36,7 @@ mod mutants;
 mod publish;
 mod qemu;
 mod run;
+mod scx_check;
 mod sources;
 mod unsafe_list;
 
@@ -84,6 +86,14 @@ enum Task {
     Features,
     /// Boot a stock Debian kernel with KVM in QEMU, all emulated, and run pvq in it.
     KvmInQemu(kvm_in_qemu::Options),
+    /// Boot a Debian kernel in QEMU, load scx_pvq, and check that a directed yield runs its target and that lenders pay; and
+    /// that the check finds two deliberate mistakes.
+    ScxCheck {
+        #[command(flatten)]
+        kernel: debian_kernel::Choice,
+    },
+    /// Make the tables of docs/kvm.md anew, on Linux's own scheduler and on scx_pvq: takes an hour or so.
+    LinuxStudy(linux_study::Options),
     /// Fetch packages of a suite of Debian and unpack them into a folder; nothing is installed.
     DebianPackages {
         /// The suite, such as trixie-backports; without it that of this machine.
@@ -184,6 +194,8 @@ fn main() -> Result<()> {
         Task::Licences => licences::check(),
         Task::Features => run::features(),
         Task::KvmInQemu(options) => std::process::exit(kvm_in_qemu::run_task(&options)?),
+        Task::ScxCheck { kernel } => scx_check::check(&kernel),
+        Task::LinuxStudy(options) => linux_study::run(&options),
         Task::DebianPackages {
             suite,
             into,

@@ -181,34 +181,38 @@ static bool is_pinned(const struct task_struct *p)
 }
 
 /* An account is charged by the CPU whose slice it owns, and, right after that slice was taken away, by two. */
-static void pay(struct task_state *t, u64 due)
+static void pay(struct task_state *t, u64 due, bool lent)
 {
 	u64 step = pvq_step(&t->account, due);
 
 	__sync_fetch_and_add(&t->account.vtime, step);
+	if (lent)
+		count(PVQ_LENT_PAID_NS, due);
 }
 
 /* Charges a CPU's slice to its owner. `p` runs there, and its state is at hand. */
 static void charge(struct cpu_state *c, u64 now, struct task_struct *p, struct task_state *t)
 {
 	u64 ran, due = pvq_due(&c->slice, now, &ran);
+	bool lent = pvq_is_lent(&c->slice);
 
 	if (!ran)
 		return;
+	if (lent)
+		count(PVQ_LENT_NS, ran);
 	count(PVQ_CHARGED_NS, ran);
 	if (p && t && c->slice.owner == p->pid) {
-		pay(t, due);
+		pay(t, due, false);
 		c->owner_vtime = t->account.vtime;
 	} else {
 		struct task_struct *owner = bpf_task_from_pid(c->slice.owner);
 		struct task_state *o;
 
-		count(PVQ_LENT_NS, ran);
 		if (!owner)
 			return;
 		o = task_state(owner);
 		if (o) {
-			pay(o, due);
+			pay(o, due, lent);
 			c->owner_vtime = o->account.vtime;
 		}
 		bpf_task_release(owner);
@@ -418,6 +422,28 @@ static bool steal(u32 cpu, u64 now)
 	return false;
 }
 
+/* Where a task stands in virtual time that is about to be queued. */
+static void place(struct task_struct *p, struct task_state *t, u32 domain, bool woke)
+{
+	struct pvq_terms rules = terms();
+	struct pvq_clock *clock = clock_of(domain);
+
+	if (!clock)
+		return;
+	t->account.weight = weight_of(p);
+	if (!t->started) {
+		t->started = 1;
+		t->domain = domain;
+		pvq_start(&rules, clock->vtime, &t->account);
+		return;
+	}
+	change_domain(t, domain);
+	if (woke)
+		pvq_wake(clock->vtime, &t->account);
+	else
+		pvq_requeue(&rules, clock, &t->account);
+}
+
 SEC("struct_ops/pvq_select_cpu")
 s32 BPF_PROG(pvq_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
@@ -425,14 +451,8 @@ s32 BPF_PROG(pvq_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags
 	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
 	struct task_state *t = task_state(p);
 
-	if (idle && t && t->started) {
-		struct pvq_clock *clock;
-
-		t->account.weight = weight_of(p);
-		change_domain(t, domain_of(cpu));
-		clock = clock_of(t->domain);
-		if (clock)
-			pvq_wake(clock->vtime, &t->account);
+	if (idle && t) {
+		place(p, t, domain_of(cpu), true);
 		t->queue = 0;
 		insert(p, SCX_DSQ_LOCAL, config.terms.slice_ns, 0);
 	}
@@ -521,18 +541,7 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 		}
 		t->owns = 0;
 	}
-	t->account.weight = weight_of(p);
-	if (!t->started) {
-		t->started = 1;
-		t->domain = domain;
-		pvq_start(&rules, clock->vtime, &t->account);
-	} else {
-		change_domain(t, domain);
-		if (woke)
-			pvq_wake(clock->vtime, &t->account);
-		else
-			pvq_requeue(&rules, clock, &t->account);
-	}
+	place(p, t, domain, woke);
 	if (is_pinned(p) && scx_bpf_test_and_clear_cpu_idle(cpu)) {
 		insert(p, SCX_DSQ_LOCAL, rules.slice_ns, flags);
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
@@ -569,6 +578,9 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	if (!c || !clock)
 		return;
 	notice_taken(c, cpu, prev, t);
+	/* A kernel thread was the last to run here, for all. */
+	if (c->paused)
+		c->slice.charged_until = now;
 	charge(c, now, prev, t);
 	if (c->asked) {
 		bool mine = runs && c->asker == prev->pid;
@@ -652,16 +664,8 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 		c->paused = 0;
 		return;
 	}
-	if (!t->started) {
-		struct pvq_terms rules = terms();
-		struct pvq_clock *clock = clock_of(domain_of(cpu));
-
-		t->started = 1;
-		t->domain = domain_of(cpu);
-		t->account.weight = weight_of(p);
-		if (clock)
-			pvq_start(&rules, clock->vtime, &t->account);
-	}
+	if (!t->started)
+		place(p, t, domain_of(cpu), true);
 	begin(c, cpu, now, p, t);
 }
 
@@ -677,7 +681,7 @@ void BPF_PROG(pvq_stopping, struct task_struct *p, bool runnable)
 		return;
 	if (p->flags & PF_KTHREAD) {
 		if (now > t->ran_since)
-			pay(t, now - t->ran_since);
+			pay(t, now - t->ran_since, false);
 		return;
 	}
 	/* The slice may have been lent in this very dispatch: the time up to here was charged there. */

@@ -28,7 +28,8 @@ enum pvq_counter {
 	PVQ_RESUMED,		/* ... with the borrower asleep, and the lender going on */
 	PVQ_EXPIRED,		/* ... with their time */
 	PVQ_CONVERTED,		/* ... because an idle CPU took the lender */
-	PVQ_LENT_NS,		/* time that lenders paid for others */
+	PVQ_LENT_NS,		/* time that tasks ran on others' slices */
+	PVQ_LENT_PAID_NS,	/* ... and that was charged to the lenders: less only if they are gone, or a CPU stood still */
 	PVQ_CHARGED_NS,		/* all time charged, loans included */
 	PVQ_SLICES,
 	PVQ_PREEMPTIONS,	/* slices ended by a task that woke */

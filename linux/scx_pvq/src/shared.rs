@@ -29,7 +29,7 @@ impl Config {
 }
 
 /// `enum pvq_counter`, in its order, by the names that statistics have.
-pub(crate) const COUNTERS: [&str; 19] = [
+pub(crate) const COUNTERS: [&str; 20] = [
     "yields",
     "asked",
     "ran",
@@ -43,6 +43,7 @@ pub(crate) const COUNTERS: [&str; 19] = [
     "expired",
     "converted",
     "lent_ns",
+    "lent_paid_ns",
     "charged_ns",
     "slices",
     "preemptions",

@@ -15,7 +15,6 @@ void c_wake(u64 stand, struct pvq_account *a) { pvq_wake(stand, a); }
 void c_requeue(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a) { pvq_requeue(t, c, a); }
 int c_preempts(const struct pvq_terms *t, const struct pvq_account *w, u64 v) { return pvq_preempts(t, w, v); }
 void c_begin(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t) { pvq_begin(s, now, task, t); }
-int c_is_lent(const struct pvq_slice *s) { return pvq_is_lent(s); }
 int c_is_over(const struct pvq_slice *s, u64 now) { return pvq_is_over(s, now); }
 int c_can_lend(const struct pvq_slice *s, u64 now, const struct pvq_terms *t) { return pvq_can_lend(s, now, t); }
 int c_is_protected(const struct pvq_slice *s, u64 now, const struct pvq_terms *t) { return pvq_is_protected(s, now, t); }

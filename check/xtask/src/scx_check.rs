@@ -1,0 +1,251 @@
+//! What must hold on a host with `scx_pvq`, and that this very check sees it fail.
+//!
+//! One machine is booted for the program as it is, and one for each deliberate mistake. A mistake is a replacement in
+//! the source of the BPF program, which is compiled once more: nothing of it stands in the published code.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::debian_kernel::{Choice, Kernel};
+use crate::debian_packages::run;
+use crate::kvm_in_qemu::{self, Host, Job, SCX_REPORT};
+use crate::qemu::{self, Clock, Ending, Machine};
+use crate::run::root;
+
+const PROGRAM: &str = "linux/scx_pvq/bpf/scx_pvq.bpf.c";
+
+/// A deliberate mistake.
+struct Mistake {
+    name: &'static str,
+    /// Stands exactly once in the program.
+    right: &'static str,
+    wrong: &'static str,
+    /// What [`judge`] says of it.
+    found: &'static str,
+}
+
+const MISTAKES: [Mistake; 2] = [
+    Mistake {
+        name: "`.yield` ignores whom it names",
+        right: "	c->asked = to->pid;\n",
+        wrong: "",
+        found: "ran their target",
+    },
+    Mistake {
+        name: "a loan is not charged",
+        right: "			pay(o, due, lent);\n			c->owner_vtime",
+        wrong: "			c->owner_vtime",
+        found: "and not all of what",
+    },
+];
+
+/// Strict order, and more vCPUs than processors: every other hand-over meets a vCPU that is not running.
+const ARGUMENTS: [&str; 20] = [
+    "kvm",
+    "--transport",
+    "stock",
+    "--pcpus",
+    "2",
+    "--lock",
+    "fifo",
+    "--overcommit",
+    "4",
+    "--inside",
+    "20us",
+    "--outside",
+    "40us",
+    "--duration",
+    "100ms",
+    "--repeats",
+    "1",
+    "--no-page",
+    "--json",
+    RESULTS,
+];
+const RESULTS: &str = "check.json";
+
+/// Boots the machines, and says what came of it.
+pub(crate) fn check(choice: &Choice) -> Result<()> {
+    let choice = &Host::Scx.kernel(choice);
+    let cache = kvm_in_qemu::cache()?;
+    qemu::provide()?;
+    let kernel = Kernel::fetch(choice, &cache)?;
+    let said = boot(&cache, &kernel, None)?;
+    println!("scx-check: {}", judge(&said.0, &said.1)?);
+    for mistake in &MISTAKES {
+        let object = compile(&cache, mistake)?;
+        let said = boot(&cache, &kernel, Some(&object))?;
+        match judge(&said.0, &said.1) {
+            Ok(said) => bail!("the mistake \"{}\" was not found: {said}", mistake.name),
+            Err(error) if error.to_string().contains(mistake.found) => {
+                println!(
+                    "scx-check: the mistake \"{}\" is found: {error}",
+                    mistake.name
+                );
+            }
+            Err(error) => {
+                return Err(
+                    error.context(format!("the mistake \"{}\" shows otherwise", mistake.name))
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs `pvq kvm` under a BPF program. Its results, and the statistics of the scheduler.
+fn boot(cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<(Value, Value)> {
+    let mut scx_options = Vec::new();
+    let mut files = Vec::new();
+    if let Some(object) = object {
+        files.push(("mistake.o".to_owned(), object.to_owned()));
+        scx_options.extend(["--object", "/mistake.o"].map(str::to_owned));
+    }
+    let outcome = Job {
+        host: Host::Scx,
+        kernel,
+        program: None,
+        arguments: &ARGUMENTS.map(str::to_owned),
+        scx_options: &scx_options,
+        files: &files,
+        cache,
+        machine: Machine {
+            cpus: 2,
+            clock: Clock::Instructions,
+            seed: 1,
+            timeout: Duration::from_secs(240),
+        },
+    }
+    .run()?;
+    ensure!(
+        outcome.ending == Ending::Exit(0),
+        "the command under scx_pvq ended with {:?}",
+        outcome.ending
+    );
+    let read = |name: &str| {
+        let bytes = (outcome.file(name)).with_context(|| format!("there is no {name}"))?;
+        serde_json::from_slice(bytes).with_context(|| format!("{name} is no JSON"))
+    };
+    Ok((read(RESULTS)?, read(SCX_REPORT)?))
+}
+
+/// Compiles the program with a mistake.
+fn compile(cache: &Path, mistake: &Mistake) -> Result<PathBuf> {
+    let source = fs::read_to_string(root().join(PROGRAM))?;
+    ensure!(
+        source.matches(mistake.right).count() == 1,
+        "{PROGRAM} does not have {:?} once: the mistake \"{}\" must be made elsewhere",
+        mistake.right,
+        mistake.name
+    );
+    let made = cache.join("mistake.bpf.c");
+    fs::write(&made, source.replace(mistake.right, mistake.wrong))?;
+    let object = cache.join("mistake.o");
+    run(Command::new(clang()?)
+        .args([
+            "-g",
+            "-O2",
+            "-target",
+            "bpf",
+            "-mcpu=v3",
+            "-D__TARGET_ARCH_x86",
+        ])
+        .arg("-I")
+        .arg(root().join("linux/scx_pvq/bpf"))
+        .arg("-I")
+        .arg(headers()?)
+        .arg("-c")
+        .arg(&made)
+        .arg("-o")
+        .arg(&object))?;
+    Ok(object)
+}
+
+fn clang() -> Result<String> {
+    let named = std::env::var("CLANG").ok();
+    let versions = (14..=22).rev().map(|version| format!("clang-{version}"));
+    (named.into_iter())
+        .chain(["clang".to_owned()])
+        .chain(versions)
+        .find(|name| Command::new(name).arg("--version").output().is_ok())
+        .context("clang is missing: `apt-get install clang`, or name it in CLANG")
+}
+
+/// libbpf's headers, as the build of scx_pvq left them.
+fn headers() -> Result<PathBuf> {
+    let build = kvm_in_qemu::scx_target().join("debug/build");
+    crate::debian_packages::list(&build)?
+        .into_iter()
+        .map(|dir| dir.join("out/include"))
+        .find(|dir| dir.join("bpf/bpf_helpers.h").is_file())
+        .with_context(|| format!("libbpf's headers are not below {}", build.display()))
+}
+
+/// What the results and the statistics show, or what is wrong with them.
+fn judge(results: &Value, statistics: &Value) -> Result<String> {
+    let result = &results["results"][0];
+    ensure!(results["complete"] == true, "the run was not complete");
+    ensure!(
+        result["exclusion_violations"] == 0,
+        "two vCPUs were in the critical section at once"
+    );
+    let count = |name: &str| {
+        statistics[name]
+            .as_u64()
+            .with_context(|| format!("the statistics have no {name}"))
+    };
+    let (asked, ran) = (count("asked")?, count("ran")?);
+    ensure!(asked > 10, "{asked} directed yields are too few to tell");
+    ensure!(
+        ran * 100 >= asked * 95,
+        "{ran} of {asked} directed yields ran their target"
+    );
+    let (lent, paid) = (count("lent_ns")?, count("lent_paid_ns")?);
+    ensure!(lent > 0, "nothing was lent");
+    ensure!(
+        paid * 100 >= lent * 99,
+        "lenders paid {paid} of {lent} ns, and not all of what others used"
+    );
+    Ok(format!(
+        "{ran} of {asked} directed yields ran their target at once; lenders paid {paid} of {lent} ns"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let results = json!({ "complete": true, "results": [{ "exclusion_violations": 0 }] });
+        let good = json!({ "asked": 70, "ran": 70, "lent_ns": 1000, "lent_paid_ns": 1000 });
+        assert!(judge(&results, &good).is_ok());
+        for (name, value, said) in [
+            ("ran", 60, "60 of 70"),
+            ("asked", 5, "too few"),
+            ("lent_ns", 0, "nothing was lent"),
+            ("lent_paid_ns", 900, "not all of what"),
+        ] {
+            let mut statistics = good.clone();
+            statistics[name] = json!(value);
+            let error = judge(&results, &statistics).expect_err(name).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        assert!(judge(&json!({ "complete": false }), &good).is_err());
+        assert!(judge(&results, &json!({})).is_err());
+    }
+
+    #[test]
+    fn each_mistake_can_be_made() {
+        let source = fs::read_to_string(root().join(PROGRAM)).expect("the program");
+        for mistake in &MISTAKES {
+            assert_eq!(source.matches(mistake.right).count(), 1, "{}", mistake.name);
+        }
+    }
+}
