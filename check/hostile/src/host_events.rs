@@ -11,7 +11,7 @@
 //!   co-scheduling gives time to gangs by their weight, to each all pCPUs, whether it uses them or not;
 //!   so there it is the turns of its gangs that are bounded, and its vCPUs run no longer than those.
 //! - **Nothing told**: everything is done twice, once with garbage in the *other* VM's pages, and not
-//!   one answer, page or decision differs. A number that is none of its own names nobody, and its pages
+//!   one answer, page or decision differs. A number that is none of its own names no vCPU, and its pages
 //!   tell its own vCPUs' states and nothing else. (One bit is told on purpose: whether anybody on this
 //!   host waits for a pCPU. Guests need it to know when spinning is free.)
 
@@ -75,7 +75,7 @@ struct Machine<'a> {
     vms: [VmId; 2],
     vcpus: [usize; 2],
     weights: [u32; 2],
-    /// How many of its vCPUs the hostile VM has ended: never all, or nobody would be hostile.
+    /// How many of its vCPUs the hostile VM has ended: never all, or none would be hostile.
     exits: usize,
     looks: &'a Cell<u64>,
     bytes: Bytes<'a>,
@@ -123,7 +123,7 @@ impl<'a> Machine<'a> {
             follow_chain: bytes.below(4) != 0,
             ordered: bytes.below(4) != 0,
         };
-        // Enough vCPUs for nobody to be entitled to more than a whole pCPU.
+        // Enough vCPUs that none is entitled to more than a whole pCPU.
         let vcpus = [pcpus + bytes.below(4), pcpus + bytes.below(3)];
         let Ok(mut host) = Host::new(config) else {
             unreachable!("the configuration is a good one")
@@ -184,7 +184,7 @@ impl<'a> Machine<'a> {
         true
     }
 
-    /// Devices, and the safety net of a driver: whoever sleeps is woken.
+    /// Devices, and the safety net of a driver: sleepers are woken.
     fn rescue(&mut self) {
         self.next_rescue = self.now + SLICE / 3;
         for vcpu in 0..self.host.vcpus() {
@@ -288,7 +288,7 @@ impl<'a> Machine<'a> {
             Hypercall::Halt(_) => None,
         };
         if names.is_some_and(|cpu| cpu.index() >= self.vcpus[HOSTILE]) {
-            assert_eq!(outcome.status, Status::Refused, "{call:?} names nobody");
+            assert_eq!(outcome.status, Status::Refused, "{call:?} names no vCPU");
         }
         outcome
     }

@@ -1,5 +1,5 @@
 //! The lock word, the registers of a hypercall and the samples in the pages: what is written is read
-//! again, and whatever else stands there panics nobody.
+//! again, and no other value causes a panic.
 
 use pvqspin::word::head_of;
 use pvqspin::{Format, Idx3, SpareBit, Tail};
@@ -27,7 +27,7 @@ const TAIL: u32 = 0xffff_0000;
 fn tail<W: Format>(word: u32) {
     match W::tail(word) {
         Tail::Nobody => {}
-        // A damaged word may name a CPU that the format cannot: nobody writes it back.
+        // A damaged word may name a CPU that the format cannot: it is never written back.
         Tail::SoleHolder(cpu) | Tail::Waiter(cpu, _) if cpu.index() >= W::MAX_CPUS => {}
         Tail::SoleHolder(cpu) => assert_eq!(W::tail(W::sole_holder(cpu)), Tail::SoleHolder(cpu)),
         Tail::Waiter(cpu, context) => {

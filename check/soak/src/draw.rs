@@ -199,7 +199,7 @@ pub(crate) fn thread_run(seed: u64) -> pvqspin_user_space::threads::RunConfig {
     }
 }
 
-/// A workload in which somebody takes locks.
+/// A workload that takes locks.
 fn workload(dice: &mut Dice, seed: u64) -> WorkloadConfig {
     let busy: Vec<_> = (WORKLOADS.iter())
         .filter(|entry| entry.id != WorkloadId::Halted)

@@ -123,7 +123,7 @@ fn wait(child: &mut Child) -> Result<Ended> {
     }
 }
 
-/// Reads a pipe to its end, so that whoever writes never waits.
+/// Reads a pipe to its end, so that the writer never waits.
 fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();

@@ -54,7 +54,7 @@ pub(crate) fn book(check: bool, write: bool) -> Result<()> {
     Ok(())
 }
 
-/// What is in `docs/`, and not in the table of contents: nobody would find it in the book.
+/// Files in `docs/` that the table of contents lacks: the book would not show them.
 fn in_no_chapter(files: &[(PathBuf, String)]) -> Vec<String> {
     let contents = Path::new("docs/SUMMARY.md");
     let chapters: Vec<_> = files

@@ -42,7 +42,7 @@ pub(crate) const SHOWN: [Shown; 8] = [
     Shown {
         name: "test-and-set",
         symbols: ["test_and_set_lock", "test_and_set_unlock"],
-        about: "a peer; released by a store, because nobody else writes a held word",
+        about: "a peer; released by a store, because no other CPU writes a held word",
     },
     Shown {
         name: "ticket",
@@ -69,7 +69,7 @@ page or an indirect call is left in the native lock, or if this file is out of d
 
 ## What a pair costs
 
-What one lock plus unlock executes when nobody else wants the lock, inlined into a small function, with the registers that
+What one lock plus unlock executes without contention, inlined into a small function, with the registers that
 this function has to save for the sake of the slow path. Counted by callgrind over the same function without a lock,
 exactly (`cargo xtask instructions`). The *locked* instructions are what takes the time (`pvq uncontended`). A lock whose
 word waiters change while it is held needs two of them, since Rust's memory model has no racing accesses of different

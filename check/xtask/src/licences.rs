@@ -1,6 +1,6 @@
 //! Licences of all dependencies, from what cargo knows of them: no network needed.
 //!
-//! Advisories need a database that somebody has to have fetched: cargo-deny does that where it is
+//! Advisories need a database, which cargo-deny fetches where it is
 //! installed, and the check says so where it is not.
 
 use std::process::Command;
@@ -29,7 +29,7 @@ const ALLOWED: [&str; 14] = [
     "Ubuntu-font-1.0",
 ];
 
-/// Licences that only bind changes to their own files, of what is used by checks and shipped to nobody.
+/// Licences that only bind changes to their own files, of what only checks use.
 const OF_CHECKS: [(&str, &str); 1] = [("webdriver", "MPL-2.0")];
 
 /// Fails on a dependency whose licence is not on the list.

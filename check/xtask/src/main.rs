@@ -35,6 +35,7 @@ mod mutant_table;
 mod mutants;
 mod publish;
 mod qemu;
+mod readme;
 mod run;
 mod scx_check;
 mod sources;
@@ -172,6 +173,12 @@ enum Task {
         #[arg(long, value_name = "REV")]
         baseline: Option<String>,
     },
+    /// Write tables, pictures and captions of the guides from the results files in docs/generated.
+    Readme {
+        /// Fail if they differ instead of writing them.
+        #[arg(long)]
+        check: bool,
+    },
     /// Build the guides as a book, into target/book; fails if a link is dead or code is untested.
     Book {
         /// Check it, and keep nothing.
@@ -222,6 +229,7 @@ fn main() -> Result<()> {
         Task::ForeignTests => foreign_tests::check(),
         Task::Package => publish::package(),
         Task::Semver { baseline } => publish::semver(baseline),
+        Task::Readme { check } => readme::readme(check),
         Task::Book { check, write } => book::book(check, write),
     }
 }

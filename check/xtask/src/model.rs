@@ -93,7 +93,7 @@ fn judge(case: &Case) -> Result<()> {
         ),
         Expected::LeavesBehind => (
             verdict.why.contains("invalid end state"),
-            "caught: nobody left to wake it",
+            "caught: nothing left to wake it",
         ),
         Expected::Starves => (
             verdict.why.contains("acceptance cycle"),

@@ -66,7 +66,7 @@ fn comments(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a comment names and nobody has. `own` is the model, which may name its own parts.
+/// What a comment names and no source has. `own` is the model, which may name its own parts.
 fn missing<'a>(
     comment: &'a str,
     sources: &'a [Source],

@@ -29,7 +29,7 @@ impl Case {
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Property {
-    /// No assertion fails, and nobody is left behind when all others have stopped.
+    /// No assertion fails, and no vCPU is left waiting when all others have stopped.
     Safety,
     /// Every waiter acquires, if every vCPU that could run takes a step again, some time.
     Liveness,
@@ -43,9 +43,9 @@ pub(crate) enum Expected {
     Holds,
     /// An assertion fails whose text has this in it.
     Violates(&'static str),
-    /// Somebody sleeps, and nobody is left who would wake it.
+    /// A vCPU sleeps, and no other vCPU is left to wake it.
     LeavesBehind,
-    /// Somebody waits for ever although everybody runs again and again.
+    /// A vCPU waits for ever although every vCPU runs again and again.
     Starves,
 }
 

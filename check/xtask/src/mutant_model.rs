@@ -33,7 +33,7 @@ const NOT_IN_MODEL: &[(&str, &str)] = &[
     ("host_walks_in_circles", HOSTILE),
 ];
 
-/// What the list says of a mistake; `None` if nobody has thought about it, or both is said.
+/// What the list says of a mistake; `None` if the list says nothing, or both.
 pub(crate) fn in_model(mutant: &str) -> Option<&'static str> {
     let made = CASES.iter().any(|case| case.makes(mutant));
     let why_not = NOT_IN_MODEL.iter().find(|(name, _)| *name == mutant);

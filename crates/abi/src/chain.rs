@@ -25,7 +25,7 @@ use crate::page::RunState;
 /// What the walk sees of one vCPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// What it does, as far as whoever walks knows.
+    /// Its state, as far as the caller knows.
     pub state: RunState,
     /// What the guest says that it waits for.
     pub waits_for: Option<usize>,
@@ -36,9 +36,9 @@ pub struct Look {
 pub enum End {
     /// This one could run and does not.
     Run(usize),
-    /// Whoever it all waits for is running.
+    /// The end of the chain is running.
     Running,
-    /// Nobody on the way can run.
+    /// No vCPU on the way can run.
     Nobody,
 }
 
@@ -95,12 +95,12 @@ impl Seen {
         match state {
             RunState::Preempted => End::Run(at),
             RunState::Running => End::Running,
-            // Asleep, and it waits for nobody: what is nearest to it and can run may wake it.
+            // Asleep, and it names no CPU: the nearest vCPU that can run may wake it.
             RunState::Halted | RunState::Idle => self.last_preempted.map_or(End::Nobody, End::Run),
         }
     }
 
-    /// A cycle says nothing about who blocks whom. The one nearest to the hint is as good a
+    /// A cycle does not say which vCPU blocks the others. The one nearest to the hint is as good a
     /// guess as any, and running it makes the guest look again.
     fn end_of_cycle(&self) -> End {
         match self.first_preempted {

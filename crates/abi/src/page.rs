@@ -72,7 +72,7 @@ pub enum RunState {
     Running = 0,
     /// Off its pCPU although it could run: involuntarily, or because it lent its pCPU.
     Preempted = 1,
-    /// Off, in [`Hypercall::Halt`](crate::Hypercall::Halt), until somebody kicks it.
+    /// Off, in [`Hypercall::Halt`](crate::Hypercall::Halt), until a kick.
     Halted = 2,
     /// Off with nothing to do: not started, blocked on a device, or ended.
     Idle = 3,
@@ -196,9 +196,9 @@ impl VcpuPage {
         self.run.0.store(sample.raw(), Release);
     }
 
-    /// Whom this virtual CPU waits for in a lock, if for anybody.
+    /// The virtual CPU that this one waits for in a lock, if any.
     ///
-    /// A guest can write anything here; what names no CPU reads as nobody.
+    /// A guest can write anything here; what names no CPU reads as `None`.
     #[must_use]
     #[inline]
     pub fn waiting_for(&self) -> Option<Cpu> {
@@ -207,7 +207,7 @@ impl VcpuPage {
         Cpu::from_plus_one(self.waiting_for.0.load(Relaxed))
     }
 
-    /// Guest side: publishes whom this virtual CPU waits for, relaxed.
+    /// Guest side: publishes the virtual CPU that this one waits for, relaxed.
     #[inline]
     pub fn set_waiting_for(&self, cpu: Option<Cpu>) {
         self.set_waiting_for_raw(cpu.map_or(0, Cpu::plus_one));
@@ -233,7 +233,7 @@ impl Default for VcpuPage {
 ///
 /// let page = VmPage::new();
 /// assert!(!page.pressure());
-/// page.set_pressure(true); // the host: somebody waits for a pCPU
+/// page.set_pressure(true); // the host: a vCPU waits for a pCPU
 /// assert!(page.pressure());
 /// ```
 #[derive(Debug)]
@@ -243,7 +243,7 @@ pub struct VmPage {
 }
 
 impl VmPage {
-    /// The page of a VM nobody competes with yet.
+    /// The page of a VM without competition.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -251,7 +251,7 @@ impl VmPage {
         }
     }
 
-    /// Whether some runnable virtual CPU has to wait for a pCPU. While it is false, nobody is
+    /// Whether some runnable virtual CPU has to wait for a pCPU. While it is false, none is
     /// preempted and giving up a pCPU gains nothing.
     ///
     /// It tells a guest no more than its own stolen time does.

@@ -18,7 +18,7 @@
 //! static mut ARENA: [u8; 1 << 16] = [0; 1 << 16];
 //!
 //! // In a kernel this has `#[global_allocator]` above it.
-//! // SAFETY: nobody else touches the arena.
+//! // SAFETY: nothing else touches the arena.
 //! static HEAP: Heap<Kernel> = Heap::new(unsafe { Claim::array(&raw mut ARENA) });
 //!
 //! let layout = Layout::new::<[u64; 32]>();
@@ -31,7 +31,7 @@
 //! ```
 //!
 //! The allocator holds its lock for some hundred nanoseconds on every allocation of every CPU: where
-//! a vCPU is preempted inside, all others stand still in any lock that tells nobody.
+//! a vCPU is preempted inside, all others stand still in any lock that does not tell the host.
 //! `tests/overcommit.rs` shows how long, and `tests/global.rs` is a program whose global allocator
 //! this is.
 

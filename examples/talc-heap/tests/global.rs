@@ -56,7 +56,7 @@ impl Env for Kernel {
 static mut ARENA: [u8; 8 << 20] = [0; 8 << 20];
 
 #[global_allocator]
-// SAFETY: nobody else touches the arena.
+// SAFETY: nothing else touches the arena.
 static HEAP: Heap<Kernel> = Heap::new(unsafe { Claim::array(&raw mut ARENA) });
 
 fn waits() -> u64 {
@@ -99,7 +99,11 @@ fn main() {
         drop(to_checker);
         let check = |(worker, batch): (usize, Vec<(usize, Vec<u64>)>)| {
             for (round, seen) in &batch {
-                assert_eq!(*seen, numbers(worker, *round), "somebody wrote over it");
+                assert_eq!(
+                    *seen,
+                    numbers(worker, *round),
+                    "another worker wrote over it"
+                );
             }
             batch.len()
         };

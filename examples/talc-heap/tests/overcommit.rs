@@ -81,7 +81,7 @@ impl<P: Policy> GuestCode for Allocates<P> {
     fn run_vcpu<E: Guest>(&self, cpu: Cpu) {
         let new = || {
             let arena = Box::leak(vec![0_u8; HEAP_BYTES].into_boxed_slice());
-            // SAFETY: leaked, and given to nobody else.
+            // SAFETY: leaked, and not shared.
             let claim = unsafe { Claim::new(arena.as_mut_ptr(), HEAP_BYTES) };
             Box::new(SimHeap::<E, P>::new(claim)) as Box<dyn Any>
         };

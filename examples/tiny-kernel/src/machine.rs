@@ -65,7 +65,7 @@ pub fn send_interrupt(cpu: usize) {
 }
 
 /// A place between two instructions: if interrupts are enabled, one may come here. On real hardware
-/// that is everywhere; here it is where somebody says so. Every seventh time the timer of this CPU
+/// that is everywhere; here it is where the code says so. Every seventh time the timer of this CPU
 /// interrupts it.
 pub fn between_instructions() {
     INSTRUCTIONS.set(INSTRUCTIONS.get() + 1);

@@ -40,7 +40,7 @@ pub struct Entry {
     pub about: &'static str,
     /// What it counts, in the plural: the natural unit of its throughput.
     pub unit: &'static str,
-    /// The mean time inside a lock, in ns, if nobody asks for another.
+    /// The mean time inside a lock, in ns, by default.
     pub inside_ns: u32,
     /// The mean time outside, in ns, likewise.
     pub outside_ns: u32,
@@ -146,7 +146,7 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         id: WorkloadId::Halted,
         name: "halted",
-        about: "the VM sleeps: what is left for a --neighbour beside nobody",
+        about: "the VM sleeps: what a --neighbour gets when it is alone",
         unit: "nothing",
         inside_ns: 0,
         outside_ns: 0,

@@ -26,7 +26,7 @@ pub enum Passing {
 /// use pvqspin::Point;
 /// use pvqspin_load::{Fault, Passing};
 ///
-/// // Every vCPU, each hundredth time it has joined the queue and nobody knows yet.
+/// // Every vCPU, each hundredth time it has joined the queue and no other vCPU knows yet.
 /// let fault = Fault { point: Point::Joined, vcpu: None, passing: Passing::Every(100) };
 /// # let _ = fault;
 /// ```
@@ -34,7 +34,7 @@ pub enum Passing {
 pub struct Fault {
     /// Where.
     pub point: Point,
-    /// Whom; `None`: every vCPU of the VM that locks.
+    /// The vCPU; `None`: every vCPU of the VM that locks.
     pub vcpu: Option<Cpu>,
     /// When.
     pub passing: Passing,

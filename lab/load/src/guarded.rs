@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   a lock in lines of its own │ entered  left  last_release_ns   in lines of their own
-//!                              │ written by whoever holds the lock, and by nobody else
+//!                              │ written by the lock holder alone
 //! ```
 
 use core::marker::PhantomData;
@@ -89,7 +89,7 @@ impl<E: Env> Exclusive for Erased<E> {
     }
 }
 
-/// A lock and what whoever holds it writes.
+/// A lock and what its holder writes.
 #[derive(Debug)]
 pub struct Guarded<K> {
     pub(crate) lock: K,
@@ -97,7 +97,7 @@ pub struct Guarded<K> {
 }
 
 impl<K: Exclusive> Guarded<K> {
-    /// Nobody holds it, and nobody has.
+    /// It is free, and has never been held.
     #[must_use]
     pub fn new(lock: K) -> Self {
         Self {
@@ -124,7 +124,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Counts up `entered`. Returns the count, and whether somebody else was inside.
+    /// Counts up `entered`. Returns the count, and whether another vCPU was inside.
     #[inline]
     pub(crate) fn enter(&self) -> (u64, bool) {
         let before = self.entered.load(Relaxed);
@@ -134,7 +134,7 @@ impl Account {
         (ticket, crowded)
     }
 
-    /// Counts up `left`. Returns whether somebody else came in meanwhile.
+    /// Counts up `left`. Returns whether another vCPU came in meanwhile.
     #[inline]
     pub(crate) fn leave(&self, ticket: u64) -> bool {
         let crowded = self.entered.load(Relaxed) != ticket;

@@ -1,4 +1,4 @@
-//! A VM that sleeps for good: what a neighbour gets beside nobody.
+//! A VM that sleeps for good: what a neighbour gets when it is alone.
 //!
 //! Its virtual CPUs are done as soon as they run, and the host never has to run them again. Beside it, a
 //! lock-free neighbour (`--neighbour`) gets all that it can use; beside any other workload it should
@@ -8,7 +8,7 @@ use crate::control::Control;
 use crate::record::Record;
 use crate::workload::{Account, Workload, WorkloadId};
 
-/// Nobody does anything.
+/// No vCPU does anything.
 #[derive(Clone, Copy, Debug)]
 pub struct Halted;
 

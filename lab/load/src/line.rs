@@ -7,9 +7,9 @@ use pvqspin_abi::Cpu;
 
 use crate::guest::Guest;
 
-/// A number in lines of its own, written by whoever holds its lock.
+/// A number in lines of its own, written by the holder of its lock.
 ///
-/// On real memory the line travels to whoever uses it. An environment without real memory is told
+/// On real memory the line travels to the CPU that uses it. An environment without real memory is told
 /// from where, and charges for the way: see [`Guest::fetch_line`].
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -43,13 +43,13 @@ impl Line {
     /// Reads and writes it.
     #[inline]
     pub fn change<E: Guest>(&self, me: Cpu, to: impl FnOnce(u64) -> u64) {
-        // Load and store instead of one atomic step: whoever has the lock is alone.
+        // Load and store instead of one atomic step: the lock holder is alone.
         let value = self.read::<E>(me);
         self.value.store(to(value), Relaxed);
         self.writer.store(me.plus_one(), Relaxed);
     }
 
-    /// What is in it, for whoever looks in from outside.
+    /// What is in it, for readers outside of the lock.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.value.load(Relaxed)

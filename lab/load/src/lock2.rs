@@ -15,7 +15,7 @@ use crate::setup::{AnyLock, Setup};
 use crate::worker::Worker;
 use crate::workload::{Account, Workload, WorkloadId};
 
-/// A CPU's list is held for this part of the file's lock. Nobody else wants it.
+/// A CPU's list is held for this part of the file's lock. No other CPU wants it.
 const LIST_PART: u32 = 5;
 
 /// More CPUs than this share lists, to keep the memory in bounds.

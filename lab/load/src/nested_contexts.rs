@@ -8,7 +8,7 @@
 //! Definition: every virtual CPU takes the task lock in a loop, with a timer set that is due at a random
 //! instant within about two sections of the call. If it still waits then, the handler takes the
 //! interrupt lock over the slow path. In one round of four the task takes the interrupt lock too, with
-//! interrupts masked, so that handlers have to wait. Whoever holds the interrupt lock never waits
+//! interrupts masked, so that handlers have to wait. The holder of the interrupt lock never waits
 //! for the task lock. Two contexts are in use: one fewer than a lock word can name.
 //!
 //! A virtual CPU that has halted takes its interrupt when it wakes: there is no timer in the host.

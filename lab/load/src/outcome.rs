@@ -107,7 +107,7 @@ pub struct Outcome {
     pub lhp: u64,
     /// How often the lock went to a virtual CPU that was waiting and not running.
     pub lwp: u64,
-    /// pCPU time spent spinning while somebody had to wait for a pCPU, in ns.
+    /// pCPU time spent spinning while another vCPU had to wait for a pCPU, in ns.
     pub wasted_ns: u64,
     /// The mean critical section that no preemption fell into, in ns. Not a number if none was
     /// measured.
@@ -210,7 +210,7 @@ pub fn bound_per_s(
     by_lock.min(by_pcpus).min(by_vcpus)
 }
 
-/// Jain's index: 1 if all are equal, 1/n if one has everything; `None` if nobody has anything.
+/// Jain's index: 1 if all are equal, 1/n if one has everything; `None` if all are zero.
 #[must_use]
 pub fn jain(shares: impl Iterator<Item = u64>) -> Option<f64> {
     let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
@@ -224,7 +224,7 @@ pub fn jain(shares: impl Iterator<Item = u64>) -> Option<f64> {
 }
 
 /// Jain's index of each whole window, averaged; over the whole run if it was shorter than one.
-/// Windows in which nobody got the lock say nothing about fairness; 0 if there are no others.
+/// Windows in which no vCPU got the lock say nothing about fairness; 0 if there are no others.
 fn mean_jain(records: &[Record], per_vcpu: &[u64], duration_ns: u64) -> f64 {
     let windows = usize::try_from(duration_ns / WINDOW_NS).map_or(WINDOWS, |n| n.min(WINDOWS));
     if windows == 0 {

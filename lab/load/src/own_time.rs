@@ -39,7 +39,7 @@ pub struct OwnTime {
     pub stolen_ticks: AtomicU64,
     /// When it joined the queue that it is in, or was in last, on the clock of [`Env::now_ns`].
     pub joined_ns: AtomicU64,
-    /// Its own time spent spinning while somebody had to wait for a pCPU, in ticks.
+    /// Its own time spent spinning while another vCPU had to wait for a pCPU, in ticks.
     pub wasted_ticks: AtomicU64,
     /// Interrupts it while it waits.
     pub timer: Timer,
@@ -165,7 +165,7 @@ impl OwnTime {
     unsafe fn interrupt_if_due<E: Env>(&self) {
         if self.timer.is_set() {
             let joined_ns = self.joined_ns.load(Relaxed);
-            // SAFETY: the caller's promise; nobody else sets this timer.
+            // SAFETY: the caller's promise; nothing else sets this timer.
             unsafe { self.timer.fire_if_due::<E>() };
             // The handler may have waited too; this wait is older.
             self.joined_ns.store(joined_ns, Relaxed);
@@ -221,7 +221,7 @@ impl<'a, E: Ticks> Spinner<'a, E> {
         }
     }
 
-    /// Adds the time since the last call to what was wasted, if somebody had to wait for a pCPU.
+    /// Adds the time since the last call to what was wasted, if another vCPU had to wait for a pCPU.
     #[inline]
     fn account(&mut self) -> u64 {
         let now = self.of.own_ticks::<E>();

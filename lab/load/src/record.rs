@@ -110,7 +110,7 @@ pub struct Record {
     uses: [Use; CLASSES],
     /// Sections in all phases.
     pub(crate) all_acquisitions: Count,
-    /// How often somebody else was found in a critical section.
+    /// How often another vCPU was found in a critical section.
     pub(crate) violations: Count,
     pub(crate) lhp: Count,
     pub(crate) lwp: Count,
@@ -198,7 +198,7 @@ impl Record {
     }
 
     /// Whether this can be what a virtual CPU has written down, for records that come out of the
-    /// memory of somebody who can write anything there. Nothing overflows when such records are
+    /// memory of a guest that can write anything there. Nothing overflows when such records are
     /// summarised, however many CPUs there are.
     #[must_use]
     pub fn is_plausible(&self) -> bool {

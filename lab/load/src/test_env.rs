@@ -37,7 +37,7 @@ impl Env for Alone {
     }
 
     fn spin_until(mut condition: impl FnMut() -> bool, _budget: Budget) -> bool {
-        assert!(condition(), "nobody else is there");
+        assert!(condition(), "no other CPU is there");
         true
     }
 

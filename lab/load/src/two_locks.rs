@@ -1,7 +1,7 @@
 //! Two locks at once, always in the same order.
 //!
 //! Definition: 16 accounts with a lock each; a transfer picks two of them, takes the lower one's lock, then
-//! the higher one's, and moves a unit of money. A holder may wait here, so waits propagate: whoever
+//! the higher one's, and moves a unit of money. A holder may wait here, so waits propagate: a vCPU that
 //! waits for the first lock may be held up by a preempted holder of the second.
 
 use alloc::vec::Vec;

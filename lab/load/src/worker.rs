@@ -301,7 +301,7 @@ impl<'a, E: Guest> Worker<'a, E> {
                 self.write_down_waits(section);
                 self.write_down_hold(section);
             }
-            // Whoever waited when the run ended has its wait counted, or the longest ones would
+            // A vCPU that waited when the run ended has its wait counted, or the longest ones would
             // be missing; its section came too late to count.
             Phase::Stop => {
                 if section.since > 0 {

@@ -1,6 +1,6 @@
 //! The hot lock on threads: what it measures is what happened.
 //!
-//! Time here is a counter that each CPU moves by itself, so the figures are exact where nobody
+//! Time here is a counter that each CPU moves by itself, so the figures are exact where no CPU
 //! waits. Nothing is asserted about wall time.
 
 use std::cell::Cell;
@@ -157,7 +157,7 @@ fn a_lock_that_does_not_work_shows_violations() {
     assert!(outcome.exclusion_violations > 0);
 }
 
-/// Nobody else wants this one: how long a "wait" lasts is up to the test.
+/// No other CPU wants this lock: how long a "wait" lasts is up to the test.
 static WAIT_NS: AtomicU64 = AtomicU64::new(0);
 
 struct Staged;
@@ -283,7 +283,7 @@ fn waits_count_from_joining() {
     let outcome = summarise(&record, 1);
     assert_eq!((outcome.wait.p50, outcome.wait.max), (64, 64));
     assert_eq!(outcome.call.max, 69);
-    assert_eq!(outcome.lwp, 0, "nobody else released it");
+    assert_eq!(outcome.lwp, 0, "no other vCPU released it");
     WAIT_NS.store(0, Relaxed);
 }
 

@@ -1,4 +1,4 @@
-//! The CLH lock: strict order, each waiter on the line of whoever came before it.
+//! The CLH lock: strict order, each waiter on the cache line of the one before it.
 //!
 //! ```text
 //!   lock:    my node = HELD; before = swap my node in as the tail; wait until `before` is FREE
@@ -7,7 +7,7 @@
 //!
 //! Travis Craig (1993), and independently Peter Magnussen, Anders Landin and Erik Hagersten (1994).
 //! The queue has no links, so a waiter has no window in which it has joined and cannot be found;
-//! and the release is one store. It makes no hypercalls, and names nobody: nodes wander from CPU
+//! and the release is one store. It makes no hypercalls, and knows no CPU: nodes wander from CPU
 //! to CPU.
 //!
 //! Against the original: nodes are numbers in a table of the lock.
@@ -37,9 +37,9 @@ pub struct Nodes {
 /// The CLH lock.
 #[derive(Debug)]
 pub struct Clh<E> {
-    /// The node of whoever came last.
+    /// The node of the last waiter.
     tail: AtomicU32,
-    /// One for each CPU, and one for the tail of a lock that nobody wants.
+    /// One for each CPU, and one for the tail of a free lock.
     nodes: PerCpu<AtomicU32>,
     /// Which node each CPU has at present. Only that CPU looks.
     owned: PerCpu<AtomicU32>,
@@ -93,7 +93,7 @@ impl<E: Env> Lock<E> for Clh<E> {
 
     #[inline]
     unsafe fn unlock(&self, nodes: Nodes) {
-        // Nobody looks at the node before ours any more: it was ours to wait for, and is ours.
+        // Only this CPU waited on the node before its own, so it may keep that node.
         self.owned.of(E::cpu()).store(nodes.before, Relaxed);
         self.nodes.at(nodes.mine as usize).store(FREE, Release);
     }

@@ -1,10 +1,10 @@
 //! The ideal lock: the bound in flesh, for environments that know everything and charge nothing.
 //!
 //! ```text
-//!   release:  somebody waits on a pCPU?  the oldest of them takes it, in no time
+//!   release:  waiters run on pCPUs?  the oldest of them takes it, in no time
 //!             everybody who waits is off its pCPU?  the host runs the oldest of them, in no time
 //!   waiter:   the holder is preempted?  it has this pCPU, in no time
-//!             somebody is preempted who does not want the lock?  it has this pCPU
+//!             a vCPU without interest in the lock is preempted?  it has this pCPU
 //! ```
 //!
 //! No such lock can exist. It needs an [`Oracle`]: an environment in which a look at a vCPU is never
@@ -13,7 +13,7 @@
 //! sections happen to come at the same time. So no other lock may have more throughput in the same
 //! simulation; how near one comes is what it is worth.
 //!
-//! It bounds *throughput*. Whoever is preempted while it waits is passed by those who run, so its
+//! It bounds *throughput*. A waiter that is preempted is passed by running ones, so its
 //! longest wait is no bound for others.
 
 use core::marker::PhantomData;

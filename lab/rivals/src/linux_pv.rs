@@ -16,7 +16,7 @@
 //! Written from descriptions of Linux's `kernel/locking/qspinlock_paravirt.h` (Waiman Long, Peter
 //! Zijlstra, 2015; hybrid stealing by Waiman Long and Pan Xinhui, 2016), and of KVM's kick, which since commit
 //! 266e85a5ec91 (Wanpeng Li, 2019) also yields to the kicked virtual CPU: the host does that. Halts carry no hint:
-//! nothing in the original knows whom to name.
+//! nothing in the original knows which vCPU to name.
 //!
 //! Against the original:
 //! - `locked`, `pending` and the tail are words of their own instead of bytes of one, so that every
@@ -81,7 +81,7 @@ mod state {
 #[repr(C)]
 pub struct LinuxPv<E> {
     locked: AtomicU32,
-    /// Set while the front spins: nobody steals then.
+    /// Set while the front spins: no vCPU steals then.
     pending: AtomicU32,
     /// The front that has to be kicked as `cpu + 1`, or 0.
     hashed: AtomicU32,
@@ -190,7 +190,7 @@ impl<E: Env> LinuxPv<E> {
         self.hashed.store(me.plus_one(), Relaxed);
         // Release publishes the entry to the unlock; acquire is for a lock that was free.
         if self.locked.swap(SLOW, AcqRel) == FREE {
-            // Ours. Nobody else writes the hash of a held lock while its front is not halted.
+            // The caller's own. No other vCPU writes the hash of a held lock while its front is not halted.
             self.hashed.store(0, Relaxed);
             self.locked.store(LOCKED, Relaxed);
             return true;
@@ -256,7 +256,7 @@ impl<E: Env> Lock<E> for LinuxPv<E> {
 
     #[inline]
     fn lock(&self) {
-        // Linux compares the whole word with 0: free, nobody pending, no queue.
+        // Linux compares the whole word with 0: free, none pending, no queue.
         if self.front_spins() || !self.queue.is_empty() || !self.take() {
             self.lock_contended();
         }
@@ -310,7 +310,7 @@ mod tests {
         }
 
         fn halt(_hint: Option<Hint>) {
-            panic!("nobody would kick");
+            panic!("no kick would come");
         }
     }
 
@@ -324,11 +324,11 @@ mod tests {
         let queue = &LOCK.queue;
         assert_eq!(queue.join::<TooLate>(cpu(0)), None);
         assert_eq!(queue.join::<TooLate>(cpu(1)), Some(cpu(0)));
-        // It has decided to halt, and has not said so yet: whoever goes has nobody to kick.
+        // It has decided to halt, and has not said so yet: a release finds no sleeper to kick.
         let next = queue.hand_on::<TooLate>(cpu(0)).expect("it queued");
         LOCK.note_halted(next);
         halt_in_queue::<TooLate>(queue.node(cpu(1)));
-        assert_eq!(LOCK.locked.load(Relaxed), FREE, "nobody to be kicked");
+        assert_eq!(LOCK.locked.load(Relaxed), FREE, "no sleeper to kick");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The Malthusian lock: an MCS queue that puts aside everybody whom it does not need.
+//! The Malthusian lock: an MCS queue that puts aside the waiters that it does not need.
 //!
 //! ```text
 //!   holder ──next──► waiter ──next──► waiter ──next──► ...          the queue: FIFO
@@ -14,13 +14,13 @@
 //! first to the passive list and hands the lock to the second. When the queue runs dry, the
 //! newest of the passive ones comes back; and for long-term fairness, now and then, the eldest.
 //!
-//! Parking is a halt without a hint and a kick by the releaser: nothing in the original knows whom
+//! Parking is a halt without a hint and a kick by the releaser: nothing in the original knows what
 //! to name. Culling is itself a remedy for overcommit: sleepers leave the pCPUs to the others.
 //!
 //! Against the original:
 //! - The eldest comes back at every [`PROMOTE_EVERY`]th release instead of at random with that
 //!   probability, and also when none has for [`PROMOTE_AFTER_NS`]: under long sections a thousand
-//!   releases are seconds, in which nobody may sleep.
+//!   releases are seconds, in which no waiter may sleep.
 //! - Waiters spin for [`SPIN_NS`] before they park, the original about as long as a switch there
 //!   and back takes.
 //!
@@ -173,14 +173,14 @@ impl<E: Env> Malthusian<E> {
         Some(eldest)
     }
 
-    /// The newest passive one instead of nobody, if nobody waits in the queue.
+    /// The newest passive waiter, if the queue is empty.
     fn recalled_newest(&self, me: Cpu) -> Option<Cpu> {
         if self.queue.next(me).is_some() {
             return None;
         }
         let newest = self.passive.newest()?;
         self.queue.set_next(newest, None);
-        // If that fails, somebody is about to link itself behind us: no need for the newest.
+        // If that fails, a waiter is about to link itself behind this one: no need for the newest.
         let recalled = self.queue.swap_tail(me, Some(newest));
         recalled.then(|| {
             self.passive.remove(newest);
@@ -300,6 +300,6 @@ mod tests {
         assert_eq!(lock.next_after_culling(cpu(0)), Some(cpu(2)));
         lock.releases.store(PROMOTE_EVERY - 1, Relaxed);
         assert_eq!(lock.promoted_eldest(cpu(2)), Some(cpu(1)));
-        assert_eq!(lock.queue.next(cpu(1)), Some(cpu(3)), "nobody is lost");
+        assert_eq!(lock.queue.next(cpu(1)), Some(cpu(3)), "no waiter is lost");
     }
 }

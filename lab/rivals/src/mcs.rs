@@ -1,8 +1,8 @@
 //! The MCS lock: strict order, each waiter on a line of its own.
 //!
 //! ```text
-//!   lock:    swap myself in as the tail; somebody there? link behind it, wait for `at_front`
-//!   unlock:  nobody behind me? tail = nobody; else put the next one at the front
+//!   lock:    swap the own node in as the tail; was it taken? link behind it, wait for `at_front`
+//!   unlock:  none behind? tail = none; else put the next one at the front
 //! ```
 //!
 //! John Mellor-Crummey and Michael Scott, "Algorithms for Scalable Synchronization on

@@ -6,7 +6,7 @@
 //!                                    │ SKIPPED: join again, at the end
 //!   unlock:    next one published lately? it has the lock
 //!              if not: look at the one behind it, then mark it SKIPPED, and so on
-//!              nobody left: the lock is free
+//!              none left: the lock is free
 //! ```
 //!
 //! Bijun He, William Scherer and Michael Scott, "Preemption Adaptivity in Time-Published
@@ -15,13 +15,13 @@
 //!
 //! Against the original:
 //! - No timeouts: waiters do not give up by themselves, so nodes need no states for that.
-//! - The original's waiters yield their processor, to nobody in particular, when one holder has
+//! - The original's waiters yield their processor, undirected, when one holder has
 //!   been inside for longer than any section should last. There is no such call here: a yield
 //!   names its target, and this lock does not know the holder.
 //! - Waiters publish every [`PUBLISH_NS`] instead of in every round, because a wait in virtual
 //!   time costs an event for each look; [`STALE_NS`] allows for that.
 //!
-//! A skipped waiter may join again only when nobody needs its link any more, so it is marked after
+//! A skipped waiter may join again only when its link is not needed any more, so it is marked after
 //! its successor is known. A releaser that finds a newcomer between its swap and its link has to
 //! wait for it, here as in the original.
 //!

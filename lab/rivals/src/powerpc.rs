@@ -20,7 +20,7 @@
 //! December 2022), with its defaults: `pv_yield_owner`, `pv_yield_prev`, `pv_yield_propagate_owner`
 //! and `pv_sleepy_lock` on; `pv_yield_allow_steal`, `pv_spin_on_preempted_owner` and `pv_prod_head`
 //! off. `H_CONFER` names a target and the count of its runs that the caller saw, as our `YIELD_TO`
-//! does. Nobody halts. Middle waiters do not poll the word: whom the lock waits for is passed down
+//! does. No waiter halts. Middle waiters do not poll the word: the owner's number is passed down
 //! the queue from node to node, and only while it is preempted. Before a waiter yields to an owner
 //! that it was told of, it makes sure that it still is one: without that, two waiters that each take
 //! the other for in the way lend each other one pCPU without end, as a trace here showed.
@@ -34,11 +34,11 @@
 //! - Patience is a time instead of a number of rounds, at [`ROUND_NS`] each, and counts only what
 //!   the waiter spins itself. In each look it also looks whether its target is preempted.
 //! - All CPUs are near: `remote_steal_spins` (4) for owners on another node is not there.
-//! - After a call that ran nobody it waits for news, for 15 µs at most, before it asks again.
+//! - After a call that ran no vCPU it waits for news, for 15 µs at most, before it asks again.
 //! - A new head opens the lock again, so that each has the same patience.
 //!
 //! Published: no figures in the commits. By its design it has to come close to the lock that only
-//! names its owner, with a bound on overtaking while nobody sleeps.
+//! names its owner, with a bound on overtaking while no vCPU sleeps.
 
 use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;
@@ -59,7 +59,7 @@ pub const STEAL_NS: u32 = 32 * ROUND_NS;
 /// How long a head waits before it closes the lock: `head_spins`, 256 rounds.
 pub const HEAD_NS: u32 = 256 * ROUND_NS;
 
-/// By how much patience grows once somebody was seen preempted: `pv_sleepy_lock_factor`.
+/// By how much patience grows once a vCPU was seen preempted: `pv_sleepy_lock_factor`.
 pub const SLEEPY_FACTOR: u32 = 256;
 
 const LOCKED: u32 = 1;
@@ -95,7 +95,7 @@ pub struct Powerpc<E> {
 struct Patience {
     rounds_ns: u32,
     spent_ns: u32,
-    /// Somebody was seen preempted in this wait.
+    /// A vCPU was seen preempted in this wait.
     sleepy: bool,
 }
 
@@ -224,7 +224,7 @@ impl<E: Env> Powerpc<E> {
     fn mark_sleepy(&self) {
         let seen = self.word.load(Relaxed);
         if seen & LOCKED != 0 && seen & SLEEPY == 0 {
-            // Somebody else may be faster, or the lock has moved on: no matter.
+            // Another vCPU may be faster, or the lock has moved on: no matter.
             let _ = (self.word).compare_exchange(seen, seen | SLEEPY, Relaxed, Relaxed);
         }
     }
@@ -257,10 +257,10 @@ impl<E: Env> Powerpc<E> {
         }
     }
 
-    /// Whom a middle waiter lends its pCPU to: the owner that it was told of, else the one before.
+    /// The vCPU that a middle waiter lends its pCPU to: the owner that it was told of, else the one before.
     ///
     /// What it was told may be old, if one that should have passed on the news was preempted: so
-    /// it looks at the word, which nobody in the middle does otherwise.
+    /// it looks at the word, which middle waiters do not do otherwise.
     fn whom_to_lend_to(&self, told: u32, before: Cpu) -> Option<Cpu> {
         let preempted = |cpu: &Cpu| is_preempted::<E>(*cpu);
         Cpu::from_plus_one(told)

@@ -1,4 +1,4 @@
-//! Tests of the Power-like lock: whom it names, what it passes on, when it closes.
+//! Tests of the Power-like lock: what it names, what it passes on, when it closes.
 
 use super::*;
 use crate::test_env::{Alone, Asleep, put_to_sleep};
@@ -24,18 +24,22 @@ fn told(lock: &Powerpc<impl Env>, index: usize) -> Option<Cpu> {
 #[test]
 fn the_owner_that_it_was_told_of_goes_before_the_one_before_it() {
     let lock = crowded::<Asleep>(2);
-    let whom = |asleep: &[usize], told: u32| {
+    let target = |asleep: &[usize], told: u32| {
         put_to_sleep(asleep);
         lock.whom_to_lend_to(told, cpu(1)).map(Cpu::index)
     };
     let owner = cpu(0).plus_one();
-    assert_eq!(whom(&[0, 1], owner), Some(0));
-    assert_eq!(whom(&[1], owner), Some(1), "old news of the owner");
-    assert_eq!(whom(&[0, 1], 0), Some(1), "nobody was told of the owner");
-    assert_eq!(whom(&[0], 0), None);
+    assert_eq!(target(&[0, 1], owner), Some(0));
+    assert_eq!(target(&[1], owner), Some(1), "old news of the owner");
+    assert_eq!(
+        target(&[0, 1], 0),
+        Some(1),
+        "no waiter was told of the owner"
+    );
+    assert_eq!(target(&[0], 0), None);
     // SAFETY: CPU 0 holds it.
     unsafe { lock.unlock(()) };
-    assert_eq!(whom(&[0], owner), None, "it is the owner no longer");
+    assert_eq!(target(&[0], owner), None, "it is the owner no longer");
 }
 
 #[test]

@@ -16,7 +16,7 @@
 //! has been passed, and it may take the lock at the first chance. This is their version without
 //! paravirtual support: no hypercalls.
 //!
-//! Against the original: the timeout is in time, [`UNIT_NS`], and starts anew whenever somebody
+//! Against the original: the timeout is in time, [`UNIT_NS`], and starts anew whenever a vCPU
 //! gets the lock, since then the queue moves. A waiter whose time is up and then sees the queue
 //! move again goes back to waiting for its turn.
 //!
@@ -45,7 +45,7 @@ const HELD: u32 = 1;
 #[repr(C, align(16))]
 pub struct PreemptableTicket<E> {
     next: AtomicU32,
-    /// The first ticket that nobody with a later one has passed. Only the holder writes it.
+    /// The first ticket that no later one has passed. Only the holder writes it.
     serving: AtomicU32,
     held: AtomicU32,
     environment: PhantomData<fn() -> E>,

@@ -39,7 +39,7 @@ pub const SPIN_NS: u32 = 10_000;
 /// One registered waiter, in the lower half of [`PvTicket::serving`].
 const SLEEPER: u64 = 1;
 const SLEEPERS: u64 = u32::MAX as u64;
-/// One ticket, in the upper half: an overflow falls off the top and disturbs nobody.
+/// One ticket, in the upper half: an overflow falls off the top and disturbs nothing.
 const TICKET: u64 = 1 << 32;
 
 /// The paravirtual ticket lock.
@@ -90,7 +90,7 @@ impl<E: Env> PvTicket<E> {
         self.serving.fetch_sub(SLEEPER, Relaxed);
     }
 
-    /// Kicks whoever waits for `ticket`, if it has registered. Who has not is still spinning.
+    /// Kicks the waiter with `ticket`, if it has registered. One that has not is still spinning.
     #[cold]
     fn kick_waiter_for(&self, ticket: u32) {
         E::checkpoint(Point::Released);
@@ -147,7 +147,7 @@ mod tests {
     fn tickets_wrap_and_leave_the_sleepers_alone() {
         let lock = PvTicket::<Alone>::new(1);
         lock.next.store(u32::MAX, Relaxed);
-        // Two sleepers that have registered nowhere: every unlock searches, and finds nobody.
+        // Two sleepers that have registered nowhere: every unlock searches, and finds none.
         lock.serving
             .store(u64::from(u32::MAX) * TICKET + 2 * SLEEPER, Relaxed);
         for expected in [u32::MAX, 0, 1] {

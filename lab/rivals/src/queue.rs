@@ -13,7 +13,7 @@
 //! workloads here take no lock in an interrupt handler.
 //!
 //! Who may edit: a waiter that joins writes its own node and the `next` of the one before it. All
-//! else is done by the front, or by whoever just left it, one CPU at a time.
+//! else is done by the front, or by the CPU that just left it, one CPU at a time.
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -27,7 +27,7 @@ use crate::per_cpu::PerCpu;
 pub(crate) struct Node {
     /// Who queued behind, as `cpu + 1`.
     next: AtomicU32,
-    /// Whom it queued behind, as `cpu + 1`; 0 at the front. Not kept by locks that reorder.
+    /// The CPU that it queued behind, as `cpu + 1`; 0 at the front. Not kept by locks that reorder.
     before: AtomicU32,
     at_front: AtomicU32,
     /// For the lock that uses the queue: what it says about the node's owner. 0 when it joins.
@@ -59,7 +59,7 @@ impl Queue {
         }
     }
 
-    /// Whether nobody waits. Stale when it returns.
+    /// Whether it is empty. Stale when it returns.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.tail.load(Relaxed) == 0
@@ -76,7 +76,7 @@ impl Queue {
         self.nodes.of(cpu)
     }
 
-    /// Queues. Returns whoever is before us, if we are not at the front already.
+    /// Queues. Returns the CPU before the caller, if the caller is not at the front already.
     ///
     /// For unfair locks: their waits begin before this.
     pub(crate) fn join<E: Env>(&self, me: Cpu) -> Option<Cpu> {
@@ -121,20 +121,20 @@ impl Queue {
         Cpu::from_plus_one(self.node(cpu).next.load(Acquire))
     }
 
-    /// Whom a CPU queued behind; nobody at the front. Stale when it returns, and so advice only.
+    /// The CPU that another one queued behind; `None` at the front. Stale when it returns, and so advice only.
     #[inline]
     pub(crate) fn before(&self, cpu: Cpu) -> Option<Cpu> {
         Cpu::from_plus_one(self.node(cpu).before.load(Relaxed))
     }
 
-    /// Who stands behind `at`, whom the caller takes out of the queue; nobody if `at` was last,
+    /// The CPU behind `at`, which the caller takes out of the queue; `None` if `at` was last,
     /// and then the queue is empty.
     pub(crate) fn successor<E: Env>(&self, at: Cpu) -> Option<Cpu> {
         if self.next(at).is_none() {
             if self.swap_tail(at, None) {
                 return None;
             }
-            // Somebody has swapped itself in as the tail, and is about to link itself.
+            // A waiter has swapped itself in as the tail, and is about to link itself.
             E::spin_until(|| self.next(at).is_some(), Budget::FOREVER);
         }
         self.next(at)
@@ -159,9 +159,9 @@ impl Queue {
     // --- editing ---------------------------------------------------------------------------------
 
     /// Makes `next` stand behind `cpu`. Only for links that no waiter is about to write: `cpu` has
-    /// somebody behind it, or is out of the queue.
+    /// a waiter behind it, or is out of the queue.
     pub(crate) fn set_next(&self, cpu: Cpu, next: Option<Cpu>) {
-        // Release: whoever follows the link sees the node as it is now.
+        // Release: a CPU that follows the link sees the node as it is now.
         let raw = next.map_or(0, Cpu::plus_one);
         self.node(cpu).next.store(raw, Release);
     }

@@ -5,7 +5,7 @@
 //!   newcomer ──────────────────────────────────────────────► held
 //!      └──► middle ──hand-over──► head ──free: steals = 0──► held
 //!
-//!   whoever waits, while its target is preempted: YIELD_TO(the owner; nobody owns it? the head)
+//!   a waiter, while its target is preempted: YIELD_TO(the owner; without an owner the head)
 //!
 //!    31     18 17    16 15  14 13     0
 //!   +---------+--------+------+--------+
@@ -16,7 +16,7 @@
 //! Written from descriptions of Linux's `arch/s390/lib/spinlock.c` in its queued form (Martin
 //! Schwidefsky, 2017). The bound on overtaking is in the word: it holds whether the head runs or
 //! not, which is its strength and, under overcommit, its weakness. Waiters are linked both ways, so
-//! that one in the middle finds the head of a lock that nobody owns. The target of `diag 9c` is
+//! that a middle waiter finds the head of a free lock. The target of `diag 9c` is
 //! asked for only if it is not running. Linux uses this form on *dedicated* CPUs alone; its classic
 //! form, for shared ones, is `unfair-hinted`.
 //!
@@ -28,7 +28,7 @@
 //! - The head looks at its owner in every round, and yields only if it is preempted. On a
 //!   hypervisor of another kind than its own (as KVM) the original yields blindly every 1,000
 //!   rounds.
-//! - A hint carries a generation, and after a call that ran nobody there is a pause of 15 µs.
+//! - A hint carries a generation, and after a call that ran no vCPU there is a pause of 15 µs.
 //!
 //! Published: no figures in the commit; that it is *not* used on shared CPUs is the verdict. So it
 //! has to fall behind `unfair-hinted` under overcommit, and be the fairer one.
@@ -43,7 +43,7 @@ use crate::Lock;
 use crate::lend::{is_preempted, lend_to};
 use crate::queue::Queue;
 
-/// How often a middle waiter looks for somebody to lend its pCPU to, in ns: 1,000 rounds.
+/// How often a middle waiter looks for a vCPU to lend its pCPU to, in ns: 1,000 rounds.
 pub const CHECK_NS: u32 = 5_000;
 
 /// How often a lock may be stolen from one head.
@@ -125,7 +125,7 @@ impl<E: Env> S390Queued<E> {
         }
     }
 
-    /// Whom all wait for: the owner, or the head of the queue if there is none.
+    /// The vCPU that all wait for: the owner, or the head of the queue if there is none.
     fn target(&self, me: Cpu) -> Option<Cpu> {
         owner_of(self.word.load(Relaxed)).or_else(|| self.head(me))
     }
@@ -172,7 +172,7 @@ impl<E: Env> Lock<E> for S390Queued<E> {
     #[inline]
     fn lock(&self) {
         let me = E::cpu();
-        // The original compares the whole word with 0: free, nobody waits.
+        // The original compares the whole word with 0: free, no waiters.
         if !self.queue.is_empty() || !self.take(0, me, 0) {
             self.lock_contended(me);
         }

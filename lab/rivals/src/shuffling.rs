@@ -27,7 +27,7 @@
 //!
 //! Published: up to 12.5 times the throughput of applications on stock Linux locks, on eight
 //! sockets (abstract), which is a gain of NUMA grouping and cannot show here. Here it has to stay
-//! at least level with `unfair-queued`, and above every queue that knows nobody.
+//! at least level with `unfair-queued`, and above every queue that knows no CPU.
 
 use core::marker::PhantomData;
 
@@ -58,7 +58,7 @@ struct Find {
     found: Cpu,
 }
 
-/// Whom to bring forward, if anybody.
+/// The waiter to bring forward, if any.
 fn find<E: Env>(queue: &Queue, head: Cpu) -> Option<Find> {
     let first = queue.next(head)?;
     if !is_preempted::<E>(first) {
@@ -90,11 +90,11 @@ fn shuffle<E: Env>(queue: &Queue, head: Cpu) {
         return;
     };
     let behind = queue.next(found);
-    // The links between waiters that have somebody behind them are the head's to edit.
+    // The links between waiters that have a successor are the head's to edit.
     queue.set_next(before, behind);
     // If it is last, newcomers have to find the one before it.
     if behind.is_none() && !queue.swap_tail(found, Some(before)) {
-        // Somebody is about to link itself behind it. Leave it there.
+        // A waiter is about to link itself behind it. Leave it there.
         queue.set_next(before, Some(found));
         return;
     }

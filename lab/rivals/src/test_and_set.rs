@@ -1,4 +1,4 @@
-//! Test-and-test-and-set: whoever comes first, without any order or memory.
+//! Test-and-test-and-set: the first to come takes it, without any order or memory.
 //!
 //! ```text
 //!   FREE ──compare-exchange──► HELD ──store──► FREE
@@ -9,7 +9,7 @@
 //! worse under preemption. It makes no hypercalls.
 //!
 //! Against the original: a word of its own instead of the whole queued word, which changes
-//! nothing while nobody queues.
+//! nothing while no vCPU queues.
 
 use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   wait until free ──compare-exchange──► held
-//!        ▲                  │ somebody was faster
+//!        ▲                  │ another was faster
 //!        └──────────────────┘ pause: random, below a limit that doubles with every loss, capped
 //! ```
 //!

@@ -18,7 +18,7 @@ impl Env for Alone {
     }
 
     fn spin_until(mut condition: impl FnMut() -> bool, _budget: Budget) -> bool {
-        assert!(condition(), "nobody else can make it true");
+        assert!(condition(), "no other CPU can make it true");
         true
     }
 }

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The word holds the owner's CPU number and nothing else, set by the very step that takes the
-//! lock. Whoever runs takes a free lock; a waiter that sees the owner preempted lends it its pCPU
-//! at once. A preempted *waiter* costs nobody anything, which is this lock's strength; that it may
+//! lock. Any running vCPU takes a free lock; a waiter that sees the owner preempted lends it its pCPU
+//! at once. A preempted *waiter* costs nothing, which is this lock's strength; that it may
 //! wait for ever is its weakness.
 //!
 //! This is what Linux does on s390 with shared CPUs (`arch_spin_lock_wait` in its classic form,
@@ -21,7 +21,7 @@
 //! - s390 looks at the owner when it comes, and then every 1,000 rounds. Here each look at the word
 //!   is also a look at the owner, so a preemption is noticed within nanoseconds.
 //! - The hint carries the owner's generation, so that a late call is dropped by the host.
-//! - After a call that ran nobody it waits for news, [`RETRY_NS`] at most, before it asks again.
+//! - After a call that ran no vCPU it waits for news, [`RETRY_NS`] at most, before it asks again.
 
 use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;

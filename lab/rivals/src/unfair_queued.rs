@@ -7,7 +7,7 @@
 //!
 //! After Waiman Long's proposals to the Linux kernel list ("unfair queued spinlock for virtual
 //! guests", 2014 and 2015): the lock can be stolen, so a preempted waiter in the queue keeps
-//! nobody out who is not behind it, and the queue keeps the lock's cache line quiet. It makes no
+//! no vCPU out that is not behind it, and the queue keeps the lock's cache line quiet. It makes no
 //! hypercalls.
 //!
 //! Against the original:
@@ -57,7 +57,7 @@ impl<E: Env> UnfairQueued<E> {
     }
 
     /// Tries until the budget is gone. Another one may be faster, so the budget starts anew with
-    /// each free lock: whoever sees it change hands is in a race that it may win.
+    /// each free lock: a vCPU that sees it change hands is in a race that it may win.
     pub(crate) fn try_for(&self, budget: Budget) -> bool {
         while E::spin_until(|| self.is_free(), budget) {
             if self.try_lock() {

@@ -1,4 +1,4 @@
-//! Every lock of the catalogue, on threads: nobody is inside twice, and nobody sleeps for ever.
+//! Every lock of the catalogue, on threads: one at a time is inside, and none sleeps for ever.
 //!
 //! Each lock runs under three hosts (see [`threads::Mood`]): one under which spinning mostly
 //! suffices, one with hardly any spin budget, so that the halting paths are the common ones, and

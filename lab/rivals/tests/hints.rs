@@ -124,7 +124,7 @@ fn contend<L: Lock<Scripted>>(
     // SAFETY: taken in the line before the last.
     as_cpu(1, || unsafe { lock.unlock(token) });
     SCRIPT.set(None);
-    assert_eq!(CALLS.take(), [], "an uncontended release calls nobody");
+    assert_eq!(CALLS.take(), [], "an uncontended release makes no call");
     calls
 }
 

@@ -35,7 +35,7 @@ pub(crate) const AXES: [&str; 20] = [
     "costs",
 ];
 
-/// pCPUs, if nobody says otherwise.
+/// pCPUs, by default.
 const PCPUS: usize = 2;
 
 /// How many vCPUs.

@@ -95,7 +95,7 @@ pub fn parse(text: &[u8], shown: &str) -> Result<Contents> {
         "{shown} has format {}, and this program reads {FORMAT}",
         head.journal
     );
-    // Nobody has planned more; and lists of that many points are made of this number.
+    // No plan has more; and lists of that many points are made of this number.
     ensure!(
         head.points <= MAX_POINTS,
         "{shown} is damaged in line 1: it says that its grid has {} points, and no grid has more than \

@@ -115,7 +115,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Refuses keys that nobody reads.
+    /// Refuses keys that nothing reads.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl<'t> Section<'t> {
         check_keys(self.source, &self.name, self.tables[0], known)
     }
 
-    /// Every value of a key, in the order of the file; `None` if nobody says anything.
+    /// Every value of a key, in the order of the file; `None` if the file says nothing.
     ///
     /// # Errors
     ///
@@ -222,7 +222,7 @@ impl<'t> Section<'t> {
     }
 }
 
-/// Refuses keys that nobody reads.
+/// Refuses keys that nothing reads.
 ///
 /// # Errors
 ///

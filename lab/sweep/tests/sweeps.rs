@@ -233,7 +233,7 @@ fn what_a_head_cannot_say_is_refused_at_once() {
     let path = folder.path().join("part");
     some(&plan, Some(part(1, 1)), &path, usize::MAX);
     let good = fs::read_to_string(&path).expect("there");
-    merge(std::slice::from_ref(&path)).expect("nobody has changed it yet");
+    merge(std::slice::from_ref(&path)).expect("unchanged so far");
     for (from, to, reason) in [
         ("\"of\":1", "\"of\":0", "1/8 to 8/8"),
         ("\"index\":1", "\"index\":0", "1/1 to 1/1"),

@@ -37,7 +37,7 @@ fn main() {
         },
         Err(error) => format!("error {error:#}"),
     };
-    // Without the port there is nobody to tell; who waits outside sees that nothing came.
+    // Without the port nothing can be reported; the command outside sees that nothing came.
     let _ = send(&last_words);
     rustix::fs::sync();
     // Powers off, or ends: then the kernel panics, and the machine stops as well.

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 
-/// Flags of a browser that is there for one page and asks nobody for anything.
+/// Flags of a browser that opens one page and makes no other request.
 const FLAGS: [&str; 10] = [
     "--headless",
     "--no-sandbox",

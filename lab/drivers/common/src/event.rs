@@ -35,7 +35,7 @@ pub enum What {
     Fault(Option<Point>),
     /// Jitter took it off its pCPU.
     Jitter,
-    /// It had halted, and nobody kicked it in time.
+    /// It had halted, and no kick came in time.
     HaltTimeout,
     /// It returned.
     Done,

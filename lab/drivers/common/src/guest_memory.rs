@@ -29,7 +29,7 @@ impl GuestMemory {
         }
     }
 
-    /// The page of a CPU. A number that does not exist shares somebody's: it comes from a
+    /// The page of a CPU. A number that does not exist shares the page of another CPU: it comes from a
     /// damaged word, and must not become a panic in guest code.
     #[inline]
     #[must_use]
@@ -91,7 +91,7 @@ impl Loan {
         Self(memory)
     }
 
-    /// The memory. Whoever keeps the reference longer than the loan shares it with the next run.
+    /// The memory. A reference that is kept longer than the loan shares it with the next run.
     #[must_use]
     pub fn get(&self) -> &'static GuestMemory {
         self.0

@@ -36,7 +36,7 @@ impl Trace {
     }
 
     /// The end of the longest wait in the trace, and how long it was in nanoseconds. `None` if
-    /// tracing was off, or nobody waited.
+    /// tracing was off, or no vCPU waited.
     #[must_use]
     pub fn longest_wait(&self) -> Option<(&TraceEvent, u64)> {
         let waited = |event: &TraceEvent| match event.what {

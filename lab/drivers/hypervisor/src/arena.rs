@@ -87,7 +87,7 @@ impl Arena {
             slots,
         };
         for slot in 0..slots {
-            // SAFETY: the first page of a slot of our own mapping, to which nobody points yet.
+            // SAFETY: the first page of a slot of our own mapping, to which nothing points yet.
             unsafe { mprotect(arena.slot(slot).cast(), GUARD, MprotectFlags::empty()) }?;
         }
         Ok(arena)

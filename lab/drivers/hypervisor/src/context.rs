@@ -65,7 +65,7 @@ pub(crate) unsafe extern "C" fn enter(vcb: *const Vcb) {
 ///
 /// # Safety
 ///
-/// The caller runs on the stack of `vcb`, which somebody [`enter`]ed, and has set
+/// The caller runs on the stack of `vcb`, which was [`enter`]ed, and has set
 /// [`Vcb::in_hypervisor`].
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn leave(vcb: *const Vcb) {
@@ -104,7 +104,7 @@ const X87_CONTROL: u64 = 0x037f;
 ///
 /// # Safety
 ///
-/// `top` is 16-byte aligned, with room for ten words below it that nobody else uses.
+/// `top` is 16-byte aligned, with room for ten words below it that nothing else uses.
 pub(crate) unsafe fn prepare(top: *mut u64, main: extern "C" fn() -> !) -> u64 {
     // From the top down. `main` starts as if it had been called: with a return address (0, where
     // backtraces end) at an rsp that is 8 past a multiple of 16.

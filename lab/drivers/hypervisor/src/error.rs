@@ -1,4 +1,4 @@
-//! What can go wrong, in words for whoever reads the terminal.
+//! What can go wrong, in words for the terminal.
 
 use core::fmt;
 use std::io;
@@ -58,7 +58,7 @@ pub enum RunError {
     Stuck(Box<Stuck>),
 }
 
-/// A guest that made no progress: who waited for whom, and what happened last.
+/// A guest that made no progress: what each vCPU waited for, and the last events.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stuck {
     /// How long nothing was acquired.
@@ -75,7 +75,7 @@ impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "no progress for {:?}; stopped. Who waits for whom:",
+            "no progress for {:?}; stopped. What each vCPU waits for:",
             self.patience
         )?;
         for vcpu in &self.vcpus {

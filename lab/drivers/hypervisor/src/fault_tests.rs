@@ -100,7 +100,7 @@ fn a_vcpu_that_ends_while_it_waits_in_the_lock_costs_the_other_vm_nothing() {
     if let Some((seen, remains)) = test {
         assert_eq!(seen, (true, true), "{}", remains.trace);
         assert!(!came_back.load(Relaxed), "an ended vCPU was entered");
-        // Who came before it, once each; when its own turn comes, it is nobody else's.
+        // The vCPUs that came before it, once each; then it is its own turn.
         let since = taken[0].load(Relaxed) - taken_then.load(Relaxed);
         assert!(
             since <= 3,

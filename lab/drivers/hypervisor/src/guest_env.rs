@@ -141,7 +141,7 @@ fn passed(vcb: &Vcb, point: Point) {
 fn mark_wait(vcb: &Vcb, marks: &Marks) {
     let joined = vcb.time.joined_ns.load(Relaxed);
     if vcb.marked_joined_ns.swap(joined, Relaxed) == joined {
-        return; // This acquisition did not wait: nobody has joined since the last mark.
+        return; // This acquisition did not wait: it did not join since the last mark.
     }
     let now = clock::now_ns();
     let waited = now.saturating_sub(joined);

@@ -97,7 +97,7 @@ pub fn run(_machine: &Machine, _config: &RunConfig) -> Result<RunResult, RunErro
     Err(RunError::Unsupported(Unsupported::Platform))
 }
 
-/// The same, while somebody watches: not on this platform.
+/// The same, with a watcher: not on this platform.
 ///
 /// # Errors
 ///
@@ -116,8 +116,3 @@ pub fn run_watched(
 mod fault_tests;
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod session_tests;
-
-/// The examples of the README compile and hold.
-#[cfg(doctest)]
-#[doc = include_str!("../../../../README.md")]
-struct Readme;

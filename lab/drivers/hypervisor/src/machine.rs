@@ -81,7 +81,7 @@ impl fmt::Display for Machine {
                 f,
                 "poke until noticed    {noticed:.0} ns, its sender goes on after {send:.0} ns"
             ),
-            None => write!(f, "poke until noticed    (one CPU: nobody to poke)"),
+            None => write!(f, "poke until noticed    (one CPU: no other to poke)"),
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) ended: AtomicU64,
 }
 
-/// How often somebody looks for halts that last too long.
+/// How often a pCPU looks for halts that last too long.
 const HALT_CHECK_NS: u64 = 20_000_000;
 
 /// The host, and the latest time it was told.
@@ -88,7 +88,7 @@ pub(crate) struct Driver<'a> {
     me: &'a Pcpu,
     id: pvqspin_host::Pcpu,
     ring: Ring,
-    /// Whom to poke once the host's lock is released.
+    /// The pCPUs to poke once the host's lock is released.
     pokes: Vec<usize>,
     /// The second half of a hypercall's cost, due at the next entry.
     cost_ns: u64,
@@ -161,7 +161,7 @@ impl<'a> Driver<'a> {
         }
         account_for_entry(vcb, self.me);
         // SAFETY: the host says that the vCPU is on this pCPU, and says so of one pCPU at a time;
-        // whoever had it before left its stack before telling the host. Its stack was prepared by
+        // the former pCPU left its stack before telling the host. Its stack was prepared by
         // the session. This is the thread's own stack.
         unsafe { context::enter(vcb) };
         vcb.left_ticks.store(clock::ticks(), Relaxed);
@@ -195,7 +195,7 @@ impl<'a> Driver<'a> {
                 let id = self.id;
                 self.event(|host, now| host.preempt(now, id).run)
             }
-            // Nobody leaves as new: whoever says so has ended, as far as anybody can tell.
+            // No vCPU leaves as new: one that says so is treated as ended.
             ExitReason::Done | ExitReason::New => {
                 self.record(What::Done, Some(vcb.vcpu));
                 self.shared.ended.fetch_add(1, Relaxed);
@@ -206,7 +206,7 @@ impl<'a> Driver<'a> {
     }
 
     fn hypercall(&mut self, vcb: &Vcb, run: Run) -> Run {
-        // Half the cost on the way in, half on the way out to whoever runs next.
+        // Half the cost on the way in, half on the way out to the next vCPU.
         let half = self.shared.hypercall_ns / 2;
         clock::busy_wait(half);
         self.cost_ns = self.shared.hypercall_ns - half;
@@ -241,7 +241,7 @@ impl<'a> Driver<'a> {
         self.event(|host, now| host.reschedule(now, id))
     }
 
-    /// Tells the host what happened, and pokes whom it wants poked.
+    /// Tells the host what happened, and pokes the pCPUs that it wants poked.
     fn event<R>(&mut self, tell: impl FnOnce(&mut Host<&'static GuestMemory>, u64) -> R) -> R {
         let result = {
             let mut hosted = self.shared.host.lock();
@@ -261,7 +261,7 @@ impl<'a> Driver<'a> {
         result
     }
 
-    /// Wakes those who have halted for too long: nobody was going to.
+    /// Wakes vCPUs that have halted for too long: their wake-up was lost.
     fn check_halts(&mut self, now: u64) {
         let due = self.shared.next_halt_check.load(Relaxed);
         let next = now + HALT_CHECK_NS;

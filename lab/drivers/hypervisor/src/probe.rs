@@ -138,7 +138,7 @@ fn switch_ns(cpus: &[usize]) -> Result<f64, Unsupported> {
             marks: core::ptr::null(),
         };
         let pcpu = Pcpu::new(0);
-        // SAFETY: the stack and the control block of a fresh arena, which nobody else uses.
+        // SAFETY: the stack and the control block of a fresh arena, which nothing else uses.
         let vcb = unsafe {
             let rsp = context::prepare(arena.stack_top(0), vcpu_main);
             arena.vcb(0).write(Vcb::new(identity, rsp));

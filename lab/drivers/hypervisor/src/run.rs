@@ -48,7 +48,7 @@ pub fn run(machine: &Machine, config: &RunConfig) -> Result<RunResult, RunError>
     start(machine, config, None)
 }
 
-/// The same, while somebody watches: `watcher` is called about so often, on the caller's thread, which
+/// The same, with a watcher: `watcher` is called about so often, on the caller's thread, which
 /// sleeps in between. Whatever it does takes its time from a pCPU, if all CPUs are pCPUs.
 ///
 /// # Errors

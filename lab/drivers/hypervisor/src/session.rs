@@ -101,7 +101,7 @@ pub(crate) struct Remains {
 /// One run at a time: the signal handler and the arena belong to the whole process.
 static RUNNING: Mutex<()> = Mutex::new(());
 
-/// Waits until nobody else in this process uses the signal and the arena.
+/// Waits until no other run in this process uses the signal and the arena.
 pub(crate) fn exclusive() -> MutexGuard<'static, ()> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -206,7 +206,7 @@ fn assemble_host(
         first = vcpus.end;
         vms.push(LiveVm { memory, vcpus });
     }
-    // Every pCPU asks for work as its first act: nobody has to be poked.
+    // Every pCPU asks for work as its first act: none has to be poked.
     while host.next_poke().is_some() {}
     Ok((host, vms))
 }
@@ -234,7 +234,7 @@ fn write_vcbs(
                     .get(slot)
                     .map_or(core::ptr::null(), core::ptr::from_ref),
             };
-            // SAFETY: the top of a stack in our own arena, which nobody uses yet.
+            // SAFETY: the top of a stack in our own arena, which nothing uses yet.
             let rsp = unsafe { context::prepare(arena.stack_top(slot), vcpu_main) };
             let vcb = arena.vcb(slot);
             // SAFETY: the place for a control block, aligned, in our own arena. 'static stands

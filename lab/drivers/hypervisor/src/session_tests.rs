@@ -116,7 +116,7 @@ fn guests_that_never_call_are_preempted() {
     let everybody_ran = || turns.iter().all(|turns| turns.load(Relaxed) > 0);
     let ran = Test::new(1, 5, &body).run(|_| wait_until(everybody_ran));
     if let Some((ran, _)) = ran {
-        assert!(ran, "somebody never got the pCPU: {turns:?}");
+        assert!(ran, "a vCPU never got the pCPU: {turns:?}");
     }
 }
 
@@ -182,7 +182,10 @@ fn registers_survive_preemption_and_migration() {
         assert_eq!(damaged.load(Relaxed), 0, "wrong results");
         assert!(enough, "{rounds:?}");
         let one_cpu = machine_for_tests().is_none_or(|machine| machine.cpus.len() < 2);
-        assert!(one_cpu || migrations.load(Relaxed) > 0, "nobody ever moved");
+        assert!(
+            one_cpu || migrations.load(Relaxed) > 0,
+            "no vCPU ever moved"
+        );
     }
 }
 
@@ -215,7 +218,7 @@ fn every_halt_ends_by_its_kick() {
             .map(|vcpu| remains.host.stats(VcpuId::new(vcpu)).halts)
             .iter()
             .sum();
-        assert!(halts > 0, "nobody ever halted");
+        assert!(halts > 0, "no vCPU ever halted");
     }
 }
 
@@ -252,7 +255,7 @@ fn an_armed_fault_takes_the_pcpu_at_its_point_only() {
         first_is_done.store(true, Relaxed);
     };
     let test = Test {
-        // Longer than the test: nobody is preempted by the clock.
+        // Longer than the test: the clock preempts no vCPU.
         slice_ns: 100_000_000,
         faults: vec![Fault {
             point: Point::Joined,
@@ -367,9 +370,9 @@ fn spinning_is_wasted_only_while_somebody_waits() {
     if Test::new(1, 1, &body).run_to_the_end().is_none() {
         return;
     }
-    assert_eq!(wasted[0].load(Relaxed), 0, "nobody waited");
+    assert_eq!(wasted[0].load(Relaxed), 0, "no vCPU waited");
     Test::new(1, 2, &body).run_to_the_end();
-    // Whoever ends last spins alone in the end.
+    // The last vCPU spins alone in the end.
     let both: u64 = wasted.iter().map(|wasted| wasted.load(Relaxed)).sum();
     assert!(both > 500_000, "{wasted:?}");
 }

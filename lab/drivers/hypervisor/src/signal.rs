@@ -17,9 +17,9 @@
 //! simply leaves in the middle of the handler; when the vCPU is entered again, perhaps on another
 //! thread, the handler returns, and the kernel restores what it saved in the frame below:
 //!
-//! - *registers, SSE and AVX state*: complete, whoever used them meanwhile;
+//! - *registers, SSE and AVX state*: complete, whatever used them meanwhile;
 //! - *the alternate stack*: pCPU threads have none ([`without_alternate_stack`]), so a return on
-//!   another thread does not give it somebody else's;
+//!   another thread does not give it the stack of this one;
 //! - not the FS base: thread-local storage stays that of the thread. Guest code uses none, and
 //!   the handler none after `leave`;
 //! - *the signal mask*: that of the interrupted guest. It is the same on all pCPU threads.

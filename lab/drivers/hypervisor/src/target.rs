@@ -5,7 +5,7 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
-/// The signal. Its default action is to be ignored, so that a late one harms nobody, several
+/// The signal. Its default action is to be ignored, so that a late one does no harm, several
 /// pending ones become one, and hardly a program uses it (Go's runtime preempts with it for the
 /// same reasons).
 pub(crate) const SIGNAL: c_int = libc::SIGURG;
@@ -21,7 +21,7 @@ impl Target {
         self.0.store(tid, Relaxed);
     }
 
-    /// Nobody any more.
+    /// No thread any more.
     pub(crate) fn clear(&self) {
         self.0.store(0, Relaxed);
     }

@@ -20,7 +20,7 @@ use pvqspin_load::own_time::OwnTime;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub(crate) enum ExitReason {
-    /// A signal: its slice is over, or somebody wants the pCPU to look at its queue.
+    /// A signal: its slice is over, or a poke asks the pCPU to look at its queue.
     Timer = 0,
     /// It called the hypervisor.
     Hypercall = 1,

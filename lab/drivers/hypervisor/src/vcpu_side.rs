@@ -32,7 +32,7 @@ impl Vcb {
     fn close(&self) {
         self.in_hypervisor.store(true, Relaxed);
         // Pairs with nothing but the handler on this very stack: the flag is up before anything
-        // that must not be interrupted, for whoever interrupts.
+        // that must not be interrupted.
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -57,12 +57,12 @@ impl Vcb {
 pub(crate) extern "C" fn vcpu_main() -> ! {
     // SAFETY: a vCPU's stack is where this function is first, and only, called.
     let vcb = unsafe { arena::current_unchecked() };
-    // SAFETY: `session` keeps the body alive until nobody is in guest mode any more.
+    // SAFETY: `session` keeps the body alive until no vCPU is in guest mode any more.
     let body = unsafe { &*vcb.body };
     vcb.open();
     body(vcb.cpu);
     vcb.close();
     vcb.leave(ExitReason::Done);
-    // Nobody enters a vCPU that has ended.
+    // No pCPU enters a vCPU that has ended.
     std::process::abort()
 }

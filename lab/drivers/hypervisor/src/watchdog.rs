@@ -24,7 +24,7 @@ pub(crate) struct Watchdog<'a> {
     shown: Instant,
 }
 
-/// Somebody who wants to see the run now and then.
+/// A viewer that is shown the run at intervals.
 pub(crate) struct Onlooker<'a> {
     /// How often.
     pub(crate) every: Duration,
@@ -46,7 +46,7 @@ impl<'a> Watchdog<'a> {
         }
     }
 
-    /// The same, with somebody beside it.
+    /// The same, with a viewer.
     pub(crate) fn with_onlooker(self, onlooker: Option<Onlooker<'a>>) -> Self {
         Self { onlooker, ..self }
     }

@@ -179,7 +179,7 @@ fn every_workload_runs_here_too() {
 fn interrupts_come_over_slow_paths_here_too() {
     let Some(machine) = machine() else { return };
     if machine.cpus.len() < 2 {
-        eprintln!("skipped: on one CPU nobody need ever wait for a lock");
+        eprintln!("skipped: on one CPU no vCPU need ever wait for a lock");
         return;
     }
     let came = [LockId::Fifo, LockId::TestAndSet].map(|lock| {
@@ -251,7 +251,7 @@ fn the_trace_tells_what_happened() {
     ] {
         assert!(events.iter().any(|event| event.what == what), "no {what:?}");
     }
-    let (end, waited) = result.trace.longest_wait().expect("somebody waited");
+    let (end, waited) = result.trace.longest_wait().expect("a vCPU waited");
     let joined = (result.trace.between(end.at_ns - waited, end.at_ns))
         .find(|event| event.what == What::Passed(Point::Joined) && event.vcpu == end.vcpu);
     assert!(joined.is_some(), "{end} has not joined {waited} ns before");

@@ -35,7 +35,7 @@ impl Mapped {
         let mapping = mapping.expect("a page").cast::<VcpuPage>();
         let pages = NonNull::new(mapping).expect("not at 0");
         for cpu in 0..VCPUS {
-            // SAFETY: inside the mapping, as checked above, aligned to a page, and nobody's yet.
+            // SAFETY: inside the mapping, as checked above, aligned to a page, and not in use yet.
             unsafe { pages.add(cpu).write(VcpuPage::new()) };
         }
         // SAFETY: likewise.
@@ -48,7 +48,7 @@ impl Mapped {
         Self(pages)
     }
 
-    /// Takes the memory away. Whoever looks there afterwards dies of it.
+    /// Takes the memory away. An access afterwards ends the process.
     fn unmap(&self) {
         // SAFETY: the mapping of `new`. A reference that was handed out is not used again, or else
         // the test fails as it should.
@@ -100,9 +100,9 @@ fn go_on(host: &mut Host<Mapped>, now: &mut u64) -> [u64; 2] {
         if host.current(pcpu).is_some() {
             let _ = host.hypercall(*now, pcpu, call);
         }
-        // Whom the host names runs: there is nobody but the host.
+        // The vCPU that the host names runs: nothing but the host decides.
         let _ = host.reschedule(*now, pcpu);
-        // Devices: nobody sleeps for ever.
+        // Devices: no vCPU sleeps for ever.
         for vcpu in (0..2 * VCPUS as u32).map(VcpuId::new) {
             host.halt_timeout(*now, vcpu);
         }

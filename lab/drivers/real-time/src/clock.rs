@@ -41,7 +41,7 @@ pub fn calibrate() -> Calibrated {
         };
         let ticks = u128::from((end_ticks - start_ticks).max(1));
         let ns = u128::from(end_ns - start_ns);
-        // Relaxed: `OnceLock` publishes them to whoever sees `Calibrated`, and guest code runs on
+        // Relaxed: `OnceLock` publishes them to every reader of `Calibrated`, and guest code runs on
         // threads that were started after that.
         NS_PER_TICK.store(((ns << 32) / ticks) as u64, Relaxed);
         TICKS_PER_NS.store(((ticks << 32) / ns) as u64, Relaxed);

@@ -34,7 +34,7 @@ pub struct RunConfig {
     pub vcpus: usize,
     /// The weight of each of them, beside a neighbour.
     pub weight: u32,
-    /// Who runs next when nobody named anybody.
+    /// Chooses the next vCPU where no guest names one.
     pub scheduling: Scheduling,
     /// What a directed yield is worth.
     pub yields: YieldMode,
@@ -125,10 +125,10 @@ impl RunConfig {
             });
         }
         self.check_times()?;
-        let nobody = (self.faults.0.iter())
+        let missing = (self.faults.0.iter())
             .filter_map(|fault| fault.vcpu)
             .find(|cpu| cpu.index() >= self.vcpus);
-        match nobody {
+        match missing {
             Some(cpu) => Err(ConfigProblem::FaultForNobody {
                 cpu,
                 vcpus: self.vcpus,

@@ -64,7 +64,7 @@ impl<E: Env> Lock<E> for ArrayLock<E> {
 // excerpt: policy
 use pvqspin::{Fifo, Idx3, Policy, QSpinLock, Rules};
 
-/// As `fifo`, but whoever was not helped by the host asks again only after a millisecond.
+/// As `fifo`, but a waiter that the host did not help asks again only after a millisecond.
 struct Patient;
 
 impl Policy for Patient {

@@ -42,7 +42,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Somebody who could run, and has not been put on a pCPU for as long as patience lasts.
+    /// A vCPU that could run, and has not been put on a pCPU for as long as patience lasts.
     fn lost(&self, now: u64) -> Option<usize> {
         self.vcpus.iter().enumerate().position(|(index, vcpu)| {
             let off = vcpu

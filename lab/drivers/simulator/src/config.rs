@@ -17,8 +17,8 @@ use crate::wait::WaitLimits;
 const LEAST_STALL_NS: u64 = 2_000_000_000;
 const LEAST_HALT_TIMEOUT_NS: u64 = 500_000_000;
 
-/// Nobody waits for a pCPU for so many rotations, under any policy of the host: those that keep
-/// accounts may let somebody wait for two or three.
+/// No vCPU waits for a pCPU for so many rotations, under any policy of the host: those that keep
+/// accounts may let a vCPU wait for two or three.
 const ROTATIONS: u64 = 8;
 
 /// An exponential length is beyond so many times its mean once in 10^13 draws.
@@ -53,7 +53,7 @@ pub struct SimConfig {
     pub vcpus: usize,
     /// The weight of each of them, beside a neighbour.
     pub weight: u32,
-    /// Who runs next when nobody named anybody.
+    /// Chooses the next vCPU where no guest names one.
     pub scheduling: Scheduling,
     /// What a directed yield is worth.
     pub yields: YieldMode,
@@ -172,10 +172,10 @@ impl SimConfig {
             return Err(ConfigProblem::TooManyInAll { asked: all });
         }
         self.check_times()?;
-        let nobody = (self.faults.0.iter())
+        let missing = (self.faults.0.iter())
             .filter_map(|fault| fault.vcpu)
             .find(|cpu| cpu.index() >= self.vcpus);
-        match nobody {
+        match missing {
             Some(cpu) => Err(ConfigProblem::FaultForNobody {
                 cpu,
                 vcpus: self.vcpus,
@@ -250,7 +250,7 @@ impl SimConfig {
         self.halt_timeout_ns.unwrap_or_else(chosen)
     }
 
-    /// How long anything may take on a host that forgets nobody: some rotations, in which every
+    /// How long anything may take on a host that forgets no vCPU: some rotations, in which every
     /// vCPU has its slice, all that can be charged to it, and a section that is long by chance.
     fn patience_ns(&self) -> u64 {
         let round =

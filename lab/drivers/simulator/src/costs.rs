@@ -11,7 +11,7 @@
 //!                                          + each poller, for every other one of the same word
 //!   Joining, Linked  transfer              the word's line, the predecessor's line
 //!   Joined, Taken    atomic                the few instructions up to the link, the promotion
-//!   a hypercall      half before the host, half before whoever runs next
+//!   a hypercall      half before the host, half before the next vCPU
 //!   another vCPU     switch
 //!   a poke           poke latency, and wake-up latency if the pCPU was idle;
 //!                    + sending, on the pCPU that pokes

@@ -16,20 +16,20 @@ pub enum SimError {
     /// The operating system has no memory for so many stacks.
     #[error("no memory for the stacks of so many vCPUs: {0}")]
     Stacks(std::io::Error),
-    /// Nobody took the lock for as long as patience lasts.
-    #[error("nobody took the lock for {0} ns\n{1}")]
+    /// No vCPU took the lock for as long as patience lasts.
+    #[error("no vCPU took the lock for {0} ns\n{1}")]
     Stalled(u64, Box<Dump>),
     /// Things go on happening, and no time passes: where everything is free, vCPUs that give their
     /// pCPUs to each other for ever.
     #[error("time stands still at {0} ns\n{1}")]
     Standstill(u64, Box<Dump>),
     /// Every vCPU sleeps, and nothing is going to wake any.
-    #[error("every vCPU sleeps and nobody will wake any: a wake-up was lost\n{0}")]
+    #[error("every vCPU sleeps and nothing will wake any: a wake-up was lost\n{0}")]
     AllAsleep(Box<Dump>),
     /// One vCPU has been halted for far too long.
     #[error("{0:?} has been halted for too long: a wake-up was lost\n{1}")]
     LostWakeUp(Cpu, Box<Dump>),
-    /// One vCPU could run, and nobody ran it.
+    /// One vCPU could run, and no pCPU ran it.
     #[error("{0:?} can run and has not been on a pCPU for too long: it was lost\n{1}")]
     Lost(Cpu, Box<Dump>),
     /// A wait was over [its limit](crate::WaitLimits::longest_ns).
@@ -72,7 +72,7 @@ pub struct VcpuDump {
     pub state: RunState,
     /// How often it was put on a pCPU.
     pub generation: u32,
-    /// Whom it says that it waits for.
+    /// The CPU that it waits for, from its page.
     pub waits_for: Option<Cpu>,
     /// When it joined a queue last.
     pub joined_ns: u64,

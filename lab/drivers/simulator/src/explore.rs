@@ -22,7 +22,7 @@ const BLOCK: u64 = 32;
 /// What came out of many schedules.
 #[derive(Debug, Default)]
 pub struct Explored {
-    /// How many went well. If none failed and nobody stopped it: all.
+    /// How many went well. If none failed and it was not stopped: all.
     pub schedules: u64,
     /// How often the lock was taken in them.
     pub acquisitions: u64,

@@ -147,7 +147,7 @@ fn interrupt_if_due() {
     let me = shared().me();
     if me.timer.left_ns(shared().now.get()) == Some(0) {
         me.wait.aside(|| {
-            // SAFETY: guest code of this vCPU runs, on its own stack, and nobody else sets its
+            // SAFETY: guest code of this vCPU runs, on its own stack, and nothing else sets its
             // timer.
             unsafe { me.timer.fire_if_due::<SimEnv>() };
         });

@@ -26,7 +26,7 @@ pub(crate) struct GuestSide {
     pub(crate) timer: Timer,
     /// Conditions that held at once since it last gave control back.
     pub(crate) free_checks: Cell<u32>,
-    /// It waits for the lock, and behind nobody: what it polls is the lock's word.
+    /// It waits for the lock at the head of the queue, so it polls the lock's word.
     pub(crate) polls_word: Cell<bool>,
     /// Where the one that joined before it did so.
     pub(crate) predecessor_at: Cell<usize>,

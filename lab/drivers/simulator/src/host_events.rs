@@ -48,7 +48,7 @@ impl Machine<'_> {
         self.follow(p, outcome.run, whole - whole / 2);
     }
 
-    /// Tells the host what happened, and pokes whom it wants poked.
+    /// Tells the host what happened, and pokes the pCPUs that it wants poked.
     pub(crate) fn event<R>(
         &mut self,
         tell: impl FnOnce(&mut Host<&'static GuestMemory>, u64) -> R,

@@ -38,7 +38,7 @@ pub(crate) struct Pcpu {
     pub(crate) settled_ns: u64,
     pub(crate) run: Run,
     pub(crate) poked_at: Option<u64>,
-    /// Whom it ran last.
+    /// The vCPU that it ran last.
     pub(crate) last: Option<VcpuId>,
     /// The VM whose lock's word its guest polls.
     pub(crate) polls_word_of: Option<usize>,

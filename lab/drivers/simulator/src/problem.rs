@@ -70,7 +70,7 @@ pub enum ConfigProblem {
     /// A fault for a vCPU that does not exist.
     #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
     FaultForNobody {
-        /// For whom.
+        /// The vCPU that it names.
         cpu: Cpu,
         /// How many there are.
         vcpus: usize,

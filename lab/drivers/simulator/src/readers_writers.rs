@@ -1,4 +1,4 @@
-//! Readers and writers of the reader-writer lock, who see to it that nobody writes beside anybody.
+//! Readers and writers of the reader-writer lock, which check that a writer is alone.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -78,7 +78,7 @@ impl<P: Policy> ReadersAndWriters<P> {
     ///
     /// # Panics
     ///
-    /// If somebody writes beside another, or does not come to its end.
+    /// If a vCPU writes beside another one, or does not come to its end.
     pub fn run(&self, config: &SimConfig) -> Result<u64, SimError> {
         let code = Code {
             of: self,
@@ -86,7 +86,7 @@ impl<P: Policy> ReadersAndWriters<P> {
         };
         let faults = run_code(config, &code)?;
         let all = config.vcpus as u64 * u64::from(self.rounds);
-        assert_eq!(self.done.get(), all, "somebody did not come to its end");
+        assert_eq!(self.done.get(), all, "a vCPU did not come to its end");
         Ok(faults)
     }
 

@@ -61,7 +61,7 @@ pub struct SimResult {
 /// # Errors
 ///
 /// If the configuration makes no sense, if there is no memory for so many stacks, or if the lock
-/// does what no lock may: nobody gets it, a wake-up is lost, or two vCPUs hold it at once.
+/// does what no lock may: no vCPU gets it, a wake-up is lost, or two vCPUs hold it at once.
 pub fn run(config: &SimConfig) -> Result<SimResult, SimError> {
     let config = oracle::granted(config);
     config.validate()?;
@@ -261,7 +261,7 @@ fn run_phases(
     control.stop();
     let after = read(machine).into_iter().zip(&before);
     let counts = after.map(|(now, before)| now.since(before)).collect();
-    // A stall ends it sooner if somebody does not come back.
+    // A stall ends it sooner if a vCPU does not come back.
     machine.run_until(machine.now() + MAX_TIME_NS)?;
     if machine.all_ended() {
         Ok(counts)
@@ -316,7 +316,7 @@ fn neighbour_share(config: &SimConfig) -> Option<f64> {
     let neighbour = config.neighbour?;
     let weighs = |weight: u32| match config.scheduling {
         // Round robin knows no weights. (Gangs have them; one with fewer vCPUs than there are
-        // pCPUs gets less than this, as the rest of its turn is nobody's.)
+        // pCPUs gets less than this, as the rest of its turn is unused.)
         Scheduling::RoundRobin => 1.0,
         _ => f64::from(weight),
     };

@@ -103,9 +103,9 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
 /// The same with what most schedules do without: each of these in some.
 fn widened(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
     config.weight = WEIGHT;
-    // The ideal lock knows of one lock only: whoever waits for another looks to it like one that works.
+    // The ideal lock knows of one lock only: a vCPU that waits for another lock seems to work.
     if dice.one_in(2) && config.lock != LockId::Ideal {
-        // Whoever sleeps takes no locks.
+        // A sleeping VM takes no locks.
         let locking = CATALOG
             .iter()
             .filter(|entry| entry.id != WorkloadId::Halted);
@@ -146,7 +146,7 @@ fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
     config.costs.hypercall_ns = config.costs.hypercall_ns.max(100);
     config.wait_limits = WaitLimits {
         longest_ns: longest_wait_ns(&config).filter(|_| one_lock && !interrupted),
-        // Everybody else once, and whoever took the lock before, if it has yet to say so.
+        // Every other vCPU once, and the vCPU that took the lock before, if it has yet to say so.
         overtakers: (entry.fair && one_lock).then_some(config.vcpus as u64),
     };
     config
@@ -155,7 +155,7 @@ fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
 /// How long a wait may last under a schedule: in strict order, and in `bounded` once its age has
 /// closed the lock to others. No bound for the rest.
 ///
-/// A wait lasts for as many turns as there are vCPUs. In each turn whoever has it may be off its
+/// A wait lasts for as many turns as there are vCPUs. In each turn the vCPU that has it may be off its
 /// pCPU when it begins, and lose its pCPU as often as slices end in a critical section, each for a
 /// rotation; by chance, too, where the schedule preempts by chance. The least slice is half a
 /// slice, and a rotation takes twice as long as the slices of all, because under policies that
@@ -179,7 +179,7 @@ fn longest_wait_ns(config: &SimConfig) -> Option<u64> {
     let a_slice = config.slice_ns * (1 + late)
         + config.min_loan_ns
         + u64::from(costs.switch_ns + costs.hypercall_ns + costs.poke_ns);
-    // Where VMs run as gangs, one after the other, what one leaves free is nobody's.
+    // Where VMs run as gangs, one after the other, what one leaves free stays unused.
     let slices = config.vms * config.vcpus.div_ceil(config.pcpus)
         + neighbour.map_or(0, |neighbour| neighbour.vcpus.div_ceil(config.pcpus));
     let rotation = 2 * a_slice * slices as u64;

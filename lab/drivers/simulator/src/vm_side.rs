@@ -10,7 +10,7 @@ pub(crate) struct VmSide {
     pub(crate) locks: bool,
     /// The pCPU that touched the lock's word last.
     pub(crate) word_at: Cell<usize>,
-    /// The pCPU on which somebody joined its queue last.
+    /// The pCPU on which a vCPU joined its queue last.
     pub(crate) joined_at: Cell<usize>,
     /// How many of its vCPUs poll the word at the moment, on a pCPU.
     pub(crate) pollers: Cell<u32>,

@@ -23,7 +23,7 @@ impl Shared {
     /// The running vCPU has the lock.
     pub(crate) fn wait_ends(&self) {
         let me = self.me();
-        // If nobody has joined since the last time, this acquisition did not wait.
+        // Without joining since the last time, this acquisition did not wait.
         if !me.wait.goes_on.replace(false) || me.interrupts.depth.get() > 0 {
             return;
         }

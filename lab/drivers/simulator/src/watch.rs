@@ -10,7 +10,7 @@ pub(crate) struct Watchers {
 }
 
 impl Watchers {
-    /// Nobody watches.
+    /// No pCPU watches.
     pub(crate) fn new(vms: usize, pcpus: usize) -> Self {
         let words = pcpus.div_ceil(64);
         Self {

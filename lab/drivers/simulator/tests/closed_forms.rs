@@ -77,7 +77,7 @@ fn an_uncontended_lock_costs_two_atomics() {
 
 #[test]
 fn two_that_take_turns_have_an_exact_cycle() {
-    // C = N, all else free: each is inside while the other is outside, and nobody waits.
+    // C = N, all else free: each is inside while the other is outside, and neither waits.
     let config = SimConfig {
         pcpus: 2,
         vcpus: 2,
@@ -168,7 +168,7 @@ fn a_line_from_the_other_socket_is_dearer() {
 #[test]
 fn strict_order_without_hints_hands_over_once_in_a_slice() {
     // P = 1, V vCPUs, round robin, a ticket lock, all costs zero, N = 0, and a slice S that is no
-    // multiple of C. Whoever runs while it is its turn takes the lock, and queues behind all
+    // multiple of C. A vCPU that runs in its turn takes the lock, and queues behind all
     // others as soon as it has released it: one hand-over in a slice, but for the one whose
     // critical section the slice's end cuts: it holds the lock when its next turn comes.
     //

@@ -143,7 +143,7 @@ fn strict_order_costs_no_throughput_and_nobody_waits() {
 
 #[test]
 fn long_sections_cost_strict_order_nothing_either() {
-    // Where a section lasts longer than a sleep costs, whoever spins through it wastes a pCPU: the
+    // Where a section lasts longer than a sleep costs, a spinner wastes a pCPU: the
     // locks that always halt are the ones to beat there.
     for section in [100_000, 1_000_000] {
         for overcommit in [2, 8] {
@@ -278,8 +278,8 @@ fn a_host_that_refuses_the_head_does_not_stop_everybody() {
 
 #[test]
 fn a_bound_holds_where_whoever_is_passed_over_holds_another_lock() {
-    // A head that was passed over keeps the edge to somebody who has left long ago, unless that one
-    // withdraws it: then nobody behind its outer lock finds it, and all wait for its next slice.
+    // A head that was passed over keeps the edge to a vCPU that has left long ago, unless that vCPU
+    // withdraws it: then no waiter behind its outer lock finds it, and all wait for its next slice.
     for (pcpus, overcommit) in [(2, 2), (2, 4), (8, 4)] {
         let of = |lock| {
             let mut config = config(lock, pcpus, overcommit);

@@ -47,7 +47,7 @@ fn the_ideal_reaches_the_bound_and_nobody_passes_it() {
         };
         let bound = bound_per_s(load, inside, outside, 2, 2 * overcommit) / 10.0;
         let reached = ideal.acquisitions as f64 / bound;
-        // Without overcommit two sections sometimes collide, and nobody else has work.
+        // Without overcommit two sections sometimes collide, and no other vCPU has work.
         let least = if overcommit == 1 { 0.94 } else { 0.99 };
         assert!((least..1.005).contains(&reached), "{overcommit}: {reached}");
         assert!(ideal.jain > 0.95, "{overcommit}: {}", ideal.jain);

@@ -1,5 +1,5 @@
 //! Readers and writers of the reader-writer lock in virtual time: with faults at every point,
-//! nobody writes beside anybody, everybody comes to an end, and nobody waits beyond a bound.
+//! a writer is alone, every vCPU comes to an end, and no wait exceeds a bound.
 
 use pvqspin::{Bounded, Fifo, FifoHalt, Native, Point, Policy};
 use pvqspin_host::{Scheduling, YieldMode};

@@ -84,7 +84,7 @@ fn every_point_can_be_armed_and_is_hit() {
             let at_point = |what: What| what == What::Fault(Some(point));
             result.faults_fired > 0 && result.trace.events.iter().any(|event| at_point(event.what))
         });
-        assert!(hit, "nobody was preempted at {point:?}");
+        assert!(hit, "no vCPU was preempted at {point:?}");
     }
 }
 
@@ -103,7 +103,7 @@ fn late_timers_cost_time_and_lose_nobody() {
             duration_ns: 30_000_000,
             ..torture(LockId::Fifo, 9)
         };
-        let result = run(&config).expect("nobody is lost");
+        let result = run(&config).expect("no vCPU is lost");
         let ends = |what: What| matches!(what, What::SliceEnd);
         let trace = run(&SimConfig {
             trace: true,
@@ -133,14 +133,14 @@ fn a_limit_that_cannot_be_kept_is_broken_and_told() {
                 id: WorkloadId::HotLock,
                 ..schedule.workload
             },
-            // With slices of twice the length nobody is overtaken in so short a time.
+            // With slices of twice the length no vCPU is overtaken in so short a time.
             jitter: Jitter {
                 late_timer_one_in: 0,
                 ..schedule.jitter
             },
             ..schedule
         };
-        run(&config).expect_err("somebody waits")
+        run(&config).expect_err("a vCPU waits")
     };
     let too_long = broken(WaitLimits {
         longest_ns: Some(1),
@@ -181,7 +181,7 @@ fn the_number_of_threads_changes_nothing() {
     };
     let one = of(1);
     assert_eq!((one, one), (of(2), of(7)));
-    // And whoever is told to stop does.
+    // It stops when it is told to.
     let stopped = explore(LockId::Fifo, 0..1_000_000, 2, &|_| false);
     assert!(stopped.schedules < 1_000);
 }

@@ -75,7 +75,7 @@ fn every_workload_is_the_same_every_time() {
     }
 }
 
-/// For each workload how many acquisitions one unit takes, from one vCPU that nobody disturbs.
+/// For each workload how many acquisitions one unit takes, from one undisturbed vCPU.
 #[test]
 fn a_unit_takes_what_its_definition_says() {
     for (id, each) in [
@@ -170,7 +170,7 @@ fn interrupts_come_over_slow_paths() {
         // Each took a lock that is no round of its own.
         assert!(contended.load.per_round > 1.0, "{name}");
     }
-    // Nobody waits, so nobody is interrupted in a slow path.
+    // No vCPU waits, so none is interrupted in a slow path.
     let alone = SimConfig {
         pcpus: 1,
         vcpus: 1,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, Point, RunSample, RunState, Status};
 
-/// The host gives every wait the budget that the lock asks for, and preempts nobody.
+/// The host gives every wait the budget that the lock asks for, and preempts no vCPU.
 pub(crate) const PATIENT: u8 = 0;
 /// Every budget is a few looks, there is always pressure, and halts are the rule.
 pub(crate) const HASTY: u8 = 1;

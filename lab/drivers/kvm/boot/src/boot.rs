@@ -16,7 +16,7 @@ pub enum Transport {
     Stock = 1,
     /// The same without directed yields: the lock halts and kicks, and still sees who is preempted.
     StockKicks = 2,
-    /// The same without anything: the lock tells nothing, and sees nobody preempted.
+    /// The same without anything: the lock tells nothing, and sees no vCPU preempted.
     StockSilent = 3,
 }
 
@@ -69,7 +69,7 @@ pub enum Trial {
     Undefined = 1,
     /// Reads where no memory is.
     Unmapped = 2,
-    /// Writes to a port that nobody listens at.
+    /// Writes to a port that has no listener.
     BadPort = 3,
     /// Rings with a word that means nothing.
     BadRing = 4,
@@ -77,7 +77,7 @@ pub enum Trial {
     Panic = 5,
     /// Calls with registers that make no sense, and goes on.
     BadCall = 6,
-    /// Halts, although nobody will kick it.
+    /// Halts, although no kick will come.
     HaltForEver = 7,
     /// Computes for [`COMPUTE_TURNS`] turns.
     Compute = 8,

@@ -10,7 +10,7 @@ const MESSAGE_BYTES: usize = 480;
 
 /// The result area.
 ///
-/// The guest writes it while it runs; the VMM reads it when nobody runs any more, and believes
+/// The guest writes it while it runs; the VMM reads it when no vCPU runs any more, and believes
 /// none of it: see [`account`](Self::account) and [`message`](Self::message).
 #[derive(Debug)]
 #[repr(C, align(128))]

@@ -15,7 +15,7 @@ pub struct StockArea {
     pub noticed: AtomicU32,
     /// How often it halted.
     pub halts: AtomicU64,
-    /// How often it called KVM to wake somebody.
+    /// How often it called KVM to wake a vCPU.
     pub kicks: AtomicU64,
     /// How often it called KVM for a directed yield.
     pub yield_calls: AtomicU64,

@@ -48,7 +48,7 @@ pub(crate) fn place<T: Sync>(first: u64, index: usize) -> &'static T {
     unsafe { &*core::ptr::with_exposed_provenance(address) }
 }
 
-/// The number of a CPU, or of somebody else if there is no such CPU: the number may come from a
+/// The number of a CPU, or of another one if there is no such CPU: the number may come from a
 /// damaged word, and must not lead out of the array.
 #[inline]
 pub(crate) fn index(cpu: Cpu) -> usize {

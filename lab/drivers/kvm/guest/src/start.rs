@@ -65,7 +65,7 @@ fn run<T: transport::Transport>(boot: &Boot, layout: &Layout, number: usize) -> 
             }
             let record: &Record = cpu::place(layout.records, number);
             let workload = WORKLOAD.load(Ordering::Acquire);
-            // SAFETY: vCPU 0 has stored it before it rang, nobody else starts before that, and it
+            // SAFETY: vCPU 0 has stored it before it rang, no other vCPU starts before that, and it
             // is never given back.
             let workload = unsafe { &*workload }.as_ref();
             workload.run_vcpu(control, record);

@@ -17,13 +17,13 @@ pub(crate) trait Transport: Env {
         budget: Budget,
     ) -> bool;
 
-    /// Counts what became of a directed yield, where nobody does it from outside.
+    /// Counts the result of a directed yield, where the host does not count it.
     #[inline]
     fn count_yield(status: Status) {
         let _ = status;
     }
 
-    /// Brings this vCPU's account of its time up to date, where nobody does it from outside. True if
+    /// Brings this vCPU's account of its time up to date, where the host does not do it. True if
     /// it was not.
     #[inline]
     fn notice_entry() -> bool {

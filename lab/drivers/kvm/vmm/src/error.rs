@@ -1,4 +1,4 @@
-//! What can go wrong, in words for whoever reads the terminal.
+//! What can go wrong, in words for the terminal.
 
 use core::fmt;
 use std::io;
@@ -206,13 +206,13 @@ pub struct StuckVcpu {
     pub cpu: Cpu,
     /// What it was doing, for the host.
     pub state: RunState,
-    /// For whom it waited, as it said itself.
+    /// The CPU that it waited for, from its page.
     pub waiting_for: Option<Cpu>,
     /// Its registers.
     pub registers: Option<Registers>,
 }
 
-/// A guest that made no progress: who waited for whom, and where.
+/// A guest that made no progress: what each vCPU waited for, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stuck {
     /// How long nothing happened.
@@ -227,7 +227,7 @@ impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the guest made no progress for {:?}; stopped. Who waits for whom:",
+            "the guest made no progress for {:?}; stopped. What each vCPU waits for:",
             self.patience
         )?;
         for vcpu in &self.vcpus {

@@ -74,7 +74,7 @@ impl StatsFile {
         if fd < 0 {
             return None;
         }
-        // SAFETY: the descriptor is new, and nobody else has it.
+        // SAFETY: the descriptor is new, and owned by this function alone.
         let file = unsafe { File::from_raw_fd(fd) };
         let offsets = offsets(|bytes, at| file.read_exact_at(bytes, at)).ok()?;
         Some(Self { file, offsets })

@@ -97,7 +97,7 @@ impl Machine {
         &self.parkers[self.vcpus.len() + pcpu]
     }
 
-    /// Tells the host what happened, and pokes whom it wants poked.
+    /// Tells the host what happened, and pokes the pCPUs that it wants poked.
     pub(crate) fn event<R>(&self, tell: impl FnOnce(&mut Host<Arc<GuestMemory>>, u64) -> R) -> R {
         let mut pokes = PokeList::default();
         let result = {
@@ -174,7 +174,7 @@ impl Watched for Machine {
         fatal.is_some()
     }
 
-    /// Wakes those who have halted for too long: nobody was going to.
+    /// Wakes vCPUs that have halted for too long: their wake-up was lost.
     fn check_halts(&self, halt_timeout_ns: u64) {
         let now = clock::now_ns();
         for (index, vcpu) in self.vcpus.iter().enumerate() {
@@ -191,7 +191,7 @@ impl Watched for Machine {
     }
 }
 
-/// Whom to poke, without an allocation in the common case of a few.
+/// The pCPUs to poke, without an allocation in the common case of a few.
 #[derive(Default)]
 struct PokeList {
     few: [usize; 8],

@@ -2,7 +2,7 @@
 //!
 //! A guest may write anything anywhere, at any time. So the VMM looks at shared memory in two ways
 //! only: as bytes that are copied, and as types that are made of atomics, for which every pattern
-//! of bits is a value ([`Shared`]). What a value *means* is checked by whoever reads it.
+//! of bits is a value ([`Shared`]). The reader of a value checks what it *means*.
 
 use core::mem::{align_of, size_of};
 use core::slice;
@@ -61,7 +61,7 @@ impl GuestMemory {
         let this = Self { memory, layout };
         for cpu in (0..vcpus).filter_map(Cpu::new) {
             let address = layout.area(cpu.index());
-            // SAFETY: the place of an area, aligned, inside the mapping, at which nobody looks yet.
+            // SAFETY: the place of an area, aligned, inside the mapping, which nothing reads yet.
             unsafe { this.pointer::<CpuArea>(address, 1).write(CpuArea::new(cpu)) };
             let own_address = &this.cpu_area(cpu).this;
             own_address.store(address, core::sync::atomic::Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl GuestMemory {
     fn all<T: Shared>(&self, at: u64, count: usize) -> &[T] {
         let pointer = self.pointer::<T>(at, count);
         // SAFETY: inside the mapping, which lives as long as `self`, and aligned, both as just
-        // checked. Whatever stands there is a `T`, and whoever writes there meanwhile writes to
+        // checked. Whatever stands there is a `T`, and a guest that writes there meanwhile writes to
         // atomics, by the contract of `Shared`.
         unsafe { slice::from_raw_parts(pointer, count) }
     }

@@ -122,7 +122,7 @@ impl Parker {
         let _ = self.occupant.set((thread::current(), gettid()));
     }
 
-    /// Gives the token of a pCPU to whoever sits here.
+    /// Gives the token of a pCPU to the thread that parks here.
     pub(crate) fn give(&self, pcpu: &Pcpu, until: Option<u64>) {
         let Some((thread, pid)) = self.occupant.get() else {
             return;
@@ -154,7 +154,7 @@ impl Parker {
         }
     }
 
-    /// Wakes whoever sits here, to look at the stop flag.
+    /// Wakes the thread that parks here, to look at the stop flag.
     pub(crate) fn wake(&self) {
         if let Some((thread, pid)) = self.occupant.get() {
             thread.unpark();

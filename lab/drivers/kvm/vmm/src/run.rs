@@ -26,7 +26,7 @@ pub struct RunResult {
     /// What was measured.
     pub outcome: Outcome,
     /// For how long something else on this machine had the CPUs, in nanoseconds, summed over pCPUs,
-    /// boot and warm-up included. `None` where Linux schedules the vCPUs: nobody can tell there.
+    /// boot and warm-up included. `None` where Linux schedules the vCPUs and it is unknown.
     pub lost_ns: Option<u64>,
 }
 

@@ -82,7 +82,7 @@ impl Remains {
         wanted_ns.saturating_sub(self.machine.busy_ns.load(Ordering::Relaxed))
     }
 
-    /// Who waits for whom, and where.
+    /// What each vCPU waits for, and where.
     pub(crate) fn stuck_vcpus(&self) -> Vec<StuckVcpu> {
         let describe = |(index, vcpu): (usize, &Vcpu)| StuckVcpu {
             vcpu: index,
@@ -132,7 +132,7 @@ fn assemble(
             fds.push(fd);
         }
     }
-    // Every pCPU asks for work as its first act: nobody has to be poked.
+    // Every pCPU asks for work as its first act: none has to be poked.
     while host.next_poke().is_some() {}
     Ok((Machine::new(host, cpus, vcpus), fds))
 }

@@ -15,7 +15,7 @@ use kvm_ioctls::VcpuFd;
 use pvqspin_real_time::timer::Timer;
 use vmm_sys_util::signal::register_signal_handler;
 
-/// The signal. Its default action is to be ignored, so that a late one harms nobody.
+/// The signal. Its default action is to be ignored, so that a late one does no harm.
 pub(crate) const SIGNAL: c_int = libc::SIGURG;
 
 /// What the handler needs of the vCPU whose thread it interrupts.

@@ -106,7 +106,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Crowd<'a> {
-    /// Nobody has started yet.
+    /// No vCPU has started yet.
     pub(crate) fn new(cpus: &'a [usize], vcpus: Vec<Vcpu>, vms: usize) -> Self {
         Self {
             cpus,
@@ -139,7 +139,7 @@ impl Crowd<'_> {
     }
 
     fn stop(&self) {
-        // Under the lock, so that nobody misses it between looking and waiting.
+        // Under the lock, so that no thread misses it between looking and waiting.
         let ready = lock(&self.ready);
         self.stop.store(true, Ordering::SeqCst);
         self.changed.notify_all();
@@ -182,7 +182,7 @@ impl Watched for Crowd<'_> {
         lock(&self.fatal).is_some()
     }
 
-    /// KVM wakes, and nobody else.
+    /// Only KVM wakes.
     fn check_halts(&self, _halt_timeout_ns: u64) {}
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn summarise(
     Ok(outcome)
 }
 
-/// What the guest has left of its locks, if it can be true. Nobody runs any more.
+/// What the guest has left of its locks, if it can be true. No vCPU runs any more.
 fn what_can_be_true(
     memory: &GuestMemory,
     id: WorkloadId,

@@ -34,7 +34,7 @@ pub fn trial(
     let memories = memories(&members);
     let (measured, remains) = execute(&cpus[..1], Config::default(), members, |machine| {
         let done = || machine.ended.load(Relaxed);
-        // Who halts here does so for good: nobody is woken by a timeout.
+        // A vCPU that halts here does so for good: no timeout wakes it.
         Watchdog::new(machine, Duration::MAX, patience, &done).wait_for(&done, 1)
     })?;
     match measured {

@@ -1,4 +1,4 @@
-//! What the VMM reads of its guests, for whoever hands it garbage: `pvqspin-hostile` does. It is no
+//! What the VMM reads of its guests, for tests that hand it garbage (`pvqspin-hostile`). It is no
 //! part of the interface, and hidden from its documentation.
 
 use core::time::Duration;

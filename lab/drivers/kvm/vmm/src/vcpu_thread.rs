@@ -2,7 +2,7 @@
 //! host.
 //!
 //! ```text
-//!   [waits] <──────────────────────────────── somebody else runs here: hand the token over ──┐
+//!   [waits] <──────────────────────────────── another vCPU runs here: hand the token over ───┐
 //!      │ token                                                                               │
 //!      v                                                                                     │
 //!   [drives a pCPU] arm the timer, poked meanwhile? ─ no ─► KVM_RUN ─► exit ─► host: and now? ┤
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! `KVM_RUN` comes back at the end of the slice, because the thread's timer sends it a signal; when
-//! somebody pokes the pCPU, for the same reason; and when the guest rings.
+//! the pCPU is poked, for the same reason; and when the guest rings.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -190,7 +190,7 @@ impl VcpuThread<'_> {
             .event(|host, now| host.reschedule(now, pcpu.id()))
     }
 
-    /// Ends the run. Nobody needs this pCPU's token any more.
+    /// Ends the run. No thread needs this pCPU's token any more.
     fn fail(&mut self, offence: Offence) -> Run {
         self.machine.fail(Fatal::Guest {
             vcpu: self.id.index(),
@@ -202,7 +202,7 @@ impl VcpuThread<'_> {
     }
 }
 
-/// The loop of the thread that drives a pCPU while nobody wants it.
+/// The loop of the thread that drives an idle pCPU.
 pub(crate) fn idle(machine: &Machine, pcpu: usize) {
     let parker = machine.idle_parker(pcpu);
     let pcpu = &machine.pcpus[pcpu];

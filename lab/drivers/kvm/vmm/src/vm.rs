@@ -126,7 +126,7 @@ impl Vm {
         }
         let is_stock = boot.transport.is_stock();
         if is_stock {
-            // Without it KVM has nobody to wake, and `HLT` comes back here.
+            // Without it KVM has no vCPU to wake, and `HLT` comes back here.
             fd.create_irq_chip().map_err(step("KVM_CREATE_IRQCHIP"))?;
         }
         let mut vcpus = Vec::with_capacity(boot.vcpus);

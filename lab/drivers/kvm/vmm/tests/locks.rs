@@ -1,4 +1,4 @@
-//! Every lock of ours in a virtual machine with more vCPUs than CPUs: it excludes, nobody is lost,
+//! Every policy in a virtual machine with more vCPUs than CPUs: it excludes, no vCPU is lost,
 //! everybody gets on.
 
 mod guests;

@@ -18,7 +18,7 @@ pub enum Waits {
     Spinning,
     /// It gives its CPU away again and again.
     Yielding,
-    /// It sleeps until somebody wakes it.
+    /// It sleeps until it is woken.
     Asleep,
 }
 
@@ -49,7 +49,7 @@ impl Listed for Entry {
     }
 }
 
-/// Somebody who wants the type of a lock.
+/// Code that needs the type of a lock.
 pub(crate) trait Visitor {
     /// What comes of it.
     type Output;
@@ -100,9 +100,9 @@ catalog! {
     Native "native" MutexWith<(), Native>, Some("native"), true, Yielding,
         "strict order after a first waiter that does not queue; waiters yield";
     Std "std" std::sync::Mutex<()>, None, false, Asleep,
-        "std::sync::Mutex: a futex; whoever runs takes it";
+        "std::sync::Mutex: a futex; any running thread takes it";
     ParkingLot "parking-lot" parking_lot::Mutex<()>, None, false, Asleep,
-        "parking_lot::Mutex: spins, yields, then sleeps; whoever runs takes it";
+        "parking_lot::Mutex: spins, yields, then sleeps; any running thread takes it";
     ParkingLotFair "parking-lot-fair" InOrder, None, true, Asleep,
         "parking_lot::Mutex, each release handing over to the longest sleeper (unlock_fair)";
     Spin "spin" SpinMutex<()>, None, false, Spinning,

@@ -157,7 +157,7 @@ impl UserMutex for InOrder {
 }
 
 thread_local! {
-    /// A CLH lock swaps nodes with the waiter before: whoever brings its own never allocates.
+    /// A CLH lock swaps nodes with the waiter before: a thread with a node of its own never allocates.
     static CLH_NODE: Cell<Option<clhlock::raw::MutexNode>> = const { Cell::new(None) };
 }
 

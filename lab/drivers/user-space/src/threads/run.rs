@@ -35,7 +35,7 @@ pub struct RunConfig {
 /// Why a run did not take place.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// There is nobody to measure, or there are more than a lock of ours knows by name.
+    /// There are no threads, or more than a lock word can name.
     #[error("{0} threads; from 1 to {MAX_THREADS} are possible")]
     Threads(usize),
     /// The system gives no more threads.

@@ -1,6 +1,6 @@
 //! A thread as the workload sees it: a guest that knows little about itself.
 //!
-//! Nobody tells a thread when it was preempted, so nothing is counted that would need it, and the
+//! A thread does not learn when it was preempted, so nothing is counted that would need it, and the
 //! run state is always *running*. Waits count from the call: user-space mutexes do not say when
 //! they join a queue.
 

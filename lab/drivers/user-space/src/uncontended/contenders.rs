@@ -53,7 +53,7 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// Takes and releases a lock of its own, over and over, for somebody who counts instructions:
+    /// Takes and releases a lock of its own, over and over, while a tool counts instructions:
     /// a few times to warm up, then `pairs` times, then twice as often. `mark` is called before,
     /// between and after.
     ///
