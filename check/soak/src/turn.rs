@@ -92,7 +92,7 @@ fn locks_in_virtual_time(lock: LockId, seeds: Range<u64>) -> Report {
     Report::new(what, Figures::of_schedules(&explored), failure)
 }
 
-/// The machines of the same schedules, with the reader-writer lock on them. Whoever writes beside
+/// The machines of the same schedules, with the reader-writer lock on them. A vCPU that writes beside
 /// another panics: then the process of this turn ends, which is a failure.
 fn readers_and_writers<P: Policy>(seeds: Range<u64>) -> Report {
     let what = format!("readers and writers, {}, schedules {seeds:?}", P::NAME);

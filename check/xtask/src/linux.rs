@@ -47,7 +47,7 @@ pub(crate) struct Options {
 /// Of the kernel's build: its own test of locks.
 const TORTURE: [&str; 2] = ["kernel/torture.ko", "kernel/locking/locktorture.ko"];
 
-/// The processor of a guest to whom the host offers all.
+/// The processor of a guest that is offered everything.
 const ALL: &str = "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
 const NOTHING: &str = "-kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
 

@@ -306,7 +306,7 @@ const FOOTER: &str = "
 
 - The release with which a waiter is promoted, and the acquire that reads it: relaxed, nothing fails,
   and nothing can. What the lock protects travels through the lock word; what the promotion publishes
-  beside that is whom the new head waits for, which is advice.
+  beside that is the CPU that the new head waits for, which is advice.
 - The head that takes the lock in `Bounded` does not name its successor in the same step, because that
   one may have left since: what it would name is put right before anybody else reads it as a head, so
   a wrong name would cost a wrong hint at most.

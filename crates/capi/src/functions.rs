@@ -89,7 +89,7 @@ macro_rules! functions {
                 lock.lock().into_raw()
             }
 
-            /// Takes the lock if it is free and nobody waits.
+            /// Takes the lock if it is free and has no waiters.
             #[unsafe(export_name = concat!("pvq_try_lock_", $suffix))]
             pub extern "C" fn try_lock(lock: &Lock, token: &mut u32) -> bool {
                 lock.try_lock()
@@ -124,7 +124,7 @@ macro_rules! functions {
                 lock.read().into_raw()
             }
 
-            /// Takes the lock to read if nobody writes or waits.
+            /// Takes the lock to read if it has no writer and no waiter.
             #[unsafe(export_name = concat!("pvq_try_read_lock_", $suffix))]
             pub extern "C" fn try_read_lock(lock: &RwLock, token: &mut u32) -> bool {
                 lock.try_read()
@@ -155,7 +155,7 @@ macro_rules! functions {
                 lock.write().into_raw()
             }
 
-            /// Takes the lock to write if nobody has it or waits.
+            /// Takes the lock to write if it is free and has no waiters.
             #[unsafe(export_name = concat!("pvq_try_write_lock_", $suffix))]
             pub extern "C" fn try_write_lock(lock: &RwLock, token: &mut u64) -> bool {
                 lock.try_write()

@@ -1,6 +1,6 @@
 //! Who pays for pCPU time, and what it has paid so far.
 //!
-//! All time of a slice is charged to the slice's owner, whoever ran on it. That one rule is why a
+//! All time of a slice is charged to the slice's owner, whichever vCPU ran on it. That one rule is why a
 //! directed yield cannot get a VM more than its share: it moves time, and never makes any.
 
 use crate::config::Scheduling;
@@ -12,7 +12,7 @@ use crate::pcpu::Occupant;
 use crate::vcpu::State;
 
 /// Fraction bits of weighted run time: with 32-bit weights, even a nanosecond leaves a trace for
-/// all weights up to a million, so that nobody runs for free in many small steps.
+/// all weights up to a million, so that no vCPU runs for free in many small steps.
 const FRACTION_BITS: u32 = 20;
 
 /// Nanoseconds over weight.
@@ -119,7 +119,7 @@ impl<P: GuestPages> Host<P> {
         }
     }
 
-    /// Nobody wakes with less weighted run time than this, or it could sleep a while and then
+    /// No vCPU wakes with less weighted run time than this, or it could sleep a while and then
     /// run everybody else into the ground.
     fn waking_floor(&self) -> u128 {
         match self.config.scheduling {

@@ -8,7 +8,7 @@ use pvqspin_abi::MAX_CPUS;
 /// The most physical CPUs of one host.
 pub const MAX_PCPUS: usize = 1 << 16;
 
-/// Who runs next when nobody named anybody.
+/// Chooses the next vCPU where no guest names one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Scheduling {
     /// Everybody in turn, a slice each. Weights are ignored: every vCPU weighs the same.
@@ -143,7 +143,7 @@ impl fmt::Display for YieldMode {
 pub struct Config {
     /// How many physical CPUs there are.
     pub pcpus: usize,
-    /// Who runs next when nobody named anybody.
+    /// Chooses the next vCPU where no guest names one.
     pub scheduling: Scheduling,
     /// What a directed yield is worth.
     pub yields: YieldMode,
@@ -161,7 +161,7 @@ pub struct Config {
     /// Whether a contract host chooses the order in which vCPUs run around a hand-over: one that
     /// is kicked takes the place of one that only spins, or of the kicker, and a slice that was
     /// lent goes back to its owner when the borrower sleeps. If not, the kicked one joins the end
-    /// of the run order, and whoever is next there has the pCPU. To measure what ordering saves.
+    /// of the run order, and the first one there has the pCPU. To measure what ordering saves.
     pub ordered: bool,
 }
 

@@ -8,7 +8,7 @@
 //!
 //! A gang is a run of at most as many neighbouring vCPUs of one VM as there are pCPUs. The first
 //! pCPU that finds the gang's slice over, or all of it asleep, chooses the next gang and pokes
-//! the others. A pCPU with nothing to do in a gang stays idle, whoever waits: that is what makes
+//! the others. A pCPU with nothing to do in a gang stays idle, whatever waits: that is what makes
 //! it strict. Gangs take turns by weighted time, so weights hold for gangs as they do for vCPUs.
 
 use alloc::vec::Vec;
@@ -135,7 +135,7 @@ impl<P: GuestPages> Host<P> {
             .or_else(|| gang.members().find(is_waiting))
     }
 
-    /// Whether a vCPU may have a pCPU that nobody uses.
+    /// Whether a vCPU may have an unused pCPU.
     pub(crate) fn is_its_turn(&self, vcpu: VcpuId) -> bool {
         self.config.scheduling != Scheduling::CoScheduled
             || self
@@ -144,7 +144,7 @@ impl<P: GuestPages> Host<P> {
                 .is_none_or(|gang| self.vcpus[vcpu.index()].gang == Some(gang))
     }
 
-    /// How many of those who wait may have a pCPU that nobody uses.
+    /// How many of those who wait may have an unused pCPU.
     pub(crate) fn waiting_in_turn(&self) -> usize {
         if self.config.scheduling != Scheduling::CoScheduled {
             return self.order.len();

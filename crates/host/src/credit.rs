@@ -91,7 +91,7 @@ impl<P: GuestPages> Host<P> {
         self.rekey(VcpuId::new(index as u32));
     }
 
-    /// What each vCPU of each VM gets for one period. Nobody can use more than one pCPU, so what
+    /// What each vCPU of each VM gets for one period. No vCPU can use more than one pCPU, so what
     /// a heavy one cannot use goes to the others.
     fn credit_shares(&self, period: u64) -> alloc::vec::Vec<u64> {
         let mut wanting = alloc::vec![0_u128; self.vms.len()];

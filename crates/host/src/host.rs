@@ -20,7 +20,7 @@ use crate::vcpu::{State, Vcpu};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "a pCPU that does not follow it runs something else than the host believes"]
 pub struct Run {
-    /// Whom to run; nobody: wait for a poke.
+    /// The vCPU to run; `None`: wait for a poke.
     pub vcpu: Option<VcpuId>,
     /// When to call [`Host::reschedule`] at the latest, in nanoseconds on the driver's clock. It
     /// may have passed already.
@@ -28,7 +28,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Nobody: wait for a poke.
+    /// Nothing: wait for a poke.
     pub const IDLE: Self = Self {
         vcpu: None,
         until: None,
@@ -199,7 +199,7 @@ impl<P: GuestPages> Host<P> {
         Some(vcpu.state.published())
     }
 
-    /// Who waits for a pCPU, in the order in which they come when nobody is named. (Gangs take turns
+    /// Who waits for a pCPU, in the order in which they come when none is named. (Gangs take turns
     /// as gangs.)
     pub fn waiting(&self) -> impl Iterator<Item = VcpuId> {
         self.order.iter()
@@ -370,7 +370,7 @@ impl<P: GuestPages> Host<P> {
     /// at chosen points; a slice that is really over is a matter of
     /// [`reschedule`](Self::reschedule).
     ///
-    /// It runs on if nobody waits, or if it is still the one who has to run next.
+    /// It runs on if no vCPU waits, or if it is still the one who has to run next.
     pub fn preempt(&mut self, now: u64, pcpu: Pcpu) -> Outcome {
         self.by_current(now, pcpu, |host, p, occupant| {
             host.fresh_pick(p, Some(Self::place_after(occupant)));
@@ -389,7 +389,7 @@ impl<P: GuestPages> Host<P> {
         };
         let status = match self.running(p) {
             Some(occupant) => event(self, p, &occupant),
-            // Nobody there, or it was killed: whatever it wanted, it is not its turn.
+            // No vCPU there, or it was killed: whatever it wanted, it is not its turn.
             None => {
                 self.fresh_pick(p, None);
                 Status::Refused

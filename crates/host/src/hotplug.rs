@@ -5,10 +5,10 @@
 //!   +--------+ ------------------------------------------------------> +---------+
 //!   | online |                                                         | offline |
 //!   +--------+ <------------------------------------------------------ +---------+
-//!                 online: idle, and poked if somebody waits
+//!                 online: idle, and poked if a vCPU waits
 //! ```
 //!
-//! There is one run order for the whole host, so nobody has to be moved: whoever waits, waits for the
+//! There is one run order for the whole host, so no vCPU has to be moved: each waits for the
 //! pCPUs that are left. What was meant for the one that goes (a buddy, a reservation) is forgotten;
 //! whom it named stands in the run order in any case.
 
@@ -43,7 +43,7 @@ impl<P: GuestPages> Host<P> {
         true
     }
 
-    /// A pCPU comes back, and has nobody to run: it is poked as soon as somebody waits. False, and
+    /// A pCPU comes back, and has no vCPU to run: it is poked as soon as one waits. False, and
     /// nothing done, if it was never away, or does not exist.
     pub fn online(&mut self, now: u64, pcpu: Pcpu) -> bool {
         self.advance(now);
@@ -91,7 +91,7 @@ impl<P: GuestPages> Host<P> {
         Ok(old)
     }
 
-    /// Takes whoever is on a pCPU off it.
+    /// Takes the vCPU on a pCPU off it.
     fn vacate(&mut self, p: usize) {
         let Some(occupant) = self.pcpus[p].occupant else {
             return;

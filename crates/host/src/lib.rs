@@ -97,16 +97,16 @@
 //! - **A yield is a contract** ([`YieldMode::Contract`]). The host follows the wait-for edges in
 //!   the pages from the hint to the vCPU that everybody waits for. If that one could run and
 //!   does not, it runs *now*, on the caller's pCPU, on what is left of the caller's slice, and
-//!   nobody preempts it before that is over. The caller stays runnable.
+//!   it is not preempted before that is over. The caller stays runnable.
 //! - **Fair to others.** All time of a slice is charged to the vCPU that the slice was given to,
-//!   whoever runs on it; borrowed time costs the borrower neither time nor place. Whatever a
+//!   whichever vCPU runs on it; borrowed time costs the borrower neither time nor place. Whatever a
 //!   guest calls or writes, other VMs lose nothing by it. (Near its end a slice may be stretched
 //!   by one [`min_loan_ns`](Config::min_loan_ns); that is charged, and under round robin taken
 //!   from the owner's next slice.)
 //! - **No lost wake-up.** A kick that comes before the halt ends that halt. There is one run
-//!   order for all pCPUs, so nobody waits while a pCPU idles (strict co-scheduling apart, where
+//!   order for all pCPUs, so no vCPU waits while a pCPU idles (strict co-scheduling apart, where
 //!   that is the point).
-//! - **A guest is not trusted.** Numbers that name nobody, stale generations, cycles and garbage
+//! - **A guest is not trusted.** Numbers that name no vCPU, stale generations, cycles and garbage
 //!   in the pages come back as a status. A chain is followed for at most as many hops as the VM
 //!   has vCPUs, and never leaves the VM.
 //!
@@ -114,11 +114,11 @@
 //!
 //! | fault | what becomes of it |
 //! | --- | --- |
-//! | a vCPU ends while others wait for it | it is nobody's target any more: hints that name it are refused, chains end before it. Whoever waits in a lock for it waits for ever: that is between the guest and itself, and takes no more than the VM's share |
-//! | a VM is killed while its vCPUs hold locks, wait, or lend | its pCPUs are poked and run somebody else; what it lent runs out; no other VM has known it |
-//! | a pCPU goes offline | who ran there waits and keeps its place; nobody else is moved |
-//! | a timer comes late, or not at all | the time is charged to whoever's slice it was, and under round robin taken from its next; with the next event of that pCPU everything is as it should be. Until then nobody else has that pCPU: keep time, or poke |
-//! | a storm of kicks | each VM has one remembered kick for each vCPU; a kick wakes nobody but siblings, and takes a pCPU from nobody but siblings, or from the kicker |
+//! | a vCPU ends while others wait for it | it is no target any more: hints that name it are refused, chains end before it. A vCPU that waits in a lock for it waits for ever: that is between the guest and itself, and takes no more than the VM's share |
+//! | a VM is killed while its vCPUs hold locks, wait, or lend | its pCPUs are poked and run other vCPUs; what it lent runs out; no other VM has known it |
+//! | a pCPU goes offline | who ran there waits and keeps its place; no other vCPU is moved |
+//! | a timer comes late, or not at all | the time is charged to the owner of the slice, and under round robin taken from its next; with the next event of that pCPU everything is as it should be. Until then nobody else has that pCPU: keep time, or poke |
+//! | a storm of kicks | each VM has one remembered kick for each vCPU; a kick wakes only siblings, and takes a pCPU only from siblings, or from the kicker |
 //! | the pages of a VM go away | [`Host::replace_pages`] gives it others; hints go on without chains |
 //!
 //! [`YieldMode::Hint`] is the host to compare with: a yield only marks its target as next on the
@@ -138,7 +138,7 @@
 //! a larger share.
 //!
 //! Most events take time logarithmic in the number of waiting vCPUs, plus a look at each pCPU
-//! when somebody wakes. A directed yield also looks at every vCPU on its chain. Credit accounting
+//! when a vCPU wakes. A directed yield also looks at every vCPU on its chain. Credit accounting
 //! looks at every vCPU once in a slice, and a gang switch at every gang.
 
 #![no_std]

@@ -1,6 +1,6 @@
 //! The run order: who waits for a pCPU, and who is next.
 //!
-//! One order for the whole host, so that no pCPU idles while somebody waits at another. What the
+//! One order for the whole host, so that no pCPU idles while a vCPU waits at another. What the
 //! keys mean depends on the policy:
 //!
 //! ```text
@@ -27,7 +27,7 @@ pub(crate) struct Key {
 pub(crate) enum Place {
     /// Behind everybody: it woke, or it used its own slice, or gave it away.
     Tail,
-    /// Where it stood before: it ran on somebody else's slice, or lost its own too early.
+    /// Where it stood before: it ran on a borrowed slice, or lost its own too early.
     Kept,
 }
 

@@ -9,7 +9,7 @@
 
 use crate::ids::VcpuId;
 
-/// A stretch of time on a pCPU, charged to its owner whoever runs.
+/// A stretch of time on a pCPU, charged to its owner whichever vCPU runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slice {
     pub(crate) owner: VcpuId,
@@ -33,7 +33,7 @@ pub(crate) struct Occupant {
 }
 
 impl Occupant {
-    /// Whether it runs on somebody else's slice.
+    /// Whether it runs on a borrowed slice.
     pub(crate) fn is_loan(&self) -> bool {
         self.current != self.slice.owner
     }
@@ -44,18 +44,18 @@ pub(crate) struct PcpuState {
     pub(crate) occupant: Option<Occupant>,
     /// A kicked vCPU that shall take the rest of the slice from a current that only spins.
     pub(crate) reserved: Option<VcpuId>,
-    /// Hint mode: whom a yield or a kick asked to run here next.
+    /// Hint mode: the vCPU that a yield or a kick asked to run here next.
     pub(crate) buddy: Option<VcpuId>,
-    /// Somebody woke who may go before the current one, or a buddy was set from elsewhere.
+    /// A vCPU woke that may go before the current one, or a buddy was set from elsewhere.
     pub(crate) preempt: bool,
     /// Poked, and has not called `reschedule` since.
     pub(crate) poked: bool,
-    /// Taken away: nobody runs here, and nobody is to.
+    /// Taken away: no vCPU runs here, and none is to.
     pub(crate) offline: bool,
 }
 
 impl PcpuState {
-    /// Whether somebody could run here and nobody does.
+    /// Whether a vCPU could run here and none does.
     pub(crate) fn is_idle(&self) -> bool {
         self.occupant.is_none() && !self.offline
     }

@@ -40,13 +40,13 @@ impl StatusCounts {
 /// One vCPU's account, complete up to the last event of the pCPU that it runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct VcpuStats {
-    /// Time on a pCPU, whoever paid for it, in nanoseconds.
+    /// Time on a pCPU, on whatever slice, in nanoseconds.
     pub ran_ns: u64,
-    /// Time charged to it, whoever used it, in nanoseconds.
+    /// Time charged to it, whichever vCPU used it, in nanoseconds.
     pub charged_ns: u64,
     /// How often it was put on a pCPU.
     pub runs: u64,
-    /// How often it was put on a pCPU on somebody else's slice.
+    /// How often it was put on a pCPU on a borrowed slice.
     pub loans: u64,
     /// Its directed yields, by what became of them.
     pub yields: StatusCounts,

@@ -36,7 +36,7 @@ impl<P: GuestPages> Host<P> {
 
     // --- choosing ------------------------------------------------------------------------------
 
-    /// Ends the slice on a pCPU and begins one of whoever is next. The one that ran goes back
+    /// Ends the slice on a pCPU and begins one of the next vCPU. The one that ran goes back
     /// into the run order, if it can still run.
     pub(crate) fn fresh_pick(&mut self, p: usize, requeue: Option<Place>) {
         if let Some(occupant) = self.pcpus[p].occupant {
@@ -146,7 +146,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// The current one has left. If it was on a loan and the owner of the slice waits, the owner
-    /// has the rest of it back; otherwise somebody is picked.
+    /// has the rest of it back; otherwise a vCPU is picked.
     pub(crate) fn give_back(&mut self, p: usize) {
         let owner = (self.pcpus[p].occupant)
             .filter(|_| self.config.ordered)

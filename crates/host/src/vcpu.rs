@@ -16,7 +16,7 @@ pub(crate) enum State {
     Waiting,
     /// On this pCPU.
     Running(Pcpu),
-    /// In a halt, until somebody kicks it.
+    /// In a halt, until a kick.
     Halted,
     /// Gone for good.
     Ended,

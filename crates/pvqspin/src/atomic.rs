@@ -35,11 +35,11 @@ impl Built {
     pub(crate) fn new() -> Self {
         Self(loom::cell::UnsafeCell::new(()))
     }
-    /// The owner builds the node: nobody else may still touch it.
+    /// The owner builds the node: no other CPU may still touch it.
     pub(crate) fn by_owner(&self) {
         self.0.with_mut(|_| ());
     }
-    /// Somebody else is about to change the node: it must know what the owner did.
+    /// Another CPU is about to change the node: it must know what the owner did.
     pub(crate) fn is_known(&self) {
         self.0.with(|_| ());
     }

@@ -158,7 +158,7 @@ pub trait Env: Sized + 'static {
         false
     }
 
-    /// Publishes whom this CPU waits for, and returns whom it waited for before (an interrupt
+    /// Publishes the CPU that this one waits for, and returns the former one (an interrupt
     /// handler that waits puts the interrupted wait back).
     ///
     /// An interrupt handler that takes locks *without* waiting still shows the edge of the wait
@@ -170,7 +170,7 @@ pub trait Env: Sized + 'static {
         None
     }
 
-    /// Whom `cpu` published that it waits for.
+    /// The CPU that `cpu` published that it waits for.
     #[inline]
     fn waiting_for(cpu: Cpu) -> Option<Cpu> {
         let _ = cpu;
@@ -178,7 +178,7 @@ pub trait Env: Sized + 'static {
     }
 
     /// Corrects the wait-for edge of *another* CPU that did not run since to do it itself: the lock
-    /// that it waits for is free (`to` is nobody), or whoever stood before it has left the queue.
+    /// that it waits for is free (`to` is `None`), or the waiter before it has left the queue.
     ///
     /// The other CPU may write the same edge at the same time. Both values are advice.
     #[inline]
@@ -187,7 +187,7 @@ pub trait Env: Sized + 'static {
     }
 
     /// How many CPUs there are: their numbers are below that, and [`nodes`](Self::nodes) exist for
-    /// each. 0 where nobody knows.
+    /// each. 0 where it is unknown.
     ///
     /// Where it is known, a writer that waits for preempted readers finds them, and a
     /// [`dump`](crate::report) believes no CPU number beyond.
@@ -213,7 +213,7 @@ pub trait Env: Sized + 'static {
         let _ = cpu;
     }
 
-    /// Lends this pCPU to the hinted CPU, or to whom it waits for in the end. Returns when this CPU
+    /// Lends this pCPU to the hinted CPU, or to the CPU that it waits for in the end. Returns when this CPU
     /// runs again, at once or a loan later. A host without directed yields refuses.
     #[inline]
     fn yield_to(hint: Hint) -> Status {
@@ -236,7 +236,7 @@ pub trait Env: Sized + 'static {
     }
 
     /// Whether the running CPU could be interrupted, for the order checker. It cannot find what it
-    /// is not told: the default is that nobody knows.
+    /// is not told: the default is that it is unknown.
     #[cfg(feature = "lockdep")]
     #[inline]
     fn interrupt_state() -> crate::lockdep::InterruptState {

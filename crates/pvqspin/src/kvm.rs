@@ -68,7 +68,7 @@
 //! | --- | --- |
 //! | `spin_until` | spins; the budget is own time: what was stolen is subtracted. (Interrupt handlers in between count; without steal time, absences do.) |
 //! | `run_sample` | the steal-time record, and what the vCPU itself wrote down (in `Vcpu`): preempted and halted are told apart |
-//! | `pressure` | whether *this* vCPU was kept off its pCPU lately: Linux has a run queue for each pCPU, so a halt helps nobody elsewhere |
+//! | `pressure` | whether *this* vCPU was kept off its pCPU lately: Linux has a run queue for each pCPU, so a halt helps no vCPU elsewhere |
 //! | `waiting_for` | in the guest's memory; the host never looks there |
 //! | `yield_to` | the guest follows the chain of waiters, for 64 hops at most; then `KVM_HC_SCHED_YIELD` names the end of it |
 //! | `halt` | `HLT`; with interrupts enabled any interrupt ends it as well, and its handler runs inside the halt: the CPU counts as awake once it is on a pCPU again ([`Kvm::interrupted`] says it at once) |
@@ -92,7 +92,7 @@
 //! Whether a vCPU sleeps, and whether it was kicked, stand in one word of the guest's memory. With
 //! interrupts masked, a vCPU sets the first and looks at the second in one step; `HLT` follows with
 //! nothing in between that could use the kick up. A kick sets the second and looks at the first in one
-//! step. Whoever comes second sees the other: either there is no `HLT`, or there is a
+//! step. The second one sees the first: either there is no `HLT`, or there is a
 //! hypercall, and KVM remembers it for a vCPU that has not executed its `HLT` yet. (It does not carry
 //! that memory along when the machine is migrated, in this window of a few instructions. A vCPU
 //! that halted with interrupts enabled then wakes at its next tick.)
@@ -352,7 +352,7 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
         let _ = unsafe { I::hypercall(K::host().call(), number, first, second) };
     }
 
-    /// Whom to run for a hint, as far as the guest can tell.
+    /// The CPU to run for a hint, as far as the guest can tell.
     fn end_of_chain(hint: Hint) -> Result<Cpu, Status> {
         let me = Self::cpu();
         let vcpus = K::cpu_count();
@@ -481,11 +481,11 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
     fn halt(hint: Option<Hint>) {
         let cpu = K::cpu();
         let vcpu = K::vcpu(cpu);
-        // Nobody could wake a CPU that has not started, or that the host calls it does not wake.
+        // Nothing could wake a CPU that has not started, or that the host calls it does not wake.
         if !Self::is_paravirtual() || vcpu.apic_id().is_none() {
             return;
         }
-        // The hint first, while there is somebody to give it: perhaps the kick comes meanwhile.
+        // The hint first, while there is a pCPU to give it: perhaps the kick comes meanwhile.
         if let Some(hint) = hint {
             let _ = Self::yield_to(hint);
         }

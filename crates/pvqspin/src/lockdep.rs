@@ -74,7 +74,7 @@ pub(crate) enum How {
     Exclusive,
     /// Among readers, waiting.
     Shared,
-    /// Among readers, past whoever waits.
+    /// Among readers, past all waiters.
     Nested,
 }
 

@@ -1,7 +1,7 @@
 //! Choosing at boot: paravirtual or native behaviour of a lock compiled for both.
 //!
 //! The fast path has no branch for it, and needs none: a paravirtual lock whose environment
-//! reports that nobody is ever preempted makes no hypercall. So the choice is made in the
+//! reports that no CPU is ever preempted makes no hypercall. So the choice is made in the
 //! environment, and [`Switchable`] makes it there. What remains of the paravirtual lock on bare
 //! metal is about a nanosecond (`pvq uncontended` prints it). Who wants that back too uses
 //! [`Native`](crate::Native) in another build.

@@ -18,7 +18,7 @@ use core::marker::PhantomData;
 /// `Send + Sync`.
 pub(crate) type Kind<E, P, W> = PhantomData<fn() -> (E, P, W)>;
 
-/// Whom a waiter in the queue names in its hypercall.
+/// The CPU that a waiter in the queue names in its hypercall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Names {
     /// The CPU before it in the queue; the host follows the chain from there.
@@ -43,7 +43,7 @@ pub enum Stalls {
 pub struct Rules {
     /// What a stalled waiter does.
     pub stalls: Stalls,
-    /// Whom it names.
+    /// The CPU that it names.
     pub names: Names,
     /// How long a waiter spins, in ns, before it halts: always ([`Stalls::Halt`]), where holds
     /// have been long lately ([`Stalls::Yield`]), or behind
@@ -55,7 +55,7 @@ pub struct Rules {
     /// How long to leave the host alone, in ns, after a yield that did not run anybody.
     pub retry_ns: u32,
     /// Whether every contended release kicks the head, asleep or not. Only under pressure: while
-    /// every vCPU has a pCPU, nobody sleeps.
+    /// every vCPU has a pCPU, none sleeps.
     pub kicks_always: bool,
     /// For how long running waiters may pass over a preempted head, in µs; 0 for strict order.
     pub pass_over_us: u32,

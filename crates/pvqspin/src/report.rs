@@ -1,4 +1,4 @@
-//! Who holds a lock, who waits for whom, and since when: for a kernel that hangs.
+//! The holder of a lock, its waiters, and since when: for a kernel that hangs.
 //!
 //! ```text
 //!   word ──► tail ──► pred ──► pred ──► head           the queue, walked backwards
@@ -77,13 +77,13 @@ impl fmt::Display for CpuReport {
 /// Who has a lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
-    /// Nobody, and nobody waits.
+    /// None, and none waits.
     Nobody,
     /// It is free, and only this CPU may take it.
     HandedTo(CpuReport),
     /// This CPU holds it.
     Named(CpuReport),
-    /// Somebody holds it: a native lock, or a word that changed meanwhile, does not say who.
+    /// It is held: a native lock, or a word that changed meanwhile, does not say who.
     Unnamed,
 }
 
@@ -113,7 +113,7 @@ pub struct WaiterReport {
     pub age_us: Option<u32>,
 }
 
-/// Whom the holder waits for itself, and so on.
+/// What the holder waits for itself, and so on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Chain {
     links: [Option<CpuReport>; LONGEST_CHAIN],
@@ -160,7 +160,7 @@ pub struct Report {
     pub word: u32,
     /// Who has the lock.
     pub holder: Holder,
-    /// Whom the holder waits for.
+    /// What the holder waits for.
     pub chain: Option<Chain>,
     /// A native lock's waiter without a node.
     pub pending: bool,
@@ -352,7 +352,7 @@ pub struct RwReport {
     pub word: u32,
     /// Who writes, if it has a name.
     pub writer: Option<CpuReport>,
-    /// Whom the writer waits for itself.
+    /// What the writer waits for itself.
     pub chain: Option<Chain>,
     /// How many read.
     pub readers: u32,

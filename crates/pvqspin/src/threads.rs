@@ -27,14 +27,14 @@
 //!
 //! A guest's host says which vCPUs it preempted, and runs the one that is named to it. An ordinary
 //! kernel does neither for threads. So this environment knows a thread to be off its CPU only
-//! when the thread went by itself, and can ask nobody to run a certain one:
+//! when the thread went by itself, and cannot ask for a certain one:
 //!
 //! | [`Env`](crate::Env) | here |
 //! | --- | --- |
 //! | `spin_until` | spins for 4 µs, then calls `sched_yield` between looks, and says so in its slot; after 32 such calls in one wait it sleeps instead, 50 to 400 µs at a time |
 //! | `run_sample` | *preempted* while the thread is inside such a yield, else *running*: the system's own preemptions are invisible |
 //! | `pressure` | always: no thread ever knows that it has a CPU for itself |
-//! | `yield_to` | `sched_yield`, whoever is named; the status is `Stale`: look again at once |
+//! | `yield_to` | `sched_yield`, whatever is named; the status is `Stale`: look again at once |
 //! | `halt`, `kick` | sleeping and waking through a futex of the thread's own; a kick before a halt is remembered |
 //! | `now_ns` | [`Instant`](std::time::Instant), from the first look at it |
 //!
@@ -47,8 +47,8 @@
 //!
 //! # Which policy
 //!
-//! Every [`Policy`](crate::Policy) works. The default is [`Bounded`]: whoever runs goes first, past
-//! waiters that gave their CPU away, and nobody is passed over for more than a millisecond once
+//! Every [`Policy`](crate::Policy) works. The default is [`Bounded`]: running threads go first, past
+//! waiters that gave their CPU away, and none is passed over for more than a millisecond once
 //! it stands first. Strict order makes each hand-over wait for one certain thread, which the system
 //! runs when it pleases: see `docs/threads.md` for what that costs. Where locks are held for long,
 //! [`FifoHalt`](crate::FifoHalt) sleeps instead of yielding.
@@ -71,8 +71,8 @@
 //!   waited for hangs.
 //! - **A panic** in a critical section releases the lock as the guard unwinds, and poisons nothing.
 //! - **Fork**: the forking thread keeps its slot in the child, where it can take and release every
-//!   lock that nobody else held or awaited at that instant, and may start threads. Those that
-//!   somebody else held stay locked in the child for ever, and so does one that others queued
+//!   lock that no other thread held or awaited at that instant, and may start threads. Those that
+//!   another thread held stay locked in the child for ever, and so does one that others queued
 //!   for, from its next release on. Slots of the threads that the child does not have stay taken,
 //!   because such locks still name them.
 //! - **Signal handlers** must not take a lock that the interrupted thread may hold, as everywhere.

@@ -1,6 +1,6 @@
 //! [`Env`] for guests of other hypervisors. Feature `worlds`.
 //!
-//! | | sees who is preempted | names whom to run | halts and kicks | own time |
+//! | | sees who is preempted | names the CPU to run | halts and kicks | own time |
 //! | --- | --- | --- | --- | --- |
 //! | `kvm` (feature of that name) | yes | a hint | yes | yes |
 //! | [`power`]: PowerVM, and KVM on Power | yes, exactly | yes, with the generation | yes | no |
@@ -15,7 +15,7 @@
 //! tests play each hypervisor.
 //!
 //! The words that a vCPU writes of itself ([`Words`]) tell a halt from a preemption where the host does
-//! not, and decide the race between a halt and a kick, as on KVM: whoever comes second sees the other.
+//! not, and decide the race between a halt and a kick, as on KVM: the second one sees the first.
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
@@ -162,7 +162,7 @@ fn own_ns(now: impl Fn() -> u64, stolen: impl Fn() -> u64) -> u64 {
     }
 }
 
-/// Whom to run for a hint, for a host that takes a name and follows no chain.
+/// The CPU to run for a hint, for a host that takes a name and follows no chain.
 fn end_of_chain<K: Kernel>(hint: Hint, sample: impl Fn(Cpu) -> RunSample) -> Result<Cpu, Status> {
     let (me, cpus) = (K::cpu(), K::cpu_count());
     if hint.cpu == me || hint.cpu.index() >= cpus {

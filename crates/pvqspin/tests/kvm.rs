@@ -231,7 +231,7 @@ fn host_runs(index: usize, runs: bool) {
     }
 }
 
-/// The host runs somebody else for so long in the place of a vCPU that could run.
+/// The host runs another vCPU for so long in the place of a vCPU that could run.
 fn steal(index: usize, ns: u64) {
     host_runs(index, false);
     // SAFETY: as above; the first eight bytes are what was stolen.
@@ -325,7 +325,7 @@ fn a_cpu_that_starts_says_where_its_record_is() {
     // SAFETY: a fake processor.
     on(3, || unsafe { Guests::stop_cpu() });
     assert_eq!(did(), [Did::WriteMsr(0x4b56_4d03, 0)]);
-    // Whoever is gone is neither woken nor named.
+    // A vCPU that is gone is neither woken nor named.
     host_runs(3, false);
     Guests::kick(cpu(3));
     assert_eq!(Guests::yield_to(hint(3)), Status::Refused);
@@ -348,7 +348,7 @@ fn without_a_host_no_instruction_is_executed() {
 fn without_steal_time_vcpus_kick_and_halt_and_yield_to_nobody() {
     assert_eq!(start(1 << 7), Transport::KickAndHalt);
     assert_eq!(did(), [], "there is no such register");
-    assert!(Guests::pressure(), "nobody says that there is none");
+    assert!(Guests::pressure(), "nothing says that there is none");
     assert_eq!(Guests::yield_to(hint(1)), Status::Refused);
     on(1, || Guests::halt(Some(hint(2))));
     assert_eq!(did(), [Did::Mask, Did::HaltMasked]);
@@ -437,11 +437,11 @@ fn the_host_is_not_called_for_what_it_could_not_do() {
     host_runs(1, false);
     assert_eq!(Guests::yield_to(old), Status::Stale);
     assert_eq!(Guests::yield_to(hint(0)), Status::Refused, "itself");
-    let nobody = Hint {
+    let missing = Hint {
         cpu: cpu(CPUS),
         ..hint(1)
     };
-    assert_eq!(Guests::yield_to(nobody), Status::Refused, "no such CPU");
+    assert_eq!(Guests::yield_to(missing), Status::Refused, "no such CPU");
     assert_eq!(did(), []);
     // It was called, and did nothing.
     assert_eq!(Guests::yield_to(hint(1)), Status::Refused);
@@ -466,7 +466,7 @@ fn a_halt_hands_over_its_hint_first() {
         on(2, || Guests::kick(cpu(0)));
     });
     Guests::halt(Some(hint(2)));
-    // (Whoever lent its pCPU is off it: the host hears of the kick.)
+    // (A vCPU that lent its pCPU is off it: the host hears of the kick.)
     assert_eq!(did(), [kick_call(0), yield_call(2), Did::Mask]);
 }
 
@@ -612,7 +612,7 @@ fn a_kernel_that_has_a_record_keeps_it() {
     let flag = std::ptr::from_ref(Older::record(cpu(1)))
         .cast::<u8>()
         .cast_mut();
-    // SAFETY: byte 16 of a static of atomics, which nobody else writes.
+    // SAFETY: byte 16 of a static of atomics, which nothing else writes.
     unsafe { AtomicU8::from_ptr(flag.add(16)) }.store(1, Release);
     assert_eq!(sample(), RunState::Preempted);
 }

@@ -113,7 +113,7 @@ fn every_halt_ends<P: Policy>() {
     assert_eq!(*lock.lock(), SECTIONS * CPUS as u64, "{}", P::NAME);
     assert!(
         HALTS.load(Acquire) > halts_before,
-        "{}: nobody halted",
+        "{}: no thread halted",
         P::NAME
     );
 }

@@ -127,7 +127,7 @@ fn the_head_halts_with_the_holders_name_and_is_kicked() {
     assert_eq!(events(1, Event::HaltAtHead), 1);
     assert_eq!(events(0, Event::Kick), 1);
     on(1, || unlock(lock, token));
-    assert_eq!(calls(), [], "nobody waits, nobody is kicked");
+    assert_eq!(calls(), [], "none waits, none is kicked");
     assert_eq!(lock.raw_word(), 0);
 }
 
@@ -209,7 +209,7 @@ fn a_halting_lock_that_nobody_waits_for_long_makes_no_call_without_pressure() {
 fn a_head_whose_edge_was_undone_puts_it_back() {
     let lock = lock::<Fifo, Idx3>();
     let release = held_by(0, lock);
-    // As whoever released the lock before it, and was preempted before the redirect.
+    // As the CPU that released the lock before it, and was preempted before the redirect.
     then(|| WORLD.with(|world| world.waiting_for[1].set(None)));
     then(move || {
         assert_eq!(waits_for(1), Some(0));
@@ -363,7 +363,7 @@ fn a_newcomer_passes_over_a_preempted_head_and_leaves_its_name() {
         );
         assert_eq!(lock.raw_word() & 1, 0, "free, and still the head's");
     });
-    assert_eq!(calls(), [], "nobody was asked for anything");
+    assert_eq!(calls(), [], "no call was made");
     assert_eq!(lock.raw_word(), 0);
 }
 

@@ -176,7 +176,7 @@ fn destructors_of_thread_local_storage_may_lock() {
     {
         let outside = pvqspin::Cpu::new(pvqspin::threads::MAX_THREADS).expect("it has a number");
         let past = <Threads as pvqspin::Env>::nodes(outside).events(pvqspin::Event::NodeExhausted);
-        assert!(past > 0, "nobody locked after its slot was given back");
+        assert!(past > 0, "no thread locked after its slot was given back");
     }
 }
 
@@ -191,7 +191,7 @@ fn a_guard_that_outlives_its_slot_releases() {
         // Touched before the first lock, so destroyed after the slot was given back.
         KEPT.set(None);
         KEPT.set(Some(LOCK.lock()));
-        locked.send(()).expect("somebody listens");
+        locked.send(()).expect("the receiver is there");
         // Long enough for the others to queue and to fall asleep.
         thread::sleep(Duration::from_millis(20));
     });
@@ -200,7 +200,7 @@ fn a_guard_that_outlives_its_slot_releases() {
         .map(|_| thread::spawn(|| *LOCK.lock() += 1))
         .collect();
     for thread in behind.into_iter().chain([holder]) {
-        thread.join().expect("nobody hangs");
+        thread.join().expect("no thread hangs");
     }
     assert_eq!(*LOCK.lock(), 3);
 }
@@ -222,7 +222,7 @@ fn waiters_under_a_long_hold_sleep() {
     let guard = LOCK.lock();
     let waiter = thread::spawn(move || {
         let (began, used) = (Instant::now(), cpu_time());
-        begins.send(()).expect("somebody listens");
+        begins.send(()).expect("the receiver is there");
         drop(LOCK.lock());
         (began.elapsed(), cpu_time() - used)
     });

@@ -21,7 +21,7 @@ fn in_the_child(mine: pvqspin::threads::MutexGuard<'_, u64>, slots: usize) -> i3
     if MINE.try_lock().is_none() {
         return 1;
     }
-    // One that another thread held is nobody's now.
+    // One that another thread held has no owner now.
     if THEIRS.try_lock().is_some() {
         return 2;
     }
@@ -64,7 +64,7 @@ fn the_child_can_lock() {
     let (held, is_held) = mpsc::channel();
     let holder = thread::spawn(move || {
         let _theirs = THEIRS.lock();
-        held.send(()).expect("somebody listens");
+        held.send(()).expect("the receiver is there");
         while !ENOUGH.load(Relaxed) {
             thread::sleep(Duration::from_millis(1));
         }

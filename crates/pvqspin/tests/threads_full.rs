@@ -1,4 +1,4 @@
-//! More threads than there are slots. A program of its own: nobody else gets one meanwhile.
+//! More threads than there are slots. A program of its own: no other test gets one meanwhile.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex as StdMutex};
@@ -14,7 +14,7 @@ fn with_slot(jobs: Arc<StdMutex<Receiver<Job>>>) -> std::io::Result<JoinHandle<(
     thread::Builder::new().stack_size(64 << 10).spawn(move || {
         register().expect("there is one for each of us");
         loop {
-            let job = jobs.lock().expect("nobody panics").recv();
+            let job = jobs.lock().expect("no thread panics").recv();
             let Ok(job) = job else { return };
             job();
         }
@@ -34,7 +34,7 @@ fn mixed<P: Policy>(lock: &'static MutexWith<u64, P>, jobs: &Sender<Job>) {
         let done = done.clone();
         let job = move || {
             work(lock);
-            done.send(()).expect("somebody waits");
+            done.send(()).expect("the main thread waits");
         };
         jobs.send(Box::new(job)).expect("there are threads");
     }

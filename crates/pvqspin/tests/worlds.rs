@@ -397,7 +397,7 @@ fn xen_and_arm_know_when_they_lack_a_pcpu() {
     arm_stole(0, 3_000_000);
     assert!(OnArm::pressure());
     WORLD.with(|world| world.has_stolen.set(false));
-    assert!(OnArm::pressure(), "nobody says that there is none");
+    assert!(OnArm::pressure(), "nothing says that there is none");
 }
 
 /// Spins for 60 µs of a clock that goes on by 100 ns for each look at it, and counts looks at the condition.

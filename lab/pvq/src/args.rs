@@ -29,7 +29,7 @@ Examples:
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
   pvq kvm                                  the same in virtual machines, on KVM
   pvq sweep lab/sweep/grids/example.toml             many such points, over all cores
-  pvq uncontended                          what a lock costs that nobody else wants
+  pvq uncontended                          what a lock costs without contention
   pvq threads                              ordinary threads, beside other crates' mutexes
   pvq report results/compare.json          the HTML page of results; of several files, side by side
   pvq doctor                               what this machine can and cannot do
@@ -89,7 +89,7 @@ own does not.";
 /// Virtual CPUs run on pinned threads and are preempted by timers anywhere, also while they
 /// hold a lock. Each lock does the same work at each overcommit; the tables show what is left
 /// of its throughput, who had to wait how long, and what a fair lock gains by telling the
-/// hypervisor whom everybody waits for.
+/// hypervisor which vCPU all others wait for.
 #[derive(Debug, Parser)]
 #[command(name = "pvq", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -250,7 +250,7 @@ impl SetupArgs {
     }
 }
 
-/// How to measure a lock that nobody else wants.
+/// How to measure a lock without contention.
 #[derive(Debug, Args)]
 pub(crate) struct UncontendedArgs {
     /// Dependent multiplications between one pair and the next, about a ns each: a list

@@ -27,7 +27,7 @@ use crate::driver;
 use crate::failure::{Done, Failure, print};
 use crate::validate_args::CalibrateArgs;
 
-/// How often everything is measured if nobody says.
+/// How often everything is measured by default.
 const REPEATS: usize = 5;
 
 /// Said of what takes two CPUs.

@@ -58,7 +58,7 @@ fn wait_for(line: &Line, value: u64) {
     }
 }
 
-/// One atomic of a lock and unlock pair that nobody else wants, in ns.
+/// One atomic of an uncontended lock and unlock pair, in ns.
 pub(crate) fn atomic_ns() -> f64 {
     const PAIRS: u64 = 10_000;
     let line = Line::default();

@@ -80,7 +80,7 @@ pub(crate) fn complete(
     mutual_exclusion_held(&report)
 }
 
-/// Runs everything, or until somebody stops it or a run fails. What is finished is in the report,
+/// Runs everything, until it is stopped or a run fails. What is finished is in the report,
 /// and whether that is all.
 pub(crate) fn run_plan(
     plan: &Plan,

@@ -202,7 +202,7 @@ pub(crate) fn run(
     hypervisor::run(machine, config).map_err(|error| failed(error, name))
 }
 
-/// The same, while somebody watches.
+/// The same, with a viewer.
 pub(crate) fn run_watched(
     machine: &hypervisor::Machine,
     config: &hypervisor::RunConfig,

@@ -165,7 +165,7 @@ fn introduction(lock: &Entry, story: &Story) -> String {
          changed:\n\n\
          \x20   word   the lock's 32 bits. L: held; P: pending, or about the head; tail and head name CPUs\n\
          \x20   queue  the nodes of those who wait, the first one on the left\n\
-         \x20   edges  what the guest's pages tell the host: who waits for whom\n\
+         \x20   edges  what the guest's pages tell the host: what each vCPU waits for\n\
          \x20   host   who is on which pCPU, who waits for one, who has halted\n\n",
         lock.name,
         story.seed,
@@ -229,7 +229,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Prints the steps; stops after each until Enter, if somebody is there to press it.
+/// Prints the steps; stops after each until Enter, on a terminal.
 fn tell(steps: &[String], stops: bool) -> Done {
     let half = MOST_STEPS / 2;
     let skipped = steps.len().saturating_sub(MOST_STEPS);

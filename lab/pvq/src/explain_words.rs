@@ -45,7 +45,7 @@ impl Narrator<'_> {
             What::Poked => self.loses(
                 vcpu,
                 snapshot,
-                &format!("{who} is interrupted for somebody else"),
+                &format!("{who} is interrupted for another vCPU"),
             ),
             What::Passed(point) => self.passes(point, vcpu, &who, snapshot, before),
             What::Holds(_) => format!(
@@ -56,7 +56,7 @@ impl Narrator<'_> {
                 format!("{who} clears the locked byte: the lock is free.")
             }
             What::Left(_) => {
-                format!("{who} releases the lock with one compare-exchange: nobody waits.")
+                format!("{who} releases the lock with one compare-exchange: none waits.")
             }
             What::YieldTo(cpu, status) => self.yields(&who, cpu, status, snapshot, before),
             What::Halt(hint, status) => self.halts(&who, hint, status, snapshot),
@@ -95,18 +95,18 @@ impl Narrator<'_> {
         let lane = &self.scene.lanes[vcpu as usize];
         let goes = lane.at(at).is_some_and(|span| span.place.is_off());
         if !goes {
-            return format!("{why}, and nobody comes before it: it keeps pCPU {pcpu}.");
+            return format!("{why}, and no vCPU comes before it: it keeps pCPU {pcpu}.");
         }
         let then = match self.doing(vcpu, at) {
             Doing::Holds => {
-                "It holds the lock: this is lock-holder preemption. Whoever wants the lock now waits \
+                "It holds the lock: this is lock-holder preemption. A vCPU that wants the lock now waits \
                  for a vCPU that does not run."
             }
             Doing::Waits => {
                 "It waits for the lock: this is lock-waiter preemption. In strict order its turn \
                  comes, whether it runs or not."
             }
-            Doing::Outside => "It holds no lock and waits for none, so that harms nobody.",
+            Doing::Outside => "It holds no lock and waits for none, so that does no harm.",
         };
         format!("{why}: the host takes pCPU {pcpu} away. {then}")
     }
@@ -174,7 +174,7 @@ impl Narrator<'_> {
         }
     }
 
-    /// What the word says, now that somebody has just taken it.
+    /// What the word says, now that it has just been taken.
     fn who_is_named(&self, snapshot: &Snapshot) -> String {
         let word = snapshot.word.unwrap_or(0);
         match (self.reader.tail(word), head_of(word)) {
@@ -189,10 +189,10 @@ impl Narrator<'_> {
                 name(head)
             ),
             (Tail::Waiter(..), None) if !self.reader.is_native() => {
-                "whoever comes next has not linked itself yet.".to_owned()
+                "the next waiter has not linked itself yet.".to_owned()
             }
             _ if self.reader.is_native() => {
-                "the word says that it is held, not by whom.".to_owned()
+                "the word says that it is held, and does not name the holder.".to_owned()
             }
             _ => "it is held.".to_owned(),
         }
@@ -208,9 +208,9 @@ impl Narrator<'_> {
             .map(|vcpu| vcpu.run.state());
         let state = match state {
             Some(RunState::Preempted) => {
-                "It has no pCPU: unless somebody sees to it, a free lock waits for a vCPU that does not run."
+                "It has no pCPU: without help a free lock waits for a vCPU that does not run."
             }
-            Some(RunState::Halted) => "It has halted: somebody has to kick it.",
+            Some(RunState::Halted) => "It has halted: it needs a kick.",
             _ => "It will see that the word is free, and take it.",
         };
         format!(
@@ -238,7 +238,7 @@ impl Narrator<'_> {
         let came = match status {
             Status::Ran => {
                 let ran = snapshot.host.pcpus.get(pcpu as usize).copied().flatten();
-                let ran = ran.map_or("nobody".to_owned(), |vcpu| self.scene.name(vcpu));
+                let ran = ran.map_or("no vCPU".to_owned(), |vcpu| self.scene.name(vcpu));
                 let chain = if ran == named {
                     format!("the host runs {ran}")
                 } else {
@@ -248,7 +248,7 @@ impl Narrator<'_> {
                     "{chain} at once, on pCPU {pcpu}, for what is left of the slice of {who}, which stays runnable"
                 )
             }
-            Status::AlreadyRunning => "whoever all wait for runs already".to_owned(),
+            Status::AlreadyRunning => "the end of the chain runs already".to_owned(),
             Status::Stale => "too late, it has run since".to_owned(),
             Status::Refused => "the host refuses".to_owned(),
         };
@@ -259,7 +259,7 @@ impl Narrator<'_> {
         let pcpu = snapshot.event.pcpu.unwrap_or(0);
         let hinted = hint.map_or("nobody".to_owned(), name);
         let next = snapshot.host.pcpus.get(pcpu as usize).copied().flatten();
-        let next = next.map_or("nobody".to_owned(), |vcpu| self.scene.name(vcpu));
+        let next = next.map_or("no vCPU".to_owned(), |vcpu| self.scene.name(vcpu));
         format!(
             "{who} halts until it is kicked, and names {hinted}: HALT({hinted}) -> {status:?}. pCPU {pcpu} is for {next} now."
         )

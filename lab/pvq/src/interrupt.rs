@@ -12,10 +12,10 @@ use std::{io, process, ptr, thread};
 /// Whether the user has asked to stop.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Gives the terminal back, if somebody has taken it.
+/// Gives the terminal back, if it was taken.
 static RESTORE: OnceLock<fn()> = OnceLock::new();
 
-/// The same as [`listen`], for somebody who takes the whole terminal: nothing is printed, whatever ends
+/// The same as [`listen`], for a command that takes the whole terminal: nothing is printed, whatever ends
 /// the program gives the terminal back with `restore` first, and a terminal that hangs up asks to stop.
 ///
 /// # Errors

@@ -49,11 +49,11 @@ pub(crate) struct KvmArgs {
 /// What the lock tells KVM.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum HintsName {
-    /// Whom to run; whom to wake.
+    /// The vCPU to run; the vCPU to wake.
     Yield,
-    /// Whom to wake. It still sees who is preempted.
+    /// The vCPU to wake. It still sees who is preempted.
     Kick,
-    /// Nothing, and nobody is ever seen preempted.
+    /// Nothing, and no vCPU is ever seen preempted.
     Off,
 }
 

@@ -32,7 +32,7 @@ impl Wishes {
     ///
     /// # Errors
     ///
-    /// If an option says something that nobody would hear.
+    /// If an option would have no effect.
     pub(crate) fn of(args: &KvmArgs) -> Result<Self, Failure> {
         let setup = &args.compare.setup;
         if setup.hypercall_cost.is_some() {

@@ -110,7 +110,7 @@ fn about_neighbour(kind: NeighbourKind) -> &'static str {
 fn about_scheduling(scheduling: Scheduling) -> &'static str {
     match scheduling {
         Scheduling::RoundRobin => "one slice each, in turn",
-        Scheduling::Fair => "whoever ran least, by weight: as Linux does",
+        Scheduling::Fair => "the vCPU that ran least, by weight: as Linux does",
         Scheduling::Credit => "credits by weight, woken vCPUs first: as Xen's credit scheduler",
         Scheduling::CoScheduled => "vCPUs in gangs that all run at the same time, or not at all",
     }

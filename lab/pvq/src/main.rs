@@ -10,7 +10,7 @@
 //! | [`driver`] | the one place that talks to the embedded hypervisor |
 //! | [`compare`] | the main job: run the plan, show it, write it |
 //! | [`begun`] | the head of a results file |
-//! | [`watch`], [`watch_board`], [`watch_screen`] | the same, while somebody watches: the terminal, what is known, how it is drawn |
+//! | [`watch`], [`watch_board`], [`watch_screen`] | the same, on a screen: the terminal, what is known, how it is drawn |
 //! | [`outputs`] | where results go, checked before anything runs |
 //! | [`page_files`] | where a page and its pictures go |
 //! | [`report`], [`report_args`] | a page from results files |
@@ -34,7 +34,7 @@
 //! | [`sweep_args`], [`validate_args`] | their options |
 //! | [`sweep_files`] | the files that sweeps leave |
 //! | [`doctor`] | what this machine can and cannot do |
-//! | [`uncontended`] | what a lock costs that nobody else wants |
+//! | [`uncontended`] | what a lock costs without contention |
 //! | [`list`] | what can be chosen |
 //! | [`failure`] | errors and exit codes |
 

@@ -165,7 +165,7 @@ pub(crate) fn written<'a>(paths: impl Iterator<Item = &'a Path>) -> String {
     }
 }
 
-/// A default place, whose folder is made if it is not there: nobody named it.
+/// A default place, whose folder is made if it is not there.
 fn in_its_folder(default: &str) -> Result<PathBuf> {
     let path = PathBuf::from(default);
     if let Some(folder) = path.parent() {

@@ -25,7 +25,7 @@ enum Shown {
     Lines { last: Instant },
 }
 
-/// Somebody who is told how a plan goes on.
+/// A viewer that is told how a plan goes on.
 pub(crate) trait Viewer {
     /// A run begins: its name in words, and where it stands in the plan.
     fn begin(&mut self, name: &str, run: &PlannedRun);

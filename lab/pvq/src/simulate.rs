@@ -23,7 +23,7 @@ use crate::parse;
 use crate::plan;
 use crate::{simulate_profile, simulate_torture};
 
-/// How many pCPUs are simulated if nobody says otherwise.
+/// How many pCPUs are simulated by default.
 pub(crate) const PCPUS: usize = 2;
 
 /// Where results go if nothing is said.
@@ -142,7 +142,7 @@ fn options(
     let (inside, outside) = args.setup.section(args.inside, args.outside);
     let locks: Vec<&str> = locks.iter().map(|lock| lock.name).collect();
     let mut options = host.options();
-    // If nobody says otherwise, as slices and sections are.
+    // By default, as slices and sections are.
     if args.setup.watchdog.is_none() {
         options.remove("watchdog_ns");
     }
@@ -230,7 +230,7 @@ fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {
 fn around_longest(lock: &Entry, vcpus: usize, result: &SimResult) -> String {
     let LongestWait { ns, ended_ns, vcpu } = result.longest_wait;
     if ns == 0 {
-        return format!("\n{}, {vcpus} vCPUs: nobody waited.\n", lock.name);
+        return format!("\n{}, {vcpus} vCPUs: no vCPU waited.\n", lock.name);
     }
     let from = ended_ns.saturating_sub(ns + MARGIN_NS);
     let near: Vec<&TraceEvent> = (result.trace.events.iter())

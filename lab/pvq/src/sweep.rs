@@ -113,7 +113,7 @@ pub(crate) fn missing(part: &[usize], rows: &[Row]) -> Vec<usize> {
     part.iter().filter(is_missing).copied().collect()
 }
 
-/// Where the rows go. The default's folder is made if it is not there: nobody named it.
+/// Where the rows go. The default's folder is made if it is not there.
 fn place(args: &SweepArgs) -> anyhow::Result<PathBuf> {
     if let Some(out) = &args.out {
         return Ok(out.clone());

@@ -222,7 +222,7 @@ pub(crate) fn facts(entry: &Entry) -> LockFacts {
     }
 }
 
-/// Runs everything, or until somebody stops it or a run fails. What is finished is in the report.
+/// Runs everything, until it is stopped or a run fails. What is finished is in the report.
 fn run_plan(plan: &Plan, report: &mut Report) -> Done {
     let mut progress = Progress::new(plan.run_count());
     for turn in plan.turns() {

@@ -1,4 +1,4 @@
-//! What a lock costs that nobody else wants.
+//! What a lock costs without contention.
 
 use std::fmt::Write as _;
 

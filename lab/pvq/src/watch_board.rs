@@ -1,4 +1,4 @@
-//! What somebody who watches a comparison knows so far.
+//! What the viewer of a comparison knows so far.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub(crate) struct Board {
     pub(crate) runs: usize,
     pub(crate) done: usize,
     pub(crate) elapsed: Duration,
-    /// Somebody has asked to stop.
+    /// The user has asked to stop.
     pub(crate) stopping: bool,
     /// The run at hand, in words.
     pub(crate) name: String,
@@ -128,14 +128,14 @@ impl Board {
         Some(self.elapsed.mul_f64(share.max(0.0)))
     }
 
-    /// Those who say whom they wait for: each followed by whom it waits for, as far as that leads.
+    /// The vCPUs that name a target: each followed by its target, as far as that leads.
     pub(crate) fn chains(&self) -> Vec<Vec<usize>> {
         let to = |cpu: usize| {
             let vcpu = self.snapshot.vcpus.get(cpu)?;
             vcpu.waiting_for.map(|cpu| cpu.index())
         };
         let count = self.snapshot.vcpus.len();
-        // A chain begins with somebody whom nobody waits for.
+        // A chain begins with a vCPU that is no target.
         let awaited: Vec<usize> = (0..count).filter_map(to).collect();
         (0..count)
             .filter(|cpu| to(*cpu).is_some() && !awaited.contains(cpu))

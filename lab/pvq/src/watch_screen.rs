@@ -5,7 +5,7 @@
 //!   ==============
 //!   fifo at overcommit 4, 1 µs/2 µs
 //!   pCPU 0  cpu3   3311022...                    who was there, look by look
-//!   queue   cpu2 -> cpu5 -> cpu3                 who says that it waits for whom
+//!   queue   cpu2 -> cpu5 -> cpu3                 what each vCPU says that it waits for
 //!   counters
 //!   lock        acquisitions/s   longest wait    finished runs at this point
 //! ```

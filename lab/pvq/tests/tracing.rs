@@ -77,7 +77,7 @@ fn check(json: &Value) -> HashMap<String, usize> {
                 let values = event["args"].as_object().expect("values");
                 assert!(values.values().all(Value::is_number), "{event}");
             }
-            other => panic!("a phase that nobody writes: {other}"),
+            other => panic!("an unknown phase: {other}"),
         }
     }
     for (track, slices) in &slices {

@@ -71,7 +71,7 @@ fn through_a_pipe_it_is_a_plain_comparison() {
     );
 }
 
-/// A terminal of 100 by 30 characters that nobody looks at, and what is printed on it.
+/// A terminal of 100 by 30 characters without a viewer, and what is printed on it.
 struct Pseudo {
     ours: File,
     theirs: OwnedFd,
@@ -98,7 +98,7 @@ impl Pseudo {
         let (sender, printed) = mpsc::channel();
         let reader = thread::spawn(move || {
             let mut bytes = [0; 4_096];
-            // It ends with an error when nobody has the other end any more.
+            // It ends with an error when the other end is closed.
             while let Ok(length @ 1..) = read.read(&mut bytes) {
                 let _ = sender.send(bytes[..length].to_vec());
             }

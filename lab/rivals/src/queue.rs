@@ -25,7 +25,7 @@ use crate::per_cpu::PerCpu;
 /// A place in the queue.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
-    /// Who queued behind, as `cpu + 1`.
+    /// The CPU that queued behind, as `cpu + 1`.
     next: AtomicU32,
     /// The CPU that it queued behind, as `cpu + 1`; 0 at the front. Not kept by locks that reorder.
     before: AtomicU32,

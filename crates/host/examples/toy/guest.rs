@@ -71,7 +71,7 @@ impl<'a> Guest<'a> {
     }
 
     // excerpt: guest
-    /// One step of guest code: release, take, or look at whoever holds the lock.
+    /// One step of guest code: release, take, or look at the lock holder.
     pub(crate) fn step(&mut self, index: usize) -> Exit {
         let me = Cpu::new(index).expect("the host knows it by this number");
         let vcpu = &mut self.vcpus[index];

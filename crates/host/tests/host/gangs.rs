@@ -43,7 +43,7 @@ fn a_vm_with_more_vcpus_than_pcpus_runs_as_several_gangs() {
         [
             [Some(0), Some(1)],
             [Some(2), Some(3)],
-            // Strict: nobody fills the gap, although others wait.
+            // Strict: no vCPU fills the gap, although others wait.
             [Some(4), None],
         ]
     );

@@ -28,7 +28,7 @@ fn a_buddy_that_is_eligible_goes_first_on_a_slice_of_its_own() {
     assert_eq!(outcome.run.until, Some(rig.now + SLICE));
     rig.pass(500);
     let _ = rig.reschedule(0);
-    assert_eq!(rig.stats(3).charged_ns, 500); // nobody donates anything
+    assert_eq!(rig.stats(3).charged_ns, 500); // nothing is donated
     assert_eq!(rig.stats(0).charged_ns, 1_000);
     assert_eq!(rig.stats(3).loans, 0);
 }
@@ -126,7 +126,7 @@ fn a_kicked_one_is_first_in_line_where_it_ran_last() {
     let mut rig = hint_only(1, Scheduling::RoundRobin, &[(4, 1)]);
     let _ = rig.halt(0, None); // 1 runs, 2, 3 wait
     assert_eq!(rig.kick(0, 0), Status::Refused);
-    assert_eq!(rig.on(), [Some(1)]); // nobody is moved out
+    assert_eq!(rig.on(), [Some(1)]); // no vCPU is moved out
     assert_eq!(rig.state(0), RunState::Preempted);
     rotate(&mut rig, 1);
     assert_eq!(rig.on(), [Some(0)]);

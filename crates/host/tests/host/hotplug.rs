@@ -1,4 +1,4 @@
-//! pCPUs that go and come back, pages that do, and VMs that end in the middle of things: nobody else
+//! pCPUs that go and come back, pages that do, and VMs that end in the middle of things: no other
 //! loses anything.
 
 use std::sync::Arc;
@@ -44,7 +44,7 @@ fn a_pcpu_that_comes_back_is_poked_for_those_who_wait() {
     assert_eq!(rig.pokes, [Pcpu::new(1)]);
     rig.deliver();
     assert!(rig.on().iter().all(Option::is_some));
-    // And not if nobody does.
+    // And not if none does.
     let mut rig = Rig::contract(2, 1);
     assert!(rig.offline(1) && rig.online(1));
     assert_eq!(rig.pokes, []);
@@ -149,7 +149,7 @@ fn beside_one_that_is_killed(scheduling: Scheduling, seed: u64) {
     machine.kill(0);
     let (killed, other) = (machine.ran(0), machine.ran(1));
     machine.run_slices(40);
-    assert_eq!(machine.ran(0), killed, "nobody of it runs again");
+    assert_eq!(machine.ran(0), killed, "none of its vCPUs runs again");
     // Its vCPUs sleep now and then; a pCPU idles only while all who could run do.
     assert!(
         machine.ran(1) > other + 20 * SLICE,

@@ -171,7 +171,7 @@ fn nobody_preempts_a_loan() {
             turn(&mut rig);
         }
         let _ = rig.block(0);
-        // It sleeps until whoever runs has used up a good deal: without a loan it would go first.
+        // It sleeps until the running vCPU has used up a good deal: without a loan it would go first.
         (0..5).for_each(|_| turn(&mut rig));
         let other = 1 - rig.current(0).expect("busy");
         assert_eq!(rig.yield_to(0, other).status, Status::Ran);

@@ -170,7 +170,7 @@ impl Machine {
         self.rig.check_nobody_lost();
     }
 
-    /// Devices, and the safety net: whoever sleeps is woken.
+    /// Devices, and the safety net: sleepers are woken.
     fn rescue(&mut self) {
         self.next_rescue = self.rig.now + SLICE / 3;
         for index in 0..self.rig.host.vcpus() {
@@ -219,7 +219,7 @@ impl Machine {
     }
 
     fn locker_call(&mut self, p: usize, sibling: usize) -> Hypercall {
-        let me = self.rig.current(p).expect("somebody calls");
+        let me = self.rig.current(p).expect("a vCPU calls");
         let waits = (self.random.below(2) == 0).then_some(sibling);
         self.rig.waits(me, waits);
         match self.random.below(3) {

@@ -1,4 +1,4 @@
-//! Who runs next when nobody named anybody.
+//! Chooses the next vCPU where no guest names one.
 
 use crate::rig::{Rig, SLICE, config};
 use pvqspin_abi::Status;

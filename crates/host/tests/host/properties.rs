@@ -1,4 +1,4 @@
-//! Any events in any order: nobody is lost, nobody is in two places, nothing panics.
+//! Any events in any order: no vCPU is lost or in two places, nothing panics.
 
 use crate::machine::{Guest, Machine, VmPlan};
 use crate::rig::{Rig, SLICE, config, cpu};
@@ -98,7 +98,7 @@ fn apply(rig: &mut Rig, event: Event) {
     }
 }
 
-/// From here on nobody calls anything: everybody who waits has to run.
+/// From here on there are no calls: every waiting vCPU has to run.
 ///
 /// Not at once: the events before may have left a vCPU on its pCPU for hundreds of slices, and
 /// those who got less have that to make up for, by their weights.

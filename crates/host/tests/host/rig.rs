@@ -123,7 +123,7 @@ impl Rig {
         gone
     }
 
-    /// A call by the one that was on `p`, whether somebody is there or not.
+    /// A call by the one that was on `p`, whether it is still there or not.
     pub(crate) fn yield_to_from_nobody(&mut self, p: usize) -> Outcome {
         let hint = Hint {
             cpu: cpu(0),
@@ -219,9 +219,9 @@ impl Rig {
         self.pages[vm.index()].vcpu(cpu)
     }
 
-    /// Makes vCPU `who` (host-wide) say that it waits for `whom` (of its VM).
-    pub(crate) fn waits(&self, who: usize, whom: Option<usize>) {
-        self.page(who).set_waiting_for(whom.map(cpu));
+    /// Makes vCPU `who` (host-wide) say that it waits for `target` (of its VM).
+    pub(crate) fn waits(&self, who: usize, target: Option<usize>) {
+        self.page(who).set_waiting_for(target.map(cpu));
     }
 
     fn check_run(&mut self, p: usize, run: Run) {

@@ -1,4 +1,4 @@
-//! Nobody gets more than its share, whatever it calls.
+//! No VM gets more than its share, whatever it calls.
 
 use crate::machine::{GUESTS, Guest, Machine, VmPlan};
 use crate::rig::SLICE;
@@ -69,7 +69,7 @@ proptest! {
         guest in prop::sample::select(GUESTS.to_vec()),
         seed: u64,
     ) {
-        // Enough vCPUs for nobody to be entitled to more than a whole pCPU.
+        // Enough vCPUs that none is entitled to more than a whole pCPU.
         let vcpus = pcpus + more;
         let (ran, share, slack) =
             beside_a_busy_one(scheduling, yields, pcpus, vcpus, weights, guest, seed);

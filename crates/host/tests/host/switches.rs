@@ -63,7 +63,7 @@ fn without_ordering_a_kicked_one_waits_for_its_turn() {
     rig.waits(1, Some(2)); // 1 only spins
     assert_eq!(rig.kick(0, 0), Status::Refused);
     rig.deliver();
-    assert_eq!(rig.on(), [Some(2), Some(1)], "nobody makes room");
+    assert_eq!(rig.on(), [Some(2), Some(1)], "no vCPU makes room");
     assert_eq!(rig.state(0), RunState::Preempted, "but it is awake");
 }
 

@@ -187,7 +187,7 @@ unsafe fn unmasked_after<I: Interrupts>(state: I::State, release: impl FnOnce())
 /// A [`QSpinLock`] that keeps interrupts masked from before it is taken until after it is
 /// released. Four bytes, as the lock itself; memory ordering and panics are those of the lock.
 ///
-/// While it waits, interrupts are masked as well: whoever masks for long waits makes everything
+/// While it waits, interrupts are masked as well: a caller that masks for long waits makes everything
 /// else on this CPU wait. `lock_api::Mutex` guards data with it.
 ///
 /// ```
@@ -267,7 +267,7 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> IrqLock<E, I, P, W> {
         masked_if(|| self.lock.try_lock())
     }
 
-    /// Whether somebody holds the lock. Stale when it returns.
+    /// Whether the lock is held. Stale when it returns.
     #[must_use]
     #[inline]
     pub fn is_locked(&self) -> bool {

@@ -28,7 +28,7 @@ use crate::word::Format;
 /// assert_eq!(*COUNT.lock(), 1);
 /// ```
 // SAFETY: `QSpinLock` excludes: a successful `lock` or `try_lock` has exchanged the word from free
-// to held, and nobody else does so before the matching `unlock`.
+// to held, and no other CPU does so before the matching `unlock`.
 unsafe impl<E: Env, P: Policy, W: Format> lock_api::RawMutex for QSpinLock<E, P, W> {
     const INIT: Self = Self::of_class(Class::Address);
 

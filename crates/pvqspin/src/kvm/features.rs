@@ -9,7 +9,7 @@ use crate::mode::{Detected, Mode};
 const FIRST_LEAF: u32 = 0x4000_0000;
 /// A hypervisor that also plays another one (Hyper-V, usually) moves up by so many leaves.
 const LEAF_STEP: u32 = 0x100;
-/// Beyond it nobody looks.
+/// Nothing looks beyond it.
 const LAST_LEAF: u32 = 0x4001_0000;
 
 // KVM's leaf 1, as in its public `kvm_para.h` and `Documentation/virt/kvm/x86/cpuid.rst`.
@@ -42,11 +42,11 @@ pub struct Features {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Transport {
-    /// No hypercall, nobody is ever preempted, nobody halts: bare metal, or as good.
+    /// No hypercall, no CPU is ever preempted, none halts: bare metal, or as good.
     Native = 0,
     /// A waiter halts and is kicked. Needs `PV_UNHALT`; `STEAL_TIME` is used if there.
     KickAndHalt = 1,
-    /// A waiter also names whom to run. Needs `STEAL_TIME` and `PV_SCHED_YIELD` on top.
+    /// A waiter also names the CPU to run. Needs `STEAL_TIME` and `PV_SCHED_YIELD` on top.
     DirectedYield = 2,
 }
 
@@ -80,7 +80,7 @@ impl Features {
             (true, true) => Transport::DirectedYield,
             (true, false) => Transport::KickAndHalt,
             // Without `PV_UNHALT` (KVM withholds it where guests may `HLT` for real) vCPUs have
-            // pCPUs of their own, and there is nobody to name.
+            // pCPUs of their own, and there is no CPU to name.
             (false, _) => Transport::Native,
         }
     }

@@ -7,7 +7,7 @@ use core::arch::x86_64::__cpuid_count;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Call {
-    /// `VMCALL`: Intel, and whoever builds the like.
+    /// `VMCALL`: Intel, and compatible processors.
     Vmcall = 0,
     /// `VMMCALL`: AMD and Hygon. KVM patches the wrong one at its first use, unless its code cannot
     /// be written, so it is better to choose right.
@@ -52,7 +52,7 @@ pub trait Instructions: 'static {
     ///
     /// # Safety
     ///
-    /// CPL 0, and somebody is going to kick.
+    /// CPL 0, and a kick is going to come.
     unsafe fn halt_masked();
 
     /// Enables interrupts and executes `HLT`, with nothing in between: a kick or any interrupt ends

@@ -100,7 +100,7 @@ impl StealTime {
     ///
     /// The host makes `version` odd, adds to `steal`, and makes `version` even again, each time
     /// before the guest's next instruction, so that a run cannot pass unseen. (A return from user
-    /// space counts as well: then the hint of somebody who looked before is stale, and it looks
+    /// space counts as well: then an earlier hint is stale, and it looks
     /// again.)
     #[must_use]
     pub fn generation(&self) -> Generation {
@@ -180,7 +180,7 @@ impl Vcpu {
         // The generation first: if the vCPU runs in between, the sample has an old generation, and
         // a hint made from it is dropped. The other way round it could pass for a new preemption.
         let generation = record.generation();
-        // Acquire: as for the flag of the record; and whoever sees `HALTED` sees in which generation,
+        // Acquire: as for the flag of the record; and a CPU that sees `HALTED` sees in which generation,
         // and reads one below that is not older.
         let doing = self.doing.load(Acquire);
         let sleeps = || self.halted_in.load(Relaxed) == record.generation().get();
@@ -203,7 +203,7 @@ impl Vcpu {
     /// Whether it waited for a pCPU lately. Asked by its own vCPU only.
     pub(super) fn lacks_pcpu(&self, record: &StealTime, now_ns: u64) -> bool {
         let own = &self.own;
-        // Relaxed throughout, and no read-modify-write: nobody else is interested, and an interrupt
+        // Relaxed throughout, and no read-modify-write: no other CPU is interested, and an interrupt
         // in between spoils one window.
         let stolen = record
             .steal_ns()
@@ -220,7 +220,7 @@ impl Vcpu {
         much || own.was_stolen.load(Relaxed) != 0
     }
 
-    /// Whom it waits for in a lock, if for anybody.
+    /// The CPU that it waits for in a lock, if any.
     #[must_use]
     pub fn waiting_for(&self) -> Option<Cpu> {
         // Relaxed: the edge is advice.
@@ -247,7 +247,7 @@ impl Vcpu {
     /// It is about to halt. False if it was kicked already: then it must not.
     ///
     /// One location decides: a kick either comes before this exchange, which then finds it, or after
-    /// it, and whoever kicks finds the halt and calls the host, which remembers until the `HLT`.
+    /// it, and a kicking CPU finds the halt and calls the host, which remembers until the `HLT`.
     pub(super) fn begin_halt(&self, record: &StealTime) -> bool {
         // Relaxed: the exchange below publishes it. Taken off its pCPU between the two, it halts in a
         // newer generation, and passes for awake: that is advice, and its kick comes all the same.
@@ -272,13 +272,13 @@ impl Vcpu {
     pub(super) fn interrupt_halt(&self) {
         // Relaxed: only this vCPU sets the flag.
         if self.doing.load(Relaxed) & HALTED != 0 {
-            // A kick that comes now calls nobody, and none is needed: the halt returns after the
+            // A kick that comes now makes no call, and none is needed: the halt returns after the
             // handler. Acquire and release: as at the end of the halt.
             self.doing.fetch_and(!HALTED, AcqRel);
         }
     }
 
-    /// Somebody kicks it: whether it was asleep.
+    /// A CPU kicks it: whether it was asleep.
     pub(super) fn note_kick(&self) -> bool {
         // Release: what the kicker did before is visible after the halt that the kick ends.
         self.doing.fetch_or(KICKED, AcqRel) & HALTED != 0
@@ -402,7 +402,7 @@ mod tests {
         // Housekeeping of the host.
         vcpu.record.steal.store(WINDOW_NS / 1_000, Relaxed);
         assert!(!vcpu.lacks_pcpu(vcpu.record(), now + 1));
-        // A slice of somebody else: known at once, and for one more window.
+        // A slice of another vCPU: known at once, and for one more window.
         vcpu.record.steal.store(3_000_000, Relaxed);
         assert!(vcpu.lacks_pcpu(vcpu.record(), now + 2));
         now += WINDOW_NS;

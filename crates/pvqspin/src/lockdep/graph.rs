@@ -75,7 +75,7 @@ pub struct Stats {
     pub pairs: usize,
     /// How often there was no room in a table.
     pub overflows: u32,
-    /// How often something was not learned because somebody else was learning.
+    /// How often something was not learned because another CPU was learning.
     pub missed: u32,
 }
 
@@ -142,7 +142,7 @@ pub(crate) static GRAPH: Graph = Graph {
 };
 
 pub(crate) struct Graph {
-    /// Somebody changes the tables.
+    /// A CPU changes the tables.
     learning: AtomicBool,
     slots: [Slot; CLASSES],
     /// Bit `b` of `before[a]`: a lock of class `a` was held when one of class `b` was taken.

@@ -36,7 +36,7 @@ pub(crate) enum Front {
     Free(Seen),
     /// The lock is held, by this CPU if it is known.
     Held(Option<Seen>),
-    /// Nobody looked: the role does not depend on it.
+    /// Not looked at: the role does not depend on it.
     Unseen,
 }
 

@@ -1,4 +1,4 @@
-//! Looking at a lock and at the CPUs around it: who holds it, who is off its pCPU, who blocks whom.
+//! Looking at a lock and at the CPUs around it: the holder, which CPUs are off, and what blocks them.
 //!
 //! All of it is advice, and may be stale when it returns.
 //!
@@ -19,7 +19,7 @@ use crate::nodes::Node;
 use crate::word::{Format, Held, Tail};
 use pvqspin_abi::{Cpu, RunSample, RunState};
 
-/// A CPU, and what it was doing when somebody looked.
+/// A CPU, and what it was doing when it was looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
     pub(crate) cpu: Cpu,

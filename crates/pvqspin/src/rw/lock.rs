@@ -6,13 +6,13 @@
 //!     queue    a QSpinLock: everybody else who waits             crate::queue::join
 //! ```
 //!
-//! The wait queue *is* a [`QSpinLock`]: whoever must wait takes it, and waits for the word only
+//! The wait queue *is* a [`QSpinLock`]: a CPU that must wait takes it, and waits for the word only
 //! once it is its turn. (Linux puts its `qrwlock` onto a `qspinlock` in the same way.) So the order
-//! of the queue is the order of the lock, and in the queue each waiter names whom it waits for,
+//! of the queue is the order of the lock, and in the queue each waiter names its target,
 //! yields, halts and is kicked exactly as under the mutex.
 //!
 //! ```text
-//!   read ──► nobody queues, nobody writes: readers + 1 ─────────────────────────► reading
+//!   read ──► no queue, no writer: readers + 1 ──────────────────────────────► reading
 //!     └────► queue ──► first in line ──► no writer: readers + 1 ──► leave queue ──► reading
 //!
 //!   write ─► free: the word names us ───────────────────────────────────────────► writing
@@ -50,7 +50,7 @@ pub struct ReadToken {
 #[must_use = "without its token a lock can never be released"]
 #[derive(Debug)]
 pub struct WriteToken {
-    /// The word while nobody is first in line.
+    /// The word while none is first in line.
     alone: u32,
     /// The turn in the queue that the writer keeps, if it queued.
     turn: Option<Token>,
@@ -83,7 +83,7 @@ impl WriteToken {
         Self { alone, turn }
     }
 
-    /// The word while nobody is first in line, and the turn that the writer keeps.
+    /// The word while none is first in line, and the turn that the writer keeps.
     pub(crate) fn into_parts(self) -> (u32, Option<Token>) {
         (self.alone, self.turn)
     }
@@ -113,7 +113,7 @@ impl WriteToken {
 /// # Order
 ///
 /// First come, first served, for readers and writers alike; readers that follow each other read
-/// together. Whoever waits is passed by nobody that calls after it has joined the queue, but for
+/// together. A waiter is not passed by calls after it has joined the queue, but for
 ///
 /// - what was under way: a CPU that had looked at the queue just before, once for each CPU,
 /// - [`read_nested`](Self::read_nested), which is for that,
@@ -201,13 +201,13 @@ impl<E, P, W> QRwLock<E, P, W> {
         self.word.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody reads or writes, or is about to. Stale when it returns.
+    /// Whether it is read or written, or about to be. Stale when it returns.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.raw_word() != 0
     }
 
-    /// Whether somebody writes. Stale when it returns.
+    /// Whether it is written. Stale when it returns.
     #[must_use]
     pub fn is_locked_exclusive(&self) -> bool {
         self.raw_word() & WRITER != 0
@@ -222,7 +222,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         Stalls::Halt => true,
     };
 
-    /// The word of a lock that the running CPU writes and nobody else wants. As with the mutex,
+    /// The word of a lock that the running CPU writes without contention. As with the mutex,
     /// a native writer has no name.
     #[inline]
     pub(crate) fn alone() -> u32 {
@@ -243,7 +243,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
     }
 
-    /// Takes the lock to read if nobody writes, or waits.
+    /// Takes the lock to read if it has no writer and no waiter.
     #[inline]
     pub fn try_read(&self) -> Option<ReadToken> {
         self.class.trying::<E>(self.address(), How::Shared);
@@ -254,13 +254,13 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
 
     #[inline]
     fn read_open(&self) -> Option<ReadToken> {
-        // Nobody is first in line, nobody writes, and there is room for one more: one comparison.
+        // None is first in line, none writes, and there is room for one more: one comparison.
         // The queue is looked at for its order only: see "Order".
         let open = |word: u32| word < READERS && !self.queue.is_locked();
         self.enter(open, |word| word + 1)
     }
 
-    /// Takes the lock to read, past whoever waits: it waits for a writer that *holds* the lock, and
+    /// Takes the lock to read, past all waiters: it waits for a writer that *holds* the lock, and
     /// for nothing else.
     ///
     /// For an interrupt handler whose CPU may be reading already, or waiting to. Behind a waiting
@@ -272,7 +272,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     pub fn read_nested(&self) -> ReadToken {
         self.class.taking::<E>(self.address(), How::Nested);
         loop {
-            // Whoever is first in line stays so.
+            // The first in line stays so.
             let open = |word| word & WRITER == 0 && readers_of(word) < READERS;
             if let Some(token) = self.enter(open, |word| word + 1) {
                 return token;
@@ -293,7 +293,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         if !open(seen) {
             return None;
         }
-        // Marked for as long as it is counted: whoever waits for readers looks for the marks.
+        // Marked for as long as it is counted: a waiting writer looks for the marks.
         let token = self.mark();
         loop {
             // Acquire pairs with the release of the writer before. An exchange, not an addition:
@@ -324,7 +324,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
     }
 
-    /// Takes the lock to write if nobody has it or waits for it.
+    /// Takes the lock to write if it is free and has no waiters.
     #[inline]
     pub fn try_write(&self) -> Option<WriteToken> {
         self.class.trying::<E>(self.address(), How::Exclusive);
@@ -386,7 +386,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
             late.tell::<E>();
             return;
         }
-        // Release pairs with the acquire of whoever takes the lock next.
+        // Release pairs with the acquire of the next holder.
         if let Err(seen) =
             self.word
                 .compare_exchange(token.alone, 0, Ordering::Release, Ordering::Relaxed)
@@ -400,15 +400,15 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     #[cold]
     #[inline(never)]
     fn pass_turn_on(&self, turn: Token) {
-        // Nobody else has been first in line, so nobody else has touched the word. Release pairs
-        // with the acquire of whoever takes the lock next.
+        // No other CPU has been first in line, so none has touched the word. Release pairs
+        // with the acquire of the next holder.
         self.word.store(0, Ordering::Release);
         // SAFETY: this CPU holds the queue since it queued, and the token is from then. The queue,
         // and so the lock, is not gone before it is released.
         unsafe { self.queue.unlock(turn) };
     }
 
-    /// Ends a write section while somebody is first in line.
+    /// Ends a write section while a CPU is first in line.
     #[cold]
     #[inline(never)]
     fn pass_on(&self, mut seen: u32) {

@@ -8,16 +8,16 @@
 //! +----------------+---+---+-------------------------------+
 //! | writer         | S | 1 | first in line (14 bits)       |   written
 //! +----------------+---+---+-------------------------------+
-//!  CPUs as number + 1, 0 for nobody     S: the first in line sleeps and wants a kick
+//!  CPUs as number + 1, 0 for none       S: the first in line sleeps and wants a kick
 //! ```
 //!
 //! | writer bit | readers | first in line | |
 //! | --- | --- | --- | --- |
-//! | 0 | 0 | nobody | free |
-//! | 0 | n | nobody | `n` CPUs read |
+//! | 0 | 0 | none | free |
+//! | 0 | n | none | `n` CPUs read |
 //! | 0 | n | `f` | `n` CPUs read and `f` waits to write |
 //! | 0 | 0 | `f` | free, and `f`'s |
-//! | 1 | | nobody | one CPU writes (a native lock does not say which) |
+//! | 1 | | none | one CPU writes (a native lock does not say which) |
 //! | 1 | | `f` | one CPU writes and `f` waits |
 //!
 //! 16 bits count what every CPU that has a number can hold in four contexts: 65,528.
@@ -26,7 +26,7 @@ use pvqspin_abi::Cpu;
 
 /// How many read. While a writer holds the lock the field names the first in line instead.
 pub(crate) const READERS: u32 = 0xffff;
-/// Somebody writes.
+/// A CPU writes.
 pub(crate) const WRITER: u32 = 1 << 16;
 /// The first in line sleeps.
 pub(crate) const ASLEEP: u32 = 1 << 17;
@@ -34,7 +34,7 @@ pub(crate) const ASLEEP: u32 = 1 << 17;
 const NAME_SHIFT: u32 = 18;
 const FIRST: u32 = 0x3fff;
 
-/// The word of a lock that `writer` holds and nobody awaits.
+/// The word of a lock that `writer` holds without waiters.
 #[inline]
 pub(crate) const fn written_by(writer: Cpu) -> u32 {
     writer.plus_one() << NAME_SHIFT | WRITER
@@ -75,7 +75,7 @@ pub(crate) const fn with_first(word: u32, first: Cpu) -> u32 {
     }
 }
 
-/// The word after its writer has left: whoever is first in line stays so.
+/// The word after its writer has left: the first in line stays so.
 pub(crate) const fn without_writer(word: u32) -> u32 {
     (word & FIRST) << NAME_SHIFT | word & ASLEEP
 }

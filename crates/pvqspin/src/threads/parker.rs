@@ -64,7 +64,7 @@ impl Parker {
     /// owns the slot calls it.
     pub(super) fn halt(&self) {
         self.make_bed();
-        // Release publishes the bed to whoever kicks.
+        // Release publishes the bed to a kicking thread.
         if self
             .state
             .compare_exchange(AWAKE, ASLEEP, Release, Relaxed)
@@ -107,12 +107,12 @@ impl Parker {
         self.process.load(Relaxed) == process::id()
     }
 
-    /// Makes a fresh bed if nobody slept here yet in this process.
+    /// Makes a fresh bed if no thread slept here yet in this process.
     fn make_bed(&self) {
         if self.is_of_this_process() {
             return;
         }
-        // SAFETY: nobody else looks at this bed. `halt` and `sleep` belong to this thread; a kicker
+        // SAFETY: no other thread looks at this bed. `halt` and `sleep` belong to this thread; a kicker
         // looks only if `process` names this process, which it does from the next line on. (It
         // may name another one that had the same number long ago; then nothing is written here.)
         // The old bed owns nothing, so nothing is lost by not dropping it.
@@ -169,7 +169,7 @@ mod tests {
         let parker = Parker::new();
         parker.state.store(ASLEEP, Relaxed);
         parker.process.store(process::id().wrapping_add(1), Relaxed);
-        // SAFETY: nobody else has this parker.
+        // SAFETY: no other thread has this parker.
         let _held_for_ever = unsafe { &*parker.bed.get() }.mutex.lock();
         parker.kick(); // would hang
         parker.halt(); // was kicked, and has a fresh bed

@@ -9,7 +9,7 @@
 //!
 //! [`OUTSIDE`] is a CPU number that any number of threads share. Its nodes are all in use, for ever,
 //! so its threads never queue: they take the way that an NMI takes which interrupted three spinning
-//! contexts. A number that is shared is only ever a hint, since nobody waits under it.
+//! contexts. A number that is shared is only ever a hint, since no thread waits under it.
 
 use core::cell::Cell;
 use core::fmt;
@@ -138,7 +138,7 @@ fn take() -> Option<Cpu> {
 }
 
 fn give_back(cpu: Cpu) {
-    // A thread that ends in the middle of a slow path left a node in a queue. Nobody else may
+    // A thread that ends in the middle of a slow path left a node in a queue. No other thread may
     // have that node.
     if of(cpu).nodes.in_use() != 0 {
         return;

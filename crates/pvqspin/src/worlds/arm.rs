@@ -3,7 +3,7 @@
 //! | [`Env`] | here |
 //! | --- | --- |
 //! | `run_sample` | what the vCPU writes of itself: halted, or running. The standard does not tell who is preempted; the generation moves with the stolen time |
-//! | `yield_to` | always `Refused`: nobody can be named |
+//! | `yield_to` | always `Refused`: no CPU can be named |
 //! | `halt` | `WFI`, which a pending interrupt ends, a masked one too |
 //! | `kick` | a software-generated interrupt of the kernel's |
 //! | `pressure` | whether any of the last 10 ms were stolen from *this* vCPU; always, without stolen time |

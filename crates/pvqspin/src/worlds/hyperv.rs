@@ -3,11 +3,11 @@
 //! | [`Env`] | here |
 //! | --- | --- |
 //! | `run_sample` | what the vCPU writes of itself: halted, or running. Hyper-V does not tell who is preempted |
-//! | `yield_to` | always `Refused`: nobody can be named |
+//! | `yield_to` | always `Refused`: no CPU can be named |
 //! | `spin_until` | after each recommended number of looks, `HvCallNotifyLongSpinWait` |
 //! | `halt` | reads `HV_X64_MSR_GUEST_IDLE`, which ends with any interrupt, a masked one too |
 //! | `kick` | an interrupt of the kernel's |
-//! | `pressure` | always: nobody says that there is none |
+//! | `pressure` | always: nothing says that there is none |
 //! | own time | none without an exit (`HV_X64_MSR_VP_RUNTIME` is one): budgets are wall time |
 //!
 //! So a lock here is a queue that halts and kicks, as Linux's is: it keeps waiters from burning pCPUs, and

@@ -3,7 +3,7 @@
 //! | [`Env`] | here |
 //! | --- | --- |
 //! | `run_sample` | the runstate area of the target: *runnable* is preempted; the time at which it entered its state is the generation. What the vCPU writes of itself tells a poll from other waits |
-//! | `yield_to` | always `Refused`: Xen has `SCHEDOP_yield`, which names nobody |
+//! | `yield_to` | always `Refused`: Xen has `SCHEDOP_yield`, which names no vCPU |
 //! | `halt` | `SCHEDOP_poll` of an event channel of this CPU; an event that came first ends it at once |
 //! | `kick` | `EVTCHNOP_send` on the target's channel |
 //! | `pressure` | whether any of the last 10 ms were stolen from *this* vCPU |
@@ -34,7 +34,7 @@ const OFFLINE: usize = 3;
 /// `XEN_RUNSTATE_UPDATE`: an update is in progress.
 const UPDATING: u64 = 1 << 63;
 
-/// How long somebody else has to have had the pCPU, in ns, for the vCPU to lack one: a hundredth of
+/// How long another vCPU has to have had the pCPU, in ns, for the vCPU to lack one: a hundredth of
 /// [`WINDOW_NS`].
 const STOLEN_NS: u64 = WINDOW_NS / 100;
 const WINDOW_NS: u64 = 10_000_000;

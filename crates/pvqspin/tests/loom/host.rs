@@ -19,7 +19,7 @@ pub(crate) fn become_cpu(cpu: usize) {
     CPU.with(|cell| cell.set(cpu));
 }
 
-/// Closed until somebody opens it.
+/// Closed until it is opened.
 struct Gate {
     is_open: Mutex<bool>,
     bell: Condvar,
@@ -72,7 +72,7 @@ pub(crate) struct Known {
     holds: [bool; CPUS],
     /// Whose last call was refused, and who has not waited since.
     refused: [bool; CPUS],
-    /// Calls that asked to run somebody.
+    /// Calls that asked to run a vCPU.
     yields: usize,
 }
 
@@ -129,10 +129,10 @@ pub(crate) trait Host: 'static {
     /// Of one that sleeps.
     const ASLEEP: RunState = RunState::Halted;
 
-    /// How many have to sleep until nobody wants a pCPU any more.
+    /// How many have to sleep until no vCPU wants a pCPU any more.
     const CALM_AFTER: usize = usize::MAX;
 
-    /// The answers to the calls that ask to run somebody, in turns.
+    /// The answers to the calls that ask to run a vCPU, in turns.
     const ANSWERS: &'static [Status] = &[Status::Ran];
 
     /// How much time such a call takes, in ns.
@@ -155,7 +155,7 @@ impl Host for AllPreempted {
     const ASLEEP: RunState = RunState::Preempted;
 }
 
-/// Everybody runs or sleeps, and nobody wants a pCPU once so many slept.
+/// Every vCPU runs or sleeps, and none wants a pCPU once so many slept.
 pub(crate) struct Calms<const AFTER: usize>;
 
 impl<const AFTER: usize> Host for Calms<AFTER> {
@@ -163,7 +163,7 @@ impl<const AFTER: usize> Host for Calms<AFTER> {
     const CALM_AFTER: usize = AFTER;
 }
 
-/// Everybody else is preempted or asleep, and the host runs nobody who is asked for. A call later
+/// All others are preempted or asleep, and the host runs none that is asked for. A call later
 /// every wait is too old to be passed over.
 pub(crate) struct Refuses<const CALM_AFTER: usize>;
 
@@ -193,7 +193,7 @@ impl Host for Fickle {
 /// or a number of [`Point`].
 pub(crate) struct Model<H, const LATE: u8 = NOWHERE>(PhantomData<H>);
 
-/// Whoever waited has given its node back. Asked when all have ended.
+/// Each waiter has given its node back. Asked when all have ended.
 pub(crate) fn all_nodes_are_given_back() {
     for nodes in NODES.iter() {
         assert_eq!(nodes.in_use(), 0, "a node was not given back");

@@ -77,7 +77,7 @@ pub struct Hypercalls {
 pub struct Yields {
     /// The target was put on a pCPU.
     pub ran: u64,
-    /// Whoever it all waits for was running.
+    /// The end of the chain was running.
     pub already_running: u64,
     /// The hint was out of date.
     pub stale: u64,
@@ -317,7 +317,7 @@ impl Record {
         }
     }
 
-    /// The share of its CPUs' time that other work took; 0 where nobody could tell.
+    /// The share of its CPUs' time that other work took; 0 where it is unknown.
     #[must_use]
     pub fn interrupted_share(&self) -> f64 {
         let pcpu_ns = self.duration_ns as f64 * self.pcpus as f64;

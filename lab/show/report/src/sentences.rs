@@ -231,7 +231,7 @@ impl Comparison {
     }
 
     /// By how much our longest wait is shorter or longer, such as `33 times shorter`; `None` if
-    /// nobody waited.
+    /// no vCPU waited.
     #[must_use]
     pub fn waiting(&self) -> Option<String> {
         let (ours, theirs) = (self.our_wait_ns, self.their_wait_ns);

@@ -4,7 +4,7 @@
 //! ```text
 //!   process "pCPUs"    a track for each pCPU: who was on it     counter: vCPUs without a pCPU
 //!   process "VM 0"     a track for each vCPU: what it did       counter: waiting for the lock
-//!   arrows             from whoever called to whoever was put on a pCPU by it
+//!   arrows             from the caller to the vCPU that was put on a pCPU by it
 //! ```
 //!
 //! The format is Google's (Nat Duca and Dan Sinclair, "Trace Event Format", 2016). Every slice is a
@@ -210,7 +210,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// An arrow for a call that put somebody on a pCPU, a mark for one that did not.
+    /// An arrow for a call that put a vCPU on a pCPU, a mark for one that did not.
     fn calls(&mut self) -> io::Result<()> {
         for (number, call) in self.scene.calls.iter().enumerate() {
             if call.at_ns <= self.scene.from_ns {

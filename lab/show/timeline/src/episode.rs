@@ -1,14 +1,14 @@
 //! A holder that lost its pCPU, a lock that waited for a sleeper: the events that cost most.
 //!
 //! ```text
-//!   holder    holds ██████··········█████            off ─ on: nobody can get the lock
+//!   holder    holds ██████··········█████            off ─ on: no vCPU can get the lock
 //!   waiter    waits ░░░░····························█████
 //!                        free, and it is this one's turn: off ─ on
 //! ```
 
 use crate::scene::{Doing, Place, Scene, Span, Why};
 
-/// A free lock that waits for less than this waits for nobody in particular, in nanoseconds.
+/// A free lock that waits for less than this waits for no certain vCPU, in nanoseconds.
 const SHORTEST_GAP_NS: u64 = 5_000;
 
 /// What went wrong.
@@ -16,7 +16,7 @@ const SHORTEST_GAP_NS: u64 = 5_000;
 pub enum Trouble {
     /// The holder was off its pCPU, and others waited.
     Holder,
-    /// The lock was free, others waited too, and whoever took it next was off its pCPU.
+    /// The lock was free, others waited too, and the next holder was off its pCPU.
     Waiter,
 }
 
@@ -25,7 +25,7 @@ pub enum Trouble {
 pub struct Episode {
     /// What went wrong.
     pub trouble: Trouble,
-    /// Whom everybody waited for, by number on the host.
+    /// The vCPU that all others waited for, by number on the host.
     pub vcpu: u32,
     /// Since when it had the lock, or waited for it.
     pub began_ns: u64,
@@ -42,7 +42,7 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// For how long nobody could get the lock because of it, in nanoseconds.
+    /// For how long no vCPU could get the lock because of it, in nanoseconds.
     #[must_use]
     pub const fn cost_ns(&self) -> u64 {
         match self.trouble {

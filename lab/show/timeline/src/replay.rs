@@ -7,7 +7,7 @@
 //!
 //! A lock is held from the first that says so (the slow path passed `Taken`, or the guest has it)
 //! until the first that says that it is not (the slow path passed `Released`, the guest has left, or
-//! somebody else holds the same lock).
+//! another vCPU holds the same lock).
 
 use pvqspin::Point;
 use pvqspin_abi::{Cpu, Status};
@@ -62,7 +62,7 @@ impl Vcpu {
 #[derive(Clone, Default)]
 struct Pcpu {
     current: Option<(u32, u64)>,
-    /// It asked the host at that time: if somebody else comes next, the old one left then, to
+    /// It asked the host at that time: if another vCPU comes next, the old one left then, to
     /// there.
     asked: Option<(u64, Place)>,
     /// The call that it was.
@@ -191,7 +191,7 @@ impl Replay {
         self.change(vcpu, self.now, |vcpu| vcpu.place = Place::Running(p as u32));
     }
 
-    /// Whoever is on a pCPU has left it, when the pCPU asked the host.
+    /// The vCPU on a pCPU has left it, when the pCPU asked the host.
     fn leave(&mut self, p: usize) {
         let now = self.now;
         let pcpu = &mut self.pcpus[p];

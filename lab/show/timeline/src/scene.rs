@@ -23,7 +23,7 @@ pub enum Why {
     New,
     /// Its slice was over.
     SliceEnd,
-    /// The pCPU was poked for somebody else.
+    /// The pCPU was poked for another vCPU.
     Poked,
     /// It lent its pCPU in a call.
     Lent,
@@ -137,7 +137,7 @@ pub struct Call {
     pub by: u32,
     /// What for.
     pub kind: CallKind,
-    /// Whom it named.
+    /// The vCPU that it named.
     pub named: Option<u32>,
     /// What it came to.
     pub status: Status,

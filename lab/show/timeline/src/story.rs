@@ -1,4 +1,4 @@
-//! An episode in words: who held, who was off, who named whom, and what it cost.
+//! An episode in words: the holder, the vCPU that was off, what was named, and what it cost.
 
 use pvqspin_abi::Status;
 use pvqspin_report::figures::time;

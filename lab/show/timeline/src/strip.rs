@@ -128,7 +128,7 @@ fn alphabet() -> impl Iterator<Item = char> {
 fn window(scene: &Scene, episode: &Episode, steps: &[Step]) -> (u64, u64) {
     let last = steps.last().map_or(episode.ended_ns, |step| step.at_ns);
     let core = last - episode.off_ns;
-    // Whoever began to wait a rotation ago would leave no room for the episode.
+    // A vCPU that began to wait a rotation ago would leave no room for the episode.
     let before = (episode.off_ns - episode.began_ns).min(core / 2);
     let margin = core / 12 + 200;
     let from = episode.off_ns.saturating_sub(before + margin);

@@ -13,7 +13,7 @@ use plotters::style::Color;
 
 use super::grid::{Cell, Column, Grid, Line};
 
-/// More settings than this have no pictures: nobody would look at them, and a browser would.
+/// More settings than this have no pictures: a reader would not look at them all, and a browser would draw them.
 pub(super) const MOST: usize = 12;
 
 /// The pictures of one setting.

@@ -12,8 +12,8 @@ use crate::table::warnings;
 /// The policy that is the default on threads.
 const OURS_ON_THREADS: &str = "bounded";
 
-/// Whoever has less of the fastest lock's throughput is not asked for its waits: a lock that does
-/// nothing lets nobody wait.
+/// A lock with less of the fastest lock's throughput is not asked for its waits: a lock that does
+/// nothing makes no waits.
 const FAST: f64 = 0.5;
 
 /// More sets than this are told one by one only if the reader asks.
