@@ -94,6 +94,7 @@ fn measure(
     dir: &Path,
 ) -> Result<()> {
     qemu::provide()?;
+    qemu::counts_fairly(cpus)?;
     let choice = Host::Scx.kernel(&options.kernel);
     let kernel = Kernel::fetch(&choice, cache)?;
     let pcpus = cpus.to_string();

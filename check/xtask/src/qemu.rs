@@ -1,5 +1,6 @@
 //! A machine with an AMD processor that can run virtual machines, all of it emulated by QEMU.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,12 +12,39 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::debian_packages::run;
 
 const QEMU: &str = "qemu-system-x86_64";
+
+/// The QEMU that is run: the one in the path, or the one that the variable `QEMU` names.
+fn program() -> OsString {
+    std::env::var_os("QEMU").unwrap_or_else(|| QEMU.into())
+}
+
+/// Fails if QEMU is too old to count instructions on so many processors: before 8.1 each has a turn that lasts until the next
+/// timer, up to a tick of 4 ms, and what runs there looks preempted to the others.
+pub(crate) fn counts_fairly(cpus: u32) -> Result<()> {
+    let output = Command::new(program()).arg("--version").output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = version(&text).with_context(|| format!("QEMU has no version: {text}"))?;
+    ensure!(
+        cpus <= 2 || version >= (8, 1),
+        "QEMU {}.{} does not share instructions among {cpus} processors: name one of 8.1 or later in the variable QEMU",
+        version.0,
+        version.1
+    );
+    Ok(())
+}
+
+/// Of `QEMU emulator version 11.1.3 (Debian ...)`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let number = text.split("version ").nth(1)?;
+    let mut parts = number.split(|character: char| !character.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
 /// Debian's package with it.
 const PACKAGE: &str = "qemu-system-x86";
 
 /// Finds QEMU, or installs it where one may.
 pub(crate) fn provide() -> Result<()> {
-    if Command::new(QEMU).arg("--version").output().is_ok() {
+    if Command::new(program()).arg("--version").output().is_ok() {
         return Ok(());
     }
     let apt = Command::new("apt-get").arg("--version").output().is_ok();
@@ -128,7 +156,7 @@ pub(crate) fn boot(
     let result = dir.join("outcome");
     let _ = fs::remove_file(&result);
     let file = |path: &Path| format!("file:{}", path.display());
-    let mut qemu = Command::new(QEMU)
+    let mut qemu = Command::new(program())
         .args(machine.clock.options())
         // Random numbers come from the seed alone.
         .args(["-cpu", "max,+svm,+npt,-rdrand,-rdseed"])
@@ -242,6 +270,20 @@ mod tests {
             parse(b"error no KVM here\n").unwrap().ending,
             Ending::Error("no KVM here".to_owned())
         );
+    }
+
+    #[test]
+    fn versions_are_read_as_numbers() {
+        for (text, expected) in [
+            (
+                "QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright",
+                Some((7, 2)),
+            ),
+            ("QEMU emulator version 11.1.3\n", Some((11, 1))),
+            ("hm", None),
+        ] {
+            assert_eq!(version(text), expected);
+        }
     }
 
     #[test]
