@@ -119,7 +119,7 @@ impl<'a> Machine<'a> {
             scheduling: Scheduling::ALL[bytes.below(Scheduling::ALL.len())],
             yields: YieldMode::ALL[bytes.below(YieldMode::ALL.len())],
             slice_ns: SLICE,
-            min_loan_ns: SLICE / [1, 4, 50][bytes.below(3)],
+            min_loan_ns: SLICE / [2, 4, 50][bytes.below(3)],
             follow_chain: bytes.below(4) != 0,
             ordered: bytes.below(4) != 0,
         };

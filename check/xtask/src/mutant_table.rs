@@ -472,7 +472,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "a directed yield runs nobody",
         &[place(
             "crates/host/src/yielding.rs",
-            "Ok(target) => «self.hand_over(p, occupant, target)»,",
+            "Ok(target) => «self.hand_over(p, target)»,",
             "Status::Refused",
         )],
         &[check(
@@ -510,8 +510,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "host_forgets_poke",
         "an idle pCPU is not poked for those who wait",
         &[place(
-            "crates/host/src/switch.rs",
-            "«self.poke_idle(served)»; served",
+            "crates/host/src/finish.rs",
+            "«self.poke_idle()»; }",
             "()",
         )],
         &[
@@ -530,7 +530,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "a page that says 'I only spin' costs a vCPU of another VM its pCPU",
         &[place(
             "crates/host/src/kick.rs",
-            "let spins = «vcpu.vm == vm» &&",
+            "let spins = «vcpu.vm == target.vm» &&",
             "true",
         )],
         &[check(
@@ -542,8 +542,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "host_charges_borrower",
         "borrowed time is charged to the vCPU that runs",
         &[place(
-            "crates/host/src/accounting.rs",
-            "self.charge_vcpu(«owner», ns);",
+            "crates/host/src/switch.rs",
+            "let payer = «owner»;",
             "current",
         )],
         &[check(
@@ -569,7 +569,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "a chain is followed for as long as there are edges",
         &[place(
             "crates/abi/src/chain.rs",
-            "let most = «vcpus as u64»;",
+            "let most = «MOST_HOPS.min(vcpus as u64)»;",
             "1_000 * vcpus as u64",
         )],
         &[check(

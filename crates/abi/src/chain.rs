@@ -25,7 +25,7 @@ use crate::page::RunState;
 /// What the walk sees of one vCPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// Its state, as far as the caller knows.
+    /// What it does, as far as the walker knows.
     pub state: RunState,
     /// What the guest says that it waits for.
     pub waits_for: Option<usize>,
@@ -36,16 +36,18 @@ pub struct Look {
 pub enum End {
     /// This one could run and does not.
     Run(usize),
-    /// The end of the chain is running.
+    /// What it all waits for is running.
     Running,
     /// No vCPU on the way can run.
-    Nobody,
+    NoTarget,
 }
 
 /// Follows the edges from `first` on, for `caller`, in a VM of so many vCPUs. Returns what it
 /// came to, and after how many hops.
 ///
-/// `look` is asked about vCPUs below `vcpus` (and `first`) only, and at most `vcpus` times.
+/// `look` is asked about vCPUs below `vcpus` (and `first`) only, and at most `vcpus` times, or
+/// [`MOST_HOPS`]. A longer chain is followed that far, and ends at the last vCPU on the way that could run: it
+/// asks in its turn. A circle is noticed after a few times its length.
 #[must_use]
 pub fn follow(
     vcpus: usize,
@@ -55,7 +57,9 @@ pub fn follow(
 ) -> (End, u64) {
     let mut seen = Seen::default();
     let mut at = first;
-    let most = vcpus as u64;
+    // For the circles: where the walk was when its length was last a power of two.
+    let (mut mark, mut next_mark) = (first, 1);
+    let most = MOST_HOPS.min(vcpus as u64);
     for hops in 0..most {
         let Look { state, waits_for } = look(at);
         seen.note(at, state);
@@ -67,9 +71,27 @@ pub fn follow(
             }
             _ => return (seen.end_at(at, state), hops),
         }
+        if at == mark {
+            return (seen.end_of_cycle(), hops + 1);
+        }
+        if hops + 1 == next_mark {
+            (mark, next_mark) = (at, 2 * next_mark);
+        }
     }
-    (seen.end_of_cycle(), most)
+    // In as many hops as there are vCPUs a walk has met one twice.
+    let circle = most == vcpus as u64;
+    (
+        if circle {
+            seen.end_of_cycle()
+        } else {
+            seen.end_of_walk()
+        },
+        most,
+    )
 }
+
+/// How far a chain is followed: what one hypercall costs does not depend on how many vCPUs there are.
+pub const MOST_HOPS: u64 = 256;
 
 /// What was passed on the way.
 #[derive(Default)]
@@ -95,18 +117,28 @@ impl Seen {
         match state {
             RunState::Preempted => End::Run(at),
             RunState::Running => End::Running,
-            // Asleep, and it names no CPU: the nearest vCPU that can run may wake it.
-            RunState::Halted | RunState::Idle => self.last_preempted.map_or(End::Nobody, End::Run),
+            // Asleep, and it waits for none: what is nearest to it and can run may wake it.
+            RunState::Halted | RunState::Idle => {
+                self.last_preempted.map_or(End::NoTarget, End::Run)
+            }
         }
     }
 
-    /// A cycle does not say which vCPU blocks the others. The one nearest to the hint is as good a
+    /// Too long a chain: whatever it all waits for is nearer to the last one than to the first.
+    fn end_of_walk(&self) -> End {
+        match self.last_preempted {
+            Some(last) => End::Run(last),
+            None => self.end_of_cycle(),
+        }
+    }
+
+    /// A cycle says nothing about which vCPU blocks which. The one nearest to the hint is as good a
     /// guess as any, and running it makes the guest look again.
     fn end_of_cycle(&self) -> End {
         match self.first_preempted {
             Some(first) => End::Run(first),
             None if self.running => End::Running,
-            None => End::Nobody,
+            None => End::NoTarget,
         }
     }
 }
@@ -167,7 +199,7 @@ mod tests {
             ];
             assert_eq!(from_1(&vcpus), (End::Run(2), 3));
             let vcpus = [CALLER, (Running, Some(2)), (asleep, None)];
-            assert_eq!(from_1(&vcpus), (End::Nobody, 1));
+            assert_eq!(from_1(&vcpus), (End::NoTarget, 1));
         }
     }
 
@@ -176,7 +208,7 @@ mod tests {
         let vcpus = [CALLER, (Running, Some(2)), (Preempted, Some(0))];
         assert_eq!(from_1(&vcpus), (End::Run(2), 1));
         assert_eq!(from_1(&[CALLER, (Running, Some(0))]), (End::Running, 0));
-        assert_eq!(from_1(&[CALLER, (Halted, Some(0))]), (End::Nobody, 0));
+        assert_eq!(from_1(&[CALLER, (Halted, Some(0))]), (End::NoTarget, 0));
     }
 
     #[test]
@@ -191,7 +223,33 @@ mod tests {
         let vcpus = [CALLER, (Running, Some(2)), (Halted, Some(1))];
         assert_eq!(from_1(&vcpus), (End::Running, 3));
         let vcpus = [CALLER, (Halted, Some(2)), (Idle, Some(1))];
-        assert_eq!(from_1(&vcpus), (End::Nobody, 3));
+        assert_eq!(from_1(&vcpus), (End::NoTarget, 3));
+    }
+
+    #[test]
+    fn a_long_chain_is_followed_as_far_as_it_is_cheap() {
+        let long = 10_000;
+        let looks = core::cell::Cell::new(0);
+        let (end, hops) = follow(long, 0, 1, |n| {
+            looks.set(looks.get() + 1);
+            Look {
+                state: Preempted,
+                waits_for: (n + 1 < long).then_some(n + 1),
+            }
+        });
+        assert_eq!((end, hops), (End::Run(MOST_HOPS as usize), MOST_HOPS));
+        assert_eq!(looks.get(), MOST_HOPS);
+        // A circle of two among as many.
+        looks.set(0);
+        let (end, _) = follow(long, 0, 1, |n| {
+            looks.set(looks.get() + 1);
+            Look {
+                state: Preempted,
+                waits_for: Some(3 - n),
+            }
+        });
+        assert_eq!(end, End::Run(1));
+        assert!(looks.get() <= 4, "{}", looks.get());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
-/// How many virtual CPUs a lock word can name: 14 bits hold `cpu + 1`, and 0 means no CPU.
+/// How many virtual CPUs a lock word can name: 14 bits hold `cpu + 1`, and 0 means none.
 pub const MAX_CPUS: usize = (1 << 14) - 2;
 
 /// The number of a virtual CPU inside its own virtual machine, from 0.
@@ -43,7 +43,7 @@ impl Cpu {
         self.0 as usize
     }
 
-    /// `number + 1`: the form in which words and pages store a CPU, so that 0 can mean no CPU.
+    /// `number + 1`: the form in which words and pages store a CPU, so that 0 can mean none.
     #[must_use]
     #[inline]
     pub const fn plus_one(self) -> u32 {

@@ -3,7 +3,7 @@
 use crate::cpu::Cpu;
 use crate::page::Generation;
 
-/// The vCPU that a waiter waits for, and the generation that it saw.
+/// The vCPU that a waiter waits for, and what the waiter saw of it.
 ///
 /// Preemption cannot be latched: between the look and the hypercall the target may have run and
 /// stopped again. The hint therefore carries the target's run count as the caller sampled it, and
@@ -45,7 +45,7 @@ const KICK: u64 = 2;
 const YIELD_TO: u64 = 3;
 
 impl Hypercall {
-    /// Call number, `cpu + 1` (0 for no CPU), generation: the three registers of the call.
+    /// Call number, `cpu + 1` (0 for none), generation: the three registers of the call.
     #[must_use]
     pub const fn to_registers(self) -> [u64; 3] {
         match self {
@@ -99,7 +99,7 @@ impl Hypercall {
 pub enum Status {
     /// The target, or the one that it waits for, was put on a pCPU.
     Ran = 0,
-    /// The end of the chain is running already. Asking again soon gains nothing.
+    /// What it all waits for is running already. Asking again soon gains nothing.
     AlreadyRunning = 1,
     /// The target has run since the caller looked, so the hint says nothing any more.
     Stale = 2,

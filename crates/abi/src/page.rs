@@ -72,7 +72,7 @@ pub enum RunState {
     Running = 0,
     /// Off its pCPU although it could run: involuntarily, or because it lent its pCPU.
     Preempted = 1,
-    /// Off, in [`Hypercall::Halt`](crate::Hypercall::Halt), until a kick.
+    /// Off, in [`Hypercall::Halt`](crate::Hypercall::Halt), until it is kicked.
     Halted = 2,
     /// Off with nothing to do: not started, blocked on a device, or ended.
     Idle = 3,
@@ -196,9 +196,9 @@ impl VcpuPage {
         self.run.0.store(sample.raw(), Release);
     }
 
-    /// The virtual CPU that this one waits for in a lock, if any.
+    /// The virtual CPU that this one waits for in a lock, if it does.
     ///
-    /// A guest can write anything here; what names no CPU reads as `None`.
+    /// A guest can write anything here; what names no CPU reads as none.
     #[must_use]
     #[inline]
     pub fn waiting_for(&self) -> Option<Cpu> {
@@ -207,7 +207,7 @@ impl VcpuPage {
         Cpu::from_plus_one(self.waiting_for.0.load(Relaxed))
     }
 
-    /// Guest side: publishes the virtual CPU that this one waits for, relaxed.
+    /// Guest side: publishes which one this virtual CPU waits for, relaxed.
     #[inline]
     pub fn set_waiting_for(&self, cpu: Option<Cpu>) {
         self.set_waiting_for_raw(cpu.map_or(0, Cpu::plus_one));
@@ -233,7 +233,7 @@ impl Default for VcpuPage {
 ///
 /// let page = VmPage::new();
 /// assert!(!page.pressure());
-/// page.set_pressure(true); // the host: a vCPU waits for a pCPU
+/// page.set_pressure(true); // the host: a virtual CPU waits for a pCPU
 /// assert!(page.pressure());
 /// ```
 #[derive(Debug)]

@@ -5,10 +5,12 @@ use core::str::FromStr;
 
 use pvqspin_abi::MAX_CPUS;
 
+use crate::fair::MAX_WEIGHT;
+
 /// The most physical CPUs of one host.
 pub const MAX_PCPUS: usize = 1 << 16;
 
-/// Chooses the next vCPU where no guest names one.
+/// Which vCPU runs next when none is named.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Scheduling {
     /// Everybody in turn, a slice each. Weights are ignored: every vCPU weighs the same.
@@ -143,7 +145,7 @@ impl fmt::Display for YieldMode {
 pub struct Config {
     /// How many physical CPUs there are.
     pub pcpus: usize,
-    /// Chooses the next vCPU where no guest names one.
+    /// Which vCPU runs next when none is named.
     pub scheduling: Scheduling,
     /// What a directed yield is worth.
     pub yields: YieldMode,
@@ -161,16 +163,16 @@ pub struct Config {
     /// Whether a contract host chooses the order in which vCPUs run around a hand-over: one that
     /// is kicked takes the place of one that only spins, or of the kicker, and a slice that was
     /// lent goes back to its owner when the borrower sleeps. If not, the kicked one joins the end
-    /// of the run order, and the first one there has the pCPU. To measure what ordering saves.
+    /// of the run order, and the vCPU that is next there has the pCPU. To measure what ordering saves.
     pub ordered: bool,
 }
 
 impl Default for Config {
-    /// One pCPU, round robin with slices of 3 ms (as Linux's base slice), and the whole contract.
+    /// One pCPU, fair with slices of 3 ms (as Linux's base slice), and the whole contract.
     fn default() -> Self {
         Self {
             pcpus: 1,
-            scheduling: Scheduling::RoundRobin,
+            scheduling: Scheduling::Fair,
             yields: YieldMode::Contract,
             slice_ns: 3_000_000,
             min_loan_ns: 100_000,
@@ -196,8 +198,8 @@ impl Config {
                 slice_ns: self.slice_ns,
             });
         }
-        if self.min_loan_ns > self.slice_ns {
-            return Err(ConfigError::LoanLongerThanSlice {
+        if self.min_loan_ns > self.slice_ns / 2 {
+            return Err(ConfigError::LoanTooLong {
                 min_loan_ns: self.min_loan_ns,
                 slice_ns: self.slice_ns,
             });
@@ -206,8 +208,8 @@ impl Config {
     }
 }
 
-/// The longest slice, in nanoseconds: an hour. It keeps sums of slices far from overflow.
-pub const MAX_SLICE_NS: u64 = 3_600_000_000_000;
+/// The longest slice, in nanoseconds: ten seconds. It keeps virtual times far from overflow.
+pub const MAX_SLICE_NS: u64 = 10_000_000_000;
 
 /// A virtual machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -230,6 +232,9 @@ impl VmConfig {
         if self.weight == 0 {
             return Err(ConfigError::NoWeight);
         }
+        if self.weight > MAX_WEIGHT {
+            return Err(ConfigError::TooHeavy { asked: self.weight });
+        }
         Ok(())
     }
 }
@@ -251,8 +256,8 @@ pub enum ConfigError {
         /// The slice that was asked for, in nanoseconds.
         slice_ns: u64,
     },
-    /// A loan that outlasts the slice it is lent from.
-    LoanLongerThanSlice {
+    /// A shortest loan of more than half a slice: round robin pays it back from the next slice.
+    LoanTooLong {
         /// The shortest loan that was asked for, in nanoseconds.
         min_loan_ns: u64,
         /// The slice that was asked for, in nanoseconds.
@@ -267,6 +272,11 @@ pub enum ConfigError {
     },
     /// A weight of zero would mean never to run.
     NoWeight,
+    /// A weight above [`MAX_WEIGHT`].
+    TooHeavy {
+        /// The weight that was asked for.
+        asked: u32,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -283,18 +293,22 @@ impl fmt::Display for ConfigError {
                     "a slice of {slice_ns} ns asked for, at most {MAX_SLICE_NS} ns"
                 )
             }
-            Self::LoanLongerThanSlice {
+            Self::LoanTooLong {
                 min_loan_ns,
                 slice_ns,
             } => write!(
                 f,
-                "the shortest loan ({min_loan_ns} ns) must not outlast the slice ({slice_ns} ns)"
+                "the shortest loan ({min_loan_ns} ns) must not be longer than half a slice \
+                 ({slice_ns} ns)"
             ),
             Self::NoVcpus => f.write_str("a VM needs at least one vCPU"),
             Self::TooManyVcpus { asked } => {
                 write!(f, "{asked} vCPUs asked for, a VM has at most {MAX_CPUS}")
             }
             Self::NoWeight => f.write_str("the weight of a VM must be at least 1"),
+            Self::TooHeavy { asked } => {
+                write!(f, "a weight of {asked} asked for, at most {MAX_WEIGHT}")
+            }
         }
     }
 }
@@ -348,7 +362,7 @@ mod tests {
                 ..GOOD
             },
             Config {
-                min_loan_ns: 3_000_001,
+                min_loan_ns: 1_500_001,
                 ..GOOD
             },
         ];
@@ -364,6 +378,9 @@ mod tests {
         assert_eq!(check(1, 1), Ok(()));
         assert_eq!(check(0, 1), Err(ConfigError::NoVcpus));
         assert_eq!(check(1, 0), Err(ConfigError::NoWeight));
+        assert_eq!(check(1, MAX_WEIGHT), Ok(()));
+        let asked = MAX_WEIGHT + 1;
+        assert_eq!(check(1, asked), Err(ConfigError::TooHeavy { asked }));
         let asked = MAX_CPUS + 1;
         assert_eq!(check(asked, 1), Err(ConfigError::TooManyVcpus { asked }));
     }

@@ -1,20 +1,23 @@
 //! The host: its events, and the decisions that come out.
 
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use pvqspin_abi::{Cpu, Generation, Hypercall, RunSample, RunState, Status};
+use pvqspin_abi::{Cpu, Hypercall, RunState, Status};
 
-use crate::accounting::{Account, Ledger};
-use crate::config::{Config, ConfigError, Scheduling, VmConfig};
-use crate::cosched::Gangs;
-use crate::credit::Credits;
+use crate::bits::Bits;
+use crate::config::{Config, ConfigError};
+use crate::fair::Sums;
 use crate::ids::{Pcpu, VcpuId, VmId};
-use crate::order::{Place, RunOrder};
+use crate::loan::{self, Why};
 use crate::pages::GuestPages;
-use crate::pcpu::{Occupant, PcpuState};
+use crate::policy::{self, Policy};
+use crate::state::pcpu::PcpuState;
+use crate::state::queues::Queues;
+use crate::state::vcpu::{State, Then, Vcpu};
+use crate::state::vm::Vm;
 use crate::stats::VcpuStats;
-use crate::vcpu::{State, Vcpu};
+use crate::switch::Queue;
 
 /// What a pCPU shall do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +31,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Nothing: wait for a poke.
+    /// Nothing to run: wait for a poke.
     pub const IDLE: Self = Self {
         vcpu: None,
         until: None,
@@ -52,15 +55,6 @@ impl Outcome {
     };
 }
 
-#[derive(Debug)]
-pub(crate) struct Vm<P> {
-    pub(crate) pages: P,
-    /// The host-wide number of its first vCPU.
-    pub(crate) base: u32,
-    pub(crate) vcpus: usize,
-    pub(crate) weight: u32,
-}
-
 /// The hypervisor's scheduler as a state machine: events and time go in, decisions come out.
 ///
 /// It has no clock, no thread and no randomness: the same events give the same decisions. A
@@ -82,13 +76,19 @@ pub struct Host<P> {
     pub(crate) vms: Vec<Vm<P>>,
     pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) pcpus: Vec<PcpuState>,
-    pub(crate) idle_pcpus: usize,
-    pub(crate) order: RunOrder,
-    pub(crate) ledger: Ledger,
-    pub(crate) credits: Credits,
-    pub(crate) gangs: Gangs,
-    pub(crate) pokes: VecDeque<Pcpu>,
-    pub(crate) pressure: bool,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) queues: Queues,
+    pub(crate) sums: Sums,
+    /// vCPUs that could run and do not.
+    pub(crate) ready: usize,
+    /// pCPUs that are online and run nothing, and those of them that are not poked.
+    pub(crate) idle: Bits,
+    pub(crate) idle_unpoked: Bits,
+    /// pCPUs on whose slice a borrower runs while the lender waits.
+    pub(crate) lent: Bits,
+    pub(crate) pokes: Bits,
+    pub(crate) offline_pcpus: usize,
+    pub(crate) events: u64,
 }
 
 impl<P: GuestPages> Host<P> {
@@ -99,57 +99,26 @@ impl<P: GuestPages> Host<P> {
     /// If the configuration makes no sense; the error says why.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
+        let none = || Bits::new(config.pcpus);
+        let mut all = none();
+        (0..config.pcpus).for_each(|p| all.set(p, true));
         Ok(Self {
             config,
             clock: 0,
             vms: Vec::new(),
             vcpus: Vec::new(),
             pcpus: (0..config.pcpus).map(|_| PcpuState::default()).collect(),
-            idle_pcpus: config.pcpus,
-            order: RunOrder::default(),
-            ledger: Ledger::default(),
-            credits: Credits::default(),
-            gangs: Gangs::default(),
-            pokes: VecDeque::new(),
-            pressure: false,
+            policy: policy::of(&config),
+            queues: Queues::new(),
+            sums: Sums::default(),
+            ready: 0,
+            idle: all.clone(),
+            idle_unpoked: all,
+            lent: none(),
+            pokes: none(),
+            offline_pcpus: 0,
+            events: 0,
         })
-    }
-
-    /// Adds a VM. None of its vCPUs runs before [`start`](Self::start).
-    ///
-    /// # Errors
-    ///
-    /// If the VM makes no sense; the error says why.
-    pub fn add_vm(&mut self, vm: VmConfig, pages: P) -> Result<VmId, ConfigError> {
-        vm.check()?;
-        let too_many = ConfigError::TooManyVcpus { asked: vm.vcpus };
-        let base = u32::try_from(self.vcpus.len()).map_err(|_| too_many)?;
-        if base.checked_add(vm.vcpus as u32).is_none() {
-            return Err(too_many);
-        }
-        let id = VmId::new(self.vms.len() as u32);
-        // Plain round robin knows no weights, and its hint mode must not either: who is eligible
-        // there is a matter of time alone.
-        let weight = match self.config.scheduling {
-            Scheduling::RoundRobin => 1,
-            _ => vm.weight,
-        };
-        let gangs = self.gangs_for(base, vm.vcpus, weight);
-        for (cpu, gang) in (0..vm.vcpus).filter_map(Cpu::new).zip(gangs) {
-            self.vcpus
-                .push(Vcpu::new(id, cpu, Account::new(weight), gang));
-            pages
-                .vcpu(cpu)
-                .set_run(RunSample::new(RunState::Idle, Generation::default()));
-        }
-        pages.vm().set_pressure(self.pressure);
-        self.vms.push(Vm {
-            pages,
-            base,
-            vcpus: vm.vcpus,
-            weight,
-        });
-        Ok(id)
     }
 
     // --- looking -------------------------------------------------------------------------------
@@ -157,14 +126,14 @@ impl<P: GuestPages> Host<P> {
     /// The host-wide number of a VM's vCPU.
     #[must_use]
     pub fn vcpu_id(&self, vm: VmId, cpu: Cpu) -> Option<VcpuId> {
-        let vm = self.vms.get(vm.index())?;
-        (cpu.index() < vm.vcpus).then(|| VcpuId::new(vm.base + cpu.index() as u32))
+        self.vms.get(vm.index())?.vcpu(cpu)
     }
 
-    /// Which VM a vCPU belongs to, and its number there.
+    /// Which VM a vCPU belongs to, and its number there. `None` if there is none, or if its VM is removed.
     #[must_use]
     pub fn locate(&self, vcpu: VcpuId) -> Option<(VmId, Cpu)> {
-        self.vcpus.get(vcpu.index()).map(|vcpu| (vcpu.vm, vcpu.cpu))
+        let vcpu = self.vcpus.get(vcpu.index())?;
+        (self.vms[vcpu.vm.index()].vcpu(vcpu.cpu)).map(|_| (vcpu.vm, vcpu.cpu))
     }
 
     /// What it was configured with.
@@ -176,20 +145,25 @@ impl<P: GuestPages> Host<P> {
     /// The pages of a VM.
     #[must_use]
     pub fn pages(&self, vm: VmId) -> Option<&P> {
-        self.vms.get(vm.index()).map(|vm| &vm.pages)
+        self.vms.get(vm.index())?.pages.as_ref()
     }
 
-    /// How many vCPUs all VMs have together.
+    /// How many vCPU numbers are in use: the vCPUs of all VMs, and gaps that removed VMs left.
     #[must_use]
     pub fn vcpus(&self) -> usize {
         self.vcpus.len()
     }
 
-    /// Who is on a pCPU. A vCPU that was killed stays there until the pCPU's next event.
+    /// The vCPU on a pCPU. One that was killed stays there until the pCPU's next event.
     #[must_use]
     pub fn current(&self, pcpu: Pcpu) -> Option<VcpuId> {
-        let occupant = self.pcpus.get(pcpu.index())?.occupant?;
-        Some(occupant.current)
+        self.pcpus.get(pcpu.index())?.current()
+    }
+
+    /// The loan that a pCPU runs on, if it does.
+    #[must_use]
+    pub fn loan(&self, pcpu: Pcpu) -> Option<loan::Loan<VcpuId>> {
+        self.pcpus.get(pcpu.index())?.slice?.loan()
     }
 
     /// What a vCPU does, as its guest sees it.
@@ -199,10 +173,11 @@ impl<P: GuestPages> Host<P> {
         Some(vcpu.state.published())
     }
 
-    /// Who waits for a pCPU, in the order in which they come when none is named. (Gangs take turns
-    /// as gangs.)
+    /// The vCPUs in the queue, in the order in which they come when none is named. (Gangs take turns as
+    /// gangs; a vCPU whose slice is lent is not in the queue.) Allocates: for looking, not for deciding.
     pub fn waiting(&self) -> impl Iterator<Item = VcpuId> {
-        self.order.iter()
+        let queued = self.queues.in_order().into_iter();
+        queued.map(|(_, vcpu)| VcpuId::new(vcpu as u32))
     }
 
     /// What was counted for a vCPU, times up to the last event of the pCPU concerned. All zero
@@ -220,19 +195,25 @@ impl<P: GuestPages> Host<P> {
     /// A pCPU comes out once until it has called, however many reasons there are.
     #[must_use = "a poke that is dropped leaves a pCPU idle, or with the wrong vCPU"]
     pub fn next_poke(&mut self) -> Option<Pcpu> {
-        self.pokes.pop_front()
+        let p = self.pokes.first()?;
+        self.pokes.remove(p);
+        Some(Pcpu::new(p as u32))
     }
 
     // --- events of a vCPU ----------------------------------------------------------------------
 
-    /// A vCPU that never ran, has blocked or has halted can run: at boot, or because a device
-    /// has something for it. No effect on others: a driver that may race with
-    /// [`block`](Self::block) looks for what it waits for under the same lock.
+    /// A vCPU that never ran, has blocked or has halted can run: at boot, or because a device has something
+    /// for it. For one that runs or waits it is remembered: its next halt or block ends at once, so an
+    /// interrupt that comes between a guest's last look and its halt is not lost.
     pub fn start(&mut self, now: u64, vcpu: VcpuId) {
         self.advance(now);
-        let state = self.vcpus.get(vcpu.index()).map(|vcpu| vcpu.state);
-        if matches!(state, Some(State::Idle | State::Halted)) {
-            self.wake_from_outside(vcpu);
+        if let Some(state) = self.vcpus.get_mut(vcpu.index()) {
+            match state.state {
+                State::Idle | State::Halted => self.wake_from_outside(vcpu),
+                State::Held(Then::Halt | Then::Sleep) => state.state = State::Held(Then::Wait),
+                State::Running(_) | State::Waiting => state.interrupt_pending = true,
+                State::Held(Then::Wait) | State::Ended => {}
+            }
         }
         self.finish();
     }
@@ -253,45 +234,6 @@ impl<P: GuestPages> Host<P> {
         true
     }
 
-    fn wake_from_outside(&mut self, vcpu: VcpuId) {
-        let idle_pcpu = self.has_idle_pcpu_for(vcpu);
-        self.wake(vcpu);
-        if !idle_pcpu {
-            self.preempt_for(vcpu);
-        }
-    }
-
-    /// Ends all vCPUs of a VM. The pCPUs that ran them are poked.
-    pub fn kill_vm(&mut self, now: u64, vm: VmId) {
-        self.advance(now);
-        let Some(vm) = self.vms.get(vm.index()) else {
-            return;
-        };
-        let base = vm.base as usize;
-        for index in base..base + vm.vcpus {
-            self.end_vcpu(VcpuId::new(index as u32));
-        }
-        self.finish();
-    }
-
-    fn end_vcpu(&mut self, vcpu: VcpuId) {
-        match self.vcpus[vcpu.index()].state {
-            State::Ended => return,
-            State::Idle | State::Halted => {}
-            State::Waiting => {
-                self.order.remove(self.vcpus[vcpu.index()].key, vcpu);
-                self.deactivate(vcpu);
-            }
-            State::Running(pcpu) => {
-                self.charge(pcpu.index());
-                self.deactivate(vcpu);
-                self.poke(pcpu.index());
-            }
-        }
-        self.vcpus[vcpu.index()].state = State::Ended;
-        self.publish(vcpu);
-    }
-
     // --- events of a pCPU ----------------------------------------------------------------------
 
     /// A pCPU asks what to run: at boot, after a poke, and when [`Run::until`] has come.
@@ -300,67 +242,70 @@ impl<P: GuestPages> Host<P> {
             return Run::IDLE;
         };
         self.pcpus[p].poked = false;
+        self.pokes.remove(p);
+        self.idle_unpoked.set(p, self.idle.contains(p));
         self.decide(p);
         self.leave(p)
     }
 
     fn decide(&mut self, p: usize) {
+        let clock = self.clock;
         let preempt = core::mem::take(&mut self.pcpus[p].preempt);
-        let Some(occupant) = self.running(p) else {
-            self.pcpus[p].reserved = None;
+        let expelled = core::mem::take(&mut self.pcpus[p].expelled);
+        let recalled = core::mem::take(&mut self.pcpus[p].recalled);
+        let reserved = self.pcpus[p].reserved.take();
+        let Some((current, slice)) = self.running(p) else {
             self.fresh_pick(p, None);
             return;
         };
-        if self.honour_reservation(p) {
-            return;
+        if self.vcpus[current.index()].hold {
+            self.put_to_sleep(current, State::Held(Then::Wait));
+            self.give_back(p);
+        } else if expelled
+            || slice.is_over(self.clock)
+            || self.pcpus[p].epoch != self.policy.epoch()
+        {
+            self.fresh_pick(p, Some(Why::Over));
+        } else if recalled && loan::take_back(&mut Queue(self), clock, p).is_some() {
+            self.seat(p);
+        } else if !reserved.is_some_and(|target| self.honour_reservation(p, target))
+            && preempt
+            && self.another_goes_before(p)
+        {
+            if slice.is_protected(clock) {
+                // Asked again as soon as it is not: `leave` says when.
+                self.pcpus[p].preempt = true;
+            } else {
+                self.fresh_pick(p, Some(Why::Displaced));
+            }
         }
-        if self.is_over(&occupant.slice) {
-            self.fresh_pick(p, Some(Self::place_after(&occupant)));
-        } else if preempt && self.somebody_goes_before(p, &occupant) {
-            self.fresh_pick(p, Some(self.place_when_displaced(&occupant)));
-        }
-    }
-
-    /// One that loses its pCPU before its time keeps its place. Under round robin only while at
-    /// least half a slice is left, which is the shortest slice there: if it had more for each
-    /// displacement, it could stay ahead of those who wait for ever.
-    pub(crate) fn place_when_displaced(&self, occupant: &Occupant) -> Place {
-        let left = occupant.slice.planned_end.saturating_sub(self.clock);
-        match self.config.scheduling {
-            Scheduling::RoundRobin if left < self.config.slice_ns / 2 => Place::Tail,
-            _ => Place::Kept,
-        }
-    }
-
-    /// Whether the buddy or the first in line takes the pCPU before the slice is over.
-    fn somebody_goes_before(&self, p: usize, occupant: &Occupant) -> bool {
-        let buddy = self.pcpus[p].buddy;
-        buddy.is_some_and(|buddy| self.may_jump(buddy))
-            || (self.order.first()).is_some_and(|(_, first)| self.goes_before(first, occupant))
     }
 
     /// The vCPU on a pCPU makes a hypercall.
     pub fn hypercall(&mut self, now: u64, pcpu: Pcpu, call: Hypercall) -> Outcome {
-        self.by_current(now, pcpu, |host, p, occupant| match call {
-            Hypercall::Halt(hint) => host.halt(p, occupant.current, hint),
-            Hypercall::Kick(cpu) => host.kick(p, occupant, cpu),
-            Hypercall::YieldTo(hint) => host.yield_to(p, occupant, hint),
+        self.by_current(now, pcpu, |host, p, current| match call {
+            Hypercall::Halt(hint) => host.halt(p, current, hint),
+            Hypercall::Kick(cpu) => host.kick(p, current, cpu),
+            Hypercall::YieldTo(hint) => host.yield_to(p, current, hint),
         })
     }
 
-    /// The vCPU on a pCPU has nothing to do until [`start`](Self::start).
+    /// The vCPU on a pCPU has nothing to do until [`start`](Self::start). It runs on if it was started
+    /// since it ran last.
     pub fn block(&mut self, now: u64, pcpu: Pcpu) -> Outcome {
-        self.by_current(now, pcpu, |host, p, occupant| {
-            host.put_to_sleep(occupant.current, State::Idle);
-            host.give_back(p);
+        self.by_current(now, pcpu, |host, p, current| {
+            if !core::mem::take(&mut host.vcpus[current.index()].interrupt_pending) {
+                host.put_to_sleep(current, State::Idle);
+                host.give_back(p);
+            }
             Status::Ran
         })
     }
 
-    /// The vCPU on a pCPU has ended for good.
+    /// The vCPU on a pCPU has ended: for good, or until [`restart`](Self::restart).
     pub fn exit(&mut self, now: u64, pcpu: Pcpu) -> Outcome {
-        self.by_current(now, pcpu, |host, p, occupant| {
-            host.put_to_sleep(occupant.current, State::Ended);
+        self.by_current(now, pcpu, |host, p, current| {
+            host.put_to_sleep(current, State::Ended);
             host.give_back(p);
             Status::Ran
         })
@@ -370,10 +315,10 @@ impl<P: GuestPages> Host<P> {
     /// at chosen points; a slice that is really over is a matter of
     /// [`reschedule`](Self::reschedule).
     ///
-    /// It runs on if no vCPU waits, or if it is still the one who has to run next.
+    /// It runs on if none waits, or if it is still the one that has to run next.
     pub fn preempt(&mut self, now: u64, pcpu: Pcpu) -> Outcome {
-        self.by_current(now, pcpu, |host, p, occupant| {
-            host.fresh_pick(p, Some(Self::place_after(occupant)));
+        self.by_current(now, pcpu, |host, p, _| {
+            host.fresh_pick(p, Some(Why::Over));
             Status::Ran
         })
     }
@@ -382,14 +327,14 @@ impl<P: GuestPages> Host<P> {
         &mut self,
         now: u64,
         pcpu: Pcpu,
-        event: impl FnOnce(&mut Self, usize, &Occupant) -> Status,
+        event: impl FnOnce(&mut Self, usize, VcpuId) -> Status,
     ) -> Outcome {
         let Some(p) = self.enter_online(now, pcpu) else {
             return Outcome::NO_SUCH_PCPU;
         };
         let status = match self.running(p) {
-            Some(occupant) => event(self, p, &occupant),
-            // No vCPU there, or it was killed: whatever it wanted, it is not its turn.
+            Some((current, _)) => event(self, p, current),
+            // None there, or it was killed: whatever it wanted, it is not its turn.
             None => {
                 self.fresh_pick(p, None);
                 Status::Refused
@@ -403,7 +348,7 @@ impl<P: GuestPages> Host<P> {
 
     pub(crate) fn advance(&mut self, now: u64) {
         self.clock = self.clock.max(now);
-        self.refill_credit();
+        self.events += 1;
     }
 
     pub(crate) fn enter(&mut self, now: u64, pcpu: Pcpu) -> Option<usize> {
@@ -420,21 +365,26 @@ impl<P: GuestPages> Host<P> {
         self.enter(now, pcpu).filter(|&p| !self.pcpus[p].offline)
     }
 
-    /// Who is on a pCPU and has not been killed.
-    pub(crate) fn running(&self, p: usize) -> Option<Occupant> {
-        self.pcpus[p].occupant.filter(|occupant| {
-            matches!(
-                self.vcpus[occupant.current.index()].state,
-                State::Running(_)
-            )
-        })
+    /// The vCPU on a pCPU, if it has not been killed, and its slice.
+    pub(crate) fn running(&self, p: usize) -> Option<(VcpuId, loan::Slice<VcpuId>)> {
+        let slice = self.pcpus[p].slice?;
+        let current = slice.current();
+        let runs = matches!(self.vcpus[current.index()].state, State::Running(_));
+        runs.then_some((current, slice))
     }
 
     fn leave(&mut self, p: usize) -> Run {
+        self.show(p);
         self.finish();
-        self.pcpus[p].occupant.map_or(Run::IDLE, |occupant| Run {
-            vcpu: Some(occupant.current),
-            until: Some(occupant.slice.end),
+        self.tell_on(p);
+        let preempt = self.pcpus[p].preempt;
+        self.pcpus[p].slice.map_or(Run::IDLE, |slice| {
+            let end = slice.end();
+            let protected = slice.protected_until(self.clock).filter(|_| preempt);
+            Run {
+                vcpu: Some(slice.current()),
+                until: Some(protected.map_or(end, |until| end.min(until))),
+            }
         })
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! [`Host`] has no clock, no thread and no randomness. Events and the time go in, and what each
 //! pCPU shall run comes out, so the same code drives vCPUs on real CPUs, in virtual time, and
-//! inside anybody's own hypervisor.
+//! inside any other hypervisor. A scheduler with run queues of its own takes [`loan`] alone.
 //!
 //! ```text
 //!                  start
@@ -32,7 +32,8 @@
 //!    may be that another one runs here from now on, and this one elsewhere.
 //! 3. After every event, [`Host::next_poke`] is drained, and those pCPUs are interrupted.
 //!
-//! pCPUs come and go by [`Host::offline`] and [`Host::online`], pages by [`Host::replace_pages`].
+//! VMs come and go by [`Host::add_vm`] and [`Host::remove_vm`], pCPUs by [`Host::offline`] and
+//! [`Host::online`]. [`Host::hold`] takes a vCPU off from outside, [`Host::restart`] starts one that ended.
 //!
 //! A switch is only ever decided in an event of the pCPU it concerns. What happens elsewhere
 //! pokes it, and it decides when it comes.
@@ -95,31 +96,37 @@
 //! # What is promised
 //!
 //! - **A yield is a contract** ([`YieldMode::Contract`]). The host follows the wait-for edges in
-//!   the pages from the hint to the vCPU that everybody waits for. If that one could run and
-//!   does not, it runs *now*, on the caller's pCPU, on what is left of the caller's slice, and
-//!   it is not preempted before that is over. The caller stays runnable.
-//! - **Fair to others.** All time of a slice is charged to the vCPU that the slice was given to,
-//!   whichever vCPU runs on it; borrowed time costs the borrower neither time nor place. Whatever a
-//!   guest calls or writes, other VMs lose nothing by it. (Near its end a slice may be stretched
-//!   by one [`min_loan_ns`](Config::min_loan_ns); that is charged, and under round robin taken
-//!   from the owner's next slice.)
-//! - **No lost wake-up.** A kick that comes before the halt ends that halt. There is one run
-//!   order for all pCPUs, so no vCPU waits while a pCPU idles (strict co-scheduling apart, where
-//!   that is the point).
+//!   the pages from the hint to the vCPU that all wait for in the end. If that one could run and
+//!   does not, it runs *now*, on the caller's pCPU, on what is left of the caller's slice. For
+//!   [`min_loan_ns`](Config::min_loan_ns) nothing takes the pCPU from it; after that a vCPU that wakes
+//!   does so if it would take it from the caller. The caller stays runnable.
+//! - **Lending gains nothing.** A vCPU owns one slice at a time, and does not stand in the queue while that
+//!   slice is lent. All time of a slice is charged to its owner. Borrowed time costs the borrower neither
+//!   time nor place. The rules are those of [`loan`], and hold under every policy.
+//! - **Shares.** Under fair and credit a VM that could always run gets its share by weight, but for a
+//!   constant number of slices, whatever other VMs call, write, or sleep through. What the
+//!   other policies promise is in the table below. `check/greedy` searches for programs that break it.
+//! - **No lost wake-up.** A kick or an interrupt that comes before a halt ends that halt. No pCPU idles
+//!   while a vCPU waits that may run there (strict co-scheduling apart, where that is the point).
 //! - **A guest is not trusted.** Numbers that name no vCPU, stale generations, cycles and garbage
-//!   in the pages come back as a status. A chain is followed for at most as many hops as the VM
-//!   has vCPUs, and never leaves the VM.
+//!   in the pages come back as a status. A chain never leaves the VM.
+//! - **What a guest can cause is bounded.** An event costs a logarithm of the vCPUs, at most
+//!   [`MOST_HOPS`](pvqspin_abi::chain::MOST_HOPS) looks along a chain, four pCPUs looked at for preemption and sixteen
+//!   for one that only spins. It touches pages of its own VM and of the one that runs next, and allocates nothing.
+//!   (A pick of the gang scheduler looks at one gang; vCPUs with affinity cost a step for each different set.)
 //!
 //! # What faults do
 //!
 //! | fault | what becomes of it |
 //! | --- | --- |
-//! | a vCPU ends while others wait for it | it is no target any more: hints that name it are refused, chains end before it. A vCPU that waits in a lock for it waits for ever: that is between the guest and itself, and takes no more than the VM's share |
-//! | a VM is killed while its vCPUs hold locks, wait, or lend | its pCPUs are poked and run other vCPUs; what it lent runs out; no other VM has known it |
-//! | a pCPU goes offline | who ran there waits and keeps its place; no other vCPU is moved |
-//! | a timer comes late, or not at all | the time is charged to the owner of the slice, and under round robin taken from its next; with the next event of that pCPU everything is as it should be. Until then nobody else has that pCPU: keep time, or poke |
-//! | a storm of kicks | each VM has one remembered kick for each vCPU; a kick wakes only siblings, and takes a pCPU only from siblings, or from the kicker |
-//! | the pages of a VM go away | [`Host::replace_pages`] gives it others; hints go on without chains |
+//! | a vCPU ends while others wait for it | hints that name it are refused, chains end before it. A waiter in a lock waits for ever: that is between the guest and itself, and takes no more than the VM's share |
+//! | a VM is killed while its vCPUs hold locks, wait, or lend | its pCPUs are poked and run other vCPUs; no other VM has known it |
+//! | the pages of a VM go away | [`Host::remove_vm`] and [`Host::replace_pages`] return them: from that instant they are not touched |
+//! | a pCPU goes offline | the vCPU there waits and keeps its place; no other is moved |
+//! | a timer comes late, or not at all | the time is charged to the owner of the slice, at most four slices of it: a machine that stood still makes no vCPU wait for as long again. Until the pCPU's next event no other vCPU has it: keep time, or poke |
+//! | a storm of kicks | a vCPU remembers one kick; a kick wakes siblings only, and takes a pCPU from siblings only, or from the kicker |
+//! | pokes that are not drained | each pCPU stands for one poke at most |
+//! | a time that goes back | it counts as the latest one; at `u64::MAX` slices end at once |
 //!
 //! [`YieldMode::Hint`] is the host to compare with: a yield only marks its target as next on the
 //! pCPU where it ran last, and is ignored if the target has had its share, as in stock Linux
@@ -127,19 +134,28 @@
 //!
 //! # Scheduling policies
 //!
-//! | policy | next is | weights |
-//! | --- | --- | --- |
-//! | [`RoundRobin`](Scheduling::RoundRobin) | who waits longest | **ignored**: every vCPU has the same slices |
-//! | [`Fair`](Scheduling::Fair) | who has the least charged time over weight | of each vCPU |
-//! | [`Credit`](Scheduling::Credit) | who woke with credit, then who has credit, then the others | of each vCPU |
-//! | [`CoScheduled`](Scheduling::CoScheduled) | the gang with the least time over weight | of each gang |
+//! | policy | next is | weights | promised |
+//! | --- | --- | --- | --- |
+//! | [`Fair`](Scheduling::Fair), the default | the least charged time over weight | of each vCPU | shares by weight |
+//! | [`Credit`](Scheduling::Credit) | the same; one that wakes without debt preempts at once | of each vCPU | shares by weight |
+//! | [`RoundRobin`](Scheduling::RoundRobin) | the vCPU that waits longest | **ignored** | a slice each, in turn; shares only beside VMs that never nap |
+//! | [`CoScheduled`](Scheduling::CoScheduled) | the gang with the least time over weight | of each gang | turns of gangs |
 //!
 //! A VM's [weight](VmConfig::weight) is that of each of its vCPUs, so a VM with more of them has
-//! a larger share.
+//! a larger share. A vCPU that its weight entitles to more than a whole pCPU may have to wait for a slice when more
+//! vCPUs wake than there are pCPUs.
 //!
-//! Most events take time logarithmic in the number of waiting vCPUs, plus a look at each pCPU
-//! when a vCPU wakes. A directed yield also looks at every vCPU on its chain. Credit accounting
-//! looks at every vCPU once in a slice, and a gang switch at every gang.
+//! # Modules
+//!
+//! ```text
+//!   host, life, hotplug        events: what a driver calls
+//!   yielding, kick             what a call decides
+//!   switch, finish             the only place where a vCPU changes pCPU; the end of each event
+//!   policy/                    fair, credit, round robin, gangs: who is next
+//!   loan, fair                 the rules by themselves, for other schedulers
+//!   state/, heap, bits         data
+//!   invariants                 what holds after every event, checked in debug builds
+//! ```
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -149,21 +165,24 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod accounting;
+mod bits;
 mod config;
-mod cosched;
-mod credit;
-mod halt;
+pub mod fair;
+mod finish;
+mod heap;
 mod host;
 mod hotplug;
 mod ids;
+#[cfg(debug_assertions)]
+mod invariants;
 mod kick;
-mod order;
+mod life;
+pub mod loan;
 mod pages;
-mod pcpu;
+mod policy;
+mod state;
 mod stats;
 mod switch;
-mod vcpu;
 mod yielding;
 
 pub use config::{

@@ -40,13 +40,16 @@ impl StatusCounts {
 /// One vCPU's account, complete up to the last event of the pCPU that it runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct VcpuStats {
-    /// Time on a pCPU, on whatever slice, in nanoseconds.
+    /// Time on a pCPU, at any cost, in nanoseconds.
     pub ran_ns: u64,
-    /// Time charged to it, whichever vCPU used it, in nanoseconds.
+    /// Time charged to it, used by any vCPU, in nanoseconds.
     pub charged_ns: u64,
+    /// Time that it could have run and had no pCPU, in nanoseconds, up to its latest run: what a guest counts as
+    /// stolen.
+    pub waited_ns: u64,
     /// How often it was put on a pCPU.
     pub runs: u64,
-    /// How often it was put on a pCPU on a borrowed slice.
+    /// How often it was put on a pCPU on another vCPU's slice.
     pub loans: u64,
     /// Its directed yields, by what became of them.
     pub yields: StatusCounts,

@@ -1,191 +1,350 @@
 //! Putting vCPUs on pCPUs and taking them off: the only place where a vCPU changes pCPU.
 //!
 //! ```text
-//!                    pick from the run order              charged to
+//!                    pick from the queue                  charged to
 //!   fresh_pick   -------------------------> new slice     the one picked
 //!   lend         named by a call            same slice    the slice's owner, as before
 //!   give_back    the owner, if it waits     same slice    itself
 //! ```
+//!
+//! What a slice and a loan are is said in [`crate::loan`]; here is the run queue that it works on.
 
-use crate::config::{Scheduling, YieldMode};
-use crate::host::Host;
-use crate::ids::{Pcpu, VcpuId};
-use crate::order::Place;
-use crate::pages::GuestPages;
-use crate::pcpu::{Occupant, Slice};
-use crate::vcpu::State;
 use pvqspin_abi::RunSample;
 
-impl<P: GuestPages> Host<P> {
-    // --- the run order -------------------------------------------------------------------------
+use crate::config::YieldMode;
+use crate::host::Host;
+use crate::ids::{Pcpu, VcpuId};
+use crate::loan::{self, Next, RunQueue, Slice, Waits, Why};
+use crate::pages::GuestPages;
+use crate::policy::{Entry, View};
+use crate::state::account::Account;
+use crate::state::vcpu::{State, Then};
 
-    pub(crate) fn enqueue(&mut self, vcpu: VcpuId, place: Place) {
-        self.vcpus[vcpu.index()].state = State::Waiting;
-        if place == Place::Tail {
-            self.vcpus[vcpu.index()].turn = self.order.next_turn();
-            self.forfeit_unused(vcpu);
-        }
-        let key = self.key_of(vcpu);
-        self.vcpus[vcpu.index()].key = key;
-        self.order.insert(key, vcpu);
+/// The host as the run queue that loans work on.
+pub(crate) struct Queue<'a, P>(pub(crate) &'a mut Host<P>);
+
+impl<P: GuestPages> RunQueue for Queue<'_, P> {
+    type Task = VcpuId;
+
+    fn slice(&mut self, pcpu: usize) -> &mut Option<Slice<VcpuId>> {
+        &mut self.0.pcpus[pcpu].slice
     }
 
-    fn dequeue(&mut self, vcpu: VcpuId) {
-        self.order.remove(self.vcpus[vcpu.index()].key, vcpu);
+    fn owns(&mut self, vcpu: VcpuId) -> &mut Option<usize> {
+        &mut self.0.vcpus[vcpu.index()].owns
+    }
+
+    fn is_waiting(&self, vcpu: VcpuId) -> bool {
+        self.0.vcpus[vcpu.index()].state == State::Waiting
+    }
+
+    fn waits(&mut self, vcpu: VcpuId, how: Waits) {
+        let host = &mut *self.0;
+        if core::mem::take(&mut host.vcpus[vcpu.index()].hold) {
+            host.set_state(vcpu, State::Held(Then::Wait));
+            return;
+        }
+        if how != Waits::ForItsSlice {
+            host.enter_queue(vcpu, how);
+        }
+        host.set_state(vcpu, State::Waiting);
+    }
+
+    fn runs(&mut self, vcpu: VcpuId) {
+        self.0.unqueue(vcpu);
+    }
+
+    fn charge(&mut self, owner: VcpuId, current: VcpuId, ran_ns: u64, charged_ns: u64) {
+        let host = &mut *self.0;
+        host.vcpus[current.index()].stats.ran_ns += ran_ns;
+        let payer = owner;
+        host.vcpus[payer.index()].stats.charged_ns += ran_ns;
+        host.with_account(payer, |host, account| {
+            host.policy.charge(account, charged_ns)
+        });
+    }
+}
+
+impl<P: GuestPages> Host<P> {
+    // --- states and accounts -------------------------------------------------------------------
+
+    /// The only place where a vCPU changes its state, so that the sums are right.
+    pub(crate) fn set_state(&mut self, vcpu: VcpuId, state: State) {
+        let clock = self.clock;
+        let v = &mut self.vcpus[vcpu.index()];
+        let before = core::mem::replace(&mut v.state, state);
+        let (account, owns) = (v.account, v.owns);
+        match (before == State::Waiting, state == State::Waiting) {
+            (true, false) => {
+                self.ready -= 1;
+                v.stats.waited_ns += clock.saturating_sub(v.waits_since);
+            }
+            (false, true) => {
+                self.ready += 1;
+                v.waits_since = clock;
+            }
+            _ => {}
+        }
+        match (before.is_active(), state.is_active()) {
+            (false, true) => {
+                self.sums.add(&account.fair);
+                self.policy.woke(&account);
+            }
+            (true, false) => {
+                self.sums.remove(&account.fair);
+                self.policy.slept(&account);
+            }
+            _ => {}
+        }
+        if let Some(p) = owns {
+            self.note_lent(p);
+        }
+    }
+
+    /// Notes whether a waiting lender could be freed by a pCPU that idles.
+    fn note_lent(&mut self, p: usize) {
+        let lender = (self.pcpus[p].slice)
+            .and_then(|slice| slice.loan())
+            .map(|loan| loan.lender);
+        let waits = lender.is_some_and(|lender| {
+            let lender = &self.vcpus[lender.index()];
+            lender.state == State::Waiting && lender.owns == Some(p)
+        });
+        self.lent.set(p, waits);
+    }
+
+    /// Changes an account, and the sums with it.
+    pub(crate) fn with_account<R>(
+        &mut self,
+        vcpu: VcpuId,
+        change: impl FnOnce(&mut Self, &mut Account) -> R,
+    ) -> R {
+        let before = self.vcpus[vcpu.index()].account;
+        let mut after = before;
+        let result = change(self, &mut after);
+        let state = &mut self.vcpus[vcpu.index()];
+        state.account = after;
+        if state.state.is_active() {
+            self.sums.changed(&before.fair, &after.fair);
+        }
+        result
+    }
+
+    pub(crate) fn charge(&mut self, p: usize) {
+        let now = self.clock;
+        loan::charge(&mut Queue(self), now, p);
+    }
+
+    // --- the queue -----------------------------------------------------------------------------
+
+    fn enter_queue(&mut self, vcpu: VcpuId, how: Waits) {
+        let turn = self.queues.next_turn();
+        self.with_account(vcpu, |host, account| {
+            let sums = &host.sums;
+            host.policy.enters(account, &Entry { how, turn, sums });
+        });
+        let state = &self.vcpus[vcpu.index()];
+        let key = self.policy.key(&state.account);
+        self.queues.insert(state.class, vcpu.index(), key);
+    }
+
+    pub(crate) fn unqueue(&mut self, vcpu: VcpuId) {
+        let class = self.vcpus[vcpu.index()].class;
+        self.queues.remove(class, vcpu.index());
+    }
+
+    pub(crate) fn is_queued(&self, vcpu: VcpuId) -> bool {
+        let state = &self.vcpus[vcpu.index()];
+        state.state == State::Waiting && state.owns.is_none()
+    }
+
+    /// Moves a queued vCPU to where its account says that it belongs.
+    pub(crate) fn rekey(&mut self, vcpu: VcpuId) {
+        if self.is_queued(vcpu) {
+            let state = &self.vcpus[vcpu.index()];
+            let key = self.policy.key(&state.account);
+            self.queues.update(state.class, vcpu.index(), key);
+        }
+    }
+
+    pub(crate) fn may_run_on(&self, vcpu: VcpuId, p: usize) -> bool {
+        self.queues.allows(self.vcpus[vcpu.index()].class, p)
+    }
+
+    pub(crate) fn waiting_in_turn(&self) -> usize {
+        self.policy.waiting_in_turn(&View {
+            now: self.clock,
+            vcpus: &self.vcpus,
+            queues: &self.queues,
+            all_online: self.offline_pcpus == 0,
+        })
     }
 
     // --- choosing ------------------------------------------------------------------------------
 
-    /// Ends the slice on a pCPU and begins one of the next vCPU. The one that ran goes back
-    /// into the run order, if it can still run.
-    pub(crate) fn fresh_pick(&mut self, p: usize, requeue: Option<Place>) {
-        if let Some(occupant) = self.pcpus[p].occupant {
-            self.settle_slice(&occupant, requeue);
-            if let Some(place) = requeue {
-                self.enqueue(occupant.current, place);
-            }
+    /// Ends the slice on a pCPU and begins one of the vCPU that is next. `why`: `None` if the one that
+    /// ran there sleeps.
+    pub(crate) fn fresh_pick(&mut self, p: usize, why: Option<Why>) {
+        self.end_slice(p, why);
+        if let Some(vcpu) = self.pick(p) {
+            self.unqueue(vcpu);
+            let now = self.clock;
+            let terms = self.with_account(vcpu, |host, account| {
+                host.policy.picked(account);
+                host.policy.terms(now, account)
+            });
+            loan::begin(&mut Queue(self), now, p, vcpu, &terms);
+            self.pcpus[p].epoch = self.policy.epoch();
         }
-        let next = self.pick(p).map(|vcpu| {
-            self.dequeue(vcpu);
-            self.vcpus[vcpu.index()].boosted = false;
-            Occupant {
-                current: vcpu,
-                slice: self.new_slice(vcpu),
-            }
+        self.seat(p);
+    }
+
+    /// The slice on a pCPU is over.
+    pub(crate) fn end_slice(&mut self, p: usize, why: Option<Why>) {
+        self.charge(p);
+        let Some(slice) = self.pcpus[p].slice else {
+            return;
+        };
+        let now = self.clock;
+        self.with_account(slice.owner(), |host, account| {
+            host.policy.ended(account, now, &slice, why);
         });
-        self.install(p, next);
+        loan::end(&mut Queue(self), now, p, why);
+        self.lent.remove(p);
     }
 
     fn pick(&mut self, p: usize) -> Option<VcpuId> {
         // A buddy is asked for once, whatever comes of it.
         let buddy = self.pcpus[p].buddy.take();
-        match self.config.scheduling {
-            Scheduling::CoScheduled => {
-                let by_turn = self.pick_from_gang(p);
-                buddy.filter(|&vcpu| self.may_jump(vcpu)).or(by_turn)
-            }
-            _ if buddy.is_some_and(|vcpu| self.may_jump(vcpu)) => buddy,
-            scheduling => {
-                let (key, vcpu) = self.order.first()?;
-                if scheduling == Scheduling::Fair {
-                    self.ledger.floor = self.ledger.floor.max(key.rank);
+        let view = View {
+            now: self.clock,
+            vcpus: &self.vcpus,
+            queues: &self.queues,
+            all_online: self.offline_pcpus == 0,
+        };
+        let pick = self.policy.pick(p, &view);
+        if pick.switched {
+            for other in 0..self.pcpus.len() {
+                if other != p && !self.pcpus[other].offline {
+                    self.poke(other);
                 }
-                Some(vcpu)
             }
         }
+        buddy
+            .filter(|&buddy| self.may_jump(buddy, p))
+            .or(pick.vcpu)
+            .or_else(|| self.free_a_lender(p))
+    }
+
+    /// Nothing is queued: a lender that waits for its own slice may as well run here.
+    fn free_a_lender(&mut self, p: usize) -> Option<VcpuId> {
+        if self.policy.is_strict() {
+            return None;
+        }
+        let lender_on = |q: usize| Some(self.pcpus[q].slice?.owner());
+        let (q, lender) = (self.lent.iter())
+            .filter_map(|q| Some((q, lender_on(q)?)))
+            .find(|&(_, lender)| self.may_run_on(lender, p))?;
+        self.convert(q);
+        self.is_queued(lender).then_some(lender)
+    }
+
+    /// A borrower goes on at its own cost.
+    pub(crate) fn convert(&mut self, q: usize) {
+        let Some(borrower) = self.pcpus[q].current() else {
+            return;
+        };
+        let now = self.clock;
+        let terms = self.with_account(borrower, |host, account| host.policy.terms(now, account));
+        loan::convert(&mut Queue(self), now, q, &terms);
+        self.note_lent(q);
     }
 
     /// Whether a buddy may go before its turn.
-    pub(crate) fn may_jump(&self, buddy: VcpuId) -> bool {
-        self.vcpus[buddy.index()].state == State::Waiting
-            && self.is_its_turn(buddy)
-            && self.is_eligible(buddy)
-    }
-
-    fn new_slice(&mut self, owner: VcpuId) -> Slice {
-        let now = self.clock;
-        let (end, limit) = if self.config.scheduling == Scheduling::CoScheduled {
-            // No loan may hold up the whole gang's switch.
-            (self.gangs.end(), self.gangs.end())
-        } else {
-            let end = now.saturating_add(self.take_slice_length(owner));
-            (end, end.saturating_add(self.config.min_loan_ns))
-        };
-        Slice {
-            owner,
-            end,
-            planned_end: end,
-            limit,
-            charged_until: now,
-            epoch: self.gangs.epoch(),
-        }
+    pub(crate) fn may_jump(&self, buddy: VcpuId, p: usize) -> bool {
+        let account = &self.vcpus[buddy.index()].account;
+        self.is_queued(buddy)
+            && self.may_run_on(buddy, p)
+            && self.policy.is_its_turn(account)
+            && self.sums.is_eligible(&account.fair)
     }
 
     // --- loans ---------------------------------------------------------------------------------
 
-    /// Where the current one of a pCPU goes if it has to leave: borrowed time costs no place.
-    pub(crate) fn place_after(occupant: &Occupant) -> Place {
-        if occupant.is_loan() {
-            Place::Kept
-        } else {
-            Place::Tail
-        }
-    }
-
-    /// Whether a slice is over.
-    pub(crate) fn is_over(&self, slice: &Slice) -> bool {
-        self.clock >= slice.end || slice.epoch != self.gangs.epoch()
-    }
-
-    /// Whether a slice can still be lent from.
-    pub(crate) fn can_lend(&self, slice: &Slice) -> bool {
+    /// Whether the slice of a pCPU can still be lent from.
+    pub(crate) fn can_lend(&self, p: usize) -> bool {
         self.config.yields == YieldMode::Contract
-            && self.clock < slice.limit
-            && slice.epoch == self.gangs.epoch()
+            && self.pcpus[p].epoch == self.policy.epoch()
+            && (self.pcpus[p].slice).is_some_and(|slice| slice.can_lend(self.clock))
     }
 
-    /// Runs a waiting vCPU on what is left of the slice on a pCPU. `requeue`: where the current
-    /// one goes, if it can still run. False, and nothing done, if there is nothing left to lend.
-    pub(crate) fn lend(&mut self, p: usize, target: VcpuId, requeue: Option<Place>) -> bool {
-        let Some(Occupant { current, mut slice }) = self.pcpus[p].occupant else {
-            return false;
-        };
-        if !self.can_lend(&slice) {
+    /// Runs a waiting vCPU on what is left of the slice on a pCPU. `stays`: whether the current one can
+    /// still run. False, and nothing done, if there is nothing left to lend.
+    pub(crate) fn lend(&mut self, p: usize, target: VcpuId, stays: bool) -> bool {
+        if !self.can_lend(p) || !self.may_run_on(target, p) {
             return false;
         }
-        let at_least = self.clock.saturating_add(self.config.min_loan_ns);
-        slice.end = slice.end.max(at_least.min(slice.limit));
-        if let Some(place) = requeue {
-            self.enqueue(current, place);
+        let now = self.clock;
+        let lent = loan::lend(&mut Queue(self), now, p, target, stays).is_some();
+        if lent {
+            let is_loan = self.loan(Pcpu::new(p as u32)).is_some();
+            self.vcpus[target.index()].stats.loans += u64::from(is_loan);
+            self.seat(p);
         }
-        self.dequeue(target);
-        self.vcpus[target.index()].stats.loans += u64::from(target != slice.owner);
-        let current = target;
-        self.install(p, Some(Occupant { current, slice }));
-        true
+        lent
     }
 
     /// The current one has left. If it was on a loan and the owner of the slice waits, the owner
-    /// has the rest of it back; otherwise a vCPU is picked.
+    /// has the rest of it back; otherwise one is picked.
     pub(crate) fn give_back(&mut self, p: usize) {
-        let owner = (self.pcpus[p].occupant)
-            .filter(|_| self.config.ordered)
-            .filter(|occupant| occupant.is_loan() && !self.is_over(&occupant.slice))
-            .map(|occupant| occupant.slice.owner)
-            .filter(|owner| self.vcpus[owner.index()].state == State::Waiting);
-        match owner {
-            Some(owner) if self.lend(p, owner, None) => {}
-            _ => self.fresh_pick(p, None),
+        let now = self.clock;
+        let back = self.config.ordered
+            && self.pcpus[p].epoch == self.policy.epoch()
+            && (self.pcpus[p].slice).is_some_and(|slice| {
+                slice.loan().is_some()
+                    && !slice.is_over(now)
+                    && self.vcpus[slice.owner().index()].state == State::Waiting
+                    && self.may_run_on(slice.owner(), p)
+            });
+        if back && loan::leave(&mut Queue(self), now, p) != Next::Pick {
+            self.seat(p);
+        } else {
+            self.fresh_pick(p, None);
         }
     }
 
     // --- the switch itself ---------------------------------------------------------------------
 
-    /// Makes `next` the occupant of a pCPU, and tells the guests.
-    pub(crate) fn install(&mut self, p: usize, next: Option<Occupant>) {
-        let prev = core::mem::replace(&mut self.pcpus[p].occupant, next);
-        match (prev.is_some(), next.is_some()) {
-            (true, false) => self.idle_pcpus += 1,
-            (false, true) => self.idle_pcpus -= 1,
-            _ => {}
-        }
-        let (prev, next) = (prev.map(|o| o.current), next.map(|o| o.current));
+    /// The vCPU of a pCPU's slice runs from now on.
+    pub(crate) fn seat(&mut self, p: usize) {
         let pcpu = Pcpu::new(p as u32);
-        if let Some(vcpu) = next {
-            self.vcpus[vcpu.index()].state = State::Running(pcpu);
+        if let Some(vcpu) = self.pcpus[p].current() {
+            self.set_state(vcpu, State::Running(pcpu));
         }
+        self.note_lent(p);
+    }
+
+    /// At the end of an event of a pCPU: tells the guests what runs there, if that has changed.
+    pub(crate) fn show(&mut self, p: usize) {
+        let next = self.pcpus[p].current();
+        let prev = core::mem::replace(&mut self.pcpus[p].shown, next);
         if prev == next {
             // It never left: no new generation, and nothing that a guest could see.
             return;
         }
+        self.idle.set(p, next.is_none() && !self.pcpus[p].offline);
+        self.idle_unpoked
+            .set(p, self.idle.contains(p) && !self.pcpus[p].poked);
         if let Some(vcpu) = prev {
             self.publish(vcpu);
+            self.unlink(p, vcpu);
         }
         if let Some(vcpu) = next {
+            self.link(p, vcpu);
             let state = &mut self.vcpus[vcpu.index()];
             let next = state.generation.next();
             state.generation = next;
-            state.home = Some(pcpu);
+            state.home = Some(Pcpu::new(p as u32));
             state.stats.runs += 1;
             self.publish(vcpu);
         }
@@ -195,47 +354,32 @@ impl<P: GuestPages> Host<P> {
     pub(crate) fn publish(&self, vcpu: VcpuId) {
         let vcpu = &self.vcpus[vcpu.index()];
         let sample = RunSample::new(vcpu.state.published(), vcpu.generation);
-        self.vms[vcpu.vm.index()]
-            .pages
-            .vcpu(vcpu.cpu)
-            .set_run(sample);
-    }
-
-    // --- at the end of every event -------------------------------------------------------------
-
-    /// Pokes idle pCPUs until there is one for everybody who waits, as far as they go; then
-    /// tells the guests whether anybody still has to wait.
-    pub(crate) fn finish(&mut self) {
-        let served = if self.idle_pcpus == 0 || self.order.len() == 0 {
-            0
-        } else {
-            let served = self.waiting_in_turn().min(self.idle_pcpus);
-            self.poke_idle(served);
-            served
-        };
-        let pressure = self.order.len() > served;
-        if pressure != self.pressure {
-            self.pressure = pressure;
-            for vm in &self.vms {
-                vm.pages.vm().set_pressure(pressure);
-            }
+        if let Some(pages) = &self.vms[vcpu.vm.index()].pages {
+            pages.vcpu(vcpu.cpu).set_run(sample);
         }
     }
 
-    /// Makes sure that so many idle pCPUs are poked, those that are already included.
-    fn poke_idle(&mut self, count: usize) {
-        let poked = (self.pcpus.iter())
-            .filter(|pcpu| pcpu.is_idle() && pcpu.poked)
-            .count();
-        let mut missing = count.saturating_sub(poked);
-        for p in 0..self.pcpus.len() {
-            if missing == 0 {
-                break;
-            }
-            if self.pcpus[p].is_idle() && !self.pcpus[p].poked {
-                self.poke(p);
-                missing -= 1;
-            }
+    // --- which pCPUs run a VM --------------------------------------------------------------------
+
+    fn link(&mut self, p: usize, vcpu: VcpuId) {
+        let vm = &mut self.vms[self.vcpus[vcpu.index()].vm.index()];
+        let first = vm.first_pcpu.replace(p as u32);
+        (self.pcpus[p].vm_prev, self.pcpus[p].vm_next) = (None, first);
+        if let Some(first) = first {
+            self.pcpus[first as usize].vm_prev = Some(p as u32);
         }
+    }
+
+    fn unlink(&mut self, p: usize, vcpu: VcpuId) {
+        let id = self.vcpus[vcpu.index()].vm;
+        let (prev, next) = (self.pcpus[p].vm_prev, self.pcpus[p].vm_next);
+        match prev {
+            Some(prev) => self.pcpus[prev as usize].vm_next = next,
+            None => self.vms[id.index()].first_pcpu = next,
+        }
+        if let Some(next) = next {
+            self.pcpus[next as usize].vm_prev = prev;
+        }
+        self.let_go(id);
     }
 }

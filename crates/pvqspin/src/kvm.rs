@@ -378,7 +378,7 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
         match end {
             End::Run(index) => Cpu::new(index).ok_or(Status::Refused),
             End::Running => Err(Status::AlreadyRunning),
-            End::Nobody => Err(Status::Refused),
+            End::NoTarget => Err(Status::Refused),
         }
     }
 }

@@ -186,7 +186,7 @@ fn end_of_chain<K: Kernel>(hint: Hint, sample: impl Fn(Cpu) -> RunSample) -> Res
     match end {
         End::Run(index) => Cpu::new(index).ok_or(Status::Refused),
         End::Running => Err(Status::AlreadyRunning),
-        End::Nobody => Err(Status::Refused),
+        End::NoTarget => Err(Status::Refused),
     }
 }
 

@@ -149,7 +149,11 @@ fn what_cannot_be_run_is_refused_with_its_line() {
             4,
             &["switch_ns must be a number"],
         ),
-        ("min_loan = '5ms'", 2, &["must not outlast the slice"]),
+        (
+            "min_loan = '5ms'",
+            2,
+            &["must not be longer than half a slice"],
+        ),
         (
             "[[grid]]\nname = 'g'\nlocks = 'fifo'",
             5,

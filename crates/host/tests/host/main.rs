@@ -4,6 +4,7 @@ mod gangs;
 mod hints;
 mod hotplug;
 mod hypercalls;
+mod life;
 mod lifecycle;
 mod loans;
 mod machine;

@@ -1,4 +1,4 @@
-//! Chooses the next vCPU where no guest names one.
+//! Who runs next when nobody named anybody.
 
 use crate::rig::{Rig, SLICE, config};
 use pvqspin_abi::Status;
@@ -107,7 +107,29 @@ fn credit_boosts_one_that_wakes_with_credit_once() {
     slices(&mut rig, 30); // credit has been handed out, and all know the rhythm
     let sleeper = rig.current(0).expect("busy");
     let _ = rig.block(0);
-    slices(&mut rig, 8); // it is refilled while the others run
+    slices(&mut rig, 8);
+    rig.pass(SLICE / 4);
+    rig.start(sleeper);
+    rig.deliver();
+    assert_ne!(
+        rig.on(),
+        [Some(sleeper)],
+        "a slice that has just begun is left alone"
+    );
+    let _ = rig.block(0);
+    let _ = rig.reschedule(0);
+    let _ = rig.block(0);
+    for vcpu in 0..3 {
+        rig.start(vcpu);
+    }
+    rig.deliver();
+    slices(&mut rig, 30);
+    while rig.current(0) != Some(sleeper) {
+        slices(&mut rig, 1);
+    }
+    let _ = rig.block(0);
+    slices(&mut rig, 8);
+    rig.pass(SLICE / 2);
     rig.start(sleeper);
     rig.deliver();
     assert_eq!(rig.on(), [Some(sleeper)]);
@@ -136,5 +158,5 @@ fn a_donor_that_waits_is_moved_back_as_it_pays() {
     let _ = rig.reschedule(0);
     // 0 has paid for a slice and a bit, 1 and 2 for nothing: after a slice each, it is still
     // not 0's turn.
-    assert_eq!(slices(&mut rig, 3), [1, 2, 1]);
+    assert_eq!(slices(&mut rig, 3), [2, 1, 2]);
 }

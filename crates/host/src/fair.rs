@@ -1,0 +1,314 @@
+//! The rules of fair time, by themselves: pure functions of accounts and a clock.
+//!
+//! A scheduler with queues of its own takes these for who is next, and [`loan`](crate::loan) for what
+//! is lent. All arithmetic is modulo 2^64, so that a twin in C follows to the bit.
+//!
+//! ```text
+//!                       <- lag: at most 3 slices ->   <- debt: a slice and a loan ->
+//!   virtual time  ------|-----------A---------------V------------------------------|--->
+//!                            the average       the clock: the latest pick
+//!                            one that wakes stands at the earlier of the two
+//! ```
+//!
+//! ```
+//! use pvqspin_host::fair::{Account, Clock, Rules};
+//!
+//! let rules = Rules { slice_ns: 3_000_000, min_loan_ns: 100_000 };
+//! let mut clock = Clock::default();
+//! let (mut heavy, mut light) = (Account::new(2), Account::new(1));
+//! rules.start(0, &mut heavy);
+//! rules.start(0, &mut light);
+//! assert!(heavy.is_before(&light), "its slice in advance cost it half as much");
+//!
+//! for _ in 0..2 {
+//!     clock.picked(&heavy);
+//!     heavy.charge(3_000_000);
+//!     rules.requeue(&clock, &mut heavy);
+//! }
+//! assert!(light.is_before(&heavy), "two slices of one are one of the other");
+//! ```
+
+/// Virtual time units in a nanosecond at weight 1.
+pub const SCALE: u64 = 1 << 16;
+
+/// The largest weight. The least is 1.
+pub const MAX_WEIGHT: u32 = 1 << 16;
+
+/// The lag that a vCPU may have when it is queued, in slices.
+pub const LAG_SLICES: u64 = 3;
+
+/// How much of one slice counts for virtual time, in slices, however late its end comes.
+pub const LATE_SLICES: u64 = 4;
+
+/// The most nanoseconds of one charge: more than three days.
+const MOST_NS: u64 = 1 << 47;
+
+/// Whether a virtual time is before another, modulo 2^64.
+#[must_use]
+pub const fn is_before(a: u64, b: u64) -> bool {
+    (a.wrapping_sub(b) as i64) < 0
+}
+
+const fn later(a: u64, b: u64) -> u64 {
+    if is_before(a, b) { b } else { a }
+}
+
+/// How much virtual time some nanoseconds are at a weight.
+#[must_use]
+pub const fn span(ns: u64, weight: u32) -> u64 {
+    let ns = if ns > MOST_NS { MOST_NS } else { ns };
+    ns * SCALE / at_least_one(weight)
+}
+
+const fn at_least_one(weight: u32) -> u64 {
+    if weight == 0 { 1 } else { weight as u64 }
+}
+
+/// What a vCPU has been charged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// Charged time over weight.
+    pub vtime: u64,
+    /// What the division by the weight left over, below the weight.
+    pub rest: u32,
+    /// From 1 to [`MAX_WEIGHT`].
+    pub weight: u32,
+}
+
+impl Account {
+    /// An account that was never charged.
+    #[must_use]
+    pub const fn new(weight: u32) -> Self {
+        Self {
+            vtime: 0,
+            rest: 0,
+            weight,
+        }
+    }
+
+    /// Charges nanoseconds. Nothing is lost by rounding. Returns by how much virtual time moved.
+    pub const fn charge(&mut self, ns: u64) -> u64 {
+        let ns = if ns > MOST_NS { MOST_NS } else { ns };
+        let weight = at_least_one(self.weight);
+        let sum = ns * SCALE + self.rest as u64;
+        let step = sum / weight;
+        self.vtime = self.vtime.wrapping_add(step);
+        self.rest = (sum % weight) as u32;
+        step
+    }
+
+    /// Whether it goes before another one. Of equals, the one that was queued earlier does.
+    #[must_use]
+    pub const fn is_before(&self, other: &Self) -> bool {
+        is_before(self.vtime, other.vtime)
+    }
+}
+
+/// The latest virtual time that was picked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Clock {
+    /// It never goes back.
+    pub vtime: u64,
+    /// The weight of the vCPU that was picked then.
+    pub weight: u32,
+}
+
+impl Clock {
+    /// The first of the queue is put on a pCPU.
+    pub const fn picked(&mut self, account: &Account) {
+        if !is_before(account.vtime, self.vtime) {
+            self.vtime = account.vtime;
+            self.weight = account.weight;
+        }
+    }
+
+    /// Where a vCPU of some weight stands that wakes and owes nothing: at the clock; or, if it is heavier than
+    /// the vCPUs that the clock follows, at the average, if that is earlier.
+    ///
+    /// It is where a vCPU is too heavy for its share: it has a pCPU to itself and falls behind a clock that lighter
+    /// ones drive, and one like it that wakes must not stand behind it.
+    #[must_use]
+    pub fn stand(&self, sums: &Sums, weight: u32) -> u64 {
+        match sums.average() {
+            Some(average) if weight > self.weight && is_before(average, self.vtime) => average,
+            _ => self.vtime,
+        }
+    }
+}
+
+/// When the sums are made relative to a newer time.
+const REBASE: u64 = 1 << 40;
+
+/// Sums over all vCPUs that have a pCPU or wait for one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sums {
+    weight: u64,
+    /// Virtual times are summed relative to this one, so that the sums stay small.
+    base: u64,
+    /// Sum of weight times virtual time since `base`.
+    sum: i128,
+}
+
+impl Sums {
+    fn relative(&self, vtime: u64) -> i128 {
+        i128::from(vtime.wrapping_sub(self.base) as i64)
+    }
+
+    /// A vCPU wants to run.
+    pub fn add(&mut self, account: &Account) {
+        if self.weight == 0 {
+            (self.base, self.sum) = (account.vtime, 0);
+        }
+        self.weight += u64::from(account.weight);
+        self.sum += i128::from(account.weight) * self.relative(account.vtime);
+    }
+
+    /// A vCPU does not want to run any more.
+    pub fn remove(&mut self, account: &Account) {
+        self.weight -= u64::from(account.weight);
+        self.sum -= i128::from(account.weight) * self.relative(account.vtime);
+    }
+
+    /// An account in the sums has changed.
+    pub fn changed(&mut self, before: &Account, after: &Account) {
+        let moved = after.vtime.wrapping_sub(before.vtime) as i64;
+        self.sum += i128::from(after.weight) * i128::from(moved);
+        let since = after.vtime.wrapping_sub(self.base);
+        if since > REBASE && (since as i64) > 0 {
+            self.sum -= i128::from(self.weight) * i128::from(since);
+            self.base = after.vtime;
+        }
+    }
+
+    /// The average virtual time, by weight. `None` if none wants to run.
+    #[must_use]
+    pub fn average(&self) -> Option<u64> {
+        let average = self.sum.div_euclid(i128::from(self.weight.max(1)));
+        (self.weight > 0).then(|| self.base.wrapping_add(average as u64))
+    }
+
+    /// Whether an account has had no more than the average: what EEVDF calls a lag of at least zero.
+    #[must_use]
+    pub fn is_eligible(&self, account: &Account) -> bool {
+        self.relative(account.vtime) * i128::from(self.weight) <= self.sum
+    }
+}
+
+/// The rules' parameters, in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// How long a slice is.
+    pub slice_ns: u64,
+    /// How long a loan is at least; at most half a slice.
+    pub min_loan_ns: u64,
+}
+
+impl Rules {
+    /// A vCPU starts for the first time: its first slice and loan are paid in advance, so that a VM that
+    /// comes and goes gains nothing.
+    pub const fn start(&self, stand: u64, account: &mut Account) {
+        let advance = span(self.slice_ns + self.min_loan_ns, account.weight);
+        account.vtime = stand.wrapping_add(advance);
+        account.rest = 0;
+    }
+
+    /// A vCPU that slept wakes: sleep saves nothing up.
+    pub const fn wake(&self, stand: u64, account: &mut Account) {
+        account.vtime = later(account.vtime, stand);
+    }
+
+    /// A vCPU that ran, or lent its slice, is queued again: what it saved up without competition is bounded.
+    /// The bound is in slices of the lighter of the two, because the clock moves by whole slices of the vCPUs
+    /// that it follows.
+    pub const fn requeue(&self, clock: &Clock, account: &mut Account) {
+        let weight = if clock.weight < account.weight {
+            clock.weight
+        } else {
+            account.weight
+        };
+        let lag = span(LAG_SLICES * self.slice_ns, weight);
+        account.vtime = later(account.vtime, clock.vtime.wrapping_sub(lag));
+    }
+
+    /// Whether a vCPU that wakes takes the pCPU from the owner of a slice, charged up to now: only with a
+    /// quarter of a slice between them, or all would preempt all.
+    #[must_use]
+    pub const fn preempts(&self, woken: &Account, owner: &Account) -> bool {
+        let advantage = span(self.slice_ns / 4, woken.weight);
+        is_before(woken.vtime.wrapping_add(advantage), owner.vtime)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules = Rules {
+        slice_ns: 3_000_000,
+        min_loan_ns: 100_000,
+    };
+
+    #[test]
+    fn small_steps_cost_as_much_as_one_large_one() {
+        for weight in [1, 3, 7, 1_000, 65_535, MAX_WEIGHT] {
+            let (mut once, mut often) = (Account::new(weight), Account::new(weight));
+            once.charge(999_999);
+            (0..999_999).for_each(|_| {
+                often.charge(1);
+            });
+            assert_eq!(once, often);
+        }
+    }
+
+    #[test]
+    fn times_wrap() {
+        let average = u64::MAX - 5;
+        let mut account = Account::new(1);
+        RULES.start(average, &mut account);
+        assert!(is_before(average, account.vtime));
+        let before = account;
+        RULES.wake(average, &mut account);
+        assert_eq!(account, before, "it is ahead of the average");
+    }
+
+    #[test]
+    fn lag_is_bounded_and_debt_is_kept() {
+        let clock = Clock {
+            vtime: span(100 * RULES.slice_ns, 2),
+            weight: 2,
+        };
+        for weight in [2, 8] {
+            let mut account = Account::new(weight);
+            RULES.requeue(&clock, &mut account);
+            assert_eq!(account.vtime, clock.vtime - span(3 * RULES.slice_ns, 2));
+            RULES.wake(clock.vtime, &mut account);
+            assert_eq!(account.vtime, clock.vtime);
+            account.charge(4 * RULES.slice_ns);
+            let owes = account;
+            RULES.requeue(&clock, &mut account);
+            RULES.wake(clock.vtime, &mut account);
+            assert_eq!(account, owes);
+        }
+    }
+
+    #[test]
+    fn sums_follow_every_change() {
+        let mut sums = Sums::default();
+        let mut accounts = [1, 3, 100].map(Account::new);
+        accounts[1].vtime = 4_000;
+        accounts.iter().for_each(|account| sums.add(account));
+        for step in 0..10_000 {
+            let account = &mut accounts[step % 3];
+            let before = *account;
+            account.charge(3_000_000);
+            sums.changed(&before, account);
+        }
+        let weights: u128 = accounts.iter().map(|a| u128::from(a.weight)).sum();
+        let of = |a: &Account| u128::from(a.weight) * u128::from(a.vtime);
+        let average = accounts.iter().map(of).sum::<u128>() / weights;
+        assert_eq!(sums.average(), Some(average as u64));
+        assert!(sums.is_eligible(&accounts[2]) && !sums.is_eligible(&accounts[0]));
+        accounts.iter().for_each(|account| sums.remove(account));
+        assert_eq!(sums.average(), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! The end of every event: idle pCPUs are poked, and the guests concerned learn of pressure.
+
+use crate::host::Host;
+use crate::ids::{Pcpu, VmId};
+use crate::pages::GuestPages;
+
+impl<P: GuestPages> Host<P> {
+    /// Pokes idle pCPUs until there is one for each vCPU that waits, as far as they go.
+    pub(crate) fn finish(&mut self) {
+        if !self.idle.is_empty() && self.ready > 0 {
+            self.poke_idle();
+        }
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+    }
+
+    fn poke_idle(&mut self) {
+        let lenders = if self.policy.is_strict() {
+            0
+        } else {
+            self.lent.len()
+        };
+        let wanted = (self.waiting_in_turn() + lenders).min(self.idle.len());
+        let mut poked = self.idle.len() - self.idle_unpoked.len();
+        // Those that may run on some pCPUs only first: the others take what is left.
+        while let Some(p) = self.idle_for_restricted() {
+            self.poke(p);
+            poked += 1;
+        }
+        while poked < wanted {
+            let Some(p) = self.idle_unpoked.first() else {
+                break;
+            };
+            self.poke(p);
+            poked += 1;
+        }
+    }
+
+    /// An idle pCPU for vCPUs that may run on some pCPUs only.
+    fn idle_for_restricted(&self) -> Option<usize> {
+        let mut sets = self.queues.restricted();
+        sets.find_map(|pcpus| self.idle_unpoked.first_also_in(pcpus))
+    }
+
+    /// Queues a poke, unless one is on its way. Returns whether it did.
+    pub(crate) fn poke(&mut self, p: usize) -> bool {
+        let new = !core::mem::replace(&mut self.pcpus[p].poked, true);
+        if new {
+            self.pokes.insert(p);
+            self.idle_unpoked.remove(p);
+        }
+        new
+    }
+
+    /// Whether vCPUs wait for which there is no idle pCPU.
+    pub(crate) fn pressure(&self) -> bool {
+        if self.idle.is_empty() || self.ready == 0 {
+            return self.ready > 0;
+        }
+        let served = if self.policy.is_strict() {
+            self.waiting_in_turn().min(self.idle.len())
+        } else {
+            self.idle.len()
+        };
+        self.ready > served
+    }
+
+    /// Tells a VM whether there is pressure. Only the VM that an event concerns is told at once; others
+    /// are when they have an event of their own, at the latest at the end of their slice.
+    pub(crate) fn tell(&mut self, vm: VmId) {
+        let pressure = self.pressure();
+        let vm = &mut self.vms[vm.index()];
+        if let Some(pages) = &vm.pages
+            && core::mem::replace(&mut vm.told_pressure, pressure) != pressure
+        {
+            pages.vm().set_pressure(pressure);
+        }
+    }
+
+    /// Tells the VM on a pCPU.
+    pub(crate) fn tell_on(&mut self, p: usize) {
+        if let Some(vcpu) = self.pcpus[p].current() {
+            self.tell(self.vcpus[vcpu.index()].vm);
+        }
+    }
+
+    /// Whether there is an idle pCPU left for a vCPU that is about to wake, once all that wait
+    /// already have theirs.
+    pub(crate) fn has_idle_pcpu_for(&self, vcpu: crate::ids::VcpuId) -> bool {
+        let state = &self.vcpus[vcpu.index()];
+        match self.queues.pcpus(state.class) {
+            _ if self.idle.is_empty() || !self.policy.is_its_turn(&state.account) => false,
+            Some(pcpus) => self.idle_unpoked.first_also_in(pcpus).is_some(),
+            None => self.waiting_in_turn() < self.idle.len(),
+        }
+    }
+
+    /// Whether a pCPU exists and was not taken away.
+    #[must_use]
+    pub fn is_online(&self, pcpu: Pcpu) -> bool {
+        (self.pcpus.get(pcpu.index())).is_some_and(|pcpu| !pcpu.offline)
+    }
+}

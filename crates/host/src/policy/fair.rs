@@ -1,0 +1,73 @@
+//! The least virtual time first: [`crate::fair`] as a policy. The default.
+
+use super::{Entry, Policy, whole_slice};
+use crate::fair::{Clock, Rules};
+use crate::heap::Key;
+use crate::loan::{Terms, Waits};
+use crate::state::account::Account;
+
+#[derive(Debug)]
+pub(crate) struct Fair {
+    rules: Rules,
+    clock: Clock,
+}
+
+impl Fair {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            clock: Clock::default(),
+        }
+    }
+
+    /// Settles the account of a vCPU that enters the queue.
+    pub(super) fn settle(&mut self, account: &mut Account, entry: &Entry<'_>) {
+        let first = !core::mem::replace(&mut account.started, true);
+        let stand = self.stand(account, entry);
+        match entry.how {
+            Waits::Woken if first => self.rules.start(stand, &mut account.fair),
+            Waits::Woken => self.rules.wake(stand, &mut account.fair),
+            _ => self.rules.requeue(&self.clock, &mut account.fair),
+        }
+    }
+
+    /// Where a vCPU stands that wakes and owes nothing.
+    pub(super) fn stand(&self, account: &Account, entry: &Entry<'_>) -> u64 {
+        self.clock.stand(entry.sums, account.fair.weight)
+    }
+}
+
+impl Policy for Fair {
+    fn enters(&mut self, account: &mut Account, entry: &Entry<'_>) {
+        self.settle(account, entry);
+        account.turn = entry.turn;
+    }
+
+    fn key(&self, account: &Account) -> Key {
+        Key {
+            class: 0,
+            time: account.fair.vtime,
+            turn: account.turn,
+        }
+    }
+
+    fn picked(&mut self, account: &mut Account) {
+        self.clock.picked(&account.fair);
+    }
+
+    fn terms(&mut self, _now: u64, _account: &mut Account) -> Terms {
+        whole_slice(&self.rules)
+    }
+
+    fn preempts(&self, waiting: &Account, owner: &Account, _ran_ns: u64) -> bool {
+        self.rules.preempts(&waiting.fair, &owner.fair)
+    }
+
+    fn knows_preemption(&self) -> bool {
+        true
+    }
+
+    fn clock(&self) -> Option<u64> {
+        Some(self.clock.vtime)
+    }
+}
