@@ -13,8 +13,14 @@ wrong(window.hacked, "a string of the results was run as a script");
 wrong(all("main img, main iframe, main script, main object").length, "a string of the results became an element");
 
 // Pictures are there, each with its name and its description.
-const charts = all("svg.chart");
+const charts = all("svg.chart").filter((chart) => chart.getClientRects().length);
 wrong(!charts.length, "there is no picture");
+const start = document.querySelector(".warnings, svg.chart");
+if (!printing && start?.matches("svg")) {
+  // The first screen is a picture, unless there is something to warn of.
+  const box = charts[0].getBoundingClientRect();
+  wrong(box.top + 0.6 * box.height > innerHeight, `the first picture begins at ${box.top} of ${innerHeight}`);
+}
 for (const chart of charts) {
   const box = chart.getBoundingClientRect();
   wrong(box.width < 200 || box.height < 80, `${chart.id} is ${box.width} by ${box.height} pixels`);
@@ -24,6 +30,8 @@ for (const chart of charts) {
     `${chart.id} has no title or no description`);
   wrong(!chart.closest("figure").querySelector("details table"), `${chart.id} has no table of its figures`);
   wrong(!chart.querySelector("g.lock"), `${chart.id} shows no lock`);
+  const size = 13 * box.width / chart.viewBox.baseVal.width;
+  wrong(!printing && size < 9, `${chart.id}: its writing is ${size.toFixed(1)} pixels high`);
   // What is cut off at the picture's edge cannot be read.
   const view = chart.viewBox.baseVal;
   for (const text of chart.querySelectorAll("text")) {
@@ -45,7 +53,7 @@ for (const head of all("table.grid thead th")) {
   wrong(!head.hasAttribute("aria-sort"), `"${name(head)}" does not say how it is sorted`);
 }
 
-// Headings go down one by one; ids are there once; whatever can be used has a name.
+// Headings go down one by one; ids are there once; everything that can be used has a name.
 let above = 0;
 for (const heading of all("h1, h2, h3, h4")) {
   const level = Number(heading.tagName[1]);
@@ -64,7 +72,7 @@ for (const element of all("button, select, input, [role=region]")) {
 // Nothing makes the page wider than it is, unless it can be scrolled by itself.
 const width = document.documentElement.clientWidth;
 wrong(document.documentElement.scrollWidth > width, `it is ${document.documentElement.scrollWidth} pixels wide, of ${width}`);
-for (const element of all(printing ? "table, svg, dl, .cards" : "header, nav, .cards, .legend, .filters, p, dl")) {
+for (const element of all(printing ? "table, svg, dl" : "header, nav, svg.chart, .legend, .filters, p, dl")) {
   if (!element.getClientRects().length) continue;
   const box = element.getBoundingClientRect();
   wrong(box.right > width + 1, `${element.tagName.toLowerCase()} "${name(element)}" ends at ${box.right} of ${width}`);
@@ -79,7 +87,7 @@ const luminance = (colour) => {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
 const paper = luminance(getComputedStyle(document.body).backgroundColor);
-for (const element of all("h1, p, td, th, figcaption, dt, dd, .cards li, svg.chart text, button:not([aria-pressed=true])")) {
+for (const element of all("h1, p, td, th, figcaption, dt, dd, svg.chart text, button:not([aria-pressed=true])")) {
   const style = getComputedStyle(element);
   const ink = luminance(element instanceof SVGElement ? style.fill : style.color);
   const contrast = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);

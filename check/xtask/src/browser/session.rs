@@ -100,6 +100,14 @@ impl Session {
         Ok(())
     }
 
+    /// Opens the page anew at the address that it shows now.
+    pub(super) async fn open_again(&self) -> Result<()> {
+        let url = self.client.current_url().await?;
+        self.client.goto("about:blank").await?;
+        self.client.goto(url.as_str()).await?;
+        Ok(())
+    }
+
     /// Runs a function's body in the page.
     pub(super) async fn ask(&self, script: &str) -> Result<Value> {
         Ok(self.client.execute(script, Vec::new()).await?)

@@ -36,6 +36,7 @@ use maud::{PreEscaped, html};
 use self::data::Data;
 pub(crate) use self::frame::Size;
 use self::look::Locks;
+pub(crate) use self::order::Better;
 use self::sketch::Sketch;
 use self::theme::{LIGHT, dark_rules, hex};
 

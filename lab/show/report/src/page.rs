@@ -81,7 +81,9 @@ fn document(
         panels.iter().map(|panel| panel.html(locks)).collect()
     };
     let (drawn, drawn_beside) = (draw(panels)?, draw(beside)?);
-    let legend = panels::legend(locks)?;
+    let first = panels.first().map(|panel| panel.first(locks)).transpose()?;
+    let figures = runs::grid(sets, locks);
+    let legend = panels::legend(locks, &figures.choices())?;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -105,7 +107,6 @@ fn document(
                 }
                 nav aria-label="parts of this page" {
                     ul {
-                        li { a href="#summary" { "In short" } }
                         @if sets.len() > 1 { li { a href="#side-by-side" { "Side by side" } } }
                         li { a href="#pictures" { "Pictures" } }
                         li { a href="#all" { "All figures" } }
@@ -114,11 +115,15 @@ fn document(
                     }
                 }
                 main id="main" {
+                    (summary::warning(sets))
+                    section.start aria-label="the first picture" {
+                        @if let Some(first) = &first { (first) }
+                        (legend)
+                    }
                     (summary::html(sets))
                     @if sets.len() > 1 { (side_by_side(sets, locks, &drawn_beside)) }
                     section aria-labelledby="pictures" {
                         h2 id="pictures" { "Pictures" }
-                        (legend)
                         @for panel in &drawn { (panel) }
                         @if left_out > 0 {
                             p { "There are " (left_out) " more settings; their figures stand in the table below. For their pictures, give fewer of them to " code { "pvq report" } "." }
@@ -129,7 +134,7 @@ fn document(
                     }
                     section aria-labelledby="all" {
                         h2 id="all" { "All figures" }
-                        (runs::grid(sets, locks).html())
+                        (figures.html())
                     }
                     (about::html(sets))
                 }
@@ -210,7 +215,7 @@ mod tests {
     use crate::samples;
 
     #[test]
-    fn more_settings_than_anybody_looks_at_have_figures_only() {
+    fn many_settings_have_figures_only() {
         let mut report = samples::report();
         report.results = (1..=panels::MOST as u64 + 3)
             .map(|inside_us| {
@@ -244,7 +249,7 @@ mod tests {
             "BUG: fifo let two in at once, 3 times",
         ] {
             let at = page.html().find(doubt);
-            assert!(at < page.html().find("class=\"cards\""), "{doubt}: {at:?}");
+            assert!(at < page.html().find("<figure"), "{doubt}: {at:?}");
             assert!(at.is_some(), "{doubt}");
         }
     }

@@ -110,6 +110,15 @@ impl Axis {
         }
     }
 
+    /// The same with more behind its title.
+    pub(crate) fn titled(&self, more: &str) -> Self {
+        let title = format!("{}{more}", self.title);
+        Self {
+            title,
+            ..self.clone()
+        }
+    }
+
     /// A value as this axis writes it.
     pub(crate) fn text(&self, value: f64) -> String {
         (self.show)(value)

@@ -93,8 +93,10 @@ pub(crate) fn around(marks: &[(Spot, String)], frame: Room) -> Vec<Label> {
         let first = marks[members[0]].0;
         let best = columns(first, &members, marks)
             // The first of equals: the nearest come first.
-            .min_by_key(|column| taken.cost(column, frame));
-        taken.labels.extend(best.into_iter().flatten());
+            .min_by_key(|(away, column)| away + taken.cost(column, frame));
+        taken
+            .labels
+            .extend(best.into_iter().flat_map(|(_, column)| column));
     }
     taken.labels
 }
@@ -122,7 +124,8 @@ impl Taken {
                 let under = |leader| !own && passes(leader, *mark);
                 overlap(label.room, *mark) + count(label.leader.is_some_and(under), OVER_MARK)
             });
-            let labels = self.labels.iter().map(|other| {
+            let own = column.iter().filter(|other| other.mark != label.mark);
+            let labels = self.labels.iter().chain(own).map(|other| {
                 let through = |leader: Option<Leader>, room| {
                     leader.is_some_and(|leader| passes(leader, room))
                 };
@@ -166,12 +169,13 @@ enum Side {
     Center,
 }
 
-/// Places for the names of marks that lie together, the nearest to the first of them first.
+/// Places for the names of marks that lie together, the nearest to the first of them first; and what
+/// the distance costs.
 fn columns<'a>(
     (x, y): Spot,
     members: &'a [usize],
     marks: &'a [(Spot, String)],
-) -> impl Iterator<Item = Vec<Label>> + 'a {
+) -> impl Iterator<Item = (i32, Vec<Label>)> + 'a {
     let height = LINE * members.len() as i32;
     let mut places = vec![
         (0, Side::Left, x + 10, y - height / 2),
@@ -216,7 +220,8 @@ fn columns<'a>(
                 leader: (!alone).then_some((*spot, edge)),
             }
         };
-        members.iter().enumerate().map(label).collect()
+        let column = members.iter().enumerate().map(label).collect();
+        (away / 4, column)
     })
 }
 
@@ -257,6 +262,9 @@ mod tests {
             assert_eq!(overlap(room, frame), area, "{label:?} leaves the frame");
             for other in &labels[..i] {
                 assert_eq!(overlap(room, other.room), 0, "{label:?} covers {other:?}");
+                let through = |a: &Label, b: &Label| a.leader.is_some_and(|a| passes(a, b.room));
+                assert!(!through(label, other), "{label:?} runs through {other:?}");
+                assert!(!through(other, label), "{other:?} runs through {label:?}");
             }
             for (other, _) in &marks {
                 assert_eq!(

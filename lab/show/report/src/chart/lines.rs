@@ -53,7 +53,7 @@ impl Lines {
         // Every name at the lines' ends must have a place.
         let height = (LINE as u32 * self.lines.len() as u32 + 20).clamp(250, 1_500);
         let margins = Margins {
-            left: size.of(74, 62),
+            left: 74,
             right: size.of(190, 124),
             top: 4,
             axis_above: false,

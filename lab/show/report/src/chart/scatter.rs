@@ -3,14 +3,13 @@
 
 use anyhow::Result;
 use plotters::style::Color;
-use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axis::Axis;
 use super::data::Data;
 use super::frame::{Margins, Size, frame};
 use super::labels::around;
 use super::look::Locks;
-use super::sketch::{Sketch, Spot, TEXT, path, shortened, write, writing};
+use super::sketch::{Sketch, Spot, path, shortened};
 use super::theme::LIGHT;
 
 /// How many letters of a name there is room for.
@@ -56,12 +55,16 @@ impl Scatter {
     pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks, size: Size) -> Result<Sketch> {
         let height = (12 * self.dots.len() as u32 + 140).clamp(300, 600);
         let margins = Margins {
-            left: size.of(74, 62),
+            left: 74,
             right: size.of(150, 24),
             top: 4,
             axis_above: false,
         };
-        let (mut sketch, plane) = frame(heading, (&self.x, &self.y), (size, margins), height)?;
+        let axes = (
+            self.x.titled(" (right is better)"),
+            self.y.titled(" (down is better)"),
+        );
+        let (mut sketch, plane) = frame(heading, (&axes.0, &axes.1), (size, margins), height)?;
         let front: Vec<Spot> = self
             .front()
             .iter()
@@ -77,9 +80,7 @@ impl Scatter {
                     locks[first.lock].colour.stroke_width(2),
                 )?;
             }
-            let style = writing(TEXT, LIGHT.faint, HPos::Right, VPos::Bottom);
-            let corner = (plane.right, plane.bottom - 4);
-            write(area, "better: right and down", corner, style)
+            Ok(())
         })?;
         let marks: Vec<(Spot, String)> = self
             .dots

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use crate::chart::Better;
+
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Column {
@@ -10,6 +12,8 @@ pub(super) struct Column {
     pub(super) hint: &'static str,
     /// Whether it holds numbers, which stand at the right and are sorted by size.
     pub(super) number: bool,
+    /// Which way is better: a table is sorted the best first.
+    pub(super) better: Option<Better>,
 }
 
 /// A cell: what it says, and by what it is sorted if it is a number.
@@ -50,23 +54,6 @@ impl Grid {
     pub(super) fn html(&self) -> Markup {
         let status = format!("{}-status", self.id);
         html! {
-            @if !self.filters.is_empty() {
-                form.filters.needs-js data-for=(self.id) {
-                    @for (key, filter) in self.filters.iter().enumerate() {
-                        @if filter.values.len() > 1 {
-                            label {
-                                (filter.title)
-                                select data-key=(key) autocomplete="off" {
-                                    option value="" { "all" }
-                                    @for value in &filter.values {
-                                        option value=(format!("={value}")) { (value) }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
             div.scroll tabindex="0" role="region" aria-labelledby=(format!("{}-caption", self.id)) {
                 table.grid id=(self.id) {
                     caption id=(format!("{}-caption", self.id)) { span { (self.caption) } }
@@ -74,6 +61,7 @@ impl Grid {
                         tr {
                             @for column in &self.columns {
                                 th scope="col" aria-sort="none" title=(column.hint)
+                                    data-first=[column.better.map(first)]
                                     class=[column.number.then_some("number")] {
                                     button type="button" { (column.title) }
                                 }
@@ -87,6 +75,28 @@ impl Grid {
             }
             p.status id=(status) role="status" {
                 (self.rows.len()) " of " (self.rows.len()) " rows"
+            }
+        }
+    }
+
+    /// What chooses among its rows, and among whatever else on the page has the same keys.
+    pub(super) fn choices(&self) -> Markup {
+        let several = |filter: &&Filter| filter.values.len() > 1;
+        html! {
+            @if self.filters.iter().any(|filter| several(&filter)) {
+                form.filters.needs-js data-for=(self.id) {
+                    @for (key, filter) in self.filters.iter().enumerate().filter(|(_, filter)| several(filter)) {
+                        label {
+                            (filter.title)
+                            select data-key=(key) name=(filter.title) autocomplete="off" {
+                                option value="" { "all" }
+                                @for value in &filter.values {
+                                    option value=(format!("={value}")) { (value) }
+                                }
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -107,5 +117,13 @@ impl Grid {
                 }
             }
         }
+    }
+}
+
+/// How a column is sorted first.
+fn first(better: Better) -> &'static str {
+    match better {
+        Better::Higher => "descending",
+        Better::Lower => "ascending",
     }
 }

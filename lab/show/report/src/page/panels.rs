@@ -6,14 +6,16 @@ use maud::{Markup, PreEscaped, html};
 use crate::aggregate::AtPoint;
 use crate::chart::look::{Lock, Locks};
 use crate::chart::sketch::{Sketch, mark, path};
-use crate::chart::{self, Chart, Size};
+use crate::chart::{self, Better, Chart, Size};
 use crate::figures::{count, share, time, times};
 use crate::sets::Set;
 use plotters::style::Color;
 
 use super::grid::{Cell, Column, Grid, Line};
+use super::runs;
 
-/// More settings than this have no pictures: a reader would not look at them all, and a browser would draw them.
+/// More settings than this have no pictures: a reader would not look at them all, and a browser
+/// would draw them.
 pub(super) const MOST: usize = 12;
 
 /// The pictures of one setting.
@@ -22,6 +24,10 @@ pub(super) struct Panel {
     pub(super) number: usize,
     pub(super) title: String,
     pub(super) charts: Vec<Chart>,
+    /// By what it is chosen, in the order of the filters; `None` goes with every choice.
+    keys: Vec<Option<String>>,
+    /// Charts that stand elsewhere on the page.
+    elsewhere: usize,
 }
 
 /// The panels of all settings, but not more than [`MOST`]; and how many are left out.
@@ -51,6 +57,9 @@ pub(super) fn panels(sets: &[Set], locks: &Locks) -> (Vec<Panel>, usize) {
                 number,
                 title: place.setting.clone(),
                 charts: chart::of_setting(&setting.points, locks, &place),
+                keys: runs::keys_of_setting(sets, set, &setting.points),
+                // The first of the first panel is the first of the page.
+                elsewhere: usize::from(number == 1),
             });
         }
     }
@@ -104,6 +113,8 @@ pub(super) fn beside(sets: &[Set], locks: &Locks, first: usize) -> Vec<Panel> {
                 number,
                 charts: chart::beside(&there, locks, &words),
                 title: words,
+                keys: Vec::new(),
+                elsewhere: 0,
             }
         })
         .collect()
@@ -115,32 +126,37 @@ pub(super) fn beside_table(sets: &[Set], locks: &Locks) -> Option<Grid> {
     if common.is_empty() {
         return None;
     }
-    let number = |title: String, hint| Column {
+    let number = |title: String, hint, better| Column {
         title,
         hint,
         number: true,
+        better: Some(better),
     };
     let word = |title: &str, hint| Column {
         title: title.to_owned(),
         hint,
         number: false,
+        better: None,
     };
     let mut columns = vec![word("lock", "its name"), word("where", "the point")];
     for set in sets {
         columns.push(number(
             format!("{}: thr/bound", set.label),
             "critical sections per second over the most that any lock could do",
+            Better::Higher,
         ));
     }
     for set in sets {
         columns.push(number(
             format!("{}: longest wait", set.label),
             "the longest wait of all repeats",
+            Better::Lower,
         ));
     }
     columns.push(number(
         "throughput, last/first".to_owned(),
         "critical sections per second of the last file over those of the first",
+        Better::Higher,
     ));
     let mut rows = Vec::new();
     for there in &common {
@@ -203,46 +219,58 @@ pub(super) fn beside_table(sets: &[Set], locks: &Locks) -> Option<Grid> {
 impl Panel {
     pub(super) fn html(&self, locks: &Locks) -> Result<Markup> {
         let mut figures = Vec::new();
-        for chart in &self.charts {
-            let id = format!("chart-{}-{}", self.number, chart.name);
-            figures.push((
-                chart.inline(locks, &id, Size::Narrow)?,
-                chart,
-                chart.data(locks),
-            ));
+        for chart in self.charts.iter().skip(self.elsewhere) {
+            figures.push(self.figure(chart, locks, &[Size::Narrow])?);
         }
+        let keys = serde_json::to_string(&self.keys).unwrap_or_default();
         Ok(html! {
-            section.panel {
+            section.panel data-keys=(keys) {
                 h3 { (self.title) }
-                div.charts {
-                    @for (svg, chart, data) in &figures {
-                        figure {
-                            h4 { (chart.title) }
-                            div.scroll tabindex="0" role="region" aria-label=(chart.title) {
-                                (PreEscaped(svg))
+                div.charts { @for figure in &figures { (figure) } }
+            }
+        })
+    }
+
+    /// The first picture of the page, as large as there is room for.
+    pub(super) fn first(&self, locks: &Locks) -> Result<Markup> {
+        match self.charts.first() {
+            Some(chart) => self.figure(chart, locks, &[Size::Wide, Size::Narrow]),
+            None => Ok(html! {}),
+        }
+    }
+
+    fn figure(&self, chart: &Chart, locks: &Locks, sizes: &[Size]) -> Result<Markup> {
+        let mut drawn = Vec::new();
+        for size in sizes {
+            let wide = if *size == Size::Wide { "-wide" } else { "" };
+            let id = format!("chart-{}-{}{wide}", self.number, chart.name);
+            drawn.push(chart.inline(locks, &id, *size)?);
+        }
+        let data = chart.data(locks);
+        Ok(html! {
+            figure class=[(sizes.len() > 1).then_some("first")] {
+                h4 { (chart.title) }
+                @if sizes.len() > 1 { p.note { (chart.place) } }
+                @for svg in &drawn { (PreEscaped(svg)) }
+                figcaption { (chart.reading(locks)) }
+                details {
+                    summary { "the figures of this picture" }
+                    div.scroll tabindex="0" role="region" aria-label=(data.caption) {
+                        table {
+                            caption { span { (data.caption) } }
+                            thead {
+                                tr {
+                                    th scope="col" { "lock" }
+                                    @for column in &data.columns {
+                                        th.number scope="col" { (column) }
+                                    }
+                                }
                             }
-                            figcaption { (chart.reading(locks)) }
-                            details {
-                                summary { "the figures of this picture" }
-                                div.scroll tabindex="0" role="region" aria-label=(data.caption) {
-                                    table {
-                                        caption { span { (data.caption) } }
-                                        thead {
-                                            tr {
-                                                th scope="col" { "lock" }
-                                                @for column in &data.columns {
-                                                    th.number scope="col" { (column) }
-                                                }
-                                            }
-                                        }
-                                        tbody {
-                                            @for (name, cells) in &data.rows {
-                                                tr data-lock=[locks.number(name)] {
-                                                    th scope="row" { (name) }
-                                                    @for cell in cells { td.number { (cell) } }
-                                                }
-                                            }
-                                        }
+                            tbody {
+                                @for (name, cells) in &data.rows {
+                                    tr data-lock=[locks.number(name)] {
+                                        th scope="row" { (name) }
+                                        @for cell in cells { td.number { (cell) } }
                                     }
                                 }
                             }
@@ -254,15 +282,16 @@ impl Panel {
     }
 }
 
-/// What every lock looks like, and which of them are shown.
-pub(super) fn legend(locks: &Locks) -> Result<Markup> {
+/// What every lock looks like, and what of all this is shown.
+pub(super) fn legend(locks: &Locks, choices: &Markup) -> Result<Markup> {
     let mut samples = Vec::new();
     for lock in locks.iter() {
         samples.push((sample(lock)?, lock));
     }
     Ok(html! {
         fieldset.legend {
-            legend { "Locks" }
+            legend { "What is shown" }
+            (choices)
             div.needs-js.buttons {
                 button type="button" data-locks="all" { "show all" }
                 button type="button" data-locks="none" { "hide all" }
@@ -272,15 +301,15 @@ pub(super) fn legend(locks: &Locks) -> Result<Markup> {
                 @for (number, (svg, lock)) in samples.iter().enumerate() {
                     label title=(lock.kind()) {
                         input.needs-js type="checkbox" checked autocomplete="off"
-                            data-shows=(number) data-ours=[lock.ours.then_some("")];
+                            name=(lock.name) data-shows=(number) data-ours=[lock.ours.then_some("")];
                         (PreEscaped(svg))
                         span { (lock.name) }
                     }
                 }
             }
             p.note {
-                "Solid lines: ours; dashed: unfair; dotted: in order. Who is hidden here is hidden in \
-                 pictures and tables."
+                "Solid lines: ours; dashed: unfair; dotted: in order."
+                span.needs-js { " A lock that is hidden here is hidden everywhere; the address keeps what you chose." }
             }
         }
     })

@@ -2,6 +2,7 @@
 
 use super::grid::{Cell, Column, Filter, Grid, Line};
 use crate::aggregate::{AtPoint, PointKey, Spread, Summary};
+use crate::chart::Better;
 use crate::chart::look::Locks;
 use crate::figures::{count, exact_time, percent, share, time, times};
 use crate::sets::{Set, host_words};
@@ -28,6 +29,7 @@ struct What {
     hint: &'static str,
     value: fn(&Run<'_>) -> Option<f64>,
     show: fn(f64) -> String,
+    better: Better,
     /// Whether it is left out if it is 0 everywhere.
     rare: bool,
 }
@@ -85,6 +87,7 @@ const WHAT: [What; 17] = [
         hint: "critical sections per second over the most that any lock could do",
         value: |run| Some(run.lock.over_bound.median),
         show: share,
+        better: Better::Higher,
         rare: false,
     },
     What {
@@ -92,6 +95,7 @@ const WHAT: [What; 17] = [
         hint: "the lowest thr/bound of all repeats",
         value: |run| several(run).map(|spread| spread.min),
         show: share,
+        better: Better::Higher,
         rare: true,
     },
     What {
@@ -99,6 +103,7 @@ const WHAT: [What; 17] = [
         hint: "the highest thr/bound of all repeats",
         value: |run| several(run).map(|spread| spread.max),
         show: share,
+        better: Better::Higher,
         rare: true,
     },
     What {
@@ -106,6 +111,7 @@ const WHAT: [What; 17] = [
         hint: "critical sections per second",
         value: |run| Some(run.lock.throughput_per_s.median),
         show: count,
+        better: Better::Higher,
         rare: false,
     },
     What {
@@ -116,6 +122,7 @@ const WHAT: [What; 17] = [
             (best > 0.0).then(|| run.lock.throughput_per_s.median / best)
         },
         show: times,
+        better: Better::Higher,
         rare: false,
     },
     What {
@@ -123,6 +130,7 @@ const WHAT: [What; 17] = [
         hint: "Jain's fairness index over 100 ms windows: 1 is fair",
         value: |run| Some(run.lock.jain.median),
         show: share,
+        better: Better::Higher,
         rare: false,
     },
     What {
@@ -130,6 +138,7 @@ const WHAT: [What; 17] = [
         hint: "acquisitions of the vCPU that got least, over the mean",
         value: |run| shares(run).map(|spread| spread.min),
         show: share,
+        better: Better::Higher,
         rare: true,
     },
     What {
@@ -137,6 +146,7 @@ const WHAT: [What; 17] = [
         hint: "acquisitions of the vCPU that got most, over the mean",
         value: |run| shares(run).map(|spread| spread.max),
         show: share,
+        better: Better::Lower,
         rare: true,
     },
     What {
@@ -144,6 +154,7 @@ const WHAT: [What; 17] = [
         hint: "half of all waits are shorter",
         value: |run| Some(run.lock.wait_p50_ns.median),
         show: time,
+        better: Better::Lower,
         rare: true,
     },
     What {
@@ -151,6 +162,7 @@ const WHAT: [What; 17] = [
         hint: "99 % of all waits are shorter",
         value: |run| Some(run.lock.wait_p99_ns.median),
         show: time,
+        better: Better::Lower,
         rare: false,
     },
     What {
@@ -158,6 +170,7 @@ const WHAT: [What; 17] = [
         hint: "99.9 % of all waits are shorter",
         value: |run| Some(run.lock.wait_p999_ns.median),
         show: time,
+        better: Better::Lower,
         rare: false,
     },
     What {
@@ -165,6 +178,7 @@ const WHAT: [What; 17] = [
         hint: "the longest wait of all repeats",
         value: |run| Some(run.lock.wait_max_ns.max),
         show: time,
+        better: Better::Lower,
         rare: false,
     },
     What {
@@ -172,6 +186,7 @@ const WHAT: [What; 17] = [
         hint: "preemptions while holding, for each second",
         value: |run| Some(run.lock.lhp_per_s.median),
         show: count,
+        better: Better::Lower,
         rare: true,
     },
     What {
@@ -179,6 +194,7 @@ const WHAT: [What; 17] = [
         hint: "hand-overs to a vCPU that was not running, for each second",
         value: |run| Some(run.lock.lwp_per_s.median),
         show: count,
+        better: Better::Lower,
         rare: true,
     },
     What {
@@ -186,6 +202,7 @@ const WHAT: [What; 17] = [
         hint: "hypercalls for each acquisition",
         value: |run| Some(run.lock.hypercalls_per_acquisition.median),
         show: share,
+        better: Better::Lower,
         rare: true,
     },
     What {
@@ -193,6 +210,7 @@ const WHAT: [What; 17] = [
         hint: "pCPU time spent spinning while a runnable vCPU had to wait",
         value: |run| Some(run.lock.wasted_share.median),
         show: percent,
+        better: Better::Lower,
         rare: true,
     },
     What {
@@ -200,6 +218,7 @@ const WHAT: [What; 17] = [
         hint: "work of the lock-free VM over what its share of the pCPUs would give",
         value: |run| run.lock.neighbour.map(|spread| spread.median),
         show: share,
+        better: Better::Higher,
         rare: true,
     },
 ];
@@ -215,15 +234,8 @@ fn shares(run: &Run<'_>) -> Option<Spread> {
 
 /// The table, without the columns that would say the same in every row; those stand in its caption.
 pub(super) fn grid(sets: &[Set], locks: &Locks) -> Grid {
-    let runs: Vec<Run<'_>> = sets
-        .iter()
-        .flat_map(|set| set.points.iter().map(move |at| (set, at)))
-        .flat_map(|(set, at)| at.locks.iter().map(move |lock| Run { set, at, lock }))
-        .collect();
-    let several: Vec<&Where> = WHERE
-        .iter()
-        .filter(|column| distinct(&runs, column.value).len() > 1)
-        .collect();
+    let runs = all_runs(sets);
+    let several = shown_places(&runs);
     let same: Vec<String> = WHERE
         .iter()
         .filter(|column| distinct(&runs, column.value).len() == 1 && column.title != "file")
@@ -236,7 +248,9 @@ pub(super) fn grid(sets: &[Set], locks: &Locks) -> Grid {
             !column.rare || runs.iter().any(tells)
         })
         .collect();
-    let mut caption = "All figures. Medians over the repeats; * one of ours.".to_owned();
+    let mut caption =
+        "All figures, the best first at each point. Medians over the repeats; * one of ours."
+            .to_owned();
     if !same.is_empty() {
         caption += &format!(" The same in every row: {}.", same.join("; "));
     }
@@ -244,33 +258,60 @@ pub(super) fn grid(sets: &[Set], locks: &Locks) -> Grid {
         title: "lock".to_owned(),
         hint: "its name, as `pvq list` shows it",
         number: false,
+        better: None,
     }];
     columns.extend(several.iter().map(|column| Column {
         title: column.title.to_owned(),
         hint: column.hint,
         number: column.size.is_some() && column.title != "section",
+        better: None,
     }));
     columns.extend(told.iter().map(|column| Column {
         title: column.title.to_owned(),
         hint: column.hint,
         number: true,
+        better: Some(column.better),
     }));
-    let mut filters = vec![Filter {
-        title: "lock".to_owned(),
-        values: locks.iter().map(|lock| lock.name.clone()).collect(),
-    }];
-    filters.extend(several.iter().map(|column| Filter {
+    let filters = several.iter().map(|column| Filter {
         title: column.title.to_owned(),
         values: distinct(&runs, column.value),
-    }));
+    });
     let rows = runs.iter().map(|run| line(run, &several, &told, locks));
     Grid {
         id: "runs",
         caption,
         columns,
-        filters,
+        filters: filters.collect(),
         rows: rows.collect(),
     }
+}
+
+/// By what the pictures of a setting are chosen: the keys of its rows, but for overcommit, of which it
+/// has all.
+pub(super) fn keys_of_setting(sets: &[Set], set: &Set, points: &[&AtPoint]) -> Vec<Option<String>> {
+    let all = all_runs(sets);
+    let own = points.iter().find_map(|at| {
+        let lock = at.locks.first()?;
+        Some(Run { set, at, lock })
+    });
+    let value = |column: &&Where| match column.title {
+        "overcommit" => None,
+        _ => own.as_ref().map(column.value),
+    };
+    shown_places(&all).iter().map(value).collect()
+}
+
+fn all_runs(sets: &[Set]) -> Vec<Run<'_>> {
+    sets.iter()
+        .flat_map(|set| set.points.iter().map(move |at| (set, at)))
+        .flat_map(|(set, at)| at.locks.iter().map(move |lock| Run { set, at, lock }))
+        .collect()
+}
+
+/// The columns that do not say the same in every row.
+fn shown_places(runs: &[Run<'_>]) -> Vec<&'static Where> {
+    let several = |column: &&Where| distinct(runs, column.value).len() > 1;
+    WHERE.iter().filter(several).collect()
 }
 
 fn distinct(runs: &[Run<'_>], value: fn(&Run<'_>) -> String) -> Vec<String> {
@@ -282,7 +323,7 @@ fn distinct(runs: &[Run<'_>], value: fn(&Run<'_>) -> String) -> Vec<String> {
 fn line(run: &Run<'_>, places: &[&Where], figures: &[&What], locks: &Locks) -> Line {
     let name = &run.lock.lock;
     let star = if run.lock.is_ours() { " *" } else { "" };
-    let mut keys = vec![name.clone()];
+    let mut keys = Vec::new();
     let mut cells = vec![Cell {
         text: format!("{name}{star}"),
         value: None,
