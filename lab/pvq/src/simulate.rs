@@ -237,7 +237,7 @@ fn around_longest(lock: &Entry, vcpus: usize, result: &SimResult) -> String {
         .filter(|event| (from..=ended_ns).contains(&event.at_ns))
         .collect();
     let mut text = format!(
-        "\n{}, {vcpus} vCPUs: the longest wait, warm-up and all, was vcpu{vcpu}'s, {}:\n",
+        "\n{}, {vcpus} vCPUs: the longest wait, warm-up and all, was cpu{vcpu}'s, {}:\n",
         lock.name,
         time(ns as f64)
     );

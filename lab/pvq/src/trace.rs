@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use pvqspin_driver_common::Trace;
+use pvqspin_driver_common::{Trace, TraceEvent};
 use pvqspin_hypervisor::{Machine, RunConfig};
 use pvqspin_load::Outcome;
 use pvqspin_report::figures::{count, exact_time, share, time};
 use pvqspin_report::{Record, files, table};
 use pvqspin_simulator::{SimConfig, SimError};
-use pvqspin_timeline::{Scene, chrome};
+use pvqspin_timeline::{Scene, perfetto};
 
 use crate::as_simulated::simulated;
 use crate::driver::{self, HostSettings, Limits};
@@ -30,7 +30,7 @@ const MARGIN_NS: u64 = 50_000;
 const MOST_LINES: usize = 200;
 
 /// Where a trace goes if nothing is said.
-const DEFAULT_OUT: &str = "results/trace.json";
+const DEFAULT_OUT: &str = "results/trace.pftrace";
 
 /// Runs `pvq trace`.
 pub(crate) fn run(args: &TraceArgs) -> Done {
@@ -43,11 +43,11 @@ pub(crate) fn run(args: &TraceArgs) -> Done {
     let scene = recorded.scene();
     match args.ascii {
         Some(which) => print(&strip(args, which, &scene))?,
-        None => print(&events(args.all, &recorded.trace))?,
+        None => print(&events(args.all, &recorded.trace, &scene))?,
     }
     if let Some(path) = out {
         let about = recorded.about(args);
-        files::write_atomically(&path, |to| chrome::write(&scene, &about, to))
+        files::write_atomically(&path, |to| perfetto::write(&scene, &about, to))
             .map_err(Failure::Failed)?;
         print(&written(&path, &scene))?;
     }
@@ -78,9 +78,10 @@ fn checked_out(args: &TraceArgs) -> anyhow::Result<Option<PathBuf>> {
 
 fn written(path: &Path, scene: &Scene) -> String {
     let mut text = format!(
-        "\nwritten: {}; open it at https://ui.perfetto.dev (it stays in your browser) or in \
-         chrome://tracing\n",
-        path.display()
+        "\nwritten: {}; open it at https://ui.perfetto.dev (it stays in your browser); its first \
+         event is at {:.3} us\n",
+        path.display(),
+        scene.from_ns as f64 / 1e3
     );
     if scene.dropped > 0 {
         let _ = writeln!(
@@ -182,7 +183,7 @@ impl Recorded {
     }
 
     /// What the file says about itself.
-    fn about(&self, args: &TraceArgs) -> chrome::About {
+    fn about(&self, args: &TraceArgs) -> perfetto::About {
         let driver = match args.driver {
             Driver::Hypervisor => driver::NAME,
             Driver::Simulator => "simulator",
@@ -195,7 +196,7 @@ impl Recorded {
             ("lock", args.lock.name.to_owned()),
             ("run", self.head.trim_end().to_owned()),
         ]
-        .map(|(name, value)| (name.to_owned(), value.into()))
+        .map(|(name, value)| (name.to_owned(), value))
         .into_iter()
         .collect()
     }
@@ -264,24 +265,27 @@ fn strip(args: &TraceArgs, which: Which, scene: &Scene) -> String {
     }
 }
 
-fn events(all: bool, trace: &Trace) -> String {
+fn events(all: bool, trace: &Trace, scene: &Scene) -> String {
+    let line = |event: &TraceEvent| event.line(|vcpu| scene.name(vcpu));
     if all {
-        return trace.to_string();
+        let lines = trace.events.iter().map(line);
+        return lines.map(|line| line + "\n").collect();
     }
     let longest = trace.longest_wait();
     let Some((end, waited, vcpu)) = longest.and_then(|(end, ns)| Some((end, ns, end.vcpu?))) else {
-        return "Nobody waited long enough to leave a mark; --all shows every event.\n".to_owned();
+        return "No wait was long enough to leave a mark; --all shows every event.\n".to_owned();
     };
     let from = end.at_ns.saturating_sub(waited + MARGIN_NS);
     let around = trace.between(from, end.at_ns + MARGIN_NS);
     let lines: Vec<String> = around
-        // Everybody's every step would bury what the host did; its own steps do not.
+        // Every step of every vCPU would bury what the host did; its own steps do not.
         .filter(|event| !event.what.is_mark() || event.vcpu == Some(vcpu))
-        .map(ToString::to_string)
+        .map(line)
         .collect();
     format!(
-        "The longest wait in the trace: vcpu{vcpu}, {}; the calls, the host's events and its own steps \
+        "The longest wait in the trace: {}, {}; the calls, the host's events and its own steps \
          from {} before it to {} after it:\n\n{}",
+        scene.name(vcpu),
         time(waited as f64),
         exact_time(MARGIN_NS),
         exact_time(MARGIN_NS),

@@ -11,14 +11,14 @@ use crate::parse;
 /// Shown by `pvq trace --help`.
 pub(crate) const TRACE_EXAMPLES: &str = "\
 Examples:
-  pvq trace                                fifo at overcommit 4; results/trace.json for a viewer
+  pvq trace                                fifo at overcommit 4; results/trace.pftrace for a viewer
   pvq trace --lock test-and-set --overcommit 2 --duration 50ms
   pvq trace --driver simulator --pcpus 16  the same in virtual time
   pvq trace --lock native-queued --ascii   the last preempted holder, as lanes and words
   pvq trace --lock fifo --all > events.txt everything that was recorded
   pvq trace --picture event.svg            one event without and with the hint, side by side
 
-The file opens at https://ui.perfetto.dev (it stays in your browser) and in chrome://tracing.
+The file opens at https://ui.perfetto.dev (it stays in your browser).
 docs/tracing.md tells how to read it, and what recording costs.";
 
 /// Shown by `pvq explain --help`.
@@ -92,7 +92,7 @@ pub(crate) struct TraceArgs {
     #[command(flatten)]
     pub(crate) setup: SetupArgs,
 
-    /// Where the trace goes [default: results/trace.json, unless --ascii or --all is given]
+    /// Where the trace goes [default: results/trace.pftrace, unless --ascii or --all is given]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 

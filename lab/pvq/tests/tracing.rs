@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use pvqspin_timeline::perfetto;
+use pvqspin_timeline::wire::{Kind, Name};
 
 fn pvq_in(folder: &Path, options: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pvq"))
@@ -26,99 +27,102 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Whole nanoseconds of a time in µs.
-fn ns(value: &Value) -> u64 {
-    (value.as_f64().expect("a number") * 1e3).round() as u64
+/// What a file holds, checked as a viewer reads it: every rule that it relies on.
+#[derive(Default)]
+struct Seen {
+    slices: usize,
+    counters: usize,
+    /// The names of events from which an arrow leaves.
+    arrows: HashSet<String>,
+    tracks: HashSet<String>,
+    dropped: u64,
 }
 
-fn track(event: &Value) -> (u64, u64) {
-    let number = |name: &str| event[name].as_u64().expect("a number");
-    (number("pid"), number("tid"))
-}
-
-/// Checks every rule of the Trace Event Format that a reader relies on. Returns how many events there
-/// are of each phase.
-fn check(json: &Value) -> HashMap<String, usize> {
-    let events = json["traceEvents"].as_array().expect("a list of events");
-    let mut phases: HashMap<String, usize> = HashMap::new();
-    let mut slices: HashMap<(u64, u64), Vec<(u64, u64)>> = HashMap::new();
-    let mut names: HashMap<&str, HashSet<(u64, u64)>> = HashMap::new();
-    let mut ends: HashMap<u64, Vec<&Value>> = HashMap::new();
-    let mut counters: HashMap<(u64, &str), u64> = HashMap::new();
-    for event in events {
-        let phase = event["ph"].as_str().expect("a phase");
-        *phases.entry(phase.to_owned()).or_default() += 1;
-        let name = event["name"].as_str().expect("a name");
-        assert!(!name.is_empty(), "{event}");
-        match phase {
-            "M" => {
-                names.entry(name).or_default().insert(track(event));
-            }
-            "X" => {
-                let from = ns(&event["ts"]);
-                // Written half a nanosecond short.
-                let length = (event["dur"].as_f64().expect("a number") * 1e3).ceil() as u64;
-                assert!(length > 0, "{event}");
-                slices
-                    .entry(track(event))
-                    .or_default()
-                    .push((from, from + length));
-            }
-            "s" | "f" => {
-                let id = event["id"].as_u64().expect("a flow has a number");
-                ends.entry(id).or_default().push(event);
-            }
-            "i" => assert_eq!(event["s"], "t", "{event}"),
-            "C" => {
-                let pid = event["pid"].as_u64().expect("a number");
-                let at = ns(&event["ts"]);
-                let before = counters.insert((pid, name), at);
-                assert!(before.is_none_or(|before| before < at), "{event}");
-                let values = event["args"].as_object().expect("values");
-                assert!(values.values().all(Value::is_number), "{event}");
-            }
-            other => panic!("an unknown phase: {other}"),
+fn check(bytes: &[u8]) -> Seen {
+    let mut seen = Seen::default();
+    let mut names: HashMap<u64, String> = HashMap::new();
+    let mut notes: HashMap<u64, String> = HashMap::new();
+    let mut tracks: HashMap<u64, bool> = HashMap::new();
+    // The end of the last slice of a track, and whether one is open.
+    let mut last: HashMap<u64, (u64, bool)> = HashMap::new();
+    let mut flows: HashMap<u64, Vec<(u64, bool)>> = HashMap::new();
+    let packets = perfetto::read(bytes).expect("a file of ours");
+    for (i, packet) in packets.iter().enumerate() {
+        assert_eq!(packet.flags, Some(if i == 0 { 1 } else { 2 }), "{packet:?}");
+        for interned in &packet.interned {
+            let told = |names: &[Name], into: &mut HashMap<u64, String>| {
+                for name in names {
+                    let number = name.number.expect("a number");
+                    into.insert(number, name.name.clone().expect("a name"));
+                }
+            };
+            told(&interned.events, &mut names);
+            told(&interned.notes, &mut notes);
         }
-    }
-    for (track, slices) in &slices {
-        // In order, and one over before the next begins: balanced however a reader nests them.
-        let apart = slices.windows(2).all(|two| two[0].1 <= two[1].0);
-        assert!(apart, "slices of {track:?} overlap");
-        assert!(
-            names["thread_name"].contains(track),
-            "{track:?} has no name"
-        );
-        let process = |named: &(u64, u64)| named.0 == track.0;
-        assert!(
-            names["process_name"].iter().any(process),
-            "{track:?} is in no process"
-        );
-    }
-    for (id, ends) in &ends {
-        let [start, finish] = ends.as_slice() else {
-            panic!("arrow {id} has not two ends: {ends:?}");
-        };
-        assert_eq!(
-            (&start["ph"], &finish["ph"]),
-            (&"s".into(), &"f".into()),
-            "{ends:?}"
-        );
-        assert_eq!(
-            (&start["name"], &start["cat"]),
-            (&finish["name"], &finish["cat"])
-        );
-        assert_eq!(finish["bp"], "e");
-        assert!(ns(&start["ts"]) <= ns(&finish["ts"]), "{ends:?}");
-        for end in ends {
-            let at = ns(&end["ts"]);
-            let around = |&(from, to): &(u64, u64)| (from..to).contains(&at);
-            assert!(
-                slices[&track(end)].iter().any(around),
-                "no slice around {end}"
+        for track in &packet.track {
+            let uuid = track.uuid.expect("a number");
+            let parent = track
+                .parent
+                .is_none_or(|parent| tracks.contains_key(&parent));
+            assert!(parent, "its parent comes later: {track:?}");
+            assert_eq!(
+                tracks.insert(uuid, track.counter.is_some()),
+                None,
+                "twice: {track:?}"
             );
+            seen.tracks.extend(track.name.clone());
+        }
+        let Some(event) = &packet.event else { continue };
+        let (at, track) = (
+            packet.timestamp.expect("a time"),
+            event.track.expect("a track"),
+        );
+        assert!(tracks.contains_key(&track), "no such track: {event:?}");
+        let name = event.name.map(|name| names[&name].clone());
+        for note in &event.notes {
+            let said = &notes[&note.name.expect("a name")];
+            if said == "events_dropped" {
+                seen.dropped = note.number.expect("a number");
+            }
+        }
+        let (before, open) = last.get(&track).copied().unwrap_or_default();
+        match event.kind() {
+            Kind::Begin => {
+                assert!(!open && before <= at && name.is_some(), "{event:?}");
+                last.insert(track, (at, true));
+                seen.slices += 1;
+            }
+            Kind::End => {
+                assert!(open && before <= at, "{event:?}");
+                last.insert(track, (at, false));
+            }
+            Kind::Counter => {
+                assert!(
+                    tracks[&track] && event.value.is_some() && before <= at,
+                    "{event:?}"
+                );
+                last.insert(track, (at, false));
+                seen.counters += 1;
+            }
+            Kind::Instant => assert!(name.is_some(), "{event:?}"),
+            Kind::Unspecified => panic!("an event of no kind: {event:?}"),
+        }
+        for flow in &event.flows {
+            flows.entry(*flow).or_default().push((at, false));
+            seen.arrows.extend(name.clone());
+        }
+        for flow in &event.flow_ends {
+            flows.entry(*flow).or_default().push((at, true));
         }
     }
-    phases
+    assert!(last.values().all(|(_, open)| !open), "a slice does not end");
+    for (flow, ends) in &flows {
+        let [(from, false), (to, true)] = ends.as_slice() else {
+            panic!("arrow {flow} has not two ends: {ends:?}");
+        };
+        assert!(from <= to, "arrow {flow} goes back in time");
+    }
+    seen
 }
 
 #[test]
@@ -143,27 +147,39 @@ fn the_file_keeps_the_rules_of_its_format() {
             ],
         );
         assert!(output.status.success(), "{lock}: {}", text(&output.stderr));
-        assert!(text(&output.stdout).contains("ui.perfetto.dev"), "{lock}");
-        let file = fs::read(folder.path().join("results/trace.json")).expect("written");
-        let json: Value = serde_json::from_slice(&file).expect("JSON");
-        let phases = check(&json);
-        let of = |phase| phases.get(phase).copied().unwrap_or(0);
-        assert!(of("X") > 1_000 && of("C") > 100, "{lock}: {phases:?}");
-        let events = json["traceEvents"].as_array().expect("checked");
-        let flies = |event: &Value| event["ph"] == "s" && event["name"] == arrows;
-        assert_eq!(
-            events.iter().any(flies),
-            !arrows.is_empty(),
-            "{lock}: {phases:?}"
+        let said = text(&output.stdout);
+        assert!(said.contains("ui.perfetto.dev"), "{lock}");
+        let file = fs::read(folder.path().join("results/trace.pftrace")).expect("written");
+        let seen = check(&file);
+        assert!(
+            seen.slices > 1_000 && seen.counters > 100,
+            "{lock}: {}",
+            seen.slices
         );
-        assert_eq!(json["otherData"]["events_dropped"], 0);
+        let arrow = seen.arrows.contains(arrows);
+        assert_eq!(arrow, !arrows.is_empty(), "{lock}: {:?}", seen.arrows);
+        assert_eq!(seen.dropped, 0);
+        // A vCPU has one name, in the text and in the file.
+        let (_, wait) = said
+            .split_once("The longest wait in the trace: ")
+            .expect("it is told");
+        let (name, _) = wait.split_once(',').expect("a name and a time");
+        assert!(seen.tracks.contains(name), "{name}: {:?}", seen.tracks);
+        // A tenth of what one slice takes as JSON, some 130 bytes.
+        let most = 13 * seen.slices;
+        assert!(
+            file.len() < most,
+            "{lock}: {} bytes, {} slices",
+            file.len(),
+            seen.slices
+        );
     }
 }
 
 #[test]
 fn what_does_not_fit_is_dropped_and_said() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = "trace --driver simulator --duration 5ms --keep 2000 --out short.json";
+    let options = "trace --driver simulator --duration 5ms --keep 2000 --out short.pftrace";
     let options: Vec<&str> = options.split_whitespace().collect();
     let output = pvq_in(folder.path(), &options);
     assert!(
@@ -171,14 +187,8 @@ fn what_does_not_fit_is_dropped_and_said() {
         "{}",
         text(&output.stdout)
     );
-    let file = fs::read(folder.path().join("short.json")).expect("written");
-    let json: Value = serde_json::from_slice(&file).expect("JSON");
-    assert!(
-        json["otherData"]["events_dropped"]
-            .as_u64()
-            .is_some_and(|dropped| dropped > 0)
-    );
-    check(&json);
+    let file = fs::read(folder.path().join("short.pftrace")).expect("written");
+    assert!(check(&file).dropped > 0);
 }
 
 #[test]
@@ -197,7 +207,7 @@ fn the_last_event_is_told_in_any_width_and_in_ascii() {
     assert!(output.status.success(), "{text}");
     let (_, strip) = text.split_once("such events:").expect("there are some");
     assert!(strip.is_ascii(), "{strip}");
-    for part in ["# holds", "Cost: for", "nobody had asked for it"] {
+    for part in ["# holds", "Cost: for", "no vCPU had asked for it"] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
 }

@@ -99,17 +99,23 @@ pub struct TraceEvent {
     pub what: What,
 }
 
+impl TraceEvent {
+    /// The event as a line of text, with the vCPU's name: a host may hold several VMs.
+    #[must_use]
+    pub fn line(&self, name: impl Fn(u32) -> String) -> String {
+        let mut line = format!("{:>14.3} us", self.at_ns as f64 / 1e3);
+        match self.pcpu {
+            Some(pcpu) => line += &format!("  pcpu{pcpu:<3}"),
+            None => line += "         ",
+        }
+        let name = self.vcpu.map(name).unwrap_or_default();
+        line + &format!("  {name:<8}  {}", self.what)
+    }
+}
+
+/// The vCPU's name is that of the only VM.
 impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>14.3} us", self.at_ns as f64 / 1e3)?;
-        match self.pcpu {
-            Some(pcpu) => write!(f, "  pcpu{pcpu:<3}")?,
-            None => f.write_str("         ")?,
-        }
-        match self.vcpu {
-            Some(vcpu) => write!(f, "  vcpu{vcpu:<4}")?,
-            None => f.write_str("          ")?,
-        }
-        write!(f, "  {}", self.what)
+        f.write_str(&self.line(|vcpu| format!("cpu{vcpu}")))
     }
 }

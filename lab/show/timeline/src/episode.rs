@@ -177,7 +177,7 @@ impl Why {
         match self {
             Self::New => "it has not run yet",
             Self::SliceEnd => "its slice is over",
-            Self::Poked => "the host wants the pCPU for somebody else",
+            Self::Poked => "the host wants the pCPU for another vCPU",
             Self::Lent => "it has lent its pCPU",
             Self::Forced => "it was taken off on purpose",
             Self::Woken => "it was kicked, and waits for a pCPU",

@@ -1,7 +1,7 @@
 //! What can be seen in a trace, whichever driver recorded it.
 //!
 //! ```text
-//!   Trace ──► Scene ──┬──► a file for Perfetto and Chrome      chrome
+//!   Trace ──► Scene ──┬──► a file for Perfetto                 perfetto, wire
 //!            (replay) ├──► episodes ──► words ──► a terminal   episode, story, strip
 //!                     └──► two scenes side by side             picture
 //! ```
@@ -13,13 +13,13 @@
 //! | [`episode`] | a holder that lost its pCPU, a lock that waited for a sleeper |
 //! | [`story`] | an episode in words |
 //! | [`strip`] | an episode as lanes of characters |
-//! | [`chrome`] | the Trace Event Format |
+//! | [`perfetto`], [`wire`] | a file for Perfetto, and the messages of its format |
 //! | [`picture`] | an SVG of one event under two locks |
 
 #![deny(unsafe_code)]
 
-pub mod chrome;
 pub mod episode;
+pub mod perfetto;
 pub mod picture;
 pub mod replay;
 #[cfg(test)]
@@ -29,6 +29,7 @@ mod samples;
 pub mod scene;
 pub mod story;
 pub mod strip;
+pub mod wire;
 
 pub use episode::{Episode, Trouble};
 pub use scene::{Call, CallKind, Doing, Lane, Place, Scene, Span, Stay, Why};

@@ -242,7 +242,7 @@ fn summary(panel: &Panel<'_>, extent: Extent) -> [String; 2] {
         })
         .sum();
     let taken = match taken {
-        0 => "nobody takes the lock".to_owned(),
+        0 => "no vCPU takes the lock".to_owned(),
         1 => "the lock is taken once".to_owned(),
         many => format!("the lock is taken {} times", count(many as f64)),
     };

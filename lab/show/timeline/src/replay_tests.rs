@@ -12,7 +12,7 @@ fn states(scene: &Scene, vcpu: usize) -> Vec<(u64, Doing, bool)> {
 fn spans_follow_the_events() {
     use Doing::{Holds, Outside, Waits};
     let scene = samples::scene();
-    // Everybody starts off its pCPU at the first event, at which two are put on one.
+    // Every vCPU starts off its pCPU at the first event, at which two are put on one.
     assert_eq!(
         states(&scene, 0),
         [
@@ -47,7 +47,7 @@ fn spans_follow_the_events() {
 }
 
 #[test]
-fn calls_know_whom_they_put_on_a_pcpu() {
+fn calls_know_which_vcpu_they_put_on_a_pcpu() {
     let calls = samples::scene().calls;
     assert_eq!(calls.len(), 2);
     assert_eq!((calls[0].named, calls[0].ran), (Some(0), Some((0, 20_000))));

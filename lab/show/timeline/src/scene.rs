@@ -141,8 +141,8 @@ pub struct Call {
     pub named: Option<u32>,
     /// What it came to.
     pub status: Status,
-    /// Who was put on a pCPU by it, and when. The host may follow the chain, so it need not be who
-    /// was named.
+    /// The vCPU that was put on a pCPU by it, and when. The host may follow the chain, so it need
+    /// not be the one that was named.
     pub ran: Option<(u32, u64)>,
 }
 

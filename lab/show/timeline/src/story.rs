@@ -110,7 +110,7 @@ pub fn verdict(scene: &Scene, episode: &Episode) -> String {
                 CallKind::YieldTo => format!("{by} lent it its pCPU"),
             }
         }
-        (None, _) => "its turn came: nobody had asked for it".to_owned(),
+        (None, _) => "its turn came: no vCPU had asked for it".to_owned(),
     };
     let waiters = match episode.waiters {
         1 => "1 other waited".to_owned(),
@@ -121,7 +121,7 @@ pub fn verdict(scene: &Scene, episode: &Episode) -> String {
         Trouble::Waiter => "with the free lock reserved for it",
     };
     format!(
-        "Cost: for {} nobody could get the lock, because {who} was off its pCPU {what}; {waiters}. \
+        "Cost: for {} no vCPU could get the lock, because {who} was off its pCPU {what}; {waiters}. \
          It ended because {ended_by}.",
         time(episode.cost_ns() as f64)
     )
@@ -154,7 +154,7 @@ fn joins(scene: &Scene, episode: &Episode) -> Vec<Step> {
     if rest > 0 {
         steps.push(Step {
             at_ns: joins[MOST_JOINS].0,
-            words: format!("and {rest} more times somebody does"),
+            words: format!("and {rest} more times a vCPU does"),
         });
     }
     steps
@@ -178,7 +178,7 @@ fn words_of(scene: &Scene, call: &Call) -> String {
     let by = scene.name(call.by);
     let named = call
         .named
-        .map_or_else(|| "nobody".to_owned(), |vcpu| scene.name(vcpu));
+        .map_or_else(|| "no vCPU".to_owned(), |vcpu| scene.name(vcpu));
     let asked = match call.kind {
         CallKind::Halt => format!("{by} halts and names {named}"),
         CallKind::Kick => format!("{by} kicks {named}"),
@@ -190,7 +190,7 @@ fn words_of(scene: &Scene, call: &Call) -> String {
             format!("the host follows the chain, and runs {}", scene.name(vcpu))
         }
         (None, Status::Ran) => "done".to_owned(),
-        (None, Status::AlreadyRunning) => "whoever it is that all wait for runs already".to_owned(),
+        (None, Status::AlreadyRunning) => "the vCPU that all wait for runs already".to_owned(),
         (None, Status::Stale) => "too late, it has run since".to_owned(),
         (None, Status::Refused) => "the host refuses".to_owned(),
     };
@@ -228,6 +228,6 @@ mod tests {
         assert!(verdict.contains("cpu1 lent it its pCPU"), "{verdict}");
         let verdict = super::verdict(&scene, &episodes[1]);
         assert!(verdict.contains("free lock reserved for it"), "{verdict}");
-        assert!(verdict.contains("nobody had asked"), "{verdict}");
+        assert!(verdict.contains("no vCPU had asked"), "{verdict}");
     }
 }
