@@ -49,7 +49,7 @@ fn check(bytes: &[u8]) -> Seen {
     let packets = perfetto::read(bytes).expect("a file of ours");
     for (i, packet) in packets.iter().enumerate() {
         assert_eq!(packet.flags, Some(if i == 0 { 1 } else { 2 }), "{packet:?}");
-        for interned in &packet.interned {
+        if let Some(interned) = &packet.interned {
             let told = |names: &[Name], into: &mut HashMap<u64, String>| {
                 for name in names {
                     let number = name.number.expect("a number");
@@ -59,7 +59,7 @@ fn check(bytes: &[u8]) -> Seen {
             told(&interned.events, &mut names);
             told(&interned.notes, &mut notes);
         }
-        for track in &packet.track {
+        if let Some(track) = &packet.track {
             let uuid = track.uuid.expect("a number");
             let parent = track
                 .parent
