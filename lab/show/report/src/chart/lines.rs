@@ -54,7 +54,7 @@ impl Lines {
         let height = (LINE as u32 * self.lines.len() as u32 + 20).clamp(250, 1_500);
         let margins = Margins {
             left: 74,
-            right: size.of(190, 124),
+            right: size.of(190, 132),
             top: 4,
             axis_above: false,
         };
@@ -76,7 +76,7 @@ impl Lines {
             sketch.lock(line.lock, lock.dashes(), &lock.name, |area| {
                 path(area, spots, lock.colour.stroke_width(lock.width()))
             })?;
-            let name = shortened(&lock.name, size.of(24, 15));
+            let name = shortened(&lock.name, size.of(24, 14));
             let left = plane.right + 20;
             let room = (
                 left,

@@ -40,7 +40,7 @@ impl Rows {
     pub(crate) fn draw(&self, heading: (&str, &str), locks: &Locks, size: Size) -> Result<Sketch> {
         let legend = if self.signs.len() > 1 { 26 } else { 4 };
         let margins = Margins {
-            left: size.of(180, 118),
+            left: size.of(180, 126),
             right: size.of(104, 78),
             top: legend,
             // Below the last row there is nothing: rows can be taken away.
@@ -74,7 +74,7 @@ impl Rows {
                 .zip(&row.values)
                 .filter_map(|(sign, value)| Some((sign, (*value)?)))
                 .collect();
-            let name = shortened(&lock.name, size.of(24, 16));
+            let name = shortened(&lock.name, size.of(24, 15));
             let right = plane.left - 12;
             let room = (right - text_width(&name), y - 8, right, y + 8);
             sketch.label((row.lock, lock), (&name, true), room, None)?;

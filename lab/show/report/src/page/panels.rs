@@ -249,8 +249,12 @@ impl Panel {
         let data = chart.data(locks);
         Ok(html! {
             figure class=[(sizes.len() > 1).then_some("first")] {
-                h4 { (chart.title) }
-                @if sizes.len() > 1 { p.note { (chart.place) } }
+                @if sizes.len() > 1 {
+                    h2 { (chart.title) }
+                    p.note { (chart.place) }
+                } @else {
+                    h4 { (chart.title) }
+                }
                 @for svg in &drawn { (PreEscaped(svg)) }
                 figcaption { (chart.reading(locks)) }
                 details {
