@@ -19,7 +19,11 @@ program=
 if [ -x /program ]; then
     /program &
     program=$!
-    sleep 1
+    # A scheduler needs a moment to take over; another program may do what it likes.
+    for _ in $(seq 20); do
+        [ "$(cat /sys/kernel/sched_ext/state 2>/dev/null)" = enabled ] && break
+        sleep 0.5
+    done
     echo "HOST scheduler: $(cat /sys/kernel/sched_ext/root/ops 2>/dev/null || echo EEVDF)"
 fi
 while IFS='|' read -r name script vcpus processor kernel; do
