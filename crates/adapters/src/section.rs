@@ -106,6 +106,7 @@ macro_rules! critical_section_with {
 
             // SAFETY: the section excludes, on all CPUs, and may be entered again on the same.
             unsafe impl $crate::critical_section::Impl for Section {
+                // SAFETY: the caller promises what the trait asks for, here and below.
                 unsafe fn acquire() -> bool {
                     SECTION.acquire()
                 }

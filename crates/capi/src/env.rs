@@ -26,7 +26,7 @@ const _: () = {
     assert!(RunState::Halted as u32 == 2);
 };
 
-// The header says what each of them does, and what it may rely on.
+// SAFETY: the header declares each of them with this signature, and says what it may rely on.
 unsafe extern "C" {
     safe fn pvq_cpu() -> u32;
     safe fn pvq_cpu_count() -> u32;

@@ -60,6 +60,7 @@ pub unsafe extern "C" fn pvq_unlock(lock: *const AtomicU32, policy: u32) {
 }
 
 #[inline]
+// SAFETY: the caller passes a `struct qspinlock` that outlives the call.
 unsafe fn take<P: Policy>(word: *const AtomicU32) {
     // SAFETY: a `struct qspinlock` is one word, and the lock is transparent around it.
     let lock = unsafe { &*word.cast::<QSpinLock<Linux, P>>() };
@@ -83,6 +84,7 @@ unsafe fn take<P: Policy>(word: *const AtomicU32) {
 }
 
 #[inline]
+// SAFETY: the caller passes a `struct qspinlock` that it holds, by this policy.
 unsafe fn release<P: Policy>(word: *const AtomicU32) {
     // SAFETY: as in `take`.
     let lock = unsafe { &*word.cast::<QSpinLock<Linux, P>>() };

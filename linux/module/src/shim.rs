@@ -1,5 +1,6 @@
 //! What the C shim offers. The object has no other undefined symbol.
 
+// SAFETY: the C shim of this folder defines each of them with this signature.
 unsafe extern "C" {
     /// The number of the CPU that executes this; preemption is off.
     pub(crate) fn pvq_cpu() -> u32;

@@ -130,6 +130,7 @@ macro_rules! raw_lock {
             }
 
             #[inline]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn unlock(&self, token: $token) {
                 // SAFETY: the caller's promise is the same.
                 unsafe { self.unlock(token) }
@@ -194,42 +195,49 @@ macro_rules! raw_rw_lock {
             }
 
             #[inline]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn unlock_read(&self, token: $read) {
                 // SAFETY: the caller's promise is the same, here and below.
                 unsafe { self.unlock_read(token) }
             }
 
             #[inline]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn unlock_write(&self, token: $write) {
                 // SAFETY: as above.
                 unsafe { self.unlock_write(token) }
             }
 
             #[inline]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn unlock_upgradable(&self, token: $upgradable) {
                 // SAFETY: as above.
                 unsafe { self.unlock_upgradable_read(token) }
             }
 
             #[inline]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn downgrade(&self, token: $write) -> $read {
                 // SAFETY: as above.
                 unsafe { self.downgrade(token) }
             }
 
             #[inline]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn upgrade(&self, token: $upgradable) -> $write {
                 // SAFETY: as above.
                 unsafe { self.upgrade(token) }
             }
 
             #[inline]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn try_upgrade(&self, token: $upgradable) -> Result<$write, $upgradable> {
                 // SAFETY: as above.
                 unsafe { self.try_upgrade(token) }
             }
 
             #[inline]
+            // SAFETY: the caller promises what the trait asks for.
             unsafe fn downgrade_upgradable(&self, token: $upgradable) -> $read {
                 // SAFETY: as above.
                 unsafe { self.downgrade_upgradable(token) }
