@@ -1,0 +1,137 @@
+//! `bpf/rules.h`, compiled for user space by the build script.
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CTerms {
+    pub(crate) slice_ns: u64,
+    pub(crate) min_loan_ns: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CAccount {
+    pub(crate) vtime: u64,
+    pub(crate) rest: u32,
+    pub(crate) weight: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CClock {
+    pub(crate) vtime: u64,
+    pub(crate) weight: u32,
+    unused: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CSlice {
+    pub(crate) owner: u64,
+    pub(crate) current: u64,
+    pub(crate) began: u64,
+    pub(crate) planned_end: u64,
+    pub(crate) end: u64,
+    pub(crate) charged_until: u64,
+    pub(crate) chargeable_ns: u64,
+    pub(crate) first_loan: u64,
+    pub(crate) lent: u64,
+}
+
+// SAFETY: `tests/rules/rules.c` defines these functions with these types; they read and write what they are given, and nothing else.
+unsafe extern "C" {
+    safe fn c_charge(a: &mut CAccount, ns: u64);
+    safe fn c_picked(c: &mut CClock, a: &CAccount);
+    safe fn c_start(t: &CTerms, stand: u64, a: &mut CAccount);
+    safe fn c_wake(stand: u64, a: &mut CAccount);
+    safe fn c_requeue(t: &CTerms, c: &CClock, a: &mut CAccount);
+    safe fn c_preempts(t: &CTerms, woken: &CAccount, owner_vtime: u64) -> i32;
+    safe fn c_begin(s: &mut CSlice, now: u64, task: u64, t: &CTerms);
+    safe fn c_is_over(s: &CSlice, now: u64) -> i32;
+    safe fn c_can_lend(s: &CSlice, now: u64, t: &CTerms) -> i32;
+    safe fn c_is_protected(s: &CSlice, now: u64, t: &CTerms) -> i32;
+    safe fn c_due(s: &mut CSlice, now: u64, ran: &mut u64) -> u64;
+    safe fn c_give_to(s: &mut CSlice, now: u64, task: u64, t: &CTerms);
+    safe fn c_owner_goes_on(s: &CSlice, now: u64, waits: i32) -> i32;
+    safe fn c_convert(s: &mut CSlice, now: u64, t: &CTerms);
+}
+
+impl CAccount {
+    pub(crate) fn new(weight: u32) -> Self {
+        Self {
+            vtime: 0,
+            rest: 0,
+            weight,
+        }
+    }
+
+    pub(crate) fn charge(&mut self, ns: u64) {
+        c_charge(self, ns);
+    }
+
+    pub(crate) fn start(&mut self, terms: &CTerms, stand: u64) {
+        c_start(terms, stand, self);
+    }
+
+    pub(crate) fn wake(&mut self, stand: u64) {
+        c_wake(stand, self);
+    }
+
+    pub(crate) fn requeue(&mut self, terms: &CTerms, clock: &CClock) {
+        c_requeue(terms, clock, self);
+    }
+
+    pub(crate) fn preempts(&self, terms: &CTerms, owner_vtime: u64) -> bool {
+        c_preempts(terms, self, owner_vtime) != 0
+    }
+}
+
+impl CClock {
+    pub(crate) fn of(vtime: u64, weight: u32) -> Self {
+        Self {
+            vtime,
+            weight,
+            unused: 0,
+        }
+    }
+
+    pub(crate) fn picked(&mut self, account: &CAccount) {
+        c_picked(self, account);
+    }
+}
+
+impl CSlice {
+    pub(crate) fn begin(&mut self, now: u64, task: u64, terms: &CTerms) {
+        c_begin(self, now, task, terms);
+    }
+
+    pub(crate) fn is_over(&self, now: u64) -> bool {
+        c_is_over(self, now) != 0
+    }
+
+    pub(crate) fn can_lend(&self, now: u64, terms: &CTerms) -> bool {
+        c_can_lend(self, now, terms) != 0
+    }
+
+    pub(crate) fn is_protected(&self, now: u64, terms: &CTerms) -> bool {
+        c_is_protected(self, now, terms) != 0
+    }
+
+    /// What the owner pays, and for how long a task ran.
+    pub(crate) fn due(&mut self, now: u64) -> (u64, u64) {
+        let mut ran = 0;
+        let due = c_due(self, now, &mut ran);
+        (due, ran)
+    }
+
+    pub(crate) fn give_to(&mut self, now: u64, task: u64, terms: &CTerms) {
+        c_give_to(self, now, task, terms);
+    }
+
+    pub(crate) fn owner_goes_on(&self, now: u64, waits: bool) -> bool {
+        c_owner_goes_on(self, now, i32::from(waits)) != 0
+    }
+
+    pub(crate) fn convert(&mut self, now: u64, terms: &CTerms) {
+        c_convert(self, now, terms);
+    }
+}

@@ -1,0 +1,472 @@
+//! The search for guests that take a neighbour's share, with the rules of the BPF program as the host.
+//!
+//! [`Twin`] does with the functions of `rules.h` what `scx_pvq.bpf.c` does with them: callback by callback, on one cache
+//! domain. A failure prints its seed; `GREEDY_SEED=SEED` runs the same cases again, `GREEDY_CASES=N` more of them.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use pvqspin_abi::RunState;
+use pvqspin_greedy::{Case, Placed, Setup, Subject, judge};
+use pvqspin_host::{Scheduling, YieldMode};
+use rand_core::Rng as _;
+use rand_pcg::Pcg64Mcg;
+
+use crate::c::{CAccount, CClock, CSlice, CTerms};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Asleep,
+    On(usize),
+    Queued(u64),
+    Held(usize),
+    Gone,
+}
+
+struct Task {
+    account: CAccount,
+    place: Place,
+    owns: Option<usize>,
+    started: bool,
+    halted: bool,
+    kicked: bool,
+    last_cpu: usize,
+}
+
+#[derive(Default)]
+struct CpuState {
+    slice: CSlice,
+    runs: Option<u32>,
+    /// Its slice was ended by a task that woke.
+    preempted: bool,
+}
+
+struct Twin {
+    terms: CTerms,
+    clock: CClock,
+    turn: u64,
+    tasks: Vec<Task>,
+    cpus: Vec<CpuState>,
+    /// Virtual time, turn, task: virtual times of a search never come round.
+    queue: BTreeSet<(u64, u64, u32)>,
+    pokes: VecDeque<usize>,
+}
+
+/// Slices name tasks from 1.
+fn id(task: u32) -> u64 {
+    u64::from(task) + 1
+}
+
+impl Twin {
+    fn task(&mut self, task: u32) -> &mut Task {
+        &mut self.tasks[task as usize]
+    }
+
+    fn charge(&mut self, p: usize, now: u64) {
+        let (due, _) = self.cpus[p].slice.due(now);
+        if due > 0 {
+            let owner = (self.cpus[p].slice.owner - 1) as u32;
+            self.task(owner).account.charge(due);
+        }
+    }
+
+    fn insert(&mut self, task: u32) {
+        self.turn += 1;
+        let turn = self.turn;
+        let one = self.task(task);
+        one.place = Place::Queued(turn);
+        let key = (one.account.vtime, turn, task);
+        self.queue.insert(key);
+        if let Some(idle) = (0..self.cpus.len()).find(|&p| self.is_idle(p)) {
+            self.pokes.push_back(idle);
+        }
+    }
+
+    fn is_idle(&self, p: usize) -> bool {
+        self.cpus[p].runs.is_none()
+    }
+
+    /// Leaves the place where it waits.
+    fn take(&mut self, task: u32) {
+        if let Place::Queued(turn) = self.tasks[task as usize].place {
+            let vtime = self.tasks[task as usize].account.vtime;
+            // The key is the time at which it was queued; what it lent since may have been charged.
+            if !self.queue.remove(&(vtime, turn, task)) {
+                self.queue.retain(|&(_, _, other)| other != task);
+            }
+        }
+    }
+
+    /// `.enqueue`.
+    fn enqueue(&mut self, now: u64, task: u32, woke: bool) {
+        if let Some(p) = self.tasks[task as usize].owns {
+            let slice = &self.cpus[p].slice;
+            if slice.owner == id(task) && slice.current != id(task) {
+                self.task(task).place = Place::Held(p);
+                return;
+            }
+            self.task(task).owns = None;
+        }
+        let (terms, clock) = (self.terms, self.clock);
+        let one = self.task(task);
+        if !one.started {
+            one.started = true;
+            one.account.start(&terms, clock.vtime);
+        } else if woke {
+            one.account.wake(clock.vtime);
+        } else {
+            one.account.requeue(&terms, &clock);
+        }
+        let someone_idle = (0..self.cpus.len()).any(|p| self.is_idle(p));
+        self.insert(task);
+        if woke && !someone_idle {
+            self.preempt(now, task);
+        }
+    }
+
+    fn preempt(&mut self, now: u64, task: u32) {
+        let (account, last) = (
+            self.tasks[task as usize].account,
+            self.tasks[task as usize].last_cpu,
+        );
+        let mut found: Option<(u64, usize)> = None;
+        for by in 0..4.min(self.cpus.len()) {
+            let p = (last + by) % self.cpus.len();
+            let slice = self.cpus[p].slice;
+            if slice.owner == 0 || slice.is_protected(now, &self.terms) {
+                continue;
+            }
+            let mut owner = self.tasks[(slice.owner - 1) as usize].account;
+            owner.charge(now.saturating_sub(slice.charged_until));
+            if account.preempts(&self.terms, owner.vtime)
+                && found.is_none_or(|(v, _)| v < owner.vtime)
+            {
+                found = Some((owner.vtime, p));
+            }
+        }
+        if let Some((_, p)) = found {
+            self.cpus[p].preempted = true;
+            self.pokes.push_back(p);
+        }
+    }
+
+    /// `.running`.
+    fn runs(&mut self, now: u64, p: usize, task: u32) -> Placed {
+        self.take(task);
+        let one = self.task(task);
+        one.place = Place::On(p);
+        one.last_cpu = p;
+        self.cpus[p].runs = Some(task);
+        if self.cpus[p].slice.owner == 0 || self.cpus[p].slice.current != id(task) {
+            self.begin(now, p, task);
+        }
+        Placed {
+            vcpu: Some(task),
+            until: Some(self.cpus[p].slice.end),
+        }
+    }
+
+    fn begin(&mut self, now: u64, p: usize, task: u32) {
+        let (terms, clock) = (self.terms, self.clock);
+        let one = self.task(task);
+        if !one.started {
+            one.started = true;
+            one.account.start(&terms, clock.vtime);
+        }
+        one.owns = Some(p);
+        let account = one.account;
+        self.cpus[p].slice.begin(now, id(task), &terms);
+        self.clock.picked(&account);
+    }
+
+    fn end_slice(&mut self, p: usize, prev: Option<u32>) {
+        let owner = self.cpus[p].slice.owner;
+        if let Some(prev) = prev
+            && owner == id(prev)
+        {
+            self.task(prev).owns = None;
+        }
+        self.cpus[p].slice.owner = 0;
+        self.cpus[p].slice.current = 0;
+        let held: Vec<u32> = (0..self.tasks.len() as u32)
+            .filter(|&task| self.tasks[task as usize].place == Place::Held(p))
+            .collect();
+        let (terms, clock) = (self.terms, self.clock);
+        for task in held {
+            let one = self.task(task);
+            one.owns = None;
+            one.account.requeue(&terms, &clock);
+            self.insert(task);
+        }
+    }
+
+    fn lend(&mut self, now: u64, p: usize, prev: u32, to: u32) -> Option<Placed> {
+        let waits = matches!(
+            self.tasks.get(to as usize)?.place,
+            Place::Queued(_) | Place::Held(_)
+        );
+        let slice = self.cpus[p].slice;
+        if !slice.can_lend(now, &self.terms) || slice.current != id(prev) || !waits {
+            return None;
+        }
+        let terms = self.terms;
+        self.cpus[p].slice.give_to(now, id(to), &terms);
+        self.cpus[p].runs = None;
+        self.enqueue(now, prev, false);
+        Some(self.runs(now, p, to))
+    }
+
+    /// `.dispatch`, and what the kernel does around it.
+    fn dispatch(&mut self, now: u64, p: usize, stays: bool, asked: Option<u32>) -> Placed {
+        let prev = self.cpus[p].runs;
+        let runs = prev.filter(|_| stays);
+        self.charge(p, now);
+        if let (Some(prev), Some(to)) = (runs, asked) {
+            if let Some(placed) = self.lend(now, p, prev, to) {
+                return placed;
+            }
+            if self.cpus[p].slice.current == id(prev) && !self.cpus[p].slice.is_over(now) {
+                return self.runs(now, p, prev);
+            }
+        }
+        self.cpus[p].preempted = false;
+        if runs.is_none() {
+            self.cpus[p].runs = None;
+            let slice = self.cpus[p].slice;
+            let owner = slice.owner.checked_sub(1).map(|owner| owner as u32);
+            let waits =
+                owner.is_some_and(|owner| self.tasks[owner as usize].place == Place::Held(p));
+            if let Some(owner) = owner
+                && slice.owner_goes_on(now, waits)
+            {
+                let terms = self.terms;
+                self.cpus[p].slice.give_to(now, slice.owner, &terms);
+                return self.runs(now, p, owner);
+            }
+        }
+        self.end_slice(p, prev);
+        let mut elsewhere = None;
+        if let Some(prev) = runs {
+            elsewhere = self.tasks[prev as usize].owns.filter(|&other| {
+                let slice = &self.cpus[other].slice;
+                slice.owner == id(prev) && slice.current != id(prev)
+            });
+            if elsewhere.is_none() {
+                let (terms, clock) = (self.terms, self.clock);
+                let one = self.task(prev);
+                one.account.requeue(&terms, &clock);
+                let vtime = one.account.vtime;
+                if self.queue.first().is_none_or(|&(first, ..)| vtime < first) {
+                    return self.keep(now, p, prev);
+                }
+            }
+        }
+        if let Some(&(_, _, first)) = self.queue.first() {
+            self.take(first);
+            self.cpus[p].runs = None;
+            let placed = self.runs(now, p, first);
+            if let Some(prev) = runs {
+                self.enqueue(now, prev, false);
+            }
+            return placed;
+        }
+        if runs.is_none() || elsewhere.is_some() {
+            let held = (0..self.tasks.len() as u32).find(|&task| {
+                matches!(self.tasks[task as usize].place, Place::Held(other) if self.cpus[other].slice.owner == id(task))
+            });
+            if let Some(task) = held {
+                self.convert(now, task);
+                self.cpus[p].runs = None;
+                let placed = self.runs(now, p, task);
+                if let Some(prev) = runs {
+                    self.enqueue(now, prev, false);
+                }
+                return placed;
+            }
+        }
+        match runs {
+            Some(prev) => {
+                if elsewhere.is_some() {
+                    self.convert(now, prev);
+                }
+                self.keep(now, p, prev)
+            }
+            None => Placed::default(),
+        }
+    }
+
+    fn keep(&mut self, now: u64, p: usize, task: u32) -> Placed {
+        self.begin(now, p, task);
+        self.runs(now, p, task)
+    }
+
+    /// Another CPU takes the owner of a slice: the borrower goes on, on a slice of its own.
+    fn convert(&mut self, now: u64, task: u32) {
+        let Some(p) = self.task(task).owns.take() else {
+            return;
+        };
+        self.charge(p, now);
+        let terms = self.terms;
+        let Some(borrower) = self.cpus[p].runs else {
+            return;
+        };
+        self.cpus[p].slice.convert(now, &terms);
+        self.task(borrower).owns = Some(p);
+    }
+
+    fn wake(&mut self, now: u64, task: u32) {
+        self.task(task).halted = false;
+        self.enqueue(now, task, true);
+    }
+
+    fn sleep(&mut self, now: u64, p: usize) -> Placed {
+        if let Some(task) = self.cpus[p].runs {
+            self.task(task).place = Place::Asleep;
+        }
+        self.dispatch(now, p, false, None)
+    }
+
+    fn now_on(&self, p: usize) -> Placed {
+        let cpu = &self.cpus[p];
+        Placed {
+            vcpu: cpu.runs,
+            until: cpu.runs.map(|_| cpu.slice.end),
+        }
+    }
+}
+
+impl Subject for Twin {
+    fn new(setup: &Setup) -> Self {
+        Self {
+            terms: CTerms {
+                slice_ns: setup.slice_ns,
+                min_loan_ns: setup.min_loan_ns,
+            },
+            clock: CClock::of(0, 1),
+            turn: 0,
+            tasks: Vec::new(),
+            cpus: (0..setup.pcpus).map(|_| CpuState::default()).collect(),
+            queue: BTreeSet::new(),
+            pokes: VecDeque::new(),
+        }
+    }
+
+    fn add_vm(&mut self, _now: u64, vcpus: usize, weight: u32) -> Vec<u32> {
+        let first = self.tasks.len() as u32;
+        for number in 0..vcpus {
+            self.tasks.push(Task {
+                account: CAccount::new(weight),
+                place: Place::Asleep,
+                owns: None,
+                started: false,
+                halted: false,
+                kicked: false,
+                last_cpu: number % self.cpus.len(),
+            });
+        }
+        (first..first + vcpus as u32).collect()
+    }
+
+    fn remove_vm(&mut self, _now: u64, vcpus: &[u32]) {
+        for &vcpu in vcpus {
+            self.take(vcpu);
+            if let Place::On(p) = self.tasks[vcpu as usize].place {
+                self.cpus[p].runs = None;
+                self.pokes.push_back(p);
+            }
+            self.task(vcpu).place = Place::Gone;
+        }
+    }
+
+    fn start(&mut self, now: u64, vcpu: u32) {
+        if self.tasks[vcpu as usize].place == Place::Asleep {
+            self.wake(now, vcpu);
+        }
+    }
+
+    fn reschedule(&mut self, now: u64, pcpu: usize) -> Placed {
+        let cpu = &self.cpus[pcpu];
+        if let Some(task) = cpu.runs
+            && cpu.slice.current == id(task)
+            && !cpu.slice.is_over(now)
+            && !cpu.preempted
+        {
+            return self.now_on(pcpu);
+        }
+        self.dispatch(now, pcpu, true, None)
+    }
+
+    fn yield_to(&mut self, now: u64, pcpu: usize, to: u32) -> Placed {
+        if self.cpus[pcpu].runs == Some(to) {
+            return self.now_on(pcpu);
+        }
+        self.dispatch(now, pcpu, true, Some(to))
+    }
+
+    fn halt(&mut self, now: u64, pcpu: usize, _to: Option<u32>) -> Placed {
+        let Some(task) = self.cpus[pcpu].runs else {
+            return Placed::default();
+        };
+        if std::mem::take(&mut self.task(task).kicked) {
+            return self.now_on(pcpu);
+        }
+        self.task(task).halted = true;
+        self.sleep(now, pcpu)
+    }
+
+    fn kick(&mut self, now: u64, pcpu: usize, to: u32) -> Placed {
+        if self.tasks[to as usize].halted {
+            self.wake(now, to);
+        } else {
+            self.task(to).kicked = true;
+        }
+        // KVM yields to the one that was kicked.
+        self.yield_to(now, pcpu, to)
+    }
+
+    fn block(&mut self, now: u64, pcpu: usize) -> Placed {
+        self.sleep(now, pcpu)
+    }
+
+    fn set_edge(&mut self, _vcpu: u32, _to: Option<u32>) {}
+
+    fn state(&self, vcpu: u32) -> RunState {
+        let task = &self.tasks[vcpu as usize];
+        match task.place {
+            Place::On(_) => RunState::Running,
+            Place::Asleep if task.halted => RunState::Halted,
+            Place::Asleep | Place::Gone => RunState::Idle,
+            _ => RunState::Preempted,
+        }
+    }
+
+    fn next_poke(&mut self) -> Option<usize> {
+        self.pokes.pop_front()
+    }
+}
+
+#[test]
+fn no_program_takes_a_neighbours_share() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let seed = number("GREEDY_SEED").unwrap_or_else(|| {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |now| now.as_nanos() as u64)
+    });
+    let mut random = Pcg64Mcg::new(u128::from(seed) << 1 | 1);
+    for case_number in 0..number("GREEDY_CASES").unwrap_or(1000) {
+        let length = (random.next_u64() % 96) as usize;
+        let bytes: Vec<u8> = (0..length).map(|_| random.next_u64() as u8).collect();
+        let mut case = Case::from_bytes(&bytes);
+        case.setup.scheduling = Scheduling::Fair;
+        case.setup.yields = YieldMode::Contract;
+        let verdict = judge::<Twin>(&case);
+        assert!(
+            verdict.holds(),
+            "GREEDY_SEED={seed}, case {case_number}: {verdict:?}\n{case:?}"
+        );
+    }
+}
