@@ -158,7 +158,7 @@ pub trait Env: Sized + 'static {
         false
     }
 
-    /// Publishes the CPU that this one waits for, and returns the former one (an interrupt
+    /// Publishes which CPU this one waits for, and returns the one before that (an interrupt
     /// handler that waits puts the interrupted wait back).
     ///
     /// An interrupt handler that takes locks *without* waiting still shows the edge of the wait
@@ -178,7 +178,7 @@ pub trait Env: Sized + 'static {
     }
 
     /// Corrects the wait-for edge of *another* CPU that did not run since to do it itself: the lock
-    /// that it waits for is free (`to` is `None`), or the waiter before it has left the queue.
+    /// that it waits for is free (`to` is `None`), or the CPU before it has left the queue.
     ///
     /// The other CPU may write the same edge at the same time. Both values are advice.
     #[inline]
@@ -187,7 +187,7 @@ pub trait Env: Sized + 'static {
     }
 
     /// How many CPUs there are: their numbers are below that, and [`nodes`](Self::nodes) exist for
-    /// each. 0 where it is unknown.
+    /// each. 0 where that is not known.
     ///
     /// Where it is known, a writer that waits for preempted readers finds them, and a
     /// [`dump`](crate::report) believes no CPU number beyond.
@@ -236,7 +236,7 @@ pub trait Env: Sized + 'static {
     }
 
     /// Whether the running CPU could be interrupted, for the order checker. It cannot find what it
-    /// is not told: the default is that it is unknown.
+    /// is not told: the default is not to know.
     #[cfg(feature = "lockdep")]
     #[inline]
     fn interrupt_state() -> crate::lockdep::InterruptState {

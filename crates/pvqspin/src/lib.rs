@@ -10,13 +10,13 @@
 //!
 //! # What this lock does about it
 //!
-//! A queued spinlock knows what each waiter waits for. This one **tells the hypervisor**: a waiter that
+//! A queued spinlock knows which CPU waits for which. This one **tells the hypervisor**: a waiter that
 //! sees its target preempted puts the target's number into a hypercall, and the hypervisor runs
 //! that vCPU at once, on the caller's pCPU. The holder's number stands in the unused tail bits of
 //! the lock word as long as there is no queue, the head's in bits of its own. The idea is from a
 //! mail by Radim Krčmář to the Linux kernel list, of May 2014.
 //!
-//! Strict FIFO then loses no throughput to an unfair lock, and no waiter waits for long.
+//! Strict FIFO then loses no throughput to an unfair lock, and no CPU waits for long.
 //!
 //! # Using it
 //!

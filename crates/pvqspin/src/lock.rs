@@ -99,7 +99,7 @@ impl<E, P, W> QSpinLock<E, P, W> {
         self.word.load(Ordering::Relaxed)
     }
 
-    /// Whether the lock is held, or about to be. Stale when it returns.
+    /// Whether a CPU holds the lock, or is about to. Stale when it returns.
     #[must_use]
     #[inline]
     pub fn is_locked(&self) -> bool {
@@ -114,7 +114,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
         "the environment has more CPUs than the word of this lock has numbers"
     );
 
-    /// The word of a lock that the running CPU holds without contention.
+    /// The word of a lock that the running CPU holds and no other wants.
     #[inline]
     fn alone() -> u32 {
         const { Self::NUMBERS_SUFFICE };
@@ -146,7 +146,7 @@ impl<E: Env, P: Policy, W: Format> QSpinLock<E, P, W> {
         }
     }
 
-    /// Takes the lock if it is free and has no waiters.
+    /// Takes the lock if no CPU holds or awaits it.
     #[inline]
     pub fn try_lock(&self) -> Option<Token> {
         self.class.trying::<E>(self.address(), How::Exclusive);

@@ -16,7 +16,7 @@
 //!   waiting_since_us, _s       when the oldest wait began, in microseconds modulo 2^32 and in units
 //!                              of 2^20 µs, or 0; it counts for as long as a node is in use
 //!   long_holds                 a score: were locks held for long while this CPU was next?
-//!   refusals                   a score: has the host lately refused to run what this CPU named?
+//!   refusals                   a score: has the host lately refused to run the CPU that this one named?
 //!   reading                    marks of the reader-writer locks that this CPU reads under
 //!   counters                   with the feature of that name
 //! ```
@@ -100,7 +100,7 @@ pub struct NodeLook {
     pub in_use: bool,
     /// What its owner is about.
     pub state: NodeState,
-    /// The CPU that queued behind, as [`Format::tail`](crate::Format::tail) reads it; 0: none yet.
+    /// Who queued behind, as [`Format::tail`](crate::Format::tail) reads it; 0: none yet.
     pub next: u32,
     /// Who queued before, in the same way.
     pub pred: u32,
@@ -160,7 +160,7 @@ impl CpuNodes {
         }
     }
 
-    /// Nodes that are all in use, for ever: their CPU takes locks past every queue.
+    /// Nodes that are all in use, for ever: a CPU that has them takes locks past every queue.
     #[cfg(all(feature = "std", not(loom)))]
     pub(crate) const fn exhausted() -> Self {
         Self {
@@ -336,7 +336,7 @@ impl CpuNodes {
         }
     }
 
-    /// Whether the host has lately refused to run what this CPU named.
+    /// Whether the host has lately refused to run a CPU that this one named.
     pub(crate) fn host_refuses(&self) -> bool {
         self.own.refusals.load(Ordering::Relaxed) != 0
     }

@@ -18,7 +18,7 @@ use core::marker::PhantomData;
 /// `Send + Sync`.
 pub(crate) type Kind<E, P, W> = PhantomData<fn() -> (E, P, W)>;
 
-/// The CPU that a waiter in the queue names in its hypercall.
+/// Which CPU a waiter in the queue names in its hypercall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Names {
     /// The CPU before it in the queue; the host follows the chain from there.
@@ -43,7 +43,7 @@ pub enum Stalls {
 pub struct Rules {
     /// What a stalled waiter does.
     pub stalls: Stalls,
-    /// The CPU that it names.
+    /// Which CPU it names.
     pub names: Names,
     /// How long a waiter spins, in ns, before it halts: always ([`Stalls::Halt`]), where holds
     /// have been long lately ([`Stalls::Yield`]), or behind

@@ -1,4 +1,4 @@
-//! The holder of a lock, its waiters, and since when: for a kernel that hangs.
+//! Who holds a lock, who waits for it, and since when: for a kernel that hangs.
 //!
 //! ```text
 //!   word ──► tail ──► pred ──► pred ──► head           the queue, walked backwards
@@ -27,7 +27,7 @@ use crate::policy::Policy;
 use crate::queue::age;
 use crate::queue::look::{cpu_in_line_before, cpu_of, node_of};
 use crate::rw::lock::QRwLock;
-use crate::rw::word::{ASLEEP, WRITER, first_of, readers_of, writer_of};
+use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, writer_of};
 use crate::word::{Format, Held, TAIL, Tail};
 use pvqspin_abi::{Cpu, RunState};
 
@@ -77,13 +77,13 @@ impl fmt::Display for CpuReport {
 /// Who has a lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
-    /// None, and none waits.
+    /// No CPU, and none waits.
     Nobody,
     /// It is free, and only this CPU may take it.
     HandedTo(CpuReport),
     /// This CPU holds it.
     Named(CpuReport),
-    /// It is held: a native lock, or a word that changed meanwhile, does not say who.
+    /// A CPU holds it: a native lock, or a word that changed meanwhile, does not say who.
     Unnamed,
 }
 
@@ -113,7 +113,7 @@ pub struct WaiterReport {
     pub age_us: Option<u32>,
 }
 
-/// What the holder waits for itself, and so on.
+/// Which CPU the holder waits for itself, and so on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Chain {
     links: [Option<CpuReport>; LONGEST_CHAIN],
@@ -160,7 +160,7 @@ pub struct Report {
     pub word: u32,
     /// Who has the lock.
     pub holder: Holder,
-    /// What the holder waits for.
+    /// Which CPU the holder waits for.
     pub chain: Option<Chain>,
     /// A native lock's waiter without a node.
     pub pending: bool,
@@ -352,7 +352,7 @@ pub struct RwReport {
     pub word: u32,
     /// Who writes, if it has a name.
     pub writer: Option<CpuReport>,
-    /// What the writer waits for itself.
+    /// Which CPU the writer waits for itself.
     pub chain: Option<Chain>,
     /// How many read.
     pub readers: u32,
@@ -381,6 +381,12 @@ impl fmt::Display for RwReport {
             (Some(writer), _) => write!(f, "written by {writer}")?,
             (None, _) if self.word & WRITER != 0 => f.write_str("written")?,
             (None, 0) => f.write_str("free")?,
+            (None, READERS) => {
+                write!(
+                    f,
+                    "{READERS} read, and no more can (were guards forgotten?)"
+                )?;
+            }
             (None, readers) => write!(f, "{readers} read")?,
         }
         for (at, reader) in self.known_readers().enumerate() {

@@ -32,7 +32,7 @@
 //! | tail | head | P | L | |
 //! | --- | --- | --- | --- | --- |
 //! | 0 | 0 | 0 | 0 | free |
-//! | `h`, sole | 0 | 0 | 1 | held by `h`, none waits |
+//! | `h`, sole | 0 | 0 | 1 | held by `h`, no other waits |
 //! | `t` | `f` | 0 | 1 | held, `f` waits for the word (awake, preempted, or asleep with a kick on its way) |
 //! | `t` | `f` | 1 | 1 | held, and the holder must kick `f` when it releases |
 //! | `t` | 0 | 0 | 1 | held; the next in line has not linked itself yet |
@@ -75,7 +75,7 @@ pub const fn head_of(word: u32) -> Option<Cpu> {
 pub enum Tail {
     /// No CPU: the lock is free, or held without a name (native).
     Nobody,
-    /// This CPU holds the lock and none waits.
+    /// This CPU holds the lock and no other waits.
     SoleHolder(Cpu),
     /// The last waiter: its CPU, and the context of its node.
     Waiter(Cpu, usize),

@@ -50,13 +50,13 @@ fn a_waiter_halts_or_is_promoted_awake() {
                 .is_ok()
         },
         |state| state.swap(HEAD, Release),
-        |_, halts, was| assert_eq!(halts, was == HALTED, "a halt without an end"),
+        |_, halts, was| assert_eq!(halts, was == HALTED, "a halt that never ends"),
     );
 }
 
 /// With one location for each side, as in Linux, both may miss the other without a full barrier.
 #[test]
-#[should_panic(expected = "a halt without an end")]
+#[should_panic(expected = "a halt that never ends")]
 fn two_locations_without_a_barrier_lose_the_wake_up() {
     two_cpus(
         || (AtomicU32::new(0), AtomicU32::new(0)),
@@ -68,7 +68,7 @@ fn two_locations_without_a_barrier_lose_the_wake_up() {
             promoted.store(1, Release);
             halted.load(Acquire) == 1
         },
-        |_, halts, kicks| assert!(!halts || kicks, "a halt without an end"),
+        |_, halts, kicks| assert!(!halts || kicks, "a halt that never ends"),
     );
 }
 
@@ -86,13 +86,13 @@ fn a_wish_is_in_the_word_before_the_release_or_not_at_all() {
                 .is_ok()
         },
         |word| word.fetch_and(!(LOCKED | PENDING), Release) & PENDING != 0,
-        |_, halts, kicks| assert_eq!(halts, kicks, "a head without a wake-up"),
+        |_, halts, kicks| assert_eq!(halts, kicks, "a head that is not woken"),
     );
 }
 
 /// The wish looked at first, then the release: what `kick_before_release` does.
 #[test]
-#[should_panic(expected = "a head without a wake-up")]
+#[should_panic(expected = "a head that is not woken")]
 fn a_wish_that_is_read_before_the_release_is_lost() {
     two_cpus(
         || AtomicU32::new(LOCKED),
@@ -105,7 +105,7 @@ fn a_wish_that_is_read_before_the_release_is_lost() {
             word.fetch_and(!(LOCKED | PENDING), Release);
             wished
         },
-        |_, halts, kicks| assert!(!halts || kicks, "a head without a wake-up"),
+        |_, halts, kicks| assert!(!halts || kicks, "a head that is not woken"),
     );
 }
 
@@ -125,7 +125,7 @@ fn publish(store: fn(&AtomicU32), load: fn(&AtomicU32) -> bool) {
         });
         let theirs = Arc::clone(&shared);
         let writer = thread::spawn(move || {
-            // SAFETY: nothing reads it before the flag is set; loom checks it.
+            // SAFETY: no thread looks before the flag is set; loom checks it.
             theirs.plain.with_mut(|plain| unsafe { *plain = 1 });
             store(&theirs.flag);
         });
@@ -252,8 +252,8 @@ fn a_relaxed_release_publishes_nothing() {
 
 // --- the edge against the run state -------------------------------------------------------------
 
-/// The CPU that it waits for, then that it was preempted: `VcpuPage::set_waiting_for`, then the host's
-/// `set_run` on the same pCPU. True if a CPU sees the second without the first.
+/// Which CPU it waits for, then that it was preempted: `VcpuPage::set_waiting_for`, then the host's
+/// `set_run` on the same pCPU. True if a thread sees the second without the first.
 fn preempted_without_its_edge(publish: Ordering, look: Ordering) {
     loom::model(move || {
         let page = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));

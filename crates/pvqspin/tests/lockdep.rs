@@ -14,7 +14,7 @@ fn found() -> Vec<Violation> {
     WORLD.with(|world| world.violations.take())
 }
 
-/// The checker has one graph for all locks, and a thread that finds another one learning in it goes on
+/// The checker has one graph for all locks, and a CPU that finds another one learning in it goes on
 /// without: tests of what is found must not run beside each other.
 fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -211,7 +211,7 @@ fn a_release_of_what_is_not_held() {
     let _alone = alone();
     let lock: QSpinLock<Scripted, Fifo> = QSpinLock::new();
     let token = on(1, || lock.lock());
-    // SAFETY: no other CPU is there; the wrong CPU is what is to be found.
+    // SAFETY: no other thread is about; the wrong CPU is what is to be found.
     on(2, || unsafe { lock.unlock(token) });
     let found = found();
     assert_eq!(found.len(), 1, "{found:?}");

@@ -8,7 +8,7 @@
 //! The host is the worst that the contract allows. It reports every other CPU as preempted, always,
 //! so that each waiter takes its paravirtual steps whenever it may; its yields run whomever loom
 //! likes; its halts end by a kick, or never. A lost wake-up is a deadlock, which loom reports. Other
-//! hosts let the pressure go while a vCPU sleeps, or refuse what they are asked for.
+//! hosts let the pressure go while a CPU sleeps, or refuse what they are asked for.
 
 #![cfg(loom)]
 

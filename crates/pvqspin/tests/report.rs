@@ -5,7 +5,7 @@
 mod world;
 
 use pvqspin::report::{Holder, Place};
-use pvqspin::{Fifo, FifoHalt, Idx3, Native, Policy, QRwLock, QSpinLock, RunState};
+use pvqspin::{Bounded, Fifo, FifoHalt, Idx3, Native, Policy, QRwLock, QSpinLock, RunState};
 use world::{Scripted, WORLD, cpu, host_says, on, then};
 
 fn lock<P: Policy>() -> &'static QSpinLock<Scripted, P, Idx3> {
@@ -231,4 +231,106 @@ fn readers_and_the_writer_that_waits_for_them() {
     assert!(text.contains(": written by cpu1 (preempted)\n"), "{text}");
     // SAFETY: taken above.
     on(1, || unsafe { lock.unlock_write(token) });
+}
+
+/// One lock inside another, whose tokens are kept until a step of the script.
+fn held_later<P: Policy>(
+    holder: usize,
+    lock: &'static QSpinLock<Scripted, P, Idx3>,
+) -> Box<dyn FnOnce()> {
+    Box::new(held_by(holder, lock))
+}
+
+#[test]
+fn a_handler_that_waits_for_another_lock_does_not_change_who_holds_this_one() {
+    let (first, second) = (lock::<Fifo>(), lock::<Fifo>());
+    let (release_first, release_second) = (held_later(1, first), held_later(4, second));
+    then(move || {
+        assert_eq!(holder_of(first), Some(1));
+        then(move || {
+            // CPU 2 waits in `first` and, in a handler, in `second`: its page has that edge.
+            assert_eq!(world::waits_for(2), Some(4));
+            assert_eq!(holder_of(first), Some(1));
+            assert_eq!(holder_of(second), Some(4));
+            release_second();
+        });
+        held_by(2, second)();
+        assert_eq!(world::waits_for(2), Some(1), "the edge is put back");
+        release_first();
+    });
+    held_by(2, first)();
+}
+
+#[test]
+fn a_holder_that_passed_the_head_and_waits_for_another_lock_is_named() {
+    let (first, second) = (lock::<Bounded>(), lock::<Bounded>());
+    let (release_first, release_second) = (held_later(1, first), held_later(4, second));
+    then(move || {
+        host_says(2, RunState::Preempted, 1);
+        release_first();
+        let release_passed = held_by(3, first);
+        assert_eq!(holder_of(first), Some(3));
+        then(move || {
+            assert_eq!(world::waits_for(3), Some(4));
+            assert_eq!(holder_of(first), Some(3));
+            release_second();
+        });
+        held_by(3, second)();
+        release_passed();
+        host_says(2, RunState::Running, 2);
+    });
+    held_by(2, first)();
+}
+
+#[test]
+fn a_head_that_sleeps_is_not_the_holder() {
+    let lock = lock::<FifoHalt>();
+    let release = held_later(1, lock);
+    // Its spin budget runs out; then it halts.
+    then(|| ());
+    then(move || {
+        host_says(2, RunState::Halted, 1);
+        // As in an environment that keeps no edges.
+        WORLD.with(|world| world.waiting_for[2].set(None));
+        let report = lock.report();
+        assert_eq!(holder_of(lock), Some(1));
+        assert_eq!(report.waiters().count(), 1);
+        host_says(2, RunState::Running, 2);
+        release();
+    });
+    held_by(2, lock)();
+}
+
+fn holder_of<P: Policy>(lock: &QSpinLock<Scripted, P, Idx3>) -> Option<usize> {
+    match lock.report().holder {
+        Holder::Named(holder) => Some(holder.cpu.index()),
+        _ => None,
+    }
+}
+
+#[test]
+fn readers_that_were_forgotten_are_counted_and_told() {
+    let lock: &'static QRwLock<Scripted, Fifo, Idx3> = Box::leak(Box::new(QRwLock::new()));
+    let last = on(1, || {
+        let last = lock.read();
+        for _ in 1..65_535 {
+            std::mem::forget(lock.read());
+        }
+        last
+    });
+    assert!(on(2, || lock.try_read()).is_none());
+    let text = lock.report().to_string();
+    assert!(
+        text.contains(": 65535 read, and no more can (were guards forgotten?), perhaps cpu1"),
+        "{text}"
+    );
+    then(move || {
+        #[cfg(feature = "counters")]
+        assert_eq!(world::events(2, pvqspin::Event::ReadersExhausted), 1);
+        // SAFETY: taken above.
+        on(1, || unsafe { lock.unlock_read(last) });
+    });
+    let token = on(2, || lock.read());
+    // SAFETY: taken above.
+    on(2, || unsafe { lock.unlock_read(token) });
 }

@@ -127,7 +127,7 @@ fn the_head_halts_with_the_holders_name_and_is_kicked() {
     assert_eq!(events(1, Event::HaltAtHead), 1);
     assert_eq!(events(0, Event::Kick), 1);
     on(1, || unlock(lock, token));
-    assert_eq!(calls(), [], "none waits, none is kicked");
+    assert_eq!(calls(), [], "no CPU waits, none is kicked");
     assert_eq!(lock.raw_word(), 0);
 }
 
@@ -363,7 +363,7 @@ fn a_newcomer_passes_over_a_preempted_head_and_leaves_its_name() {
         );
         assert_eq!(lock.raw_word() & 1, 0, "free, and still the head's");
     });
-    assert_eq!(calls(), [], "no call was made");
+    assert_eq!(calls(), [], "no CPU was asked for");
     assert_eq!(lock.raw_word(), 0);
 }
 

@@ -1,4 +1,4 @@
-//! Looking at a lock and at the CPUs around it: the holder, which CPUs are off, and what blocks them.
+//! Looking at a lock and at the CPUs around it: who holds it, who is off its pCPU, what blocks it.
 //!
 //! All of it is advice, and may be stale when it returns.
 //!

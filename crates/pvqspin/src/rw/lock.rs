@@ -8,11 +8,11 @@
 //!
 //! The wait queue *is* a [`QSpinLock`]: a CPU that must wait takes it, and waits for the word only
 //! once it is its turn. (Linux puts its `qrwlock` onto a `qspinlock` in the same way.) So the order
-//! of the queue is the order of the lock, and in the queue each waiter names its target,
+//! of the queue is the order of the lock, and in the queue each waiter names the CPU it waits for,
 //! yields, halts and is kicked exactly as under the mutex.
 //!
 //! ```text
-//!   read ──► no queue, no writer: readers + 1 ──────────────────────────────► reading
+//!   read ──► no queue, no writer: readers + 1 ──────────────────────────────────► reading
 //!     └────► queue ──► first in line ──► no writer: readers + 1 ──► leave queue ──► reading
 //!
 //!   write ─► free: the word names us ───────────────────────────────────────────► writing
@@ -50,7 +50,7 @@ pub struct ReadToken {
 #[must_use = "without its token a lock can never be released"]
 #[derive(Debug)]
 pub struct WriteToken {
-    /// The word while none is first in line.
+    /// The word while no CPU is first in line.
     alone: u32,
     /// The turn in the queue that the writer keeps, if it queued.
     turn: Option<Token>,
@@ -83,7 +83,7 @@ impl WriteToken {
         Self { alone, turn }
     }
 
-    /// The word while none is first in line, and the turn that the writer keeps.
+    /// The word while no CPU is first in line, and the turn that the writer keeps.
     pub(crate) fn into_parts(self) -> (u32, Option<Token>) {
         (self.alone, self.turn)
     }
@@ -113,7 +113,7 @@ impl WriteToken {
 /// # Order
 ///
 /// First come, first served, for readers and writers alike; readers that follow each other read
-/// together. A waiter is not passed by calls after it has joined the queue, but for
+/// together. A waiter is passed by no CPU that calls after it has joined the queue, but for
 ///
 /// - what was under way: a CPU that had looked at the queue just before, once for each CPU,
 /// - [`read_nested`](Self::read_nested), which is for that,
@@ -201,13 +201,13 @@ impl<E, P, W> QRwLock<E, P, W> {
         self.word.load(Ordering::Relaxed)
     }
 
-    /// Whether it is read or written, or about to be. Stale when it returns.
+    /// Whether a CPU reads or writes, or is about to. Stale when it returns.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.raw_word() != 0
     }
 
-    /// Whether it is written. Stale when it returns.
+    /// Whether a CPU writes. Stale when it returns.
     #[must_use]
     pub fn is_locked_exclusive(&self) -> bool {
         self.raw_word() & WRITER != 0
@@ -222,7 +222,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         Stalls::Halt => true,
     };
 
-    /// The word of a lock that the running CPU writes without contention. As with the mutex,
+    /// The word of a lock that the running CPU writes and no other wants. As with the mutex,
     /// a native writer has no name.
     #[inline]
     pub(crate) fn alone() -> u32 {
@@ -243,7 +243,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
     }
 
-    /// Takes the lock to read if it has no writer and no waiter.
+    /// Takes the lock to read if no CPU writes, or waits.
     #[inline]
     pub fn try_read(&self) -> Option<ReadToken> {
         self.class.trying::<E>(self.address(), How::Shared);
@@ -254,7 +254,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
 
     #[inline]
     fn read_open(&self) -> Option<ReadToken> {
-        // None is first in line, none writes, and there is room for one more: one comparison.
+        // No CPU is first in line, none writes, and there is room for one more: one comparison.
         // The queue is looked at for its order only: see "Order".
         let open = |word: u32| word < READERS && !self.queue.is_locked();
         self.enter(open, |word| word + 1)
@@ -293,7 +293,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         if !open(seen) {
             return None;
         }
-        // Marked for as long as it is counted: a waiting writer looks for the marks.
+        // Marked for as long as it is counted: a waiter for readers looks for the marks.
         let token = self.mark();
         loop {
             // Acquire pairs with the release of the writer before. An exchange, not an addition:
@@ -324,7 +324,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
     }
 
-    /// Takes the lock to write if it is free and has no waiters.
+    /// Takes the lock to write if no CPU has it or waits for it.
     #[inline]
     pub fn try_write(&self) -> Option<WriteToken> {
         self.class.trying::<E>(self.address(), How::Exclusive);
@@ -386,7 +386,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
             late.tell::<E>();
             return;
         }
-        // Release pairs with the acquire of the next holder.
+        // Release pairs with the acquire of the next acquisition.
         if let Err(seen) =
             self.word
                 .compare_exchange(token.alone, 0, Ordering::Release, Ordering::Relaxed)
@@ -401,7 +401,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     #[inline(never)]
     fn pass_turn_on(&self, turn: Token) {
         // No other CPU has been first in line, so none has touched the word. Release pairs
-        // with the acquire of the next holder.
+        // with the acquire of the next acquisition.
         self.word.store(0, Ordering::Release);
         // SAFETY: this CPU holds the queue since it queued, and the token is from then. The queue,
         // and so the lock, is not gone before it is released.

@@ -92,7 +92,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         wait::upgradable(self)
     }
 
-    /// Takes the lock to read, alone among those that may become writers, if it has no writer and no waiter.
+    /// Takes the lock to read, alone among those that may become writers, if no CPU writes or waits.
     pub fn try_upgradable_read(&self) -> Option<UpgradableToken> {
         self.about_to_try_to_read();
         let turn = self.queue.try_lock()?;

@@ -9,7 +9,7 @@
 //!                       └── readers: look for one that is preempted, yield to it, look again
 //! ```
 //!
-//! A count names no CPU, so each CPU marks in its own line under which locks it reads, and whoever
+//! A count names no CPU, so each CPU marks in its own line under which locks it reads, and a CPU that
 //! waits for readers looks at all CPUs, if it waits for more than a moment and there is pressure.
 //! `docs/decisions/0006-naming-readers.md` has the alternatives.
 
@@ -41,12 +41,12 @@ const READERS_PATIENCE_NS: u32 = 2_000;
 pub(crate) fn read<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> ReadToken {
     let turn = take_turn(lock);
     let token = Front::wait_in(lock, Wants::Read, || {
-        // None is first in line any more.
+        // No CPU is first in line any more.
         let entered = |word| (word & READERS) + 1;
         lock.enter(|word| !Wants::Read.is_blocked(word), entered)
     });
-    // SAFETY: this CPU took the queue above. The next CPU can read beside this one, or has to wait
-    // for us: nobody needs our pCPU more than we do.
+    // SAFETY: this CPU took the queue above. The next CPU can read beside us, or has to wait for
+    // us: none needs our pCPU more than we do.
     unsafe { lock.queue.unlock_without_lending(turn) };
     token
 }
@@ -102,7 +102,7 @@ fn take_turn<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> Token {
     lock.queue.lock()
 }
 
-/// Waits until the writer has left, without a turn.
+/// Waits until no CPU writes, without a turn.
 #[cold]
 pub(crate) fn wait_unqueued<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) {
     let seen = lock.word.load(Ordering::Relaxed);
@@ -126,7 +126,7 @@ pub(crate) fn wait_unqueued<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W
 }
 
 /// A reader that sleeping would depend on for its kick says so, before it can be preempted between
-/// its release and the kick. A CPU that watches over the sleeper finds this one through its edge.
+/// its release and the kick. A CPU that watches over the sleeper finds us through its edge.
 #[inline]
 pub(crate) fn answer_for_the_kick<E: Env>(seen: u32) {
     if seen & (ASLEEP | WRITER) == ASLEEP
@@ -240,7 +240,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             .is_blocked(self.lock.word.load(Ordering::Relaxed))
     }
 
-    /// Names this CPU in the word, so that none passes and a releasing CPU knows it.
+    /// Names this CPU in the word, so that no CPU passes and the releaser knows it.
     fn announce(&self, mut seen: u32) -> Option<u32> {
         while self.wants.is_blocked(seen) {
             if first_of(seen) == Some(self.cpu) {

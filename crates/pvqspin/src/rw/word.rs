@@ -34,7 +34,7 @@ pub(crate) const ASLEEP: u32 = 1 << 17;
 const NAME_SHIFT: u32 = 18;
 const FIRST: u32 = 0x3fff;
 
-/// The word of a lock that `writer` holds without waiters.
+/// The word of a lock that `writer` holds and no other awaits.
 #[inline]
 pub(crate) const fn written_by(writer: Cpu) -> u32 {
     writer.plus_one() << NAME_SHIFT | WRITER

@@ -72,7 +72,7 @@ pub(crate) struct Known {
     holds: [bool; CPUS],
     /// Whose last call was refused, and who has not waited since.
     refused: [bool; CPUS],
-    /// Calls that asked to run a vCPU.
+    /// Calls that asked to run a CPU.
     yields: usize,
 }
 
@@ -129,10 +129,10 @@ pub(crate) trait Host: 'static {
     /// Of one that sleeps.
     const ASLEEP: RunState = RunState::Halted;
 
-    /// How many have to sleep until no vCPU wants a pCPU any more.
+    /// How many have to sleep until none wants a pCPU any more.
     const CALM_AFTER: usize = usize::MAX;
 
-    /// The answers to the calls that ask to run a vCPU, in turns.
+    /// The answers to the calls that ask to run a CPU, in turns.
     const ANSWERS: &'static [Status] = &[Status::Ran];
 
     /// How much time such a call takes, in ns.
@@ -155,7 +155,7 @@ impl Host for AllPreempted {
     const ASLEEP: RunState = RunState::Preempted;
 }
 
-/// Every vCPU runs or sleeps, and none wants a pCPU once so many slept.
+/// Every CPU runs or sleeps, and none wants a pCPU once so many slept.
 pub(crate) struct Calms<const AFTER: usize>;
 
 impl<const AFTER: usize> Host for Calms<AFTER> {
@@ -163,7 +163,7 @@ impl<const AFTER: usize> Host for Calms<AFTER> {
     const CALM_AFTER: usize = AFTER;
 }
 
-/// All others are preempted or asleep, and the host runs none that is asked for. A call later
+/// Every other CPU is preempted or asleep, and the host runs none that is asked for. A call later
 /// every wait is too old to be passed over.
 pub(crate) struct Refuses<const CALM_AFTER: usize>;
 

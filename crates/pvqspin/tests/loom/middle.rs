@@ -13,7 +13,7 @@ use crate::{Shared, contend, extra_preemptions};
 
 /// Behind a holder stands a queue of three, and only then it releases. The first and the last are off
 /// their pCPUs until the one in the middle has taken the lock past the first: it leaves the queue
-/// while a waiter is behind it: linked (`LATE` is `Linked`), about to link itself (`Joined`), or only
+/// while another is behind it: linked (`LATE` is `Linked`), about to link itself (`Joined`), or only
 /// about to join (`Joining`).
 fn explore<H: Host, W: Format, const LATE: u8>() -> Reached {
     const WAITERS: usize = 3;

@@ -24,7 +24,7 @@ impl<E: Env, P: Policy, W: Format> SharedRw<E, P, W> {
 
     fn read(&self) {
         let token = self.lock.read();
-        // SAFETY: there is no writer; loom checks it.
+        // SAFETY: no thread writes; loom checks it.
         self.count.with(|count| assert!(unsafe { *count } <= CPUS));
         // SAFETY: the token is from above.
         unsafe { self.lock.unlock_read(token) };

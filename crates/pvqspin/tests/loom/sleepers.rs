@@ -1,6 +1,6 @@
 //! The pressure goes while waiters sleep: they are woken before the lock is released.
 //!
-//! A holder keeps the lock until so many of those behind it sleep. Then no vCPU wants a pCPU any more.
+//! A holder keeps the lock until so many of those behind it sleep. Then none wants a pCPU any more.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -13,7 +13,7 @@ use crate::host::{
 };
 use crate::{Shared, contend, extra_preemptions};
 
-/// CPU 0 holds; `waiters` queue behind it, of which the last joins when the pressure is gone.
+/// CPU 0 holds; `waiters` queue behind it, the last of them joins when the pressure is gone.
 fn explore<H: Host, P: Policy, W: Format>(
     waiters: usize,
     late: bool,

@@ -1,7 +1,7 @@
 //! A world on one thread, for scripted tests: it plays all CPUs and the host.
 //!
 //! Whenever a lock waits, the environment runs the next step of the script, which may be another
-//! CPU's release, an interrupt that takes locks of its own, or the host preempting a vCPU. What
+//! CPU's release, an interrupt that takes locks of its own, or the host preempting a CPU. What
 //! the lock tells the host is recorded.
 
 #![allow(dead_code, reason = "each test file uses its part")]
