@@ -103,6 +103,79 @@ fn the_first_waiter_is_the_head_and_lends_its_pcpu_to_the_preempted_holder() {
 }
 
 #[test]
+fn an_nmi_lends_nothing_but_kicks() {
+    for (asleep, calls_made) in [
+        (false, vec![]),
+        (true, vec![Call::Halt(Some(0)), Call::Kick(1)]),
+    ] {
+        let lock = lock::<FifoHalt, Idx3>();
+        let yielding = self::lock::<Fifo, Idx3>();
+        if asleep {
+            let release = held_by(0, lock);
+            then(|| {}); // the spin budget passes
+            then(move || without_lending(release)); // during the halt
+            let token = on(1, || lock.lock());
+            on(1, || unlock(lock, token));
+        } else {
+            let release = held_by(0, yielding);
+            then(move || {
+                host_says(1, RunState::Preempted, 4);
+                without_lending(release);
+                assert_eq!(waits_for(1), None, "its edge is withdrawn all the same");
+                host_says(1, RunState::Running, 5);
+            });
+            let token = on(1, || yielding.lock());
+            on(1, || unlock(yielding, token));
+        }
+        assert_eq!(calls(), calls_made);
+    }
+}
+
+/// As in an NMI handler.
+fn without_lending(release: impl FnOnce()) {
+    WORLD.with(|world| world.may_lend.set(false));
+    release();
+    WORLD.with(|world| world.may_lend.set(true));
+}
+
+#[test]
+fn a_waiter_without_a_node_lends_its_pcpu_to_the_preempted_holder() {
+    let outer: [_; 3] = std::array::from_fn(|_| lock::<Fifo, Idx3>());
+    let inner = lock::<Fifo, Idx3>();
+    let releases = outer.map(|lock| held_by(0, lock));
+    let release_inner = held_by(2, inner);
+    let [first, second, third] = outer;
+    let mut releases = releases.into_iter();
+    // All three nodes of CPU 1 are in use, one wait inside the other, when it needs a fourth.
+    let mut next = move || releases.next().expect("one for each");
+    let (release_first, release_second, release_third) = (next(), next(), next());
+    then(move || {
+        then(move || {
+            then(move || {
+                then(|| host_says(2, RunState::Preempted, 6));
+                then(move || {
+                    host_says(2, RunState::Running, 7);
+                    release_inner();
+                });
+                let token = on(1, || inner.lock());
+                assert_eq!(calls(), [Call::YieldTo(2, 6)]);
+                on(1, || unlock(inner, token));
+                release_third();
+            });
+            let token = on(1, || third.lock());
+            on(1, || unlock(third, token));
+            release_second();
+        });
+        let token = on(1, || second.lock());
+        on(1, || unlock(second, token));
+        release_first();
+    });
+    let token = on(1, || first.lock());
+    on(1, || unlock(first, token));
+    assert_eq!(events(1, Event::NodeExhausted), 1);
+}
+
+#[test]
 fn a_waiter_leaves_the_host_alone_after_it_heard_that_all_is_well() {
     let lock = lock::<Fifo, Idx3>();
     let release = held_by(0, lock);

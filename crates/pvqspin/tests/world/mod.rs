@@ -33,6 +33,7 @@ pub(crate) struct World {
     pub(crate) calls: RefCell<Vec<Call>>,
     pub(crate) script: RefCell<VecDeque<Step>>,
     pub(crate) status: Cell<Status>,
+    pub(crate) may_lend: Cell<bool>,
     #[cfg(feature = "lockdep")]
     pub(crate) interrupts: Cell<pvqspin::lockdep::InterruptState>,
     #[cfg(feature = "lockdep")]
@@ -52,6 +53,7 @@ thread_local! {
         calls: RefCell::new(Vec::new()),
         script: RefCell::new(VecDeque::new()),
         status: Cell::new(Status::Ran),
+        may_lend: Cell::new(true),
         #[cfg(feature = "lockdep")]
         interrupts: Cell::new(pvqspin::lockdep::InterruptState::Unknown),
         #[cfg(feature = "lockdep")]
@@ -166,6 +168,10 @@ impl Env for Scripted {
         record(Call::YieldTo(hint.cpu.index(), hint.generation.get()));
         next_step();
         WORLD.with(|world| world.status.get())
+    }
+
+    fn may_lend() -> bool {
+        WORLD.with(|world| world.may_lend.get())
     }
 
     fn now_ns() -> u64 {
