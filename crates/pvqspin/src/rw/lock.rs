@@ -1,4 +1,4 @@
-//! The reader-writer lock and its fast paths. Waiting at the front is in `rw_front`.
+//! The reader-writer lock and its fast paths. Waiting at the front is in `wait.rs`.
 //!
 //! ```text
 //!   QRwLock, 8 bytes
