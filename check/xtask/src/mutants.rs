@@ -287,7 +287,7 @@ fn document(places: &BTreeMap<&str, Vec<String>>) -> String {
 const HEADER: &str = "\
 # Deliberate mistakes, and what finds each
 
-A check is worth what it finds. So `cargo xtask mutants` copies the tree to `target/mutants/tree`, makes
+A check is worth what it finds. So `cargo xtask mutants` copies the tree to a folder below `target/`, makes
 each of these mistakes there in turn, expects the checks below to fail, and fails itself if one of them
 does not (exit code 1). By default it runs the first check of each, with `--all` all of them. The
 published sources hold no trace of it: a mistake is a text that occurs exactly once in a file, the part of

@@ -11,7 +11,7 @@ use crate::atomic::Ordering;
 use crate::env::{Env, Point};
 use crate::events::Event;
 use crate::nodes::state;
-use crate::policy::{Policy, Stalls};
+use crate::policy::Policy;
 use crate::queue::ask;
 use crate::queue::decide::{Action, Role, Snapshot, decide};
 use crate::queue::edge::Edge;
@@ -56,6 +56,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 saw_short_hold = true;
                 continue;
             }
+            if !Self::PARAVIRTUAL {
+                continue;
+            }
             let mut snapshot = Snapshot {
                 slept: self.slept.get(),
                 ..look_at_holder::<E>(holder)
@@ -63,7 +66,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             if Self::YIELDS && snapshot.may_be_a_long_hold() {
                 snapshot.long_hold = holds::ran_out::<P>(self.nodes, patience);
             }
-            snapshot.may_halt = !matches!(P::RULES.stalls, Stalls::Spin) && self.may_halt();
+            snapshot.may_halt = self.may_halt();
             match decide(&P::RULES, Role::First, &snapshot) {
                 Action::Yield(holder, why) => {
                     let status = ask::yield_to::<E>(why, holder);

@@ -17,7 +17,7 @@ use crate::atomic::Ordering;
 use crate::env::{Budget, Env, Point};
 use crate::events::Event;
 use crate::nodes::state;
-use crate::policy::{Names, Policy, Rules, Stalls};
+use crate::policy::{Names, Policy, Rules};
 use crate::queue::ask::{self, should_back_off};
 use crate::queue::decide::{Action, Front, Role, Snapshot, decide};
 use crate::queue::edge::Edge;
@@ -95,6 +95,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             if promoted() {
                 // The promoter is the node before us, and holds the lock now.
                 return Queued::Promoted(cpu_of::<W>(self.node.pred.load(Ordering::Relaxed)));
+            }
+            if !Self::PARAVIRTUAL {
+                continue;
             }
             if Self::YIELDS
                 && let Some(token) = self.move_the_queue(before, edge, &promoted)
@@ -208,7 +211,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         if Self::YIELDS && P::RULES.may_find_holds_long() && !snapshot.host_refuses {
             snapshot.long_hold = self.is_long_hold(front);
         }
-        snapshot.may_halt = !matches!(P::RULES.stalls, Stalls::Spin) && self.may_halt();
+        snapshot.may_halt = self.may_halt();
         if Self::YIELDS && !snapshot.may_halt {
             snapshot.sleeping_head = self.sleeping_head();
         }

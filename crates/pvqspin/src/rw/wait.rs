@@ -108,7 +108,7 @@ pub(crate) fn wait_unqueued<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W
     let seen = lock.word.load(Ordering::Relaxed);
     E::checkpoint(Point::Fallback);
     let open = || !Wants::Read.is_blocked(lock.word.load(Ordering::Relaxed));
-    let Some(writer) = writer_of(seen) else {
+    let Some(writer) = writer_of(seen).filter(|_| P::RULES.paravirtual()) else {
         E::spin_until(open, Budget::FOREVER);
         return;
     };
@@ -286,11 +286,14 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             }
             return;
         }
+        if !P::RULES.paravirtual() {
+            return;
+        }
         let mut seen = look_at_holder::<E>(writer);
         if yields && seen.may_be_a_long_hold() {
             seen.long_hold = holds::ran_out::<P>(self.nodes, patience);
         }
-        seen.may_halt = !matches!(P::RULES.stalls, Stalls::Spin) && self.may_halt();
+        seen.may_halt = self.may_halt();
         match decide(&P::RULES, Role::First, &seen) {
             Action::Yield(holder, why) => {
                 ask::back_off::<E, P>(ask::yield_to::<E>(why, holder), gone);
