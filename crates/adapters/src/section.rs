@@ -111,6 +111,7 @@ macro_rules! critical_section_with {
                     SECTION.acquire()
                 }
 
+                // SAFETY: as for `acquire`.
                 unsafe fn release(was_in: bool) {
                     // SAFETY: the caller's promise is the same.
                     unsafe { SECTION.release(was_in) }
