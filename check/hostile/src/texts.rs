@@ -83,7 +83,7 @@ pub fn results_text(input: &[u8]) {
     for point in &points {
         let _ = (table::render(point), table::render_threads(point));
     }
-    let _ = sentences::sentences(&points);
+    let _ = sentences::sentences(&points, pvqspin_report::repeats::Evidence::Measured);
     assert!(write_csv(&report, io::sink()).is_ok());
 }
 
@@ -108,7 +108,7 @@ pub fn page_text(input: &[u8]) {
     }
 }
 
-/// The files of shards for `pvq merge`, with a zero byte between each two.
+/// The files of shards for `pvq sweep --merge`, with a zero byte between each two.
 ///
 /// ```
 /// pvqspin_hostile::journals_text(b"{\"journal\":1}\n\0{\"journal\":1}\n");

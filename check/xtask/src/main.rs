@@ -164,6 +164,14 @@ enum Task {
     /// Run the tests of spin, parking_lot and spinning_top against our locks, from their sources as cargo
     /// has them on this machine.
     ForeignTests,
+    /// Run the grids of the study, and write their tables and pictures into docs. `--help` after it
+    /// tells its options.
+    #[command(disable_help_flag = true)]
+    Study {
+        /// Its options.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Pack the public crates, and build each from its package.
     Package,
     /// Compare the interfaces of the public crates with the last release (tag v*), with
@@ -227,6 +235,7 @@ fn main() -> Result<()> {
         Task::Aarch64 { std_source } => aarch64::check(std_source.as_deref()),
         Task::Model { full, only } => model::check(full, only.as_deref()),
         Task::ForeignTests => foreign_tests::check(),
+        Task::Study { options } => run::study(&options),
         Task::Package => publish::package(),
         Task::Semver { baseline } => publish::semver(baseline),
         Task::Readme { check } => readme::readme(check),

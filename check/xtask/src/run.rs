@@ -133,3 +133,13 @@ pub(crate) fn soak(options: &[String]) -> Result<()> {
         .exec();
     Err(error).context("cannot start cargo")
 }
+
+/// Runs the grids of the study, optimised: that takes minutes, and without hours.
+pub(crate) fn study(options: &[String]) -> Result<()> {
+    let error = cargo()
+        .args(["run", "--release", "--quiet", "--locked", "-p", "pvq"])
+        .args(["--", "write-study"])
+        .args(options)
+        .exec();
+    Err(error).context("cannot start cargo")
+}

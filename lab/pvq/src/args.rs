@@ -1,17 +1,19 @@
 //! The command line and its help.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_load::NeighbourKind;
 
 use crate::common_args::{OutputArgs, RunArgs, WorkArgs};
 use crate::kvm_args::{self, KvmArgs};
+use crate::manual;
 use crate::outputs::Wanted;
 use crate::parse::{self, LockChoice};
 use crate::report_args::{REPORT_EXAMPLES, ReportArgs};
-use crate::sweep_args::{
-    MERGE_EXAMPLES, MergeArgs, STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs,
-};
+use crate::sweep_args::{STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs};
 use crate::thread_args::{self, ThreadsArgs};
 use crate::trace_args::{EXPLAIN_EXAMPLES, ExplainArgs, TRACE_EXAMPLES, TraceArgs};
 use crate::validate_args::{CALIBRATE_EXAMPLES, CalibrateArgs, VALIDATE_EXAMPLES, ValidateArgs};
@@ -25,13 +27,14 @@ Examples:
   pvq compare --workload hash-table        something else than one hot lock
   pvq trace --lock linux-pv --overcommit 4 a file for Perfetto, and the longest wait
   pvq explain holder                       what a preempted holder does, step by step
-  pvq watch                                compare, and see it happen
+  pvq compare --watch                      compare, and see it happen
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
   pvq kvm                                  the same in virtual machines, on KVM
   pvq sweep lab/sweep/grids/example.toml             many such points, over all cores
   pvq uncontended                          what a lock costs without contention
   pvq threads                              ordinary threads, beside other crates' mutexes
-  pvq report results/compare.json          the HTML page of results; of several files, side by side
+  pvq report results/compare-latest.json   the HTML page of results; of several files, side by side
+  pvq report before.json after.json        what changed, and what is noise
   pvq doctor                               what this machine can and cannot do
   pvq list                                 every name that can be given
 
@@ -50,17 +53,11 @@ Examples:
 
 Times are numbers with ns, us, ms or s; without a unit they are ns. Every run is one lock at
 one point; runs are interleaved and repeated, so that other work on the machine hits all
-locks alike.";
+locks alike.
 
-const WATCH_EXAMPLES: &str = "\
-Examples:
-  pvq watch                                about a minute; files in results/
-  pvq watch --quick --no-files             10 seconds, nothing written
-  pvq watch --lock fifo,native-queued --overcommit 4 --inside 20us --outside 20us
-
-The options are those of `compare`, and so are the results. q or Ctrl-C stops after the run at hand,
-and keeps what was finished; once more stops at once. Drawing takes some time from the CPUs that are
-measured (docs/tracing.md says how much): figures to publish come from `compare`.";
+With --watch, q or Ctrl-C stops after the run at hand, and keeps what was finished; once more stops at
+once. Drawing takes some time from the CPUs that are measured (docs/tracing.md says how much): figures to
+publish come without it.";
 
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
@@ -89,7 +86,7 @@ own does not.";
 /// Virtual CPUs run on pinned threads and are preempted by timers anywhere, also while they
 /// hold a lock. Each lock does the same work at each overcommit; the tables show what is left
 /// of its throughput, who had to wait how long, and what a fair lock gains by telling the
-/// hypervisor which vCPU all others wait for.
+/// hypervisor which vCPU to run.
 #[derive(Debug, Parser)]
 #[command(name = "pvq", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -100,6 +97,18 @@ pub(crate) struct Cli {
 
     /// The options of `compare`.
     #[command(flatten)]
+    pub(crate) compare: CompareCommand,
+}
+
+/// `compare`, and how it is looked at.
+#[derive(Debug, Args)]
+pub(crate) struct CompareCommand {
+    /// Draw what happens on the terminal: which vCPU is on which pCPU, the queue, throughput so far
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// What is compared.
+    #[command(flatten)]
     pub(crate) compare: CompareArgs,
 }
 
@@ -107,10 +116,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the locks at each overcommit, and show them side by side (the default)
     #[command(after_help = COMPARE_EXAMPLES)]
-    Compare(CompareArgs),
-    /// The same, and watch it: who runs where, the queue, throughput so far
-    #[command(after_help = WATCH_EXAMPLES)]
-    Watch(CompareArgs),
+    Compare(CompareCommand),
     /// Record one run of one lock: a file for Perfetto, and what happened around its longest wait
     #[command(after_help = TRACE_EXAMPLES)]
     Trace(TraceArgs),
@@ -126,12 +132,9 @@ pub(crate) enum Command {
     /// Simulate a grid of points over all cores: resumable, and in shards for batch systems
     #[command(after_help = SWEEP_EXAMPLES)]
     Sweep(SweepArgs),
-    /// Put the shards of a sweep together
-    #[command(after_help = MERGE_EXAMPLES)]
-    Merge(MergeArgs),
-    /// Run the grids of the study, and write their tables into docs/study.md
-    #[command(after_help = STUDY_EXAMPLES)]
-    Study(StudyArgs),
+    /// What `cargo xtask study` runs
+    #[command(hide = true, after_help = STUDY_EXAMPLES)]
+    WriteStudy(StudyArgs),
     /// Run the same in the simulator and on this machine, and show where they differ
     #[command(after_help = VALIDATE_EXAMPLES)]
     Validate(ValidateArgs),
@@ -151,12 +154,26 @@ pub(crate) enum Command {
     Doctor,
     /// List the locks, policies, word formats, host policies and workloads
     List,
+    /// Print completions for a shell, to be sourced by it
+    #[command(after_help = manual::COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command into a folder
+    #[command(after_help = manual::MAN_EXAMPLES)]
+    Man {
+        /// The folder, which must be there
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
+    },
 }
 
 /// How long, how much, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// 10 seconds in all: one section length, one repeat
+    /// 10 seconds in all: one section length, two overcommits, 3 repeats
     #[arg(long, conflicts_with = "full")]
     pub(crate) quick: bool,
 
@@ -236,7 +253,7 @@ pub(crate) struct SetupArgs {
 impl CompareArgs {
     /// Where its results are wanted.
     pub(crate) fn wanted(&self) -> Wanted<'_> {
-        self.output.wanted("results/compare.json")
+        self.output.wanted("compare")
     }
 }
 
@@ -370,9 +387,9 @@ mod tests {
     #[test]
     fn compare_is_the_default() {
         let cli = Cli::try_parse_from(["pvq", "--quick"]).expect("options without a command");
-        assert!(cli.command.is_none() && cli.compare.quick);
+        assert!(cli.command.is_none() && cli.compare.compare.quick);
         let cli = Cli::try_parse_from(["pvq", "compare", "--full"]).expect("with the command");
-        assert!(matches!(cli.command, Some(Command::Compare(args)) if args.full));
+        assert!(matches!(cli.command, Some(Command::Compare(args)) if args.compare.full));
         assert!(Cli::try_parse_from(["pvq", "--quick", "--full"]).is_err());
     }
 
@@ -388,7 +405,7 @@ mod tests {
             "1,2",
         ];
         let cli = Cli::try_parse_from(line).expect("well formed");
-        assert_eq!(cli.compare.lock.len(), 3);
-        assert_eq!(cli.compare.overcommit, [1.0, 2.0]);
+        assert_eq!(cli.compare.compare.lock.len(), 3);
+        assert_eq!(cli.compare.compare.overcommit, [1.0, 2.0]);
     }
 }

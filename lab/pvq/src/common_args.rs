@@ -8,6 +8,7 @@ use pvqspin_load::catalog::Entry as Workload;
 
 use crate::outputs::Wanted;
 use crate::parse;
+use crate::report_args::ChangeArgs;
 
 /// What is done inside and outside the lock.
 #[derive(Debug, Args)]
@@ -50,32 +51,46 @@ pub(crate) struct RunArgs {
 /// Where results go.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Where the results go; CSV, the HTML page and its pictures go beside it [default: in results/]
-    #[arg(long, value_name = "FILE")]
+    /// Where the results go; CSV, the HTML page and its pictures go beside it. `-` is standard output
+    /// [default: in results/, named by the time]
+    #[arg(long, value_name = "FILE", conflicts_with = "save")]
     pub(crate) json: Option<PathBuf>,
 
     /// Where the CSV goes [default: beside the JSON]
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
 
+    /// Save the results as a baseline: results/NAME.json, which must not be there yet
+    #[arg(long, value_name = "NAME", conflicts_with = "csv")]
+    pub(crate) save: Option<String>,
+
+    /// Also tell what changed since the results that were saved under this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) baseline: Option<String>,
+
+    /// What counts as a change since then.
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+
     /// Write no page and no pictures (`pvq report` makes them from the JSON)
     #[arg(long)]
     pub(crate) no_page: bool,
 
     /// Write no files
-    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    #[arg(long, conflicts_with_all = ["json", "csv", "save"])]
     pub(crate) no_files: bool,
 }
 
 impl OutputArgs {
-    /// Where its results are wanted; the JSON goes to `default_json` if nothing is said.
-    pub(crate) fn wanted<'a>(&'a self, default_json: &'a str) -> Wanted<'a> {
+    /// Where its results are wanted, of the command of this name.
+    pub(crate) fn wanted<'a>(&'a self, command: &'a str) -> Wanted<'a> {
         Wanted {
             json: self.json.as_deref(),
             csv: self.csv.as_deref(),
+            save: self.save.as_deref(),
             no_page: self.no_page,
             no_files: self.no_files,
-            default_json,
+            command,
         }
     }
 }

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
+use std::time::Duration;
 
 use pvqspin_hypervisor::{Machine, RunConfig};
-use pvqspin_report::aggregate::{AtPoint, normalise, summarise};
+use pvqspin_report::aggregate::AtPoint;
 use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::repeats::Evidence;
 use pvqspin_report::sentences::sentences;
 use pvqspin_report::{Record, Report, TOLERATED, table, targets};
+use pvqspin_report::{normalise, summarise};
 use pvqspin_rivals::catalog::BOUNDED_WAIT_US;
 
+use crate::again::{Again, overslept_ns};
 use crate::args::CompareArgs;
 use crate::begun;
+use crate::changed::Baseline;
 use crate::driver::{self, HostSettings, Limits};
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
@@ -35,6 +40,8 @@ pub(crate) fn run_for(
     viewer: impl FnOnce(&Plan) -> Result<Box<dyn Viewer>, Failure>,
 ) -> Done {
     let plan = Plan::new(args, &Limits::here()).map_err(Failure::BadInput)?;
+    // Before it is known that anything can run: a name that is wrong is wrong at once.
+    Baseline::asked(&args.output).map_err(Failure::BadInput)?;
     let outputs = Outputs::checked(args.wanted()).map_err(Failure::BadInput)?;
     // Without this Ctrl-C ends the program at once, which is no reason not to measure.
     let listening = listen();
@@ -50,7 +57,7 @@ pub(crate) fn run_for(
     let costs = report.machine.costs();
     print(&head(&plan, &report, &scheduling, &cost, &costs))?;
     let viewer = viewer(&plan)?;
-    complete(args, &plan, &outputs, report, viewer, |run, viewer| {
+    complete(args, &plan, outputs, report, viewer, |run, viewer| {
         run_one(&plan, &machine, run, viewer)
     })
 }
@@ -59,33 +66,41 @@ pub(crate) fn run_for(
 pub(crate) fn complete(
     args: &CompareArgs,
     plan: &Plan,
-    outputs: &Outputs,
+    outputs: Outputs,
     mut report: Report,
     mut viewer: Box<dyn Viewer>,
     run_one: impl FnMut(&PlannedRun, &mut dyn Viewer) -> Result<Record, Failure>,
 ) -> Done {
-    let stopped = run_plan(plan, &mut report, &mut *viewer, run_one);
+    let baseline = Baseline::asked(&args.output).map_err(Failure::BadInput)?;
+    let mut again = Again::new(plan.run_count());
+    let stopped = run_plan(plan, &mut report, &mut *viewer, &mut again, run_one);
     // Before anything is printed: it may have taken the whole screen.
     drop(viewer);
     if !report.results.is_empty() {
         normalise(&mut report.results);
         let points = summarise(&report.results);
-        print(&body(args, plan, &points, &report))?;
+        print(&body(args, &points, &report))?;
+        if let Some(told) = again.told() {
+            print(&format!("\n{told}\n"))?;
+        }
+        let outputs = outputs.settled(report.complete);
         outputs.write(&report).map_err(Failure::Failed)?;
         print(&written(outputs.paths()))?;
     } else {
         print("No run was finished, so nothing was written.\n")?;
     }
     stopped?;
-    mutual_exclusion_held(&report)
+    no_bug(&report)?;
+    baseline.map_or(Ok(()), |baseline| baseline.tell(&report))
 }
 
-/// Runs everything, until it is stopped or a run fails. What is finished is in the report,
+/// Runs everything, or until the user stops it or a run fails. What is finished is in the report,
 /// and whether that is all.
 pub(crate) fn run_plan(
     plan: &Plan,
     report: &mut Report,
     viewer: &mut dyn Viewer,
+    again: &mut Again,
     mut run_one: impl FnMut(&PlannedRun, &mut dyn Viewer) -> Result<Record, Failure>,
 ) -> Done {
     for run in plan.runs() {
@@ -93,7 +108,7 @@ pub(crate) fn run_plan(
             return Err(Failure::Interrupted);
         }
         viewer.begin(&name_of(plan, &run), &run);
-        let record = run_one(&run, viewer)?;
+        let record = again.run(|| run_one(&run, viewer))?;
         viewer.end(&record);
         report.results.push(record);
     }
@@ -117,9 +132,11 @@ pub(crate) fn run_one(
         })?,
     };
     let facts = plan::facts(plan.locks[run.lock_index]);
+    let overslept = overslept_ns(ns(plan.duration), result.outcome.duration_ns);
     Ok(Record {
         interruptions: Some(result.noise.interruptions),
         interrupted_ns: Some(result.noise.lost_ns),
+        paused_ns: Some(result.noise.paused_ns.max(overslept)),
         ..Record::new(&facts, &plan.point(run), run.repeat, &result.outcome)
     })
 }
@@ -171,8 +188,11 @@ pub(crate) fn empty_report(plan: &Plan, machine: pvqspin_report::Machine, driver
     )
 }
 
+pub(crate) fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
-    let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let warmups: Vec<u64> = plan
         .vcpus
         .iter()
@@ -242,20 +262,24 @@ pub(crate) fn head(
 }
 
 /// The tables, what they mean, and what they say.
-fn body(args: &CompareArgs, plan: &Plan, points: &[AtPoint], report: &Report) -> String {
+fn body(args: &CompareArgs, points: &[AtPoint], report: &Report) -> String {
     let mut text = String::new();
     for at in points {
         let _ = writeln!(text, "{}", table::render(at));
     }
     let _ = writeln!(text, "{}\n", table::LEGEND);
     if args.targets {
-        let list = targets::check(points, Some(u64::from(BOUNDED_WAIT_US) * 1_000));
+        let list = targets::check(
+            points,
+            Some(u64::from(BOUNDED_WAIT_US) * 1_000),
+            Evidence::Measured,
+        );
         let _ = writeln!(text, "{}", targets::render(&list));
     }
-    for sentence in sentences(points) {
+    for sentence in sentences(points, Evidence::Measured) {
         let _ = writeln!(text, "{sentence}");
     }
-    if let Some(warning) = disturbance(plan, report) {
+    if let Some(warning) = disturbance(report) {
         let _ = writeln!(text, "\n{warning}");
     }
     text + &incomplete(report)
@@ -270,26 +294,19 @@ pub(crate) fn incomplete(report: &Report) -> String {
     format!("\nINCOMPLETE: {done} of {planned} runs were finished.\n")
 }
 
-/// Whether other work kept the CPUs from a run: it took more than is tolerable of its time, or the run
-/// lasted much longer than asked because the thread that ends it did not get a CPU.
-pub(crate) fn is_disturbed(plan: &Plan, record: &Record) -> bool {
-    let late = record.duration_ns as f64 > 1.25 * plan.duration.as_nanos() as f64;
-    late || record.is_disturbed()
-}
-
 /// What to say of runs that other work disturbed.
-pub(crate) fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
+pub(crate) fn disturbance(report: &Report) -> Option<String> {
     let disturbed: Vec<&Record> = (report.results.iter())
-        .filter(|record| is_disturbed(plan, record))
+        .filter(|record| record.is_disturbed())
         .collect();
     let worst = disturbed
         .iter()
         .max_by(|a, b| a.interrupted_share().total_cmp(&b.interrupted_share()))?;
     Some(format!(
         "DISTURBED: in {} of {} runs other work took more than {} % of the CPUs' time, most from {} at \
-         overcommit {} ({:.1} %).\nA pCPU that is taken away looks as if it ran, so whoever waits for \
-         it waits, and a lock in strict order loses most.\nIf that is many runs, repeat this on an \
-         idle machine.",
+         overcommit {} ({:.1} %).\nA pCPU that is taken away looks as if it ran, so the \
+         vCPUs that wait for it wait, and a lock in strict order loses most.\nThose runs are not judged. \
+         If they are many, repeat this on an idle machine.",
         disturbed.len(),
         report.results.len(),
         TOLERATED * 100.0,
@@ -299,18 +316,20 @@ pub(crate) fn disturbance(plan: &Plan, report: &Report) -> Option<String> {
     ))
 }
 
-/// A lock that lets two in is worse than a slow one: that is an error of the run.
-pub(crate) fn mutual_exclusion_held(report: &Report) -> Done {
-    let broken = report
-        .results
-        .iter()
-        .find(|record| record.exclusion_violations > 0);
-    match broken {
-        None => Ok(()),
-        Some(record) => Err(Failure::failed(format!(
-            "{} let two into its critical section at once; this is a bug, please report it with \
-             the JSON file",
+/// A lock that lets two in, or loses a wake-up, is worse than a slow one: that is an error of the run.
+pub(crate) fn no_bug(report: &Report) -> Done {
+    for record in &report.results {
+        let what = if record.exclusion_violations > 0 {
+            "let two into its critical section at once"
+        } else if record.lost_wakeups() > 0 {
+            "lost a wake-up: a timeout ended a halt that nothing else was going to end"
+        } else {
+            continue;
+        };
+        return Err(Failure::failed(format!(
+            "{} {what}; this is a bug, please report it with the JSON file",
             record.lock
-        ))),
+        )));
     }
+    Ok(())
 }

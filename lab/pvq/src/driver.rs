@@ -202,7 +202,7 @@ pub(crate) fn run(
     hypervisor::run(machine, config).map_err(|error| failed(error, name))
 }
 
-/// The same, with a viewer.
+/// The same, with a watcher.
 pub(crate) fn run_watched(
     machine: &hypervisor::Machine,
     config: &hypervisor::RunConfig,
@@ -216,6 +216,13 @@ pub(crate) fn run_watched(
 fn failed(error: hypervisor::RunError, name: &str) -> Failure {
     match error {
         hypervisor::RunError::Config(problem) => Failure::bad_input(problem),
+        hypervisor::RunError::Stuck(stuck) if stuck.may_be_starved() => {
+            Failure::Starved(anyhow::anyhow!(
+                "{name} failed: {stuck}\nOther work on this machine had its CPUs for {:.1} s meanwhile; \
+                 repeat this on an idle one",
+                stuck.lost_ns as f64 / 1e9
+            ))
+        }
         other => Failure::failed(format!("{name} failed: {other}")),
     }
 }

@@ -1,6 +1,7 @@
-//! Ctrl-C: the first asks to stop after the run at hand, the second stops at once.
+//! Ctrl-C: the first asks to stop after the run at hand, the second stops at once. A terminal that
+//! hangs up and a system that shuts down ask in the same way.
 //!
-//! Nothing is interrupted, in the sense of signals: SIGINT and SIGTERM are blocked in every
+//! Nothing is interrupted, in the sense of signals: SIGINT, SIGTERM and SIGHUP are blocked in every
 //! thread, and one thread waits for them. A handler would be a hazard here, since it might run
 //! on the stack of a virtual CPU and be moved to another thread in its middle.
 
@@ -15,8 +16,8 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// Gives the terminal back, if it was taken.
 static RESTORE: OnceLock<fn()> = OnceLock::new();
 
-/// The same as [`listen`], for a command that takes the whole terminal: nothing is printed, whatever ends
-/// the program gives the terminal back with `restore` first, and a terminal that hangs up asks to stop.
+/// The same as [`listen`], where the whole terminal is taken: nothing is printed, and whatever ends the
+/// program gives the terminal back with `restore` first.
 ///
 /// # Errors
 ///
@@ -39,7 +40,7 @@ pub(crate) fn ask() {
 ///
 /// What the system says. Without it Ctrl-C just ends the program.
 pub(crate) fn listen() -> io::Result<()> {
-    listen_for(&[libc::SIGINT, libc::SIGTERM])
+    listen_for(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
 }
 
 fn listen_for(signals: &[i32]) -> io::Result<()> {
@@ -88,7 +89,9 @@ fn wait_for(signals: &libc::sigset_t) {
             continue;
         }
         ask();
-        eprintln!("\nstopping after this run; once more to stop at once, without results");
+        // A terminal that has hung up takes no text, and that is no reason to stop at once.
+        let text = b"\nstopping after this run; once more to stop at once, without results\n";
+        let _ = io::Write::write_all(&mut io::stderr(), text);
     }
 }
 

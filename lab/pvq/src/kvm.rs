@@ -7,6 +7,7 @@ use pvqspin_kvm::{Guest, Image, KvmHost, Probe, RunError};
 use pvqspin_kvm_boot::Transport;
 use pvqspin_report::{Machine, Point, Record};
 
+use crate::again;
 use crate::compare;
 use crate::driver::{self, Limits};
 use crate::failure::{Done, Failure, print};
@@ -20,9 +21,6 @@ use crate::progress::Progress;
 /// The name of this driver in results.
 const NAME: &str = "kvm";
 
-/// Where results go if nothing is said.
-const DEFAULT_JSON: &str = "results/kvm.json";
-
 /// Runs `pvq kvm`.
 pub(crate) fn run(args: &KvmArgs) -> Done {
     let wishes = Wishes::of(args)?;
@@ -30,7 +28,7 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
     let plan =
         Plan::with_variants(&args.compare, &Limits::here(), variants).map_err(Failure::BadInput)?;
     let outputs = Outputs::checked(Wanted {
-        default_json: DEFAULT_JSON,
+        command: NAME,
         ..args.compare.wanted()
     })
     .map_err(Failure::BadInput)?;
@@ -67,14 +65,9 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
     let calls = chosen.to_string();
     print(&compare::head(&plan, &report, &scheduling, &calls, &costs))?;
     let progress = Box::new(Progress::new(plan.run_count()));
-    compare::complete(
-        &args.compare,
-        &plan,
-        &outputs,
-        report,
-        progress,
-        |run, _| run_one(&host, &guests[run.variant], &plan, run),
-    )
+    compare::complete(&args.compare, &plan, outputs, report, progress, |run, _| {
+        run_one(&host, &guests[run.variant], &plan, run)
+    })
 }
 
 /// The image that was asked for, or the one of the source tree.
@@ -140,8 +133,10 @@ fn run_one(
     })?;
     let facts = plan::facts(plan.locks[run.lock_index]);
     let point = point(guest.transport, plan, run);
+    let overslept = again::overslept_ns(compare::ns(plan.duration), result.outcome.duration_ns);
     Ok(Record {
         interrupted_ns: result.lost_ns,
+        paused_ns: Some(overslept),
         ..Record::new(&facts, &point, run.repeat, &result.outcome)
     })
 }

@@ -9,11 +9,14 @@
 //! | [`turns`] | the order of runs, and how long they may take |
 //! | [`driver`] | the one place that talks to the embedded hypervisor |
 //! | [`compare`] | the main job: run the plan, show it, write it |
+//! | [`again`] | a run during which everything stood still is repeated |
 //! | [`begun`] | the head of a results file |
-//! | [`watch`], [`watch_board`], [`watch_screen`] | the same, on a screen: the terminal, what is known, how it is drawn |
+//! | [`watch`], [`watch_board`], [`watch_screen`] | the same, drawn while it runs: the terminal, what is known, how it is drawn |
+//! | [`output_lock`] | one command at a time writes to a place |
 //! | [`outputs`] | where results go, checked before anything runs |
 //! | [`page_files`] | where a page and its pictures go |
 //! | [`report`], [`report_args`] | a page from results files |
+//! | [`changed`] | what changed since earlier results |
 //! | [`progress`] | a bar with the time left, or plain lines |
 //! | [`interrupt`] | Ctrl-C |
 //! | [`as_simulated`] | what the hypervisor is asked for, asked of the simulator |
@@ -34,16 +37,19 @@
 //! | [`sweep_args`], [`validate_args`] | their options |
 //! | [`sweep_files`] | the files that sweeps leave |
 //! | [`doctor`] | what this machine can and cannot do |
-//! | [`uncontended`] | what a lock costs without contention |
+//! | [`uncontended`] | what a lock costs without competition |
 //! | [`list`] | what can be chosen |
+//! | [`manual`] | completions and manual pages |
 //! | [`failure`] | errors and exit codes |
 
+mod again;
 mod args;
 mod as_simulated;
 mod begun;
 mod calibrate;
 mod calibrate_layout;
 mod calibrate_lines;
+mod changed;
 mod common_args;
 mod compare;
 mod doctor;
@@ -62,7 +68,9 @@ mod kvm_args;
 #[cfg(target_arch = "x86_64")]
 mod kvm_choice;
 mod list;
+mod manual;
 mod merge;
+mod output_lock;
 mod outputs;
 mod page_files;
 mod parse;
@@ -96,21 +104,30 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, CompareCommand};
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    if let Some(now) = old_name() {
+        return Failure::bad_input(now).report();
+    }
     let cli = Cli::parse();
+    let compared = |args: &CompareCommand| match args.watch {
+        true => watch::run(&args.compare),
+        false => compare::run(&args.compare),
+    };
     let done = match cli.command {
-        None => compare::run(&cli.compare),
-        Some(Command::Compare(args)) => compare::run(&args),
+        None => compared(&cli.compare),
+        Some(Command::Compare(args)) => compared(&args),
         Some(Command::Trace(args)) => trace::run(&args),
         Some(Command::Kvm(args)) => kvm::run(&args),
-        Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
-        Some(Command::Sweep(args)) => sweep::run(&args),
-        Some(Command::Merge(args)) => merge::run(&args),
-        Some(Command::Study(args)) => study::run(&args),
+        Some(Command::Sweep(args)) => match &args.merge {
+            Some(out) => merge::run(out, &args.files),
+            None => sweep::run(&args),
+        },
+        Some(Command::WriteStudy(args)) => study::run(&args),
         Some(Command::Validate(args)) => validate::run(&args),
         Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Uncontended(args)) => uncontended::run(&args),
@@ -118,9 +135,22 @@ fn main() -> ExitCode {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Doctor) => doctor::run(),
         Some(Command::List) => list::run(),
+        Some(Command::Completions { shell }) => manual::completions(shell),
+        Some(Command::Man { into }) => manual::pages(into.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// What a command is called now that an old name was given for.
+fn old_name() -> Option<&'static str> {
+    let name = std::env::args_os().nth(1)?;
+    Some(match name.to_str()? {
+        "merge" => "`pvq merge OUT FILES` is now `pvq sweep --merge OUT FILES`",
+        "watch" => "`pvq watch` is now `pvq compare --watch`",
+        "study" => "`pvq study` is now `cargo xtask study`",
+        _ => return None,
+    })
 }

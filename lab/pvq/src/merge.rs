@@ -1,28 +1,53 @@
 //! Puts the shards of a sweep together.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use pvqspin_report::files;
+use pvqspin_sweep::journal;
 use pvqspin_sweep::merge::merge;
 
 use crate::failure::{Done, Failure, print};
-use crate::sweep_args::MergeArgs;
+use crate::output_lock::OutputLock;
 use crate::sweep_files;
 
-/// Runs `pvq merge`.
-pub(crate) fn run(args: &MergeArgs) -> Done {
-    files::check_writable(&args.out).map_err(Failure::BadInput)?;
-    let rows = merge(&args.parts).map_err(Failure::BadInput)?;
-    let is_json = args.out.extension().is_some_and(|ending| ending == "json");
+/// Runs `pvq sweep --merge`.
+pub(crate) fn run(out: &Path, parts: &[PathBuf]) -> Done {
+    // The output comes first on the command line, where a list of all shards may slip.
+    if let Some(part) = parts.iter().find(|part| is_same(part, out)) {
+        return Err(Failure::bad_input(format!(
+            "{} would be overwritten: it is one of the shards; name the output first",
+            part.display()
+        )));
+    }
+    if journal::read(out).is_ok() {
+        return Err(Failure::bad_input(format!(
+            "{} is a shard of a sweep, and would be overwritten; name the output first",
+            out.display()
+        )));
+    }
+    files::check_writable(out).map_err(Failure::BadInput)?;
+    let _lock = OutputLock::take(out).map_err(Failure::BadInput)?;
+    let rows = merge(parts).map_err(Failure::BadInput)?;
+    let is_json = out.extension().is_some_and(|ending| ending == "json");
     let points = rows.len();
     let written = if is_json {
-        sweep_files::write_json(rows, &args.out)
+        sweep_files::write_json(rows, out)
     } else {
-        sweep_files::write_csv(&rows, &args.out)
+        sweep_files::write_csv(&rows, out)
     };
     written.map_err(Failure::Failed)?;
-    let out = args.out.display();
+    let out = out.display();
     print(&format!(
         "{} points of {} shards: {out}\n",
         points,
-        args.parts.len()
+        parts.len()
     ))
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
 }

@@ -80,6 +80,15 @@ pub(crate) fn distribution(text: &str) -> Result<Distribution, String> {
     named("distribution", text, DISTRIBUTIONS)
 }
 
+/// Reads a share in per cent, such as `5` or `2.5%`.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim_end().parse::<f64>();
+    match number {
+        Ok(percent) if (0.0..=1_000.0).contains(&percent) => Ok(percent),
+        _ => Err("a number of per cent from 0 to 1000 is expected, such as 5".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

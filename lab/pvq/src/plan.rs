@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use pvqspin_load::WorkloadId;
 use pvqspin_load::catalog::Entry as Workload;
-use pvqspin_report::schema::{LockFacts, Point};
+use pvqspin_report::Point;
+use pvqspin_report::schema::LockFacts;
 use pvqspin_rivals::catalog::Entry;
 
 use crate::args::{CompareArgs, SetupArgs};
@@ -37,8 +38,8 @@ struct Preset {
 const QUICK: Preset = Preset {
     budget: Duration::from_secs(10),
     longest_run: Duration::from_millis(500),
-    repeats: 1,
-    overcommits: &[1.0, 2.0, 4.0, 8.0],
+    repeats: 3,
+    overcommits: &[1.0, 4.0],
     sections: &[(1_000, 2_000)],
 };
 
@@ -320,7 +321,7 @@ mod tests {
     fn plan(options: &str) -> Result<Plan> {
         let words = ["pvq"].into_iter().chain(options.split_whitespace());
         let cli = Cli::try_parse_from(words).expect("well formed");
-        Plan::new(&cli.compare, &LIMITS)
+        Plan::new(&cli.compare.compare, &LIMITS)
     }
 
     fn refused(options: &str) -> String {

@@ -25,7 +25,7 @@ enum Shown {
     Lines { last: Instant },
 }
 
-/// A viewer that is told how a plan goes on.
+/// A viewer is told how a plan goes on.
 pub(crate) trait Viewer {
     /// A run begins: its name in words, and where it stands in the plan.
     fn begin(&mut self, name: &str, run: &PlannedRun);
@@ -75,7 +75,7 @@ impl Progress {
         match &mut self.shown {
             // Drawn here and never by a thread of its own: that would run beside what is measured.
             Shown::Bar(bar) => bar.set_message(match left {
-                Some(left) => format!("{} s left  {name}", left.as_secs() + 1),
+                Some(left) => format!("{} left  {name}", in_words(left)),
                 None => name.to_owned(),
             }),
             Shown::Lines { last } => {
@@ -117,9 +117,24 @@ fn line(
     left: Option<Duration>,
     name: &str,
 ) -> Option<String> {
-    let left = left.filter(|_| last.elapsed() >= LINE_EVERY)?.as_secs() + 1;
+    let left = left.filter(|_| last.elapsed() >= LINE_EVERY)?;
     *last = Instant::now();
-    Some(format!("{done} of {runs} runs, {left} s left: {name}"))
+    let left = in_words(left);
+    Some(format!("{done} of {runs} runs, {left} left: {name}"))
+}
+
+/// How long something takes, for people: a second more than is known, and seconds only while they
+/// count.
+pub(crate) fn in_words(time: Duration) -> String {
+    let s = time.as_secs() + 1;
+    match s {
+        ..120 => format!("{s} s"),
+        120..7_200 => format!("{} min", s.div_ceil(60)),
+        _ => {
+            let minutes = s.div_ceil(60);
+            format!("{} h {} min", minutes / 60, minutes % 60)
+        }
+    }
 }
 
 fn bar(runs: usize) -> ProgressBar {
@@ -168,5 +183,14 @@ mod tests {
         progress.end();
         progress.end();
         assert_eq!(progress.left().expect("known").as_secs(), 8);
+    }
+
+    #[test]
+    fn times_are_told_in_a_unit_that_fits() {
+        let words = |s| in_words(Duration::from_secs(s));
+        assert_eq!(words(0), "1 s");
+        assert_eq!(words(118), "119 s");
+        assert_eq!(words(119), "2 min");
+        assert_eq!(words(9_280), "2 h 35 min");
     }
 }

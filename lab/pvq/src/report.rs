@@ -1,12 +1,16 @@
 //! Makes a page from results files. Everything is read before anything is written.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use pvqspin_report::load::Source;
+use pvqspin_report::sets::Set;
+use pvqspin_report::{files, table};
 
-use crate::failure::{Done, Failure, print};
+use crate::changed;
+use crate::failure::{Done, Failure, print, text_to_stderr};
 use crate::outputs::written;
 use crate::page_files::PageFiles;
 use crate::report_args::ReportArgs;
@@ -14,8 +18,39 @@ use crate::report_args::ReportArgs;
 /// Runs `pvq report`.
 pub(crate) fn run(args: &ReportArgs) -> Done {
     let (sources, place) = prepared(args).map_err(Failure::BadInput)?;
+    let told = match sources.as_slice() {
+        [before, after] => changed::tell(before.clone(), after.clone(), &args.change),
+        _ => Ok(()),
+    };
+    if let Some(path) = &args.markdown {
+        write_markdown(&sources, path)?;
+    }
+    if args.no_page {
+        return told;
+    }
     place.write(sources).map_err(Failure::Failed)?;
-    print(written(place.paths()).trim_start())
+    print(written(place.paths()).trim_start())?;
+    told
+}
+
+/// Writes the tables of these results as Markdown.
+fn write_markdown(sources: &[Source], path: &Path) -> Done {
+    let mut text = String::new();
+    for set in Set::of(sources.to_vec()) {
+        if !text.is_empty() {
+            text += "\n";
+        }
+        text += &format!("### {}\n", set.label);
+        for at in &set.points {
+            text += &format!("\n{}", table::markdown(at, set.is_threads()));
+        }
+    }
+    if path == Path::new("-") {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        return written.map_err(Failure::failed);
+    }
+    files::write_atomically(path, |to| to.write_all(text.as_bytes())).map_err(Failure::Failed)
 }
 
 fn prepared(args: &ReportArgs) -> Result<(Vec<Source>, PageFiles)> {
@@ -38,7 +73,21 @@ fn prepared(args: &ReportArgs) -> Result<(Vec<Source>, PageFiles)> {
             path.display()
         );
     }
-    place.check()?;
+    ensure!(
+        args.change.fail_if.is_empty() || args.files.len() == 2,
+        "--fail-if compares two files, before and after; there are {}",
+        args.files.len()
+    );
+    if !args.no_page {
+        place.check()?;
+    }
+    if let Some(path) = &args.markdown {
+        if path == Path::new("-") {
+            text_to_stderr();
+        } else {
+            files::check_writable(path)?;
+        }
+    }
     Ok((sources, place))
 }
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use pvqspin_load::{NeighbourVm, Section, WorkloadConfig};
-use pvqspin_report::aggregate::{normalise, summarise};
 use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_report::{Machine, Record, table};
+use pvqspin_report::{normalise, summarise};
 use pvqspin_rivals::catalog::Entry;
 use pvqspin_simulator::{
     LongestWait, MAX_COST_NS, Profile, SimConfig, SimError, SimResult, TraceEvent,
@@ -16,18 +16,19 @@ use serde_json::Value;
 
 use crate::args::SimulateArgs;
 use crate::begun;
+use crate::changed::Baseline;
+use crate::compare::{incomplete, no_bug};
 use crate::driver::{HostSettings, Limits};
 use crate::failure::{Done, Failure, print};
+use crate::interrupt;
 use crate::outputs::{Outputs, written};
 use crate::parse;
 use crate::plan;
+use crate::progress::Progress;
 use crate::{simulate_profile, simulate_torture};
 
-/// How many pCPUs are simulated by default.
+/// How many pCPUs are simulated unless an option says otherwise.
 pub(crate) const PCPUS: usize = 2;
-
-/// Where results go if nothing is said.
-const DEFAULT_JSON: &str = "results/simulate.json";
 
 /// What is shown before the longest wait.
 const MARGIN_NS: u64 = 20_000;
@@ -75,7 +76,8 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
             .map_err(Failure::bad_input)?;
     }
 
-    let outputs = Outputs::checked(args.output.wanted(DEFAULT_JSON)).map_err(Failure::BadInput)?;
+    let baseline = Baseline::asked(&args.output).map_err(Failure::BadInput)?;
+    let outputs = Outputs::checked(args.output.wanted("simulate")).map_err(Failure::BadInput)?;
 
     let planned = vcpus.len() * locks.len();
     let hypercall_ns = config(args, &host, profile.as_ref(), locks[0], vcpus[0])?
@@ -89,26 +91,48 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         options,
         planned,
     );
+    // Without this Ctrl-C ends the program at once, which is no reason not to simulate.
+    let _ = interrupt::listen();
     let records = &mut report.results;
     let mut longest = String::new();
     let mut events = 0;
     let began = Instant::now();
-    for &vcpus in &vcpus {
-        for lock in locks {
-            let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
-            let result = simulate(&config)?;
-            events += result.events;
-            let section = args.setup.section(args.inside, args.outside);
-            let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
-            records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
-            if args.longest {
-                longest += &around_longest(lock, vcpus, &result);
-            }
+    let mut progress = Progress::new(planned);
+    let mut stopped = Ok(());
+    let runs = vcpus
+        .iter()
+        .flat_map(|&vcpus| locks.iter().map(move |lock| (vcpus, *lock)));
+    for (vcpus, lock) in runs {
+        if interrupt::asked() {
+            stopped = Err(Failure::Interrupted);
+            break;
         }
+        progress.begin(&format!("{} on {vcpus} vCPUs", lock.name));
+        let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
+        let result = match simulate(&config) {
+            Ok(result) => result,
+            Err(failure) => {
+                stopped = Err(failure);
+                break;
+            }
+        };
+        events += result.events;
+        let section = args.setup.section(args.inside, args.outside);
+        let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
+        records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
+        if args.longest {
+            longest += &around_longest(lock, vcpus, &result);
+        }
+        progress.end();
+    }
+    drop(progress);
+    if records.is_empty() {
+        print("No run was finished, so nothing was written.\n")?;
+        return stopped;
     }
     let wall_s = began.elapsed().as_secs_f64();
     normalise(records);
-    report.complete = true;
+    report.complete = stopped.is_ok();
     let mut text = String::new();
     for at in summarise(&report.results) {
         let _ = writeln!(text, "{}", table::render(&at));
@@ -121,14 +145,18 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         host.seed,
         count(events as f64)
     );
-    print(&(text + &longest))?;
+    print(&(text + &incomplete(&report) + &longest))?;
     // How long it took is this machine's, so it does not stand among what is the same everywhere.
     eprintln!(
         "note: {wall_s:.2} s, {} events/s",
         count(events as f64 / wall_s)
     );
+    let outputs = outputs.settled(report.complete);
     outputs.write(&report).map_err(Failure::Failed)?;
-    print(&written(outputs.paths()))
+    print(&written(outputs.paths()))?;
+    stopped?;
+    no_bug(&report)?;
+    baseline.map_or(Ok(()), |baseline| baseline.tell(&report))
 }
 
 /// Every parameter, for the results file.
@@ -142,7 +170,7 @@ fn options(
     let (inside, outside) = args.setup.section(args.inside, args.outside);
     let locks: Vec<&str> = locks.iter().map(|lock| lock.name).collect();
     let mut options = host.options();
-    // By default, as slices and sections are.
+    // Without that option, as slices and sections are.
     if args.setup.watchdog.is_none() {
         options.remove("watchdog_ns");
     }
@@ -230,7 +258,7 @@ fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {
 fn around_longest(lock: &Entry, vcpus: usize, result: &SimResult) -> String {
     let LongestWait { ns, ended_ns, vcpu } = result.longest_wait;
     if ns == 0 {
-        return format!("\n{}, {vcpus} vCPUs: no vCPU waited.\n", lock.name);
+        return format!("\n{}, {vcpus} vCPUs: there was no wait.\n", lock.name);
     }
     let from = ended_ns.saturating_sub(ns + MARGIN_NS);
     let near: Vec<&TraceEvent> = (result.trace.events.iter())

@@ -42,7 +42,7 @@ impl Part {
     }
 }
 
-/// Runs `pvq study`.
+/// Runs `cargo xtask study`.
 pub(crate) fn run(args: &StudyArgs) -> Done {
     let parts = parts(args).map_err(Failure::BadInput)?;
     let before = fs::read_to_string(&args.doc)
@@ -91,13 +91,13 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
         return print(&format!("{doc} says what the grids give\n"));
     }
     if args.check {
-        // The rows are kept: `pvq study` is about to want them.
+        // The rows are kept: `cargo xtask study` is about to want them.
         let what = match stale.first() {
             Some((path, _)) if before == after => path.display().to_string(),
             _ => doc.to_string(),
         };
         return Err(Failure::failed(format!(
-            "{what} does not say what the grids give; `pvq study` writes it anew"
+            "{what} does not say what the grids give; `cargo xtask study` writes it anew"
         )));
     }
     let mut written = String::new();

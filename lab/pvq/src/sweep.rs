@@ -22,6 +22,7 @@ use pvqspin_sweep::source::Source;
 use crate::driver::usable_cpus;
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
+use crate::output_lock::OutputLock;
 use crate::outputs::written;
 use crate::page_files::PageFiles;
 use crate::progress::Progress;
@@ -40,13 +41,23 @@ impl From<PointError> for Failure {
 
 /// Runs `pvq sweep`.
 pub(crate) fn run(args: &SweepArgs) -> Done {
-    let plan = read(&args.grid).map_err(Failure::BadInput)?;
+    let grid = match args.files.as_slice() {
+        [grid] => grid,
+        files => {
+            return Err(Failure::bad_input(format!(
+                "one grid file is swept at a time, and {} are named; shards are put together with \
+                 --merge OUT",
+                files.len()
+            )));
+        }
+    };
+    let plan = read(grid).map_err(Failure::BadInput)?;
     let part = plan.part(args.shard);
     let threads = args.threads.unwrap_or_else(usable_cpus);
     if args.list {
         return print(&listing(&plan, &part, threads));
     }
-    let out = place(args).map_err(Failure::BadInput)?;
+    let out = place(args, grid).map_err(Failure::BadInput)?;
     let results = SweepFiles {
         csv: &out,
         json: args.json.as_deref(),
@@ -59,6 +70,7 @@ pub(crate) fn run(args: &SweepArgs) -> Done {
         Some(_) => out.clone(),
         None => beside(&out),
     };
+    let _lock = OutputLock::take(&out).map_err(Failure::BadInput)?;
     let head = Head::new(&plan, args.shard);
     let (mut journal_file, mut rows) =
         Journal::open(&journal, &head, args.restart).map_err(Failure::BadInput)?;
@@ -114,7 +126,7 @@ pub(crate) fn missing(part: &[usize], rows: &[Row]) -> Vec<usize> {
 }
 
 /// Where the rows go. The default's folder is made if it is not there.
-fn place(args: &SweepArgs) -> anyhow::Result<PathBuf> {
+fn place(args: &SweepArgs, grid: &Path) -> anyhow::Result<PathBuf> {
     if let Some(out) = &args.out {
         return Ok(out.clone());
     }
@@ -125,7 +137,7 @@ fn place(args: &SweepArgs) -> anyhow::Result<PathBuf> {
             folder.display()
         )
     })?;
-    let mut name = args.grid.file_stem().unwrap_or_default().to_owned();
+    let mut name = grid.file_stem().unwrap_or_default().to_owned();
     match args.shard {
         None => name.push(".csv"),
         Some(shard) => name.push(format!("-{}-of-{}.jsonl", shard.index(), shard.of())),

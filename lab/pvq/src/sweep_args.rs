@@ -13,28 +13,28 @@ Examples:
   pvq sweep lab/sweep/grids/example.toml --list               what would run, and for how long about
   pvq sweep lab/sweep/grids/example.toml --json out.json      the JSON of `compare` as well
   pvq sweep big.toml --shard 3/16 --out part-3.jsonl
-  pvq merge big.csv part-*.jsonl                    when all 16 parts are there
+  pvq sweep --merge big.csv part-*.jsonl            when all 16 parts are there
+
+--merge refuses shards of different grids or builds of the program, a shard that is there twice, and shards
+that are missing or not finished; it says which.
 
 Ctrl-C keeps what is finished, and the same command goes on from there. The rows are the same
 bytes whatever the number of threads or shards. docs/sweeps.md tells what a grid file can say, and
 how to run shards under Slurm and Kubernetes.";
 
-pub(crate) const MERGE_EXAMPLES: &str = "\
-Examples:
-  pvq merge big.csv part-*.jsonl
-  pvq merge big.json part-*.jsonl                   as JSON, by the ending of the name
-
-Refuses shards of different grids or builds of the program, a shard that is there twice, and shards that are
-missing or not finished; says which.";
-
 /// What to sweep, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct SweepArgs {
-    /// The grid file
-    #[arg(value_name = "GRID.toml")]
-    pub(crate) grid: PathBuf,
+    /// The grid file; with --merge, the files of all shards
+    #[arg(value_name = "GRID.toml", required = true)]
+    pub(crate) files: Vec<PathBuf>,
 
-    /// Where the rows go, as CSV; of a shard, the file for `merge` [default: results/GRID.csv]
+    /// Instead: put the shards of a sweep together into this file, CSV or JSON by its ending
+    #[arg(long, value_name = "OUT")]
+    #[arg(conflicts_with_all = ["out", "no_page", "json", "shard", "threads", "list", "restart"])]
+    pub(crate) merge: Option<PathBuf>,
+
+    /// Where the rows go, as CSV; of a shard, the file for --merge [default: results/GRID.csv]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
@@ -63,23 +63,11 @@ pub(crate) struct SweepArgs {
     pub(crate) restart: bool,
 }
 
-/// What to put together.
-#[derive(Debug, Args)]
-pub(crate) struct MergeArgs {
-    /// Where the rows go: CSV, or JSON if the name ends in .json
-    #[arg(value_name = "OUT")]
-    pub(crate) out: PathBuf,
-
-    /// The files of all shards
-    #[arg(value_name = "IN", required = true)]
-    pub(crate) parts: Vec<PathBuf>,
-}
-
 pub(crate) const STUDY_EXAMPLES: &str = "\
 Examples:
-  pvq study                                         all grids, and the tables of docs/study.md
-  pvq study --check                                 whether the document says what they give
-  pvq study --only variants --rows /tmp             one file's grids; its rows as CSV as well
+  cargo xtask study                                 all grids, and the tables of docs/study.md
+  cargo xtask study --check                         whether the document says what they give
+  cargo xtask study --only variants --rows /tmp     one file's grids; its rows as CSV as well
 
 Ctrl-C keeps what is finished (results/study-*.journal), and the same command goes on from there.";
 

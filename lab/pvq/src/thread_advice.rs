@@ -6,6 +6,7 @@
 use pvqspin_report::Spread;
 use pvqspin_report::aggregate::AtPoint;
 use pvqspin_report::figures::{percent, range, time};
+use pvqspin_report::repeats::Evidence;
 use pvqspin_report::sentences::against_the_best;
 use pvqspin_report::table::THREADS_REFERENCE;
 use pvqspin_user_space::threads::CATALOG;
@@ -21,11 +22,11 @@ pub(crate) fn advice(points: &[AtPoint]) -> String {
         .filter(|at| at.point.overcommit() > 1.0)
         .collect();
     let mut sentences = vec![
-        "Nobody expects a spinlock to win here: no hypervisor tells it who was preempted, or runs \
-         whom it names."
+        "A spinlock is not expected to win here: no hypervisor tells it which vCPU was preempted, or \
+         runs the one that it names."
             .to_owned(),
     ];
-    sentences.extend(against_the_best(points, OURS));
+    sentences.extend(against_the_best(points, OURS, Evidence::Measured));
     sentences.extend(in_order(&crowded));
     sentences.extend(spinning(&crowded));
     sentences.push(format!(
@@ -147,7 +148,8 @@ mod tests {
     use pvqspin_load::{Distribution, Outcome, Quantiles, WorkloadId};
     use pvqspin_report::{Record, summarise};
 
-    fn record(lock: &str, threads: usize, per_s: u64, longest_ns: u64) -> Record {
+    /// Three repeats that are all the same.
+    fn records(lock: &str, threads: usize, per_s: u64, longest_ns: u64) -> [Record; 3] {
         let entry = pvqspin_user_space::threads::catalog::find(lock).expect("in the catalogue");
         let workload = WorkloadId::HotLock.entry();
         let point = point(workload, Distribution::Uniform, 2, threads, (1_000, 2_000));
@@ -163,20 +165,23 @@ mod tests {
             wait,
             ..Outcome::default()
         };
-        Record::new(&facts(entry), &point, 0, &outcome)
+        [0, 1, 2].map(|repeat| Record::new(&facts(entry), &point, repeat, &outcome))
     }
 
     #[test]
     fn what_wins_is_said_to_win_and_what_collapses_to_collapse() {
-        let text = advice(&summarise(&[
-            record("std", 8, 600_000, 40_000_000),
-            record("bounded", 8, 590_000, 1_200_000),
-            record("fifo-halt", 8, 100_000, 900_000),
-            record("mcs", 8, 100, 90_000_000),
-        ]));
+        let text = advice(&summarise(
+            &[
+                records("std", 8, 600_000, 40_000_000),
+                records("bounded", 8, 590_000, 1_200_000),
+                records("fifo-halt", 8, 100_000, 900_000),
+                records("mcs", 8, 100, 90_000_000),
+            ]
+            .concat(),
+        ));
         for expected in [
-            "bounded is as fast (0.98 times its throughput) as the best of the others, std",
-            "its longest wait was 1.2 ms, against 40 ms with std, 33 times shorter",
+            "bounded reached 98 % of the throughput of std, the fastest of the others: as fast.",
+            "Its longest wait was 1.2 ms, against 40 ms with std: 33 times shorter",
             "the best of those locks, fifo-halt, reached",
             "Queues that only spin (mcs) reached <0.1 %: not for threads",
             "no thread may be left waiting for long (1.2 ms here, against 40 ms)",
@@ -187,12 +192,17 @@ mod tests {
 
     #[test]
     fn a_defeat_is_told_and_what_did_not_run_is_not_talked_about() {
-        let text = advice(&summarise(&[
-            record("std", 2, 600_000, 1_000_000),
-            record("bounded", 2, 300_000, 2_000_000),
-        ]));
+        let text = advice(&summarise(
+            &[
+                records("std", 2, 600_000, 1_000_000),
+                records("bounded", 2, 300_000, 2_000_000),
+            ]
+            .concat(),
+        ));
         assert!(
-            text.contains("bounded is slower (0.50 times its throughput)"),
+            text.contains(
+                "bounded reached 50 % of the throughput of std, the fastest of the others: slower"
+            ),
             "{text}"
         );
         assert!(text.contains("2.0 times longer"), "{text}");

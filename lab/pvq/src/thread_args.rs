@@ -21,7 +21,7 @@ call. The lock in your own program: docs/threads.md.";
 /// What to run on ordinary threads.
 #[derive(Debug, Args)]
 pub(crate) struct ThreadsArgs {
-    /// 10 seconds in all: one repeat
+    /// 10 seconds in all: 3 repeats
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -55,6 +55,6 @@ pub(crate) struct ThreadsArgs {
 impl ThreadsArgs {
     /// Where its results are wanted.
     pub(crate) fn wanted(&self) -> Wanted<'_> {
-        self.output.wanted("results/threads.json")
+        self.output.wanted("threads")
     }
 }

@@ -7,15 +7,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use pvqspin_load::catalog::Entry as Workload;
 use pvqspin_load::{Distribution, Section as Length, WorkloadConfig};
-use pvqspin_report::aggregate::{AtPoint, normalise, summarise};
+use pvqspin_report::Point;
+use pvqspin_report::aggregate::AtPoint;
 use pvqspin_report::figures::time;
-use pvqspin_report::schema::{LockFacts, Point};
+use pvqspin_report::schema::LockFacts;
 use pvqspin_report::{Machine, Record, Report, table};
+use pvqspin_report::{normalise, summarise};
 use pvqspin_sweep::words::distribution_name;
 use pvqspin_user_space::threads::{self as driver, Entry, RunConfig};
 
+use crate::again::{Again, overslept_ns};
 use crate::begun;
-use crate::compare::{incomplete, mutual_exclusion_held};
+use crate::changed::Baseline;
+use crate::compare::{incomplete, no_bug};
 use crate::driver::usable_cpus;
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
@@ -37,6 +41,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// Runs `pvq threads`.
 pub(crate) fn run(args: &ThreadsArgs) -> Done {
     let plan = Plan::new(args, usable_cpus()).map_err(Failure::BadInput)?;
+    let baseline = Baseline::asked(&args.output).map_err(Failure::BadInput)?;
     let outputs = Outputs::checked(args.wanted()).map_err(Failure::BadInput)?;
     if let Err(error) = interrupt::listen() {
         eprintln!("note: Ctrl-C will lose what was measured ({error})");
@@ -51,11 +56,13 @@ pub(crate) fn run(args: &ThreadsArgs) -> Done {
         normalise(&mut report.results);
         let points = summarise(&report.results);
         print(&body(&points, &report))?;
+        let outputs = outputs.settled(report.complete);
         outputs.write(&report).map_err(Failure::Failed)?;
         print(&written(outputs.paths()))?;
     }
     stopped?;
-    mutual_exclusion_held(&report)
+    no_bug(&report)?;
+    baseline.map_or(Ok(()), |baseline| baseline.tell(&report))
 }
 
 /// Everything that will run.
@@ -90,7 +97,7 @@ impl Plan {
         let mut sections = plan::sections(&args.run.inside, &args.run.outside, &usual)?;
         plan::dedup_in_order(&mut sections);
         let (budget, repeats) = match args.quick {
-            true => (Duration::from_secs(10), 1),
+            true => (Duration::from_secs(10), 3),
             false => (Duration::from_secs(60), 3),
         };
         let mut plan = Self {
@@ -222,9 +229,10 @@ pub(crate) fn facts(entry: &Entry) -> LockFacts {
     }
 }
 
-/// Runs everything, until it is stopped or a run fails. What is finished is in the report.
+/// Runs everything, or until the user stops it or a run fails. What is finished is in the report.
 fn run_plan(plan: &Plan, report: &mut Report) -> Done {
     let mut progress = Progress::new(plan.run_count());
+    let mut again = Again::new(plan.run_count());
     for turn in plan.turns() {
         if interrupt::asked() {
             return Err(Failure::Interrupted);
@@ -232,13 +240,17 @@ fn run_plan(plan: &Plan, report: &mut Report) -> Done {
         let entry = plan.locks[turn.lock_index];
         let name = format!("{} on {} threads", entry.name, turn.vcpus);
         progress.begin(&name);
-        let outcome = driver::run(&plan.config(&turn))
-            .with_context(|| format!("{name} failed"))
-            .map_err(Failure::Failed)?;
-        let point = plan.point(&turn);
-        report
-            .results
-            .push(Record::new(&facts(entry), &point, turn.repeat, &outcome));
+        let record = again.run(|| {
+            let outcome = driver::run(&plan.config(&turn))
+                .with_context(|| format!("{name} failed"))
+                .map_err(Failure::Failed)?;
+            let asked_ns = u64::try_from(plan.duration.as_nanos()).unwrap_or(u64::MAX);
+            Ok(Record {
+                paused_ns: Some(overslept_ns(asked_ns, outcome.duration_ns)),
+                ..Record::new(&facts(entry), &plan.point(&turn), turn.repeat, &outcome)
+            })
+        })?;
+        report.results.push(record);
         progress.end();
     }
     Ok(())

@@ -9,12 +9,13 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use pvqspin_hypervisor::Machine;
-use pvqspin_report::aggregate::{normalise, summarise};
 use pvqspin_report::agreement::{Agreement, Pair, TOLERANCE, agreements};
 use pvqspin_report::figures::{share, time};
 use pvqspin_report::{Record, Report, table};
+use pvqspin_report::{normalise, summarise};
 use pvqspin_simulator::{Profile, SimConfig};
 
+use crate::again::Again;
 use crate::as_simulated;
 use crate::calibrate::Calibration;
 use crate::compare;
@@ -27,14 +28,11 @@ use crate::progress::Progress;
 use crate::simulate_profile;
 use crate::validate_args::ValidateArgs;
 
-/// Where results go if nothing is said.
-const DEFAULT_JSON: &str = "results/validate.json";
-
 /// Runs `pvq validate`.
 pub(crate) fn run(args: &ValidateArgs) -> Done {
     let plan = Plan::new(&args.compare, &Limits::here()).map_err(Failure::BadInput)?;
     let wanted = Wanted {
-        default_json: DEFAULT_JSON,
+        command: "validate",
         ..args.compare.wanted()
     };
     let outputs = Outputs::checked(wanted).map_err(Failure::BadInput)?;
@@ -59,9 +57,14 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         plan.total_time().as_secs().max(1)
     ))?;
     let mut progress = Progress::new(plan.run_count());
-    let stopped = compare::run_plan(&plan, &mut real, &mut progress, |run, viewer| {
-        compare::run_one(&plan, &machine, run, viewer)
-    });
+    let mut again = Again::new(plan.run_count());
+    let stopped = compare::run_plan(
+        &plan,
+        &mut real,
+        &mut progress,
+        &mut again,
+        |run, viewer| compare::run_one(&plan, &machine, run, viewer),
+    );
     let mut model = simulated(&plan, &profile, &real)?;
     if real.results.is_empty() {
         print("No run was finished, so nothing was written.\n")?;
@@ -72,7 +75,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
     let (real_points, model_points) = (summarise(&real.results), summarise(&model.results));
     // Whatever takes CPUs from under the hypervisor is not in the model, and no error of it.
     let quiet: Vec<Record> = (real.results.iter())
-        .filter(|record| !compare::is_disturbed(&plan, record))
+        .filter(|record| !record.is_disturbed())
         .cloned()
         .collect();
     let quiet_points = summarise(&quiet);
@@ -83,11 +86,12 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         let _ = writeln!(text, "{}\n{}", table::heading(&side.at.point), render(side));
     }
     text += &verdict(&sides, figures);
-    if let Some(warning) = compare::disturbance(&plan, &real) {
+    if let Some(warning) = compare::disturbance(&real) {
         let _ = writeln!(text, "\n{warning}");
     }
     print(&text)?;
 
+    let outputs = outputs.settled(real.complete);
     let second = outputs.named("simulated");
     for (outputs, report) in [(&outputs, &real), (&second, &model)] {
         outputs.write_results(report).map_err(Failure::Failed)?;
@@ -99,7 +103,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
     let paths = second.paths().chain(outputs.paths());
     print(&written(paths))?;
     stopped?;
-    compare::mutual_exclusion_held(&real)
+    compare::no_bug(&real)
 }
 
 /// The runs that the machine has finished, in virtual time.

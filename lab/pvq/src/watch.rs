@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What Ctrl-C sends when the terminal is read key by key.
 const CTRL_C: u8 = 3;
 
-/// Runs `pvq watch`.
+/// Runs `pvq compare --watch`.
 pub(crate) fn run(args: &CompareArgs) -> Done {
     let dumb = env::var("TERM").is_ok_and(|term| term == "dumb");
     if dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {

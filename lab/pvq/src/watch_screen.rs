@@ -213,7 +213,7 @@ mod tests {
             cpus: 2,
             vcpus_in_word: 100,
         };
-        let plan = Plan::new(&cli.compare, &limits).expect("possible");
+        let plan = Plan::new(&cli.compare.compare, &limits).expect("possible");
         let mut board = Board::new(&plan);
         let run = plan.runs().next().expect("there are runs");
         board.begin("fifo at overcommit 2", &run);
@@ -292,7 +292,7 @@ mod tests {
             vcpus_in_word: 100,
         };
         let cli = Cli::try_parse_from(["pvq"]).expect("well formed");
-        let plan = Plan::new(&cli.compare, &limits).expect("possible");
+        let plan = Plan::new(&cli.compare.compare, &limits).expect("possible");
         let run = plan.runs().next().expect("there are runs");
         let facts = crate::plan::facts(plan.locks[0]);
         let record = pvqspin_report::Record::new(&facts, &plan.point(&run), 0, &outcome);

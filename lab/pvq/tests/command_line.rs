@@ -1,8 +1,9 @@
 //! Runs the real binary: help, bad input, and a short comparison.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -60,6 +61,22 @@ fn refused(options: &[&str], messages: &[&str]) {
         );
     }
     assert_eq!(stdout(&output), "", "{options:?} ran something");
+}
+
+/// Starts a comparison, and waits until its first run begins.
+fn running(folder: &Path, options: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut child = command(folder, options)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    // The line of the plan is the last one before that.
+    let mut head = String::new();
+    while !head.contains("plan ") {
+        assert!(out.read_line(&mut head).expect("text") > 0, "{head}");
+    }
+    (child, out)
 }
 
 #[test]
@@ -258,7 +275,7 @@ fn a_short_comparison_runs_and_writes_its_files() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let options = "--lock fifo,test-and-set --overcommit 2 --repeats 1 --duration 20ms --targets";
+    let options = "--lock fifo,test-and-set --overcommit 2 --repeats 1 --duration 200ms --targets";
     let options: Vec<&str> = options.split_whitespace().collect();
     let output = pvq_in(folder.path(), &options);
     let text = stdout(&output);
@@ -273,7 +290,8 @@ fn a_short_comparison_runs_and_writes_its_files() {
         assert!(text.contains(expected), "no '{expected}' in:\n{text}");
     }
 
-    let json = fs::read_to_string(folder.path().join("results/compare.json")).expect("written");
+    let json =
+        fs::read_to_string(folder.path().join("results/compare-latest.json")).expect("written");
     let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
     assert_eq!(json["schema"], 1);
     assert_eq!(json["complete"], true);
@@ -288,11 +306,14 @@ fn a_short_comparison_runs_and_writes_its_files() {
         assert_eq!(record["exclusion_violations"], 0, "{record}");
     }
 
-    let csv = fs::read_to_string(folder.path().join("results/compare.csv")).expect("written");
+    let csv =
+        fs::read_to_string(folder.path().join("results/compare-latest.csv")).expect("written");
     assert_eq!(csv.lines().count(), 5, "a header and a row for each");
-    let page = fs::read_to_string(folder.path().join("results/compare.html")).expect("written");
+    let page =
+        fs::read_to_string(folder.path().join("results/compare-latest.html")).expect("written");
     assert!(page.contains("<svg") && page.ends_with("</html>"));
-    let charts = fs::read_dir(folder.path().join("results/compare-charts")).expect("written");
+    let charts =
+        fs::read_dir(folder.path().join("results/compare-latest-charts")).expect("written");
     // Throughput, longest wait, both, waits, vCPUs and perhaps hypercalls, of two sections, twice.
     assert!(charts.count() >= 20);
 }
@@ -328,22 +349,16 @@ fn ctrl_c_keeps_what_is_finished() {
     // Long enough not to be over before the signal comes, however fast the machine is.
     let options = "--lock fifo --overcommit 1 --duration 50ms --repeats 2000 --json kept.json";
     let options: Vec<&str> = options.split_whitespace().collect();
-    let child = command(folder.path(), &options)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let (mut child, mut out) = running(folder.path(), &options);
     thread::sleep(Duration::from_secs(2));
     let pid = i32::try_from(child.id()).expect("a process id");
     // SAFETY: a plain system call; the process is our child and was not waited for yet.
     assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert!(
-        stdout(&output).contains("INCOMPLETE"),
-        "{}",
-        stdout(&output)
-    );
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).expect("text");
+    let status = child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(130), "{rest}");
+    assert!(rest.contains("INCOMPLETE"), "{rest}");
 
     let json = fs::read_to_string(folder.path().join("kept.json")).expect("written");
     let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
@@ -363,4 +378,91 @@ fn a_file_that_is_no_guest_image_is_refused() {
     assert!(reasons.iter().any(|reason| text.contains(reason)), "{text}");
     refused(&["kvm", "--cpl", "1"], &["possible values: 0, 3"]);
     refused(&["kvm", "--pcpus", "100000"], &["more than the"]);
+}
+
+#[test]
+fn a_process_that_is_stopped_has_no_long_waits_and_loses_no_wakeup() {
+    if !can_run("a_process_that_is_stopped_has_no_long_waits_and_loses_no_wakeup") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "--lock linux-pv --overcommit 4 --inside 1us --outside 2us --duration 2s --repeats 1 \
+                   --no-page --json stopped.json";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let (child, mut out) = running(folder.path(), &options);
+    thread::sleep(Duration::from_millis(700));
+    let pid = i32::try_from(child.id()).expect("a process id");
+    let stopped = Duration::from_millis(1_500);
+    for (signal, time) in [(libc::SIGSTOP, stopped), (libc::SIGCONT, Duration::ZERO)] {
+        // SAFETY: a plain system call; the process is our child and was not waited for yet.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+        thread::sleep(time);
+    }
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).expect("text");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}{rest}", stderr(&output));
+    assert!(!rest.contains("BUG"), "{rest}");
+    assert!(rest.contains("REPEATED"), "{rest}");
+    let json = fs::read_to_string(folder.path().join("stopped.json")).expect("written");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let record = &json["results"][0];
+    assert!(record["discarded"].as_u64() >= Some(1), "{record}");
+    // A busy machine may make it stand still again; then it says so.
+    let judged = record["paused_ns"] == 0 && record["interrupted_ns"].as_u64() < Some(20_000_000);
+    let longest = record["wait_ns"]["max"].as_u64().expect("a time");
+    assert!(!judged || longest < 1_400_000_000, "{record}");
+}
+
+#[test]
+fn a_terminal_that_hangs_up_keeps_what_is_finished() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = "simulate --overcommit 2,4,8,16,32,64 --duration 50ms --no-page --json kept.json";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let child = command(folder.path(), &options)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    thread::sleep(Duration::from_secs(2));
+    let pid = i32::try_from(child.id()).expect("a process id");
+    // SAFETY: a plain system call; the process is our child and was not waited for yet.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGHUP) }, 0);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let json = fs::read_to_string(folder.path().join("kept.json")).expect("written");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(json["complete"], false);
+    assert!(!json["results"].as_array().expect("an array").is_empty());
+}
+
+#[test]
+fn old_names_of_commands_answer_with_the_new_ones() {
+    refused(&["merge", "a.csv", "b"], &["`pvq sweep --merge OUT FILES`"]);
+    refused(&["watch", "--quick"], &["`pvq compare --watch`"]);
+    refused(&["study"], &["`cargo xtask study`"]);
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let bash = pvq(&["completions", "bash"]);
+    assert!(bash.status.success());
+    let folder = tempfile::tempdir().expect("a folder");
+    let into = folder.path().to_str().expect("text");
+    let pages = pvq(&["man", "--into", into]);
+    assert!(pages.status.success(), "{}", stderr(&pages));
+    for command in ["compare", "trace", "simulate", "sweep", "report", "doctor"] {
+        assert!(
+            stdout(&bash).contains(command),
+            "no completion of {command}"
+        );
+        let page = folder.path().join(format!("pvq-{command}.1"));
+        assert!(page.is_file(), "no {}", page.display());
+    }
+    let man = pvq(&["man"]);
+    assert!(stdout(&man).starts_with(".ie"), "{}", stdout(&man));
+    refused(
+        &["man", "--into", "/no/such/folder"],
+        &["cannot write manual pages"],
+    );
 }

@@ -114,8 +114,8 @@ fn commands_are_found_wherever_they_stand() {
     let text = "Say `pvq list`, or\n\n```sh\n$ pvq sweep a.toml \\\n  --out b   # why\n```\n";
     assert_eq!(commands(text), ["list", "sweep a.toml  --out b"]);
     assert_eq!(
-        command("cargo run --release -- study --only words | less"),
-        Some("study --only words".into())
+        command("cargo run --release -- sweep --list a.toml | less"),
+        Some("sweep --list a.toml".into())
     );
     assert_eq!(command("cargo run --release -p x"), None);
 }

@@ -76,6 +76,21 @@ fn the_same_results_give_the_same_bytes() {
 }
 
 #[test]
+fn tables_are_written_as_markdown() {
+    let folder = with_results();
+    let path = folder.path();
+    let text = done(path, &["report", "a.json", "--no-page", "--markdown", "-"]);
+    assert!(text.starts_with("### a\n\n**overcommit"), "{text}");
+    assert!(text.contains("\n| --- | ---: |"), "{text}");
+    done(
+        path,
+        &["report", "a.json", "--no-page", "--markdown", "a.md"],
+    );
+    assert_eq!(read(path.join("a.md")), text);
+    assert!(!path.join("a.html").exists());
+}
+
+#[test]
 fn several_files_stand_side_by_side_under_their_names() {
     let folder = with_results();
     let path = folder.path();
@@ -85,7 +100,11 @@ fn several_files_stand_side_by_side_under_their_names() {
             "report", "a.json", "a.csv", "--label", "old", "--label", "new",
         ],
     );
-    assert_eq!(text, "written: report-charts, report.html\n");
+    assert!(text.starts_with("throughput: 0 faster, 0 slower"), "{text}");
+    assert!(
+        text.ends_with("written: report-charts, report.html\n"),
+        "{text}"
+    );
     let page = read(path.join("report.html"));
     for part in ["Side by side", "old: thr/bound", "new: longest wait"] {
         assert!(page.contains(part), "no {part}");

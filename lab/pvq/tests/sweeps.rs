@@ -99,11 +99,29 @@ fn shards_merge_to_the_same_bytes() {
     }
     refused(
         path,
-        &["merge", "bad.csv", "part-1", "part-3"],
+        &["sweep", "--merge", "bad.csv", "part-1", "part-3"],
         "1 of 3 shards are missing: 2/3",
     );
     assert!(!path.join("bad.csv").exists());
-    done(path, &["merge", "merged.csv", "part-3", "part-1", "part-2"]);
+    // The output was forgotten, and the first shard stands in its place.
+    let first = fs::read(path.join("part-1")).expect("there");
+    let shards = ["part-1", "part-1", "part-2", "part-3"];
+    for parts in [&shards[..], &[&shards[..1], &shards[2..]].concat()] {
+        let line = [&["sweep", "--merge"], parts].concat();
+        refused(path, &line, "would be overwritten");
+        assert_eq!(fs::read(path.join("part-1")).expect("there"), first);
+    }
+    done(
+        path,
+        &[
+            "sweep",
+            "--merge",
+            "merged.csv",
+            "part-3",
+            "part-1",
+            "part-2",
+        ],
+    );
     let read = |name: &str| fs::read(path.join(name)).expect("there");
     assert_eq!(read("merged.csv"), read("whole.csv"));
     // A shard that is complete has nothing to do.
@@ -140,12 +158,12 @@ fn bad_input_is_refused_before_anything_runs() {
     );
     refused(
         path,
-        &["merge", "out.csv", "g.toml"],
+        &["sweep", "--merge", "out.csv", "g.toml"],
         "is not a file of `pvq sweep`",
     );
     refused(
         path,
-        &["study", "--grids", "none"],
+        &["write-study", "--grids", "none"],
         "cannot read the folder of grids none",
     );
     refused(
@@ -183,7 +201,7 @@ fn a_study_writes_its_tables_and_pictures_and_checks_them() {
     fs::write(path.join("grids/g.toml"), grid).expect("writable");
     let doc = "Before.\n<!-- table: t -->\n<!-- end of table -->\nAfter.\n";
     fs::write(path.join("doc.md"), doc).expect("writable");
-    let study = ["study", "--grids", "grids", "--doc", "doc.md"];
+    let study = ["write-study", "--grids", "grids", "--doc", "doc.md"];
     let check = [&study[..], &["--check"]].concat();
 
     let output = pvq(path, &check);

@@ -244,7 +244,10 @@ fn bad_input_is_refused_before_anything_runs() {
         ),
         (&["explain", "holder", "--lock", "ticket"], "native-queued"),
         (&["explain", "nobody"], "holder, waiter"),
-        (&["watch", "--lock", "fofo"], "did you mean 'fifo'?"),
+        (
+            &["compare", "--watch", "--lock", "fofo"],
+            "did you mean 'fifo'?",
+        ),
     ] {
         let output = pvq(options);
         let error = text(&output.stderr);

@@ -1,4 +1,4 @@
-//! `pvq watch` from its beginning to its end: through a pipe, and on a terminal, which it gives back.
+//! `pvq compare --watch` from its beginning to its end: through a pipe, and on a terminal, which it gives back.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -53,7 +53,7 @@ fn through_a_pipe_it_is_a_plain_comparison() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let options = "watch --lock fifo,ticket --overcommit 1,2 --inside 1us --outside 2us --duration 20ms --repeats 1 --no-page --json w.json";
+    let options = "compare --watch --lock fifo,ticket --overcommit 1,2 --inside 1us --outside 2us --duration 20ms --repeats 1 --no-page --json w.json";
     let output = pvq(folder.path(), options);
     let [out, error] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     assert!(output.status.success(), "{error}");
@@ -158,7 +158,7 @@ fn q_keeps_what_is_finished_and_gives_the_terminal_back() {
     let mut terminal = Pseudo::open();
     let before = terminal.modes();
     // Far more runs than there is time for before the key is seen.
-    let options = "watch --lock fifo --overcommit 1 --inside 1us --outside 2us --duration 50ms --repeats 500 \
+    let options = "compare --watch --lock fifo --overcommit 1 --inside 1us --outside 2us --duration 50ms --repeats 500 \
                    --no-page --json kept.json";
     let mut child = command(folder.path(), options)
         .env("TERM", "xterm-256color")

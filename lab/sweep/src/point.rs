@@ -2,8 +2,9 @@
 //! measured.
 
 use pvqspin_load::{LockLoad, WorkloadId};
+use pvqspin_report::Point as Place;
 use pvqspin_report::Record;
-use pvqspin_report::schema::{LockFacts, Point as Place};
+use pvqspin_report::schema::LockFacts;
 use pvqspin_rivals::catalog::Entry;
 use pvqspin_rivals::tuned::Tuned;
 use pvqspin_simulator::{SimConfig, SimError, run};

@@ -1,4 +1,4 @@
-//! What can go wrong, in words for the terminal.
+//! What can go wrong, in words for the user.
 
 use core::fmt;
 use std::io;
@@ -67,6 +67,16 @@ pub struct Stuck {
     pub vcpus: Vec<VcpuSnapshot>,
     /// The last events of each pCPU.
     pub trace: Trace,
+    /// For how long other work on this machine had the pCPUs, in nanoseconds, summed over them.
+    pub lost_ns: u64,
+}
+
+impl Stuck {
+    /// Whether other work had a pCPU for so long that the guest need not be to blame.
+    #[must_use]
+    pub fn may_be_starved(&self) -> bool {
+        u128::from(self.lost_ns) > self.patience.as_nanos() / 4
+    }
 }
 
 impl std::error::Error for Stuck {}

@@ -43,12 +43,16 @@ pub(crate) struct Shared {
     /// How long a halt may last before it counts as a lost wake-up.
     pub(crate) halt_timeout_ns: u64,
     pub(crate) next_halt_check: AtomicU64,
+    /// A halt is as long as the time since then, if it began before: see [`Driver::check_halts`].
+    pub(crate) halts_count_from: AtomicU64,
+    /// Where no pCPU has looked for so long, none of them ran.
+    pub(crate) stood_still_ns: u64,
     pub(crate) halt_timeouts: AtomicU64,
     /// How many vCPUs have ended.
     pub(crate) ended: AtomicU64,
 }
 
-/// How often a pCPU looks for halts that last too long.
+/// How often the pCPUs look for halts that last too long.
 const HALT_CHECK_NS: u64 = 20_000_000;
 
 /// The host, and the latest time it was told.
@@ -261,7 +265,10 @@ impl<'a> Driver<'a> {
         result
     }
 
-    /// Wakes vCPUs that have halted for too long: their wake-up was lost.
+    /// Wakes the vCPUs that have halted for too long: no kick was going to.
+    ///
+    /// If no pCPU has looked for a long time, none of them can have run. That time is not part of any
+    /// halt, so all halts begin again.
     fn check_halts(&mut self, now: u64) {
         let due = self.shared.next_halt_check.load(Relaxed);
         let next = now + HALT_CHECK_NS;
@@ -271,6 +278,9 @@ impl<'a> Driver<'a> {
                 .is_ok();
         if !is_mine {
             return;
+        }
+        if due != 0 && now > due + self.shared.stood_still_ns {
+            self.shared.halts_count_from.store(now, Relaxed);
         }
         for index in 0..self.shared.vcbs.len() {
             let vcb = self.shared.vcbs[index];
@@ -288,7 +298,8 @@ impl<'a> Driver<'a> {
     fn halted_too_long(&self, vcb: &Vcb, now: u64) -> bool {
         let state = vcb.memory.page(vcb.cpu).run().state();
         let left_ns = clock::at_ns(vcb.left_ticks.load(Relaxed));
-        state == RunState::Halted && now.saturating_sub(left_ns) > self.shared.halt_timeout_ns
+        let since = left_ns.max(self.shared.halts_count_from.load(Relaxed));
+        state == RunState::Halted && now.saturating_sub(since) > self.shared.halt_timeout_ns
     }
 
     fn record(&mut self, what: What, vcpu: Option<u32>) {

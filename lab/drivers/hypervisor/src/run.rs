@@ -26,7 +26,7 @@ use crate::error::{RunError, Stuck};
 use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::guest_env::GuestEnv;
 use crate::machine::Machine;
-use crate::session::{Live, Plan, VmPlan, execute};
+use crate::session::{Live, Plan, Remains, VmPlan, execute};
 use crate::watchdog::{Bite, Onlooker, Watchdog, snapshot, vcpu_snapshots};
 use pvqspin_real_time::clock;
 use pvqspin_real_time::share::neighbour_share;
@@ -119,7 +119,7 @@ struct Measured {
     /// What the hypervisor and the locks counted in that time.
     tally: Tally,
     neighbour: Option<f64>,
-    remains: crate::session::Remains,
+    remains: Remains,
 }
 
 /// Runs the VM whose vCPUs do `body`, beside its neighbour.
@@ -162,13 +162,18 @@ fn measure(
         trace: config.trace,
         trace_marks: config.trace_marks,
     };
-    let (measured, remains) = execute(&plan, |live| {
+    let (measured, mut remains) = execute(&plan, |live| {
         run_phases(live, config, control, (records, watcher)).map_err(|Bite| vcpu_snapshots(live))
     })?;
-    let (duration_ns, tally) = match measured {
+    let Phases {
+        duration_ns,
+        tally,
+        paused_ns,
+    } = match measured {
         Ok(measured) => measured,
-        Err(vcpus) => return Err(stuck(config, vcpus, &remains.trace)),
+        Err(vcpus) => return Err(stuck(config, vcpus, &remains)),
     };
+    remains.noise.paused_ns = paused_ns;
     let neighbour = neighbour_share(config).and_then(|share| {
         pvqspin_load::neighbour::throughput_over_share(&neighbour_records, duration_ns, share)
     });
@@ -180,22 +185,32 @@ fn measure(
     })
 }
 
-fn stuck(config: &RunConfig, vcpus: Vec<VcpuSnapshot>, trace: &crate::Trace) -> RunError {
+fn stuck(config: &RunConfig, vcpus: Vec<VcpuSnapshot>, remains: &Remains) -> RunError {
     RunError::Stuck(Box::new(Stuck {
         patience: config.watchdog,
         vcpus,
-        trace: trace.last(LAST_WORDS),
+        trace: remains.trace.last(LAST_WORDS),
+        lost_ns: remains.noise.lost_ns,
     }))
 }
 
-/// Leads a run through its phases, on the caller's thread. Returns how long was measured, and
-/// what was counted meanwhile.
+/// What a run gave.
+struct Phases {
+    /// How long was measured.
+    duration_ns: u64,
+    /// What was counted meanwhile.
+    tally: Tally,
+    /// For how long the process or the machine stood still.
+    paused_ns: u64,
+}
+
+/// Leads a run through its phases, on the caller's thread.
 fn run_phases(
     live: &Live<'_>,
     config: &RunConfig,
     control: &Control,
     (records, watcher): (&[Record], Option<Watcher<'_>>),
-) -> Result<(u64, Tally), Bite> {
+) -> Result<Phases, Bite> {
     let progress = || records.iter().map(Record::all_acquisitions).sum();
     let mut show;
     let onlooker = match watcher {
@@ -222,12 +237,16 @@ fn run_phases(
     let ended = clock::now_ns();
     let counted = tally(live).since(&before);
 
-    drain(live, config.watchdog)?;
-    Ok((ended - began, counted))
+    let paused = watchdog.paused() + drain(live, config.watchdog)?;
+    Ok(Phases {
+        duration_ns: ended - began,
+        tally: counted,
+        paused_ns: u64::try_from(paused.as_nanos()).unwrap_or(u64::MAX),
+    })
 }
 
-/// Waits until every vCPU has returned.
-fn drain(live: &Live<'_>, patience: Duration) -> Result<(), Bite> {
+/// Waits until every vCPU has returned. Returns for how long everything stood still meanwhile.
+fn drain(live: &Live<'_>, patience: Duration) -> Result<Duration, Bite> {
     const LOOK_EVERY: Duration = Duration::from_millis(1);
     let vcpus = live.shared.vcbs.len() as u64;
     let ended = || live.shared.ended.load(Relaxed);
@@ -236,7 +255,7 @@ fn drain(live: &Live<'_>, patience: Duration) -> Result<(), Bite> {
         watchdog.sleep(LOOK_EVERY)?;
         thread::yield_now();
     }
-    Ok(())
+    Ok(watchdog.paused())
 }
 
 /// What was counted so far, of the VM that locks.

@@ -33,7 +33,7 @@ use pvqspin_real_time::ConfigProblem;
 use pvqspin_real_time::affinity;
 use pvqspin_real_time::clock;
 use pvqspin_real_time::compute;
-use pvqspin_real_time::noise::{Listener, Noise};
+use pvqspin_real_time::noise::{Listener, Noise, stolen_ns};
 use pvqspin_driver_common::{Ring, Trace};
 use pvqspin_load::Faults;
 
@@ -58,7 +58,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) trace_marks: usize,
 }
 
-/// A run in progress, for the code that takes it through its phases.
+/// A run in progress, for the thread that conducts it.
 pub(crate) struct Live<'a> {
     pub(crate) shared: &'a Shared,
     vms: &'a [LiveVm],
@@ -101,7 +101,7 @@ pub(crate) struct Remains {
 /// One run at a time: the signal handler and the arena belong to the whole process.
 static RUNNING: Mutex<()> = Mutex::new(());
 
-/// Waits until no other run in this process uses the signal and the arena.
+/// Waits until nothing else in this process uses the signal and the arena.
 pub(crate) fn exclusive() -> MutexGuard<'static, ()> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -136,6 +136,8 @@ pub(crate) fn execute<R>(
         hypercall_ns: plan.hypercall_ns,
         halt_timeout_ns: plan.halt_timeout_ns,
         next_halt_check: AtomicU64::new(0),
+        halts_count_from: AtomicU64::new(0),
+        stood_still_ns: STOOD_STILL_NS.max(plan.host.slice_ns.saturating_mul(4)),
         halt_timeouts: AtomicU64::new(0),
         ended: AtomicU64::new(0),
     };
@@ -144,10 +146,14 @@ pub(crate) fn execute<R>(
         shared: &shared,
         vms: &vms,
     };
+    let stolen_before = stolen_ns(plan.cpus);
     let (result, returns) = on_pinned_threads(plan, &shared, || body(&live))?;
     arena.withdraw();
 
-    let mut noise = Noise::default();
+    let mut noise = Noise {
+        lost_ns: stolen_ns(plan.cpus).saturating_sub(stolen_before),
+        ..Noise::default()
+    };
     returns.iter().for_each(|returned| noise += returned.noise);
     let rings = returns.into_iter().map(|returned| returned.ring);
     let remains = Remains {
@@ -161,6 +167,10 @@ pub(crate) fn execute<R>(
     };
     Ok((result, remains))
 }
+
+/// Where no pCPU has looked for halts for so long, none of them can have run: the process was stopped, or
+/// the machine was. Each looks every 20 ms, and at the end of a slice.
+const STOOD_STILL_NS: u64 = 150_000_000;
 
 /// How many events of a pCPU are kept with tracing on (some 10 MB), and off: enough for the watchdog to
 /// show what came last.

@@ -10,11 +10,8 @@ use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::session::Live;
 use crate::vcb::Vcb;
 use pvqspin_real_time::clock;
-use pvqspin_real_time::patience::Patience;
-
-/// How often the watchdog looks. Each look takes some microseconds from a pCPU, if all CPUs are
-/// pCPUs.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+// Each look takes some microseconds from a pCPU, if all CPUs are pCPUs.
+use pvqspin_real_time::patience::{LOOK_EVERY, Patience};
 
 /// Watches a counter that has to change.
 pub(crate) struct Watchdog<'a> {
@@ -24,7 +21,7 @@ pub(crate) struct Watchdog<'a> {
     shown: Instant,
 }
 
-/// A viewer that is shown the run at intervals.
+/// An onlooker wants to see the run now and then.
 pub(crate) struct Onlooker<'a> {
     /// How often.
     pub(crate) every: Duration,
@@ -46,7 +43,7 @@ impl<'a> Watchdog<'a> {
         }
     }
 
-    /// The same, with a viewer.
+    /// The same, with an onlooker.
     pub(crate) fn with_onlooker(self, onlooker: Option<Onlooker<'a>>) -> Self {
         Self { onlooker, ..self }
     }
@@ -69,6 +66,11 @@ impl<'a> Watchdog<'a> {
                 (onlooker.show)();
             }
         }
+    }
+
+    /// For how long the process or the machine stood still so far.
+    pub(crate) fn paused(&self) -> Duration {
+        self.patience.paused()
     }
 
     fn check(&mut self) -> Result<(), Bite> {

@@ -1,8 +1,21 @@
-//! Noticing that a run has stopped getting anywhere.
+//! Noticing that a run has stopped getting anywhere, and that the process or the machine stood still.
+//!
+//! A process that is stopped (Ctrl-Z, a debugger), a machine that is suspended and a virtual machine
+//! that is paused have one thing in common: a thread that sleeps for 50 ms wakes up seconds later.
+//! Nothing was tried in that time, so it is no time in which a run got nowhere. The clock is the one
+//! that goes on while a machine is suspended.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Watches a count that has to change.
+use rustix::time::{ClockId, clock_gettime};
+
+/// How long a thread that watches may sleep between two looks.
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A look that is later than this was not late because some other thread had the CPU for a while.
+const STOOD_STILL: Duration = Duration::from_millis(150);
+
+/// Watches a count that has to change. It has to look every [`LOOK_EVERY`] at least.
 ///
 /// ```
 /// use std::time::Duration;
@@ -11,12 +24,16 @@ use std::time::{Duration, Instant};
 /// let mut patience = Patience::new(Duration::ZERO, 7);
 /// assert!(!patience.is_over(8));
 /// assert!(patience.is_over(8));
+/// assert_eq!(patience.paused(), Duration::ZERO);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     longest: Duration,
     seen: u64,
-    since: Instant,
+    /// For how long the count has been the same, pauses excluded.
+    waited: Duration,
+    looked: Duration,
+    paused: Duration,
 }
 
 impl Patience {
@@ -26,17 +43,79 @@ impl Patience {
         Self {
             longest,
             seen,
-            since: Instant::now(),
+            waited: Duration::ZERO,
+            looked: now(),
+            paused: Duration::ZERO,
         }
     }
 
     /// Whether the count has been the same for too long.
-    pub fn is_over(&mut self, now: u64) -> bool {
-        if now != self.seen {
-            self.seen = now;
-            self.since = Instant::now();
+    pub fn is_over(&mut self, count: u64) -> bool {
+        self.is_over_at(now(), count)
+    }
+
+    fn is_over_at(&mut self, now: Duration, count: u64) -> bool {
+        let mut since = now.saturating_sub(self.looked);
+        self.looked = now;
+        if since > STOOD_STILL {
+            self.paused += since - LOOK_EVERY;
+            since = LOOK_EVERY;
+        }
+        if count != self.seen {
+            self.seen = count;
+            self.waited = Duration::ZERO;
             return false;
         }
-        self.since.elapsed() >= self.longest
+        self.waited += since;
+        self.waited >= self.longest
+    }
+
+    /// For how long the process or the machine stood still so far.
+    #[must_use]
+    pub const fn paused(&self) -> Duration {
+        self.paused
+    }
+}
+
+/// The time since the machine was started, suspension included.
+fn now() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        now.tv_sec.try_into().unwrap_or(0),
+        now.tv_nsec.try_into().unwrap_or(0),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn begun() -> (Patience, Duration) {
+        let patience = Patience::new(5 * SECOND, 7);
+        (patience, patience.looked)
+    }
+
+    #[test]
+    fn a_pause_is_no_time_without_progress() {
+        let (mut patience, mut now) = begun();
+        for _ in 0..3 {
+            now += 8 * SECOND;
+            assert!(!patience.is_over_at(now, 7), "a pause of 8 s");
+        }
+        assert!(patience.paused() > 23 * SECOND);
+    }
+
+    #[test]
+    fn no_progress_in_time_that_passes_is_noticed() {
+        let (mut patience, mut now) = begun();
+        let mut looks = 0;
+        while !patience.is_over_at(now, 7) {
+            now += LOOK_EVERY;
+            looks += 1;
+        }
+        assert_eq!((looks, patience.paused()), (100, Duration::ZERO));
+        assert!(!patience.is_over_at(now, 8), "progress");
     }
 }

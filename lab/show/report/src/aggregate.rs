@@ -4,94 +4,11 @@
 //! repeats, with the lowest and the highest beside it. The longest wait is the exception: a
 //! promise about it is broken by one wait in one repeat, so it is the longest of all.
 
-use crate::schema::{Hypercalls, Record};
+use crate::point::Point;
+use crate::repeats::Repeat;
+use crate::schema::Record;
+use crate::spread::Spread;
 use crate::waits::Waits;
-
-pub use crate::bound::normalise;
-
-/// The middle and both ends of a figure over the repeats.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spread {
-    /// The middle one; between the two middle ones if their number is even.
-    pub median: f64,
-    /// The lowest.
-    pub min: f64,
-    /// The highest.
-    pub max: f64,
-}
-
-impl Spread {
-    /// The spread of some values; all zero if there are none.
-    #[must_use]
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let (Some(&min), Some(&max)) = (values.first(), values.last()) else {
-            return Self::default();
-        };
-        let upper = values[values.len() / 2];
-        let lower = values[(values.len() - 1) / 2];
-        Self {
-            // Not the half of the sum, which may be too large for a number.
-            median: lower.midpoint(upper),
-            min,
-            max,
-        }
-    }
-}
-
-/// What makes two records repeats of the same thing, apart from the lock.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PointKey {
-    /// The workload.
-    pub workload: String,
-    /// The host's scheduling policy.
-    pub host_policy: String,
-    /// `contract` or `hint`.
-    pub yield_mode: String,
-    /// Physical CPUs.
-    pub pcpus: usize,
-    /// Virtual CPUs.
-    pub vcpus: usize,
-    /// Mean time inside as asked, in ns.
-    pub inside_ns: u64,
-    /// Mean time outside as asked, in ns.
-    pub outside_ns: u64,
-    /// The distribution of both.
-    pub distribution: String,
-    /// The slice, in ns.
-    pub slice_ns: u64,
-}
-
-impl PointKey {
-    pub(crate) fn of(record: &Record) -> Self {
-        Self {
-            workload: record.workload.clone(),
-            host_policy: record.host_policy.clone(),
-            yield_mode: record.yield_mode.clone(),
-            pcpus: record.pcpus,
-            vcpus: record.vcpus,
-            inside_ns: record.inside_ns,
-            outside_ns: record.outside_ns,
-            distribution: record.distribution.clone(),
-            slice_ns: record.slice_ns,
-        }
-    }
-
-    /// Virtual CPUs for each physical one.
-    #[must_use]
-    pub fn overcommit(&self) -> f64 {
-        self.vcpus as f64 / self.pcpus.max(1) as f64
-    }
-
-    /// Whether the two differ in the number of virtual CPUs at most.
-    #[must_use]
-    pub fn same_but_overcommit(&self, other: &Self) -> bool {
-        let mut other = other.clone();
-        other.vcpus = self.vcpus;
-        *self == other
-    }
-}
 
 /// One lock at one point, over all its repeats.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,9 +22,11 @@ pub struct Summary {
     /// Whether it promises an order.
     pub fair: bool,
     /// Where.
-    pub point: PointKey,
+    pub point: Point,
     /// How many repeats.
     pub repeats: usize,
+    /// What each of them gave, in the order in which they ran.
+    pub each: Vec<Repeat>,
     /// What the workload is counted in, in the plural.
     pub unit: String,
     /// Units for each second.
@@ -132,8 +51,6 @@ pub struct Summary {
     pub waits: Waits,
     /// Waits longer than the slice, of all repeats together.
     pub waits_over_slice: u64,
-    /// The same, without the repeats that other work disturbed.
-    pub undisturbed_waits_over_slice: u64,
     /// How many repeats other work disturbed.
     pub disturbed: usize,
     /// Preemptions while holding, for each second.
@@ -159,8 +76,10 @@ pub struct Summary {
     pub outside_measured_ns: Spread,
     /// Violations of mutual exclusion in all repeats: a bug.
     pub exclusion_violations: u64,
-    /// Halts that only a timeout ended, in all repeats: a bug.
+    /// Halts that only a timeout ended, in the repeats that may be judged: a bug.
     pub halt_timeouts: u64,
+    /// The same in the repeats that other work disturbed: the kick may have been on its way.
+    pub doubtful_timeouts: u64,
 }
 
 impl Summary {
@@ -182,8 +101,9 @@ impl Summary {
             policy: first.policy.clone(),
             word: first.word.clone(),
             fair: first.fair,
-            point: PointKey::of(first),
+            point: first.point(),
             repeats: records.len(),
+            each: records.iter().map(|record| Repeat::of(record)).collect(),
             unit: first.unit.clone(),
             units_per_s: spread(|r| r.units_per_s),
             throughput_per_s: spread(|r| r.throughput_per_s),
@@ -196,13 +116,6 @@ impl Summary {
             wait_max_ns: spread(|r| r.wait_ns.max as f64),
             waits: Waits::sum(records.iter().map(|r| &r.wait_histogram)),
             waits_over_slice: total(|r| r.waits_over_slice),
-            undisturbed_waits_over_slice: total(|r| {
-                if r.is_disturbed() {
-                    0
-                } else {
-                    r.waits_over_slice
-                }
-            }),
             disturbed: records.iter().filter(|r| r.is_disturbed()).count(),
             lhp_per_s: spread(|r| per_second(r.lhp, r)),
             lwp_per_s: spread(|r| per_second(r.lwp, r)),
@@ -219,7 +132,8 @@ impl Summary {
             inside_measured_ns: spread(|r| r.inside_measured_ns),
             outside_measured_ns: spread(|r| r.outside_measured_ns),
             exclusion_violations: total(|r| r.exclusion_violations),
-            halt_timeouts: total(|r| r.halt_timeouts),
+            halt_timeouts: total(Record::lost_wakeups),
+            doubtful_timeouts: total(|r| r.halt_timeouts - r.lost_wakeups()),
         }
     }
 
@@ -227,16 +141,6 @@ impl Summary {
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.policy.is_some()
-    }
-}
-
-impl Hypercalls {
-    /// All of them. Guests and files may say anything: what does not fit is the highest number.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.halt
-            .saturating_add(self.kick)
-            .saturating_add(self.yield_to)
     }
 }
 
@@ -264,7 +168,7 @@ fn vcpu_shares(record: &Record) -> Vec<f64> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AtPoint {
     /// The point.
-    pub point: PointKey,
+    pub point: Point,
     /// Its locks, the highest throughput over bound first.
     pub locks: Vec<Summary>,
 }
@@ -297,14 +201,14 @@ impl AtPoint {
 /// length, overcommit ascending; and the repeats of each lock into one summary.
 #[must_use]
 pub fn summarise(records: &[Record]) -> Vec<AtPoint> {
-    let mut points: Vec<PointKey> = Vec::new();
+    let mut points: Vec<Point> = Vec::new();
     for record in records {
-        let key = PointKey::of(record);
+        let key = record.point();
         if !points.contains(&key) {
             points.push(key);
         }
     }
-    let mut settings: Vec<PointKey> = Vec::new();
+    let mut settings: Vec<Point> = Vec::new();
     for point in &points {
         if !settings
             .iter()
@@ -325,10 +229,10 @@ pub fn summarise(records: &[Record]) -> Vec<AtPoint> {
         .collect()
 }
 
-fn at_point(point: PointKey, records: &[Record]) -> AtPoint {
+fn at_point(point: Point, records: &[Record]) -> AtPoint {
     let here: Vec<&Record> = records
         .iter()
-        .filter(|record| PointKey::of(record) == point)
+        .filter(|record| record.point() == point)
         .collect();
     let mut names: Vec<&str> = Vec::new();
     for record in &here {
@@ -351,15 +255,7 @@ fn at_point(point: PointKey, records: &[Record]) -> AtPoint {
 mod tests {
     use super::*;
     use crate::samples;
-
-    #[test]
-    fn the_middle_is_in_the_middle() {
-        let odd = Spread::of([3.0, 1.0, 2.0]);
-        assert_eq!((odd.min, odd.median, odd.max), (1.0, 2.0, 3.0));
-        let even = Spread::of([4.0, 1.0, 2.0, 100.0]);
-        assert_eq!((even.min, even.median, even.max), (1.0, 3.0, 100.0));
-        assert_eq!(Spread::of([]), Spread::default());
-    }
+    use crate::schema::Hypercalls;
 
     #[test]
     fn repeats_are_put_together_and_points_kept_apart() {

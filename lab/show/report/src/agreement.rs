@@ -4,7 +4,8 @@
 //! driver's own (so that sections that last a little longer on one do not count), and the order
 //! of the locks, as far as the machine itself tells them apart.
 
-use crate::aggregate::{AtPoint, Spread, Summary};
+use crate::aggregate::{AtPoint, Summary};
+use crate::spread::Spread;
 
 /// How far the model's throughput over bound may be from the machine's.
 pub const TOLERANCE: f64 = 0.1;

@@ -2,8 +2,9 @@
 
 use pvqspin_load::{LockLoad, bound_per_s, catalog};
 
-use crate::aggregate::{PointKey, Spread};
+use crate::point::Point;
 use crate::schema::Record;
+use crate::spread::Spread;
 
 /// How many runs of one repeat have a median that none of them moves: with fewer, the runs of all
 /// repeats are taken together.
@@ -25,8 +26,8 @@ const ENOUGH: usize = 5;
 /// In workloads whose sections move cache lines, the shortest C of all locks takes the median's place:
 /// a lock that is not handed over keeps its data, and no bound may lie below what that one does.
 pub fn normalise(records: &mut [Record]) {
-    type Key = (PointKey, u32);
-    let key = |record: &Record| -> Key { (PointKey::of(record), record.repeat) };
+    type Key = (Point, u32);
+    let key = |record: &Record| -> Key { (record.point(), record.repeat) };
     let mut bounds: Vec<(Key, f64)> = Vec::new();
     for record in records.iter() {
         let key = key(record);
@@ -45,12 +46,8 @@ pub fn normalise(records: &mut [Record]) {
 }
 
 /// The runs that have a bound in common.
-fn together<'a>(point: &PointKey, repeat: u32, records: &'a [Record]) -> Vec<&'a Record> {
-    let here = || {
-        records
-            .iter()
-            .filter(|record| PointKey::of(record) == *point)
-    };
+fn together<'a>(point: &Point, repeat: u32, records: &'a [Record]) -> Vec<&'a Record> {
+    let here = || records.iter().filter(|record| record.point() == *point);
     let same_repeat: Vec<&Record> = here().filter(|record| record.repeat == repeat).collect();
     if same_repeat.len() >= ENOUGH {
         return same_repeat;
@@ -58,7 +55,7 @@ fn together<'a>(point: &PointKey, repeat: u32, records: &'a [Record]) -> Vec<&'a
     here().collect()
 }
 
-fn common_bound(point: &PointKey, records: &[&Record]) -> f64 {
+fn common_bound(point: &Point, records: &[&Record]) -> f64 {
     let workload = catalog::find(&point.workload);
     // A lock that stays where it is keeps its data there: no other has sections as short.
     let shortest = workload.is_some_and(|entry| entry.moves_lines);

@@ -1,6 +1,6 @@
 //! How numbers are written for people: short, with a unit, never more digits than mean anything.
 
-use crate::aggregate::Spread;
+use crate::spread::Spread;
 
 /// A time in ns with a fitting unit.
 ///

@@ -20,7 +20,9 @@
 //! | [`waits`] | all waits of a run, as an HdrHistogram |
 //! | [`rows`] | the same as a flat CSV row |
 //! | [`machine`] | what is recorded about the machine |
-//! | [`aggregate`], `bound` | median and spread over the repeats of one lock at one point |
+//! | [`point`], [`aggregate`], [`bound`] | median and spread over the repeats of one lock at one point |
+//! | [`estimate`], [`repeats`] | intervals, and what may be concluded from them |
+//! | [`change`] | before and after: noise, or more |
 //! | [`agreement`] | two drivers side by side |
 //! | [`figures`] | how numbers are written for people |
 //! | [`table`] | one table for each point |
@@ -34,19 +36,27 @@
 
 pub mod aggregate;
 pub mod agreement;
-mod bound;
+pub mod bound;
+pub mod change;
 mod chart;
+pub mod estimate;
 pub mod figures;
 pub mod files;
 pub mod load;
 mod load_csv;
 pub mod machine;
+mod machine_words;
 pub mod page;
 pub mod pareto;
+pub mod point;
+pub mod repeats;
+mod row;
 pub mod rows;
 pub mod schema;
 pub mod sentences;
 pub mod sets;
+mod source;
+pub mod spread;
 pub mod table;
 pub mod targets;
 pub mod waits;
@@ -54,6 +64,9 @@ pub mod waits;
 #[cfg(test)]
 mod samples;
 
-pub use aggregate::{Spread, Summary, normalise, summarise};
+pub use aggregate::{Summary, summarise};
+pub use bound::normalise;
 pub use machine::Machine;
-pub use schema::{LockFacts, Point, Record, Report, SCHEMA, TOLERATED};
+pub use point::Point;
+pub use schema::{LockFacts, Record, Report, SCHEMA, TOLERATED};
+pub use spread::Spread;

@@ -4,7 +4,6 @@
 //! else may hold anything, so every record must have the schema's types, its figures must be
 //! possible ones, and characters that no text should have are replaced.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -13,64 +12,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::load_csv;
-use crate::machine::Machine;
-use crate::schema::{Record, Report, SCHEMA};
-
-/// What a sweep says of a point beside its record, and what thereby tells points apart.
-pub(crate) const FACTS: [&str; 7] = [
-    "grid",
-    "profile",
-    "follow_chain",
-    "ordered",
-    "vms",
-    "neighbour_vcpus",
-    "min_loan_ns",
-];
-
-/// What is known of a file's runs as a whole. A CSV file knows less than a JSON file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct About {
-    /// The command that made it.
-    pub command: Option<String>,
-    /// The version of the program.
-    pub version: String,
-    /// Where it ran.
-    pub machine: Option<Machine>,
-    /// The seed of the workload; none if each row has its own.
-    pub seed: Option<u64>,
-    /// What ran the guests.
-    pub driver: String,
-    /// Every parameter.
-    pub options: BTreeMap<String, Value>,
-    /// When the first run began, in seconds since 1970.
-    pub started_unix_s: Option<u64>,
-    /// Whether every planned run was finished.
-    pub complete: bool,
-    /// How many runs there are.
-    pub runs: usize,
-    /// How many were planned.
-    pub planned: Option<u64>,
-}
-
-/// A record, and what a sweep says of its point.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// By name.
-    pub facts: BTreeMap<&'static str, String>,
-    /// What was measured.
-    pub record: Record,
-}
-
-/// One file of results. At least one row.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Source {
-    /// What it is called on the page.
-    pub label: String,
-    /// What is known of it as a whole.
-    pub about: About,
-    /// Its runs.
-    pub rows: Vec<Row>,
-}
+pub use crate::row::Row;
+use crate::row::{clean, cleaned, row};
+use crate::schema::{Report, SCHEMA};
+pub use crate::source::{About, Source};
 
 impl Source {
     /// Reads a file.
@@ -201,71 +146,12 @@ fn of_shard(text: &str, label: &str) -> Result<Source> {
     })
 }
 
-/// One row from its JSON object.
-pub(crate) fn row(value: Value) -> Result<Row> {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let facts = FACTS
-        .into_iter()
-        .filter_map(|name| Some((name, text(value.get(name)?))))
-        .collect();
-    let record: Record = serde_json::from_value(value)?;
-    possible(&record)?;
-    Ok(Row { facts, record })
-}
-
-/// Whether its figures can be figures: a picture of others would say nothing.
-fn possible(record: &Record) -> Result<()> {
-    ensure!(
-        record.pcpus > 0 && record.vcpus > 0,
-        "`pcpus` and `vcpus` must be 1 or more"
-    );
-    for (name, value) in [
-        ("throughput_per_s", record.throughput_per_s),
-        ("throughput_over_bound", record.throughput_over_bound),
-        ("jain", record.jain),
-        (
-            "hypercalls_per_acquisition",
-            record.hypercalls_per_acquisition,
-        ),
-        ("wasted_share", record.wasted_share),
-        ("neighbour", record.neighbour.unwrap_or(0.0)),
-    ] {
-        ensure!(
-            value.is_finite() && value >= 0.0,
-            "`{name}` is {value}; it must be 0 or more"
-        );
-    }
-    Ok(())
-}
-
-/// Replaces characters that XML cannot hold and a terminal should not get.
-pub(crate) fn cleaned(text: &str) -> String {
-    text.replace(
-        |letter: char| letter.is_control() || is_nothing(letter),
-        "\u{fffd}",
-    )
-}
-
-/// Code points that XML excludes, and those that turn the direction of writing.
-fn is_nothing(letter: char) -> bool {
-    matches!(letter, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn clean(value: &mut Value) {
-    match value {
-        Value::String(text) => *text = cleaned(text),
-        Value::Array(values) => values.iter_mut().for_each(clean),
-        Value::Object(fields) => fields.values_mut().for_each(clean),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::schema::Record;
     use crate::waits::Waits;
     use crate::{rows, samples, schema};
 

@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Number, Value};
 
-use crate::load::{About, Row, Source, cleaned, row};
+use crate::row::{Row, cleaned, row};
 use crate::schema::SCHEMA;
+use crate::source::{About, Source};
 
 /// Columns that hold words, whatever they look like.
 const WORDS: [&str; 9] = [

@@ -7,8 +7,6 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use crate::figures::time;
-
 /// The machine that measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -76,37 +74,6 @@ impl Machine {
                 .unwrap_or(0.0),
             ..Self::default()
         }
-    }
-
-    /// What was measured at start-up, in one line.
-    #[must_use]
-    pub fn costs(&self) -> String {
-        let poke = self.poke_ns.map_or_else(|| "not measured".to_owned(), time);
-        format!(
-            "vCPU switch {}, bare hypercall {}, preemption {}, poke {poke}, work in grains of {:.1} ns",
-            time(self.switch_ns),
-            time(self.hypercall_ns),
-            time(self.preemption_ns),
-            self.compute_turn_ns
-        )
-    }
-
-    /// One line for the head of a report.
-    #[must_use]
-    pub fn line(&self) -> String {
-        let cpu = match self.cpu.as_str() {
-            "" => "unknown CPU",
-            name => name,
-        };
-        let place = if self.virtual_machine {
-            ", itself a virtual machine"
-        } else {
-            ""
-        };
-        format!(
-            "{cpu}, {} of {} CPUs, {} {} {}{place}, load {:.2}",
-            self.cpus_allowed, self.cpus_online, self.os, self.kernel, self.arch, self.load_1min
-        )
     }
 }
 

@@ -135,6 +135,8 @@ const WHAT_HAPPENED: &[Column] = &[
     ("halt_timeouts", |r| r.halt_timeouts.to_string()),
     ("interruptions", |r| or_empty(&r.interruptions)),
     ("interrupted_ns", |r| or_empty(&r.interrupted_ns)),
+    ("paused_ns", |r| or_empty(&r.paused_ns)),
+    ("discarded", |r| r.discarded.to_string()),
 ];
 
 fn record_columns() -> impl Iterator<Item = &'static Column> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::machine::Machine;
-use crate::schema::{LockFacts, Point, Record, Report, SCHEMA};
+use crate::point::Point;
+use crate::schema::{LockFacts, Record, Report, SCHEMA};
 use pvqspin_load::{Hypercalls, Outcome, Quantiles, YieldResults};
 
 /// Two pCPUs, 1 µs inside, 2 µs outside.

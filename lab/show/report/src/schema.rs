@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::machine::Machine;
+use crate::point::Point;
 use crate::waits::Waits;
 
 /// The version of the schema.
@@ -72,12 +73,22 @@ pub struct Hypercalls {
     pub yield_to: u64,
 }
 
+impl Hypercalls {
+    /// All of them. Guests and files may say anything: what does not fit is the highest number.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.halt
+            .saturating_add(self.kick)
+            .saturating_add(self.yield_to)
+    }
+}
+
 /// Directed yields by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Yields {
     /// The target was put on a pCPU.
     pub ran: u64,
-    /// The end of the chain was running.
+    /// The target was running.
     pub already_running: u64,
     /// The hint was out of date.
     pub stale: u64,
@@ -96,37 +107,6 @@ pub struct LockFacts {
     pub word: Option<String>,
     /// Whether it promises an order.
     pub fair: bool,
-}
-
-/// Where a lock is measured: the workload, the host and the amount of overcommit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Point {
-    /// The workload's name.
-    pub workload: String,
-    /// The host's scheduling policy.
-    pub host_policy: String,
-    /// What a directed yield is on this host: `contract` or `hint`.
-    pub yield_mode: String,
-    /// Physical CPUs.
-    pub pcpus: usize,
-    /// Virtual CPUs.
-    pub vcpus: usize,
-    /// Mean time inside the lock, as asked, in ns.
-    pub inside_ns: u64,
-    /// Mean time outside the lock, as asked, in ns.
-    pub outside_ns: u64,
-    /// The distribution of both.
-    pub distribution: String,
-    /// The slice, in ns.
-    pub slice_ns: u64,
-}
-
-impl Point {
-    /// Virtual CPUs for each physical one.
-    #[must_use]
-    pub fn overcommit(&self) -> f64 {
-        self.vcpus as f64 / self.pcpus.max(1) as f64
-    }
 }
 
 /// One run of one lock at one point.
@@ -189,7 +169,7 @@ pub struct Record {
     pub throughput_per_s: f64,
     /// `throughput_per_s` over `min(1/L, rP/(C+N), rV/(C+N))`, the most that any lock could do, with
     /// L `busiest_lock_ns` and r `acquisitions_per_round`. With one lock L is C and r is 1. L, C and N
-    /// are this run's own until [`normalise`](crate::aggregate::normalise) has seen all runs.
+    /// are this run's own until [`normalise`](crate::bound::normalise) has seen all runs.
     pub throughput_over_bound: f64,
     /// Jain's index over 100 ms windows, per vCPU: 1 is fair, 1/V is one vCPU for all.
     pub jain: f64,
@@ -220,7 +200,7 @@ pub struct Record {
     pub neighbour: Option<f64>,
     /// Critical sections in which another vCPU was seen inside: anything but 0 is a bug.
     pub exclusion_violations: u64,
-    /// Halts that only a timeout ended: anything but 0 is a bug.
+    /// Halts that only a timeout ended: anything but 0 is a bug, unless other work had the CPUs.
     pub halt_timeouts: u64,
     /// How often something else on the machine took a CPU from a pCPU, or null where the driver
     /// cannot tell.
@@ -228,6 +208,13 @@ pub struct Record {
     /// For how long, in ns, summed over pCPUs and with the warm-up. No scheduler in the test bed
     /// can see or undo it: a wait of that length says nothing about a lock.
     pub interrupted_ns: Option<u64>,
+    /// For how long the process or the machine stood still while it ran, in ns; null where the driver
+    /// cannot tell. Such a run says nothing, and is there only because repeating it did not help.
+    #[serde(default)]
+    pub paused_ns: Option<u64>,
+    /// How many runs before this one were thrown away, since the process or the machine stood still.
+    #[serde(default)]
+    pub discarded: u32,
     /// Critical sections of each vCPU, by its number.
     pub per_vcpu: Vec<u64>,
     /// What the slow path did, by name; empty for locks that do not count.
@@ -308,6 +295,8 @@ impl Record {
             halt_timeouts: outcome.halt_timeouts,
             interruptions: None,
             interrupted_ns: None,
+            paused_ns: None,
+            discarded: 0,
             per_vcpu: outcome.per_vcpu.clone(),
             events: outcome
                 .events
@@ -317,17 +306,51 @@ impl Record {
         }
     }
 
-    /// The share of its CPUs' time that other work took; 0 where it is unknown.
+    /// Where it took place.
+    #[must_use]
+    pub fn point(&self) -> Point {
+        Point {
+            workload: self.workload.clone(),
+            host_policy: self.host_policy.clone(),
+            yield_mode: self.yield_mode.clone(),
+            pcpus: self.pcpus,
+            vcpus: self.vcpus,
+            inside_ns: self.inside_ns,
+            outside_ns: self.outside_ns,
+            distribution: self.distribution.clone(),
+            slice_ns: self.slice_ns,
+        }
+    }
+
+    /// The share of its CPUs' time that other work took; 0 where that is not known.
     #[must_use]
     pub fn interrupted_share(&self) -> f64 {
         let pcpu_ns = self.duration_ns as f64 * self.pcpus as f64;
         ratio(self.interrupted_ns.unwrap_or(0) as f64, pcpu_ns)
     }
 
-    /// Whether other work took so much that the figures are doubtful: more than [`TOLERATED`].
+    /// Whether other work took so much that the figures are doubtful: more than [`TOLERATED`], or
+    /// everything stood still for a while.
     #[must_use]
     pub fn is_disturbed(&self) -> bool {
-        self.interrupted_share() > TOLERATED
+        self.stood_still() || self.interrupted_share() > TOLERATED
+    }
+
+    /// Whether the process or the machine stood still while it ran.
+    #[must_use]
+    pub fn stood_still(&self) -> bool {
+        self.paused_ns.is_some_and(|ns| ns > 0)
+    }
+
+    /// Halts that only a timeout ended, while the CPUs were there to end them: a bug. Where other work
+    /// had them, the kick may have been on its way.
+    #[must_use]
+    pub fn lost_wakeups(&self) -> u64 {
+        if self.is_disturbed() {
+            0
+        } else {
+            self.halt_timeouts
+        }
     }
 
     /// Whether it is one of our policies, not a peer.

@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::Record;
-use crate::aggregate::{AtPoint, PointKey, summarise};
+use crate::aggregate::{AtPoint, summarise};
 use crate::figures::exact_time;
-use crate::load::{About, FACTS, Source};
+use crate::point::Point;
+use crate::row::FACTS;
+use crate::source::{About, Source};
 use crate::table::PLAIN;
 
 /// Runs that may be compared with each other.
@@ -75,7 +77,7 @@ impl Set {
     }
 
     /// A point without its overcommit, in words.
-    pub(crate) fn setting_words(&self, point: &PointKey) -> String {
+    pub(crate) fn setting_words(&self, point: &Point) -> String {
         let workload = match point.workload.as_str() {
             PLAIN => String::new(),
             other => format!("{other}, "),
@@ -96,7 +98,7 @@ impl Set {
 }
 
 /// The host of a point in words.
-pub(crate) fn host_words(point: &PointKey) -> String {
+pub(crate) fn host_words(point: &Point) -> String {
     match point.slice_ns {
         0 => point.host_policy.clone(),
         slice => format!(
@@ -152,7 +154,7 @@ fn parts(source: Source, alone: bool) -> Vec<Set> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Row;
+    use crate::row::Row;
     use crate::samples;
 
     fn source(label: &str, rows: &[(&str, &str)]) -> Source {

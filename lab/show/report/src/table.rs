@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
-use crate::aggregate::{AtPoint, PointKey, Spread, Summary};
+use crate::aggregate::{AtPoint, Summary};
 use crate::figures::{count, exact_time, percent, share, time, times};
+use crate::point::Point;
+use crate::spread::Spread;
 
 /// The lock that every other is put beside.
 pub const REFERENCE: &str = "test-and-set";
 
-/// How wide a table may get where there is no terminal to ask.
-const WIDTH_WITHOUT_TERMINAL: u16 = 132;
-
-/// How much wider it gets by a column that not every table has.
-const WIDTH_OF_A_COLUMN: u16 = 16;
+/// How wide a table may get where there is no terminal to ask, if it is not one of the common
+/// widths.
+const WIDTH_WITHOUT_TERMINAL: usize = 132;
 
 /// One line under the heading: rows need no rules between them, and a narrow screen no frame.
 const STYLE: TableStyle =
@@ -23,129 +23,202 @@ const STYLE: TableStyle =
 /// What the columns mean, for under the last table.
 pub const LEGEND: &str = "\
 Medians over the repeats, in brackets the lowest and the highest. * one of ours.
-thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: medians of all locks of the repeat
-            (several locks: 1/C is that of the busiest one, and a round may hold several sections; see docs/workloads.md)
-vs tas      throughput over that of test-and-set; vs best: over that of the fastest lock of the table
-Jain        fairness over 100 ms windows: 1 is fair     wait: from joining the queue to holding; longest: of all repeats
+thr/bound   critical sections per second over the most that any lock could do,
+            min(1/C, P/(C+N), V/(C+N)); C, N: medians of all locks of the repeat
+            (of several locks 1/C is that of the busiest one: docs/workloads.md)
+vs tas      throughput over that of test-and-set
+vs best     throughput over that of the fastest lock of the table
+Jain        fairness over 100 ms windows: 1 is fair
+wait        from joining the queue to holding; longest: of all repeats
 LHP, LWP    preemptions while holding; hand-overs to a vCPU that was not running
-calls/acq   hypercalls for each acquisition             wasted: pCPU time spent spinning while a runnable vCPU had to wait
+calls/acq   hypercalls for each acquisition
+wasted      pCPU time spent spinning while a runnable vCPU had to wait
 neighbour   work of the lock-free VM over what its share of the pCPUs would give";
 
 /// What the columns of [`render_threads`] mean.
 pub const THREADS_LEGEND: &str = "\
 Medians over the repeats, in brackets the lowest and the highest. * one of ours.
-thr/bound   critical sections per second over the most that any lock could do, min(1/C, P/(C+N), V/(C+N)); C, N: medians of all locks of the repeat
-vs std      throughput over that of std::sync::Mutex; vs best: over that of the fastest lock of the table
-Jain        fairness over 100 ms windows: 1 is fair     wait: from the call to holding; longest: of all repeats";
+thr/bound   critical sections per second over the most that any lock could do,
+            min(1/C, P/(C+N), V/(C+N)); C, N: medians of all locks of the repeat
+vs std      throughput over that of std::sync::Mutex
+vs best     throughput over that of the fastest lock of the table
+Jain        fairness over 100 ms windows: 1 is fair
+wait        from the call to holding; longest: of all repeats";
 
 /// The lock of ordinary threads that every other is put beside.
 pub const THREADS_REFERENCE: &str = "std";
 
-/// A column: its title, and what it says of a lock.
-type Column = (String, fn(&AtPoint, &Summary) -> String);
+/// A column: its title, what it says of a lock, and how soon it is left out where there is no room: the
+/// highest number first, 0 never.
+struct Column {
+    title: String,
+    cell: fn(&AtPoint, &Summary) -> String,
+    spare: u8,
+}
+
+fn column(title: &str, spare: u8, cell: fn(&AtPoint, &Summary) -> String) -> Column {
+    Column {
+        title: title.to_owned(),
+        cell,
+        spare,
+    }
+}
 
 /// The heading and the table of one point. Colours and width follow the terminal, if there is one.
 #[must_use]
 pub fn render(at: &AtPoint) -> String {
-    let mut columns = common("vs tas", |at, lock| relative(lock, at.lock(REFERENCE)));
-    let more: [Column; 5] = [
-        ("longest".to_owned(), longest),
-        ("LHP/s".to_owned(), |_, lock| count(lock.lhp_per_s.median)),
-        ("LWP/s".to_owned(), |_, lock| count(lock.lwp_per_s.median)),
-        ("calls/acq".to_owned(), |_, lock| {
+    framed(at, &heading(&at.point), columns(at))
+}
+
+fn columns(at: &AtPoint) -> Vec<Column> {
+    let mut columns = common(("vs tas", 4), |at, lock| relative(lock, at.lock(REFERENCE)));
+    columns.extend([
+        column("longest", 0, longest),
+        column("LHP/s", 6, |_, lock| count(lock.lhp_per_s.median)),
+        column("LWP/s", 6, |_, lock| count(lock.lwp_per_s.median)),
+        column("calls/acq", 5, |_, lock| {
             share(lock.hypercalls_per_acquisition.median)
         }),
-        ("wasted".to_owned(), |_, lock| {
-            percent(lock.wasted_share.median)
-        }),
-    ];
-    columns.extend(more);
+        column("wasted", 3, |_, lock| percent(lock.wasted_share.median)),
+    ]);
     if let Some(unit) = own_unit(at) {
-        columns.push((format!("{unit}/s"), |_, lock| {
+        columns.push(column(&format!("{unit}/s"), 1, |_, lock| {
             count(lock.units_per_s.median)
         }));
     }
     if has_neighbour(at) {
-        columns.push(("neighbour".to_owned(), |_, lock| {
+        columns.push(column("neighbour", 1, |_, lock| {
             let neighbour = lock.neighbour.as_ref();
             neighbour.map_or_else(|| "-".to_owned(), |spread| share(spread.median))
         }));
     }
-    framed(at, &heading(&at.point), &columns)
+    columns
 }
 
 /// The same for ordinary threads: without what only a host could know.
 #[must_use]
 pub fn render_threads(at: &AtPoint) -> String {
-    let point = &at.point;
-    let heading = format!(
+    framed(at, &threads_heading(&at.point), threads_columns())
+}
+
+fn threads_heading(point: &Point) -> String {
+    format!(
         "{} threads on {} CPUs ({} for each), {}",
         point.vcpus,
         point.pcpus,
         count(point.overcommit()),
         sections(point),
-    );
-    let mut columns = common("vs std", |at, lock| {
+    )
+}
+
+fn threads_columns() -> Vec<Column> {
+    let mut columns = common(("vs std", 1), |at, lock| {
         relative(lock, at.lock(THREADS_REFERENCE))
     });
-    columns.push(("wait p99.99".to_owned(), |_, lock| {
-        time(lock.wait_p9999_ns.median)
-    }));
-    columns.push(("longest".to_owned(), longest));
-    framed(at, &heading, &columns)
+    columns.extend([
+        column("wait p99.99", 3, |_, lock| time(lock.wait_p9999_ns.median)),
+        column("longest", 0, longest),
+    ]);
+    columns
+}
+
+/// The table of one point as Markdown: every column, whatever there is room for.
+#[must_use]
+pub fn markdown(at: &AtPoint, of_threads: bool) -> String {
+    let (heading, columns) = match of_threads {
+        true => (threads_heading(&at.point), threads_columns()),
+        false => (heading(&at.point), columns(at)),
+    };
+    let row = |cells: &mut dyn Iterator<Item = String>| {
+        let cells: Vec<String> = cells.map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let mut text = format!("**{heading}**\n\n");
+    text += &row(&mut columns.iter().map(|column| column.title.clone()));
+    let lines = (0..columns.len()).map(|i| if i == 0 { "---" } else { "---:" });
+    text += &row(&mut lines.map(str::to_owned));
+    for lock in &at.locks {
+        text += &row(&mut columns.iter().map(|column| (column.cell)(at, lock)));
+    }
+    let warnings = warnings(at);
+    if !warnings.is_empty() {
+        text += &format!("\n{warnings}");
+    }
+    text
 }
 
 /// The columns that every table begins with; `reference` puts a lock beside the usual one.
-fn common(title: &str, reference: fn(&AtPoint, &Summary) -> String) -> Vec<Column> {
-    let columns: [Column; 7] = [
-        ("lock".to_owned(), |_, lock| match lock.is_ours() {
+fn common((title, spare): (&str, u8), reference: fn(&AtPoint, &Summary) -> String) -> Vec<Column> {
+    vec![
+        column("lock", 0, |_, lock| match lock.is_ours() {
             true => format!("{} *", lock.lock),
             false => lock.lock.clone(),
         }),
-        ("thr/bound".to_owned(), |_, lock| {
-            with_ends(&lock.over_bound)
-        }),
-        ("per s".to_owned(), |_, lock| {
-            count(lock.throughput_per_s.median)
-        }),
-        (title.to_owned(), reference),
-        ("vs best".to_owned(), |at, lock| {
+        column("thr/bound", 0, |_, lock| with_ends(&lock.over_bound)),
+        column("per s", 2, |_, lock| count(lock.throughput_per_s.median)),
+        column(title, spare, reference),
+        column("vs best", 0, |at, lock| {
             relative(lock, at.fastest(|_| true))
         }),
-        ("Jain".to_owned(), |_, lock| share(lock.jain.median)),
-        ("wait p99".to_owned(), |_, lock| {
-            time(lock.wait_p99_ns.median)
-        }),
-    ];
-    columns.into()
+        column("Jain", 1, |_, lock| share(lock.jain.median)),
+        column("wait p99", 0, |_, lock| time(lock.wait_p99_ns.median)),
+    ]
 }
 
 fn longest(_at: &AtPoint, lock: &Summary) -> String {
     time(lock.wait_max_ns.max)
 }
 
-fn framed(at: &AtPoint, heading: &str, columns: &[Column]) -> String {
+fn framed(at: &AtPoint, heading: &str, columns: Vec<Column>) -> String {
     let mut table = Table::new();
+    let width = match table.is_tty() {
+        true => table.width().map_or(WIDTH_WITHOUT_TERMINAL, usize::from),
+        false => WIDTH_WITHOUT_TERMINAL,
+    };
+    let (columns, left_out) = fitting(at, columns, width);
     table
         .load_style(STYLE)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(columns.iter().map(|(title, _)| title));
-    if !table.is_tty() {
-        let extra = usize::from(own_unit(at).is_some()) + usize::from(has_neighbour(at));
-        table.set_width(WIDTH_WITHOUT_TERMINAL + WIDTH_OF_A_COLUMN * extra as u16);
-    }
+        // What fits needs no breaking, and a broken number is none.
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(columns.iter().map(|column| &column.title));
     for lock in &at.locks {
-        table.add_row(columns.iter().map(|(_, cell)| cell(at, lock)));
+        table.add_row(columns.iter().map(|column| (column.cell)(at, lock)));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!("{heading}\n{}\n{}", table.trim_fmt(), warnings(at))
+    let note = match left_out.as_slice() {
+        [] => String::new(),
+        names => format!("not shown, for want of room: {}\n", names.join(", ")),
+    };
+    format!("{heading}\n{}\n{note}{}", table.trim_fmt(), warnings(at))
+}
+
+/// The columns for which there is room, and the titles of the others.
+fn fitting(at: &AtPoint, mut columns: Vec<Column>, width: usize) -> (Vec<Column>, Vec<String>) {
+    let wide = |column: &Column| {
+        let cells = at.locks.iter().map(|lock| (column.cell)(at, lock));
+        let widest = cells.map(|cell| cell.chars().count()).max();
+        // One space on each side.
+        widest.unwrap_or(0).max(column.title.chars().count()) + 2
+    };
+    let mut left_out = Vec::new();
+    loop {
+        let needed: usize = columns.iter().map(wide).sum();
+        let most = columns.iter().map(|column| column.spare).max().unwrap_or(0);
+        if needed <= width || most == 0 {
+            return (columns, left_out);
+        }
+        let spared = columns.iter().position(|column| column.spare == most);
+        if let Some(spared) = spared {
+            left_out.push(columns.remove(spared).title);
+        }
+    }
 }
 
 /// The point in words.
 #[must_use]
-pub fn heading(point: &PointKey) -> String {
+pub fn heading(point: &Point) -> String {
     let workload = match point.workload.as_str() {
         PLAIN => String::new(),
         other => format!("{other}, "),
@@ -168,7 +241,7 @@ pub fn heading(point: &PointKey) -> String {
 /// The host policy of results whose vCPUs Linux schedules.
 const NOT_OURS: &str = "linux";
 
-fn sections(point: &PointKey) -> String {
+fn sections(point: &Point) -> String {
     format!(
         "inside {}, outside {} ({})",
         exact_time(point.inside_ns),
@@ -223,6 +296,13 @@ pub(crate) fn warnings(at: &AtPoint) -> String {
             let _ = writeln!(
                 text,
                 "BUG: {name} lost {seen} wake-ups (a timeout ended the halt)"
+            );
+        }
+        if lock.doubtful_timeouts > 0 {
+            let seen = lock.doubtful_timeouts;
+            let _ = writeln!(
+                text,
+                "not judged: {name}, {seen} halts that a timeout ended while other work had the CPUs"
             );
         }
         if lock.over_bound.median > 1.05 {
@@ -333,5 +413,58 @@ mod tests {
         assert!(text.contains("let two in at once, 2 times"));
         assert!(text.contains("lost 1 wake-ups"));
         assert!(text.contains("doubtful: fifo is at 1.40"));
+    }
+
+    #[test]
+    fn a_table_has_the_columns_that_fit_and_breaks_no_number() {
+        let at = &summarise(&[
+            samples::record("unfair-hinted", 8, 1_234_567.0),
+            samples::record("fifo", 8, 400_000.0),
+        ])[0];
+        let mut before = usize::MAX;
+        for width in [200, 132, 100, 80] {
+            let (kept, left_out) = fitting(at, columns(at), width);
+            assert!(
+                kept.len() <= before,
+                "fewer columns where there is less room"
+            );
+            assert_eq!(kept.len() + left_out.len(), columns(at).len());
+            before = kept.len();
+            let row = |cell: &dyn Fn(&Column) -> String| -> usize {
+                let cells = kept.iter().map(|column| cell(column).chars().count() + 2);
+                cells.sum()
+            };
+            assert!(row(&|column| column.title.clone()) <= width, "{width}");
+            for lock in &at.locks {
+                assert!(row(&|column| (column.cell)(at, lock)) <= width, "{width}");
+            }
+        }
+        let titles = |width| -> Vec<String> {
+            let (kept, _) = fitting(at, columns(at), width);
+            kept.into_iter().map(|column| column.title).collect()
+        };
+        for needed in ["lock", "thr/bound", "vs best", "wait p99", "longest"] {
+            assert!(titles(80).iter().any(|title| title == needed), "{needed}");
+        }
+        assert!(LEGEND.lines().all(|line| line.chars().count() <= 80));
+        assert!(
+            THREADS_LEGEND
+                .lines()
+                .all(|line| line.chars().count() <= 80)
+        );
+    }
+
+    #[test]
+    fn markdown_has_every_column() {
+        let at = &summarise(&[samples::record("fifo", 8, 400_000.0)])[0];
+        let text = markdown(at, false);
+        let pipes = |line: &str| line.matches('|').count();
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(rows.len(), 3, "{text}");
+        assert!(
+            rows.iter().all(|row| pipes(row) == columns(at).len() + 1),
+            "{text}"
+        );
+        assert!(text.starts_with("**overcommit 4"), "{text}");
     }
 }

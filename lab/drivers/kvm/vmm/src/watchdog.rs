@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pvqspin_real_time::patience::Patience;
+// Each look takes some microseconds from a pCPU, if all CPUs are pCPUs.
+use pvqspin_real_time::patience::{LOOK_EVERY, Patience};
 
 /// What a watchdog watches.
 pub(crate) trait Watched {
@@ -13,10 +14,6 @@ pub(crate) trait Watched {
     /// Wakes those who have halted for too long, where that is the VMM's to do.
     fn check_halts(&self, halt_timeout_ns: u64);
 }
-
-/// How often the watchdog looks. Each look takes some microseconds from a pCPU, if all CPUs are
-/// pCPUs.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why waiting ended early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +30,8 @@ pub(crate) struct Watchdog<'a> {
     halt_timeout: Duration,
     progress: &'a dyn Fn() -> u64,
     patience: Patience,
+    /// When everything went on after it stood still; no halt is as old as that.
+    went_on: Option<Instant>,
 }
 
 impl<'a> Watchdog<'a> {
@@ -47,6 +46,7 @@ impl<'a> Watchdog<'a> {
             halt_timeout,
             patience: Patience::new(patience, progress()),
             progress,
+            went_on: None,
         }
     }
 
@@ -77,11 +77,14 @@ impl<'a> Watchdog<'a> {
             return Err(Bite::Failed);
         }
         let halt_timeout_ns = u64::try_from(self.halt_timeout.as_nanos()).unwrap_or(u64::MAX);
-        self.machine.check_halts(halt_timeout_ns);
-        if self.patience.is_over((self.progress)()) {
-            Err(Bite::Stuck)
-        } else {
-            Ok(())
+        let paused = self.patience.paused();
+        let is_over = self.patience.is_over((self.progress)());
+        if self.patience.paused() > paused {
+            self.went_on = Some(Instant::now());
         }
+        if (self.went_on).is_none_or(|since| since.elapsed() > self.halt_timeout) {
+            self.machine.check_halts(halt_timeout_ns);
+        }
+        if is_over { Err(Bite::Stuck) } else { Ok(()) }
     }
 }

@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::figures::exact_time;
-use crate::load::About;
 use crate::sets::Set;
+use crate::source::About;
 
 /// What the words of the page mean.
 const MEANINGS: [(&str, &str); 10] = [

@@ -1,11 +1,13 @@
 //! The table of everything: one row for each lock at each point.
 
 use super::grid::{Cell, Column, Filter, Grid, Line};
-use crate::aggregate::{AtPoint, PointKey, Spread, Summary};
+use crate::aggregate::{AtPoint, Summary};
 use crate::chart::Better;
 use crate::chart::look::Locks;
 use crate::figures::{count, exact_time, percent, share, time, times};
+use crate::point::Point;
 use crate::sets::{Set, host_words};
+use crate::spread::Spread;
 
 /// A row before it is written.
 struct Run<'a> {
@@ -20,7 +22,7 @@ struct Where {
     hint: &'static str,
     value: fn(&Run<'_>) -> String,
     /// By what it is sorted, if not by its letters.
-    size: Option<fn(&PointKey) -> f64>,
+    size: Option<fn(&Point) -> f64>,
 }
 
 /// A column that says what was measured.
@@ -77,7 +79,7 @@ const WHERE: [Where; 6] = [
         title: "overcommit",
         hint: "virtual CPUs, or threads, for each physical CPU",
         value: |run| count(run.at.point.overcommit()),
-        size: Some(PointKey::overcommit),
+        size: Some(Point::overcommit),
     },
 ];
 

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::aggregate::AtPoint;
 use crate::figures::count;
+use crate::repeats::Evidence;
 use crate::sentences::{Comparison, sentences};
 use crate::sets::Set;
 use crate::table::warnings;
@@ -102,12 +103,16 @@ fn doubts(set: &Set) -> Vec<String> {
     doubts
 }
 
+fn evidence(set: &Set) -> Evidence {
+    Evidence::of_driver(&set.about.driver)
+}
+
 fn words(set: &Set) -> Vec<String> {
     if !set.is_threads() {
-        return sentences(&set.points).to_vec();
+        return sentences(&set.points, evidence(set)).to_vec();
     }
     let points: Vec<&AtPoint> = set.points.iter().collect();
-    match Comparison::with_the_best(&points, OURS_ON_THREADS) {
+    match Comparison::with_the_best(&points, OURS_ON_THREADS, evidence(set)) {
         Some(told) => vec![told.to_string()],
         None => vec![format!(
             "{OURS_ON_THREADS} did not run beside any other crate's lock."

@@ -1,0 +1,95 @@
+//! What each repeat of a lock at a point gave, and which of them may be judged.
+//!
+//! A repeat that other work disturbed says more about that work than about a lock, so nothing is
+//! judged by it. Runs of one repeat stand beside each other in time: a machine that is slower for
+//! a while is slower for all of them, so two locks are compared repeat by repeat.
+
+use crate::aggregate::Summary;
+pub use crate::estimate::Evidence;
+use crate::estimate::{Estimate, LEAST};
+use crate::schema::Record;
+
+/// One repeat of a lock at a point.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeat {
+    /// Which one, from 0.
+    pub number: u32,
+    /// Whether other work disturbed it, or a pause of the process or the machine.
+    pub disturbed: bool,
+    /// Critical sections for each second.
+    pub throughput_per_s: f64,
+    /// Throughput over the most that any lock could do.
+    pub over_bound: f64,
+    /// Jain's index.
+    pub jain: f64,
+    /// 99.99th percentile of the wait, in ns.
+    pub wait_p9999_ns: f64,
+    /// The longest wait, in ns.
+    pub wait_max_ns: f64,
+    /// Waits longer than the slice.
+    pub waits_over_slice: u64,
+    /// Hypercalls for each acquisition.
+    pub hypercalls_per_acquisition: f64,
+}
+
+impl Repeat {
+    pub(crate) fn of(record: &Record) -> Self {
+        Self {
+            number: record.repeat,
+            disturbed: record.is_disturbed(),
+            throughput_per_s: record.throughput_per_s,
+            over_bound: record.throughput_over_bound,
+            jain: record.jain,
+            wait_p9999_ns: record.wait_ns.p9999 as f64,
+            wait_max_ns: record.wait_ns.max as f64,
+            waits_over_slice: record.waits_over_slice,
+            hypercalls_per_acquisition: record.hypercalls_per_acquisition,
+        }
+    }
+}
+
+/// A figure of a repeat.
+pub type Figure = fn(&Repeat) -> f64;
+
+impl Summary {
+    /// The repeats that may be judged.
+    pub fn quiet(&self) -> impl Iterator<Item = &Repeat> {
+        self.each.iter().filter(|repeat| !repeat.disturbed)
+    }
+
+    /// The longest wait of the repeats that may be judged, or of all if there is none, in ns.
+    #[must_use]
+    pub fn longest_wait_ns(&self) -> f64 {
+        let quiet = self.quiet().map(|repeat| repeat.wait_max_ns);
+        quiet.max_by(f64::total_cmp).unwrap_or(self.wait_max_ns.max)
+    }
+
+    /// Whether there are enough repeats to judge anything.
+    #[must_use]
+    pub fn is_judged(&self, evidence: Evidence) -> bool {
+        let quiet = self.quiet().count();
+        quiet >= LEAST || (evidence == Evidence::Simulated && quiet > 0)
+    }
+
+    /// The median of a figure, with the interval that holds it; `None` if nothing can be said.
+    #[must_use]
+    pub fn estimate(&self, figure: Figure, evidence: Evidence) -> Option<Estimate> {
+        let values: Vec<f64> = self.quiet().map(figure).collect();
+        Estimate::of_by(&values, evidence)
+    }
+
+    /// A figure over the same of another lock at the same point, repeat by repeat; `None` if
+    /// nothing can be said.
+    #[must_use]
+    pub fn ratio_to(&self, other: &Self, figure: Figure, evidence: Evidence) -> Option<Estimate> {
+        let ratios: Vec<f64> = self
+            .quiet()
+            .filter_map(|mine| {
+                let theirs = other.quiet().find(|theirs| theirs.number == mine.number)?;
+                let ratio = figure(mine) / figure(theirs);
+                (ratio.is_finite() && ratio > 0.0).then_some(ratio)
+            })
+            .collect();
+        Estimate::of_ratios_by(&ratios, evidence)
+    }
+}
