@@ -86,7 +86,7 @@ impl Machine {
 
     fn deliver(&mut self) {
         while let Some(pcpu) = self.host.next_poke() {
-            black_box(self.host.reschedule(self.now, pcpu));
+            let _ = black_box(self.host.reschedule(self.now, pcpu));
         }
     }
 
@@ -94,7 +94,7 @@ impl Machine {
     fn slice_end(&mut self, at: u64) {
         self.now += SLICE / self.pcpus as u64 + 1;
         let pcpu = Pcpu::new((at % self.pcpus as u64) as u32);
-        black_box(self.host.reschedule(self.now, pcpu));
+        let _ = black_box(self.host.reschedule(self.now, pcpu));
         self.deliver();
     }
 
@@ -105,7 +105,7 @@ impl Machine {
         let Some(vcpu) = self.host.current(pcpu) else {
             return;
         };
-        black_box(self.host.block(self.now, pcpu));
+        let _ = black_box(self.host.block(self.now, pcpu));
         self.host.start(self.now, vcpu);
         self.deliver();
     }
@@ -132,7 +132,7 @@ impl Machine {
             cpu: to,
             generation: generation.unwrap_or_default(),
         };
-        black_box(
+        let _ = black_box(
             self.host
                 .hypercall(self.now, pcpu, Hypercall::YieldTo(hint)),
         );

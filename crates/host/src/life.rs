@@ -228,8 +228,11 @@ impl<P: GuestPages> Host<P> {
             .into_iter()
             .flat_map(Vm::ids)
             .collect();
-        ids.into_iter()
-            .fold(true, |off, vcpu| self.hold(now, vcpu) && off)
+        let mut off = true;
+        for vcpu in ids {
+            off &= self.hold(now, vcpu);
+        }
+        off
     }
 
     /// [Releases](Self::release) all vCPUs of a VM.

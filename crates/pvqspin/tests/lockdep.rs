@@ -250,7 +250,7 @@ fn seventeen_locks_released_in_the_order_taken_leave_nothing_behind() {
 #[test]
 fn hand_over_hand_never_runs_out_of_room() {
     let _alone = alone();
-    let locks: Vec<Lock> = (0..40).map(|at| Lock::from(at)).collect();
+    let locks: Vec<Lock> = (0..40).map(Lock::from).collect();
     let before = pvqspin::lockdep::stats().overflows;
     let mut held = locks[0].lock();
     for lock in &locks[1..] {
