@@ -171,7 +171,7 @@ pub(crate) fn hypervisor_run(seed: u64, machine: &Machine) -> pvqspin_hypervisor
         scheduling: *dice.of(&Scheduling::ALL),
         yields: *dice.of(&[YieldMode::Contract, YieldMode::Contract, YieldMode::Hint]),
         slice_ns,
-        min_loan_ns: slice_ns / *dice.of(&[1, 4, 50]),
+        min_loan_ns: slice_ns / *dice.of(&[2, 4, 50]),
         hypercall_ns: *dice.of(&[0, 100, 1_000]),
         faults: Faults((0..dice.between(0, 3)).map(|_| fault(&mut dice)).collect()),
         neighbour: Some(neighbour).filter(|_| dice.between(1, 4) == 1),

@@ -85,7 +85,7 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
         scheduling,
         yields,
         slice_ns,
-        min_loan_ns: slice_ns / *dice.of(&[1, 4, 50]),
+        min_loan_ns: slice_ns / *dice.of(&[2, 4, 50]),
         costs,
         warmup_ns: Some(0),
         duration_ns: 400_000,
