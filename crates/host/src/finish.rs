@@ -15,12 +15,13 @@ impl<P: GuestPages> Host<P> {
     }
 
     fn poke_idle(&mut self) {
-        let lenders = if self.policy.is_strict() {
-            0
+        let wanted = if self.policy.is_strict() {
+            self.waiting_in_turn()
         } else {
-            self.lent.len()
+            // A pCPU that may run none of them would find nothing, and be poked again and again.
+            self.queues.unrestricted() + self.free_lenders()
         };
-        let wanted = (self.waiting_in_turn() + lenders).min(self.idle.len());
+        let wanted = wanted.min(self.idle.len());
         let mut poked = self.idle.len() - self.idle_unpoked.len();
         // Those that may run on some pCPUs only first: the others take what is left.
         while let Some(p) = self.idle_for_restricted() {
@@ -34,6 +35,16 @@ impl<P: GuestPages> Host<P> {
             self.poke(p);
             poked += 1;
         }
+    }
+
+    /// How many lenders wait that may run anywhere.
+    fn free_lenders(&self) -> usize {
+        if self.queues.is_plain() {
+            return self.lent.len();
+        }
+        let lenders = self.lent.iter().filter_map(|p| self.pcpus[p].slice);
+        let free = |owner: usize| self.queues.pcpus(self.vcpus[owner].class).is_none();
+        lenders.filter(|slice| free(slice.owner().index())).count()
     }
 
     /// An idle pCPU for vCPUs that may run on some pCPUs only.

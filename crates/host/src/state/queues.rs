@@ -94,6 +94,16 @@ impl Queues {
         first.map(|(_, vcpu)| vcpu)
     }
 
+    /// How many wait here that may run anywhere.
+    pub(crate) fn unrestricted(&self) -> usize {
+        self.classes[0].heap.len()
+    }
+
+    /// Whether there is no other affinity than to all pCPUs.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.classes.len() == 1
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
