@@ -41,12 +41,12 @@ impl Reader {
     /// The fields of a word, by name.
     fn fields(self, word: u32) -> String {
         let tail = match self.tail(word) {
-            Tail::Nobody => "nobody".to_owned(),
+            Tail::Nobody => "none".to_owned(),
             Tail::SoleHolder(cpu) if self.bits => format!("{}, sole holder (bit H)", name(cpu)),
             Tail::SoleHolder(cpu) => format!("{}, sole holder (idx 3)", name(cpu)),
             Tail::Waiter(cpu, context) => format!("{}, last waiter (idx {context})", name(cpu)),
         };
-        let head = head_of(word).map_or("nobody".to_owned(), name);
+        let head = head_of(word).map_or("none".to_owned(), name);
         format!(
             "{word:#010x}  tail: {tail} | head: {head} | P: {} | L: {}",
             u32::from(word & PENDING != 0),

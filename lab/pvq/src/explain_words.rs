@@ -257,7 +257,7 @@ impl Narrator<'_> {
 
     fn halts(&self, who: &str, hint: Option<Cpu>, status: Status, snapshot: &Snapshot) -> String {
         let pcpu = snapshot.event.pcpu.unwrap_or(0);
-        let hinted = hint.map_or("nobody".to_owned(), name);
+        let hinted = hint.map_or("no vCPU".to_owned(), name);
         let next = snapshot.host.pcpus.get(pcpu as usize).copied().flatten();
         let next = next.map_or("no vCPU".to_owned(), |vcpu| self.scene.name(vcpu));
         format!(

@@ -64,13 +64,13 @@ fn picture() -> Result<String, Failure> {
         let panels = [
             Panel {
                 title: &format!("Without the hint: {}", WITHOUT.entry().name),
-                subtitle: "strict order; the host does not know whom all wait for",
+                subtitle: "strict order; the host does not know which vCPU all wait for",
                 scene: &without,
                 episode: &lost,
             },
             Panel {
                 title: &format!("With the hint: {}", WITH.entry().name),
-                subtitle: "strict order; whoever waits names it, and the host runs it",
+                subtitle: "strict order; the waiters name it, and the host runs it",
                 scene: &with,
                 episode: &lent,
             },

@@ -108,7 +108,7 @@ fn queue_line(board: &Board) -> Line<'static> {
         })
         .collect();
     let text = if chains.is_empty() {
-        "nobody says whom it waits for".to_owned()
+        "no vCPU says which one it waits for".to_owned()
     } else {
         chains.join(", ")
     };

@@ -243,7 +243,7 @@ fn bad_input_is_refused_before_anything_runs() {
             "there is no folder",
         ),
         (&["explain", "holder", "--lock", "ticket"], "native-queued"),
-        (&["explain", "nobody"], "holder, waiter"),
+        (&["explain", "other"], "holder, waiter"),
         (
             &["compare", "--watch", "--lock", "fofo"],
             "did you mean 'fifo'?",

@@ -42,6 +42,7 @@ mod chart;
 pub mod estimate;
 pub mod figures;
 pub mod files;
+mod judged;
 pub mod load;
 mod load_csv;
 pub mod machine;
