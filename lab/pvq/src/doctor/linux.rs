@@ -46,7 +46,7 @@ impl Kernel {
             return note(
                 WHAT,
                 "this kernel takes no scheduler from outside",
-                "boot Linux 6.12 or newer with CONFIG_SCHED_CLASS_EXT (Debian: 6.19 or newer)",
+                "boot Linux 6.12 or newer with CONFIG_SCHED_CLASS_EXT (Debian: backports)",
             );
         };
         if !self.exists("sys/kernel/btf/vmlinux") {
