@@ -374,7 +374,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "a preempted head is passed over for ever",
         &[place(
             "crates/pvqspin/src/queue/age.rs",
-            "age_of_head::<E>(head) >= «P::RULES.pass_over_us»",
+            "age_us >= «P::RULES.pass_over_us»",
             "u32::MAX",
         )],
         &[

@@ -34,6 +34,7 @@ use crate::atomic::{AtomicU32, Built, Ordering};
 use crate::events::{Counters, Event};
 #[cfg(feature = "lockdep")]
 use crate::lockdep::held::HeldLocks;
+use core::sync::atomic::Ordering::Relaxed;
 use pvqspin_abi::Status;
 
 /// The states of a node.
@@ -119,7 +120,8 @@ pub struct NodeLook {
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct CpuNodes {
-    depth: AtomicU32,
+    /// Always a real atomic: only its CPU writes it, other CPUs read it as advice.
+    depth: core::sync::atomic::AtomicU32,
     nodes: [Node; MAX_CONTEXTS],
     /// Keeps what other CPUs poll (above) apart from what only the owner writes often (below).
     own: OwnLine,
@@ -129,7 +131,8 @@ pub struct CpuNodes {
 #[repr(C, align(128))]
 struct OwnLine {
     waiting_since_us: AtomicU32,
-    waiting_since_s: AtomicU32,
+    /// As for the counters, always a real one: the high part would cost loom states and tell it nothing.
+    waiting_since_s: core::sync::atomic::AtomicU32,
     long_holds: AtomicU32,
     refusals: AtomicU32,
     reading: AtomicU32,
@@ -144,11 +147,11 @@ impl CpuNodes {
         #[must_use]
         pub fn new() -> Self {
             Self {
-                depth: AtomicU32::new(0),
+                depth: core::sync::atomic::AtomicU32::new(0),
                 nodes: [Node::new(), Node::new(), Node::new(), Node::new()],
                 own: OwnLine {
                     waiting_since_us: AtomicU32::new(0),
-                    waiting_since_s: AtomicU32::new(0),
+                    waiting_since_s: core::sync::atomic::AtomicU32::new(0),
                     long_holds: AtomicU32::new(0),
                     refusals: AtomicU32::new(0),
                     reading: AtomicU32::new(0),
@@ -164,7 +167,7 @@ impl CpuNodes {
     #[cfg(all(feature = "std", not(loom)))]
     pub(crate) const fn exhausted() -> Self {
         Self {
-            depth: AtomicU32::new(MAX_CONTEXTS as u32),
+            depth: core::sync::atomic::AtomicU32::new(MAX_CONTEXTS as u32),
             ..Self::new()
         }
     }
@@ -172,7 +175,7 @@ impl CpuNodes {
     /// How many nodes are in use: the slow paths that this CPU is in, one inside the other.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        self.depth.load(Ordering::Relaxed) as usize
+        self.depth.load(Relaxed) as usize
     }
 
     /// Forgets every wait and every count.
@@ -180,7 +183,7 @@ impl CpuNodes {
     /// For drivers that throw a guest away in the middle of whatever it does, and start another.
     /// No CPU may be in a slow path, nor hold a lock that will be released.
     pub fn reset(&self) {
-        self.depth.store(0, Ordering::Relaxed);
+        self.depth.store(0, Relaxed);
         self.nodes.iter().for_each(Node::reset);
         self.set_waiting_since(None);
         self.own.long_holds.store(0, Ordering::Relaxed);
@@ -240,11 +243,11 @@ impl CpuNodes {
         // Plain load and store: only this CPU writes the depth, and an interrupt between the two
         // puts back what it found. The compiler fence keeps the claim before the node's
         // initialisation, or an interrupt could use the same node while it is half built.
-        let context = self.depth.load(Ordering::Relaxed) as usize;
+        let context = self.depth.load(Relaxed) as usize;
         if context >= contexts {
             return None;
         }
-        self.depth.store(context as u32 + 1, Ordering::Relaxed);
+        self.depth.store(context as u32 + 1, Relaxed);
         crate::atomic::compiler_fence(Ordering::SeqCst);
         self.node(context).reset();
         Some(context)
@@ -253,8 +256,8 @@ impl CpuNodes {
     /// Gives back the node that was claimed last.
     pub(crate) fn release(&self) {
         crate::atomic::compiler_fence(Ordering::SeqCst);
-        let depth = self.depth.load(Ordering::Relaxed);
-        self.depth.store(depth.saturating_sub(1), Ordering::Relaxed);
+        let depth = self.depth.load(Relaxed);
+        self.depth.store(depth.saturating_sub(1), Relaxed);
     }
 
     /// How long the oldest wait of this CPU has lasted at `now_ns`, in µs, or `None` while it waits
@@ -264,7 +267,7 @@ impl CpuNodes {
             0 => return None,
             began_us => began_us,
         };
-        let began_s = self.own.waiting_since_s.load(Ordering::Relaxed);
+        let began_s = self.own.waiting_since_s.load(Relaxed);
         let now_us = now_ns / 1_000;
         let seconds = seconds_of(now_us).wrapping_sub(began_s);
         let micros = (now_us as u32).wrapping_sub(began_us);
@@ -286,7 +289,7 @@ impl CpuNodes {
         // Two parts, for targets without 64-bit atomics. A look between the two stores may find any
         // age, for a moment: it is advice.
         let seconds = us.map_or(0, seconds_of);
-        self.own.waiting_since_s.store(seconds, Ordering::Relaxed);
+        self.own.waiting_since_s.store(seconds, Relaxed);
         let low = us.map_or(0, |us| (us as u32).max(1));
         self.own.waiting_since_us.store(low, Ordering::Relaxed);
     }

@@ -35,7 +35,12 @@ pub(crate) fn age_us<E: Env>(cpu: Cpu) -> Option<u32> {
 
 /// Whether `head` has waited so long that no CPU may pass over it any more.
 pub(crate) fn is_closed<E: Env, P: Policy>(head: Cpu) -> bool {
-    age_of_head::<E>(head) >= P::RULES.pass_over_us
+    closes::<P>(age_of_head::<E>(head))
+}
+
+/// Whether a head of this age, in µs, may not be passed over any more.
+pub(crate) fn closes<P: Policy>(age_us: u32) -> bool {
+    age_us >= P::RULES.pass_over_us
 }
 
 /// The age of a CPU that is known to wait, in µs. It noted when it began; that we cannot see it yet

@@ -140,10 +140,20 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
     }
 
-    /// Whether the waiter before us cannot watch over those before it.
+    /// Whether the waiter before us cannot watch over those before it. Asked in every round of the
+    /// spin loop, so it touches the lock's word only if that waiter sleeps.
     fn is_absent(&self, before: Cpu) -> bool {
-        self.look_ahead(before, self.word.load(Ordering::Relaxed))
-            .before_is_absent()
+        let before = Seen::at::<E>(before);
+        let front = match before.state() {
+            RunState::Halted => self.front(self.word.load(Ordering::Relaxed)),
+            RunState::Preempted | RunState::Running | RunState::Idle => Front::Unseen,
+        };
+        Snapshot {
+            before: Some(before),
+            front,
+            ..Snapshot::NOTHING
+        }
+        .before_is_absent()
     }
 
     /// The CPU before us is perhaps absent: helps the queue to move. Returns a token if we went
@@ -157,9 +167,11 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let before = before?;
         let seen = self.word.load(Ordering::Relaxed);
         let mut snapshot = self.look_ahead(before, seen);
-        if P::RULES.passes_over() {
-            self.look_who_may_be_passed(&mut snapshot);
-        }
+        let head_age_us = if P::RULES.passes_over() {
+            self.look_who_may_be_passed(&mut snapshot)
+        } else {
+            None
+        };
         let status = match decide(&P::RULES, Role::Queued, &snapshot) {
             Action::Yield(target, why) => ask::yield_to::<E>(why, target),
             Action::YieldToHead(head) => ask::yield_to_head::<E>(head),
@@ -167,7 +179,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 self.kick_if_overdue(head);
                 Status::AlreadyRunning
             }
-            Action::PassOver(head) => match self.overtake(seen, head.cpu, edge) {
+            Action::PassOver(_) => match self.overtake(seen, head_age_us, edge) {
                 Some(token) => return Some(token),
                 None => Status::AlreadyRunning,
             },
@@ -210,6 +222,10 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         };
         if Self::YIELDS && P::RULES.may_find_holds_long() && !snapshot.host_refuses {
             snapshot.long_hold = self.is_long_hold(front);
+        }
+        if Self::YIELDS && !snapshot.host_refuses && !snapshot.long_hold {
+            // Nothing speaks for sleeping: the rest need not be looked at.
+            return;
         }
         snapshot.may_halt = self.may_halt();
         if Self::YIELDS && !snapshot.may_halt {

@@ -57,38 +57,50 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             all_ahead_off: true,
             ..Snapshot::NOTHING
         };
-        self.look_whether_closed(&mut snapshot);
-        let Action::PassOver(head) = decide(&P::RULES, Role::Newcomer, &snapshot) else {
+        let head_age_us = self.look_whether_closed(&mut snapshot);
+        let Action::PassOver(_) = decide(&P::RULES, Role::Newcomer, &snapshot) else {
             return None;
         };
-        self.take_past_head(seen, head.cpu)
+        self.take_past_head(seen, head_age_us)
     }
 
-    /// Adds to the snapshot of a waiter in the queue who may be passed over.
-    pub(super) fn look_who_may_be_passed(&self, snapshot: &mut Snapshot) {
-        if let Front::Free(head) = snapshot.front
-            && snapshot.before_is_absent()
-        {
-            snapshot.all_ahead_off = self.all_ahead_off(head.cpu);
-            self.look_whether_closed(snapshot);
+    /// Adds to the snapshot of a waiter in the queue whether it may pass over the head. Returns the
+    /// age of the head, in µs, where it is looked at.
+    pub(super) fn look_who_may_be_passed(&self, snapshot: &mut Snapshot) -> Option<u32> {
+        let Front::Free(head) = snapshot.front else {
+            return None;
+        };
+        if !snapshot.before_is_absent() {
+            return None;
         }
+        snapshot.all_ahead_off = self.all_ahead_off(head.cpu);
+        self.look_whether_closed(snapshot)
     }
 
-    /// Adds whether the lock is closed to all but its head.
-    fn look_whether_closed(&self, snapshot: &mut Snapshot) {
-        if let Front::Free(head) = snapshot.front {
-            snapshot.closed = age::is_closed::<E, P>(head.cpu);
-            if snapshot.closed && snapshot.all_ahead_off && head.is_off() {
-                self.nodes.count(Event::Closed);
-            }
+    /// Adds whether the lock is closed to all but its head. Returns the age of the head, in µs.
+    fn look_whether_closed(&self, snapshot: &mut Snapshot) -> Option<u32> {
+        let Front::Free(head) = snapshot.front else {
+            return None;
+        };
+        let age_us = age::age_of_head::<E>(head.cpu);
+        snapshot.closed = age::closes::<P>(age_us);
+        if snapshot.closed && snapshot.all_ahead_off && head.is_off() {
+            self.nodes.count(Event::Closed);
         }
+        Some(age_us)
     }
 
     /// Takes the free lock past its head, from the queue.
-    pub(super) fn overtake(&self, seen: u32, head: Cpu, edge: &Edge<E, P>) -> Option<Token> {
+    /// `age_us`: how long the head had waited, if it was passed within its bound.
+    pub(super) fn overtake(
+        &self,
+        seen: u32,
+        age_us: Option<u32>,
+        edge: &Edge<E, P>,
+    ) -> Option<Token> {
         // As at the head: a holder waits for no CPU, from the step on that makes it one.
         edge.withdraw();
-        let token = self.take_past_head(seen, head);
+        let token = self.take_past_head(seen, age_us);
         if token.is_some() {
             self.unlink();
         } else {
@@ -110,7 +122,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             && is_off::<E>(refused)
             && self.all_ahead_off(refused);
         if still_closed {
-            self.overtake(seen, refused, edge)
+            self.overtake(seen, None, edge)
         } else {
             None
         }
@@ -122,12 +134,11 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     }
 
     /// Takes the free lock past its head, and counts it.
-    fn take_past_head(&self, seen: u32, head: Cpu) -> Option<Token> {
-        let age_us = age::age_of_head::<E>(head);
+    fn take_past_head(&self, seen: u32, age_us: Option<u32>) -> Option<Token> {
         let token = seize::<P, W>(self.word, seen, self.cpu)?;
         E::checkpoint(Point::Taken);
         self.nodes.count(Event::PassedOver);
-        if age_us < P::RULES.pass_over_us {
+        if let Some(age_us) = age_us {
             self.nodes.record_max(Event::LongestBypassUs, age_us);
         }
         Some(token)
