@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The header is the reference. Every function of it is one line here, and what the kernel defines is
-//! [`env`]. A lock, a token and the nodes of a CPU are laid out as the header says, which is checked
+//! [`mod@env`]. A lock, a token and the nodes of a CPU are laid out as the header says, which is checked
 //! when this is compiled.
 //!
 //! As a static library it has no standard library and no unwinding; a panic, which nothing here

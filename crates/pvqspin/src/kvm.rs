@@ -85,7 +85,7 @@
 //! record before the call, for what the host of the contract would drop
 //! ([`Stale`](Status::Stale), [`AlreadyRunning`](Status::AlreadyRunning)), and after it: `Ran` if the
 //! target has been put on a pCPU since, else `Refused`. The policy for such a host is
-//! [`Bounded`](crate::Bounded). `docs/kvm.md` says what that comes to, measured.
+//! [`Bounded`]. `docs/kvm.md` says what that comes to, measured.
 //!
 //! # No lost wake-up
 //!

@@ -1,4 +1,4 @@
-//! [`Env`] for guests of other hypervisors. Feature `worlds`.
+//! [`Env`](crate::Env) for guests of other hypervisors. Feature `worlds`.
 //!
 //! | | sees who is preempted | names the CPU to run | halts and kicks | own time |
 //! | --- | --- | --- | --- | --- |
