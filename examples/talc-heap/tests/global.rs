@@ -75,7 +75,8 @@ fn numbers(worker: usize, round: usize) -> Vec<u64> {
 }
 
 fn main() {
-    let (to_checker, checked) = mpsc::channel();
+    // Bounded: a checker that does not run for a while must not fill the arena.
+    let (to_checker, checked) = mpsc::sync_channel(64);
     let start = Barrier::new(WORKERS);
     let made: usize = thread::scope(|scope| {
         for worker in 0..WORKERS {
