@@ -71,7 +71,7 @@ SCRATCH byte at_, hops_, first_off_, last_off_, end_;
 
 inline put_on(c) {
 	state[c] = ON; on_pcpus++;
-	/* host/src/switch.rs: install() counts the run. */
+	/* host/src/state/vcpu.rs counts the run. */
 	x_ = 1;
 	do
 	:: x_ <= V ->
@@ -187,7 +187,7 @@ inline yield_to_hinted() {
 	forget_hint()
 }
 
-/* host/src/halt.rs: halt(). A remembered kick ends it before it begins. */
+/* host/src/yielding.rs: halt(). A remembered kick ends it before it begins. */
 inline halt_hinting() {
 	if
 	:: kick_pending[me] -> kick_pending[me] = 0

@@ -21,7 +21,7 @@
 #define IDLE   3   /* RunState::Idle */
 
 byte state[V+1];
-bit  kick_pending[V+1];   /* host/src/vcpu.rs: kick_pending */
+bit  kick_pending[V+1];   /* host/src/state/vcpu.rs: kick_pending */
 
 /* The context of each CPU that executes: 0, or 1 inside an interrupt handler. */
 byte level_of[V+1];
@@ -60,7 +60,7 @@ inline kick(c) {
 /* env.rs: pressure() is false. Others may want a pCPU, or not, whenever somebody looks. */
 #define NO_PRESSURE       true
 
-/* host/src/halt.rs: halt(). A remembered kick ends it before it begins. */
+/* host/src/yielding.rs: halt(). A remembered kick ends it before it begins. */
 inline halt_hinting() {
 	if
 	:: kick_pending[me] -> kick_pending[me] = 0

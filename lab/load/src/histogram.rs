@@ -253,7 +253,11 @@ mod tests {
         let counts = Merged::new([histogram].iter()).counts();
         assert_eq!(counts[..2], [(0, 2), (7, 1)]);
         assert_eq!(counts[2].1, 2, "one bucket for 1000 and 1001");
-        assert_eq!(counts.last(), Some(&(1_000_005, 1)));
+        assert_eq!(
+            counts.last(),
+            Some(&(1_000_005, 2)),
+            "one bucket for the last two"
+        );
         assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 7);
         assert!(counts.is_sorted_by(|a, b| a.0 < b.0));
     }
