@@ -528,11 +528,23 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "host_displaces_strangers",
         "a page that says 'I only spin' costs a vCPU of another VM its pCPU",
-        &[place(
-            "crates/host/src/kick.rs",
-            "let spins = «vcpu.vm == target.vm» &&",
-            "true",
-        )],
+        &[
+            place(
+                "crates/host/src/kick.rs",
+                "let spins = «vcpu.vm == target.vm»",
+                "true",
+            ),
+            place(
+                "crates/host/src/kick.rs",
+                "core::iter::successors(«vm.first_pcpu», |&q|",
+                "Some(0)",
+            ),
+            place(
+                "crates/host/src/kick.rs",
+                "|&q| «self.pcpus[q as usize].vm_next»)",
+                "Some(q + 1).filter(|&q| (q as usize) < self.pcpus.len())",
+            ),
+        ],
         &[check(
             Host,
             "hypercalls::a_spinner_of_another_vm_is_left_alone",

@@ -130,9 +130,12 @@ impl Machine {
     /// Starts all vCPUs of a VM that wait for its boot CPU.
     pub(crate) fn start_others(&self, vm: VmId) {
         self.event(|host, now| {
+            // The boot CPU runs: a second start would end its next halt.
+            let boot = host.vcpu_id(vm, Cpu::ZERO);
             for (index, vcpu) in self.vcpus.iter().enumerate() {
-                if vcpu.vm == vm {
-                    host.start(now, VcpuId::new(index as u32));
+                let id = VcpuId::new(index as u32);
+                if vcpu.vm == vm && Some(id) != boot {
+                    host.start(now, id);
                 }
             }
         });

@@ -54,12 +54,27 @@ pub(crate) fn text_width(text: &str) -> i32 {
     text.chars().count() as i32 * 13 / 2 + 4
 }
 
-/// A name that has room for so many letters, and no more.
+/// How wide a letter is in a common sans-serif font of [`TEXT`] pixels, rounded up.
+const fn letter_width(letter: char) -> i32 {
+    match letter {
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '|' | '\'' | '!' => 4,
+        't' | 'f' | 'r' | '-' | '/' | '(' | ')' | '[' | ']' | ' ' => 5,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' | '…' => 13,
+        '<' | '>' | '=' | '+' | '~' | 'A'..='Z' => 10,
+        _ if letter.is_ascii() => 8,
+        _ => 13,
+    }
+}
+
+/// A name that has room for so many letters of a common width, and no more.
 pub(crate) fn shortened(name: &str, letters: usize) -> String {
-    if name.chars().count() <= letters {
+    let room = 13 * i32::try_from(letters).unwrap_or(i32::MAX / 16) / 2 + 8;
+    let width = |text: &str| text.chars().map(letter_width).sum::<i32>();
+    if name.chars().count() <= letters && width(name) <= room {
         return name.to_owned();
     }
     let mut short: String = name.chars().take(letters.saturating_sub(1)).collect();
+    while width(&short) + letter_width('…') > room && short.pop().is_some() {}
     short.push('…');
     short
 }
