@@ -2,10 +2,13 @@
 //!
 //! ```text
 //!   release:  waiters run on pCPUs?  the oldest of them takes it, in no time
-//!             everybody who waits is off its pCPU?  the host runs the oldest of them, in no time
-//!   waiter:   the holder is preempted?  it has this pCPU, in no time
-//!             a vCPU without interest in the lock is preempted?  it has this pCPU
+//!             every waiter is off its pCPU?  the host runs the oldest of them, in no time
+//!   waiter:   the holder is preempted, and works?  it has this pCPU, in no time
+//!             another vCPU that works is preempted?  it has this pCPU
 //! ```
+//!
+//! A vCPU works unless it waits, for whatever lock: two waiters for two locks would else give their
+//! pCPUs to each other for ever.
 //!
 //! No such lock can exist. It needs an [`Oracle`]: an environment in which a look at a vCPU is never
 //! out of date and a call takes no time and is always heard. Only the simulator is one. What is
@@ -30,7 +33,14 @@ use crate::per_cpu::PerCpu;
 /// instant of the look, a store is seen at once, and [`Env::yield_to`] runs its target at once and
 /// costs nothing. Anything else may implement it too; then the lock still excludes, and bounds
 /// nothing.
-pub trait Oracle: Env {}
+pub trait Oracle: Env {
+    /// Whether that CPU of the caller's VM waits, on its pCPU or off it: it is in
+    /// [`Env::spin_until`] or in [`lend`](Self::lend).
+    fn waits(cpu: Cpu) -> bool;
+
+    /// [`Env::yield_to`] of a CPU that waits.
+    fn lend(hint: Hint) -> Status;
+}
 
 /// How long to wait before asking again after a call that was not heard, in ns. Time has to pass,
 /// or a host that refuses would be asked for ever at one instant.
@@ -80,24 +90,24 @@ impl<E: Oracle> Ideal<E> {
         self.owner().is_none() && self.oldest_present() == Some(me)
     }
 
-    /// Who has a better use for a waiter's pCPU: the holder, or anybody who does not wait.
+    /// The preempted CPU that has a better use for a waiter's pCPU: the holder, or any that works.
     fn better_use(&self, me: Cpu) -> Option<Cpu> {
         let owner = self.owner()?;
-        if is_preempted::<E>(owner) {
+        let could_work = |cpu: Cpu| is_preempted::<E>(cpu) && !E::waits(cpu);
+        if could_work(owner) {
             return Some(owner);
         }
-        let does_not_wait = |cpu: Cpu| self.since.of(cpu).load(Relaxed) == 0;
         // In turn, or the same few would have all pCPUs.
         let cpus = self.since.len();
         (1..cpus)
             .filter_map(|distance| Cpu::new((me.index() + distance) % cpus))
-            .find(|&cpu| does_not_wait(cpu) && is_preempted::<E>(cpu))
+            .find(|&cpu| could_work(cpu))
     }
 
-    /// Runs a preempted one on this pCPU. False if the host would not.
-    fn run_instead(cpu: Cpu) -> bool {
+    /// A hint that is exact.
+    fn hint(cpu: Cpu) -> Hint {
         let generation = E::run_sample(cpu).generation();
-        E::yield_to(Hint { cpu, generation }) == Status::Ran
+        Hint { cpu, generation }
     }
 
     #[cold]
@@ -107,7 +117,8 @@ impl<E: Oracle> Ideal<E> {
         self.since.of(me).store(ticket, Relaxed);
         self.waiting.fetch_add(1, Relaxed);
         while !(self.is_my_turn(me) && self.try_lock(me)) {
-            let heard = self.better_use(me).is_none_or(Self::run_instead);
+            let better_use = self.better_use(me);
+            let heard = better_use.is_none_or(|cpu| E::lend(Self::hint(cpu)) == Status::Ran);
             let patience = if heard {
                 Budget::FOREVER
             } else {
@@ -150,7 +161,8 @@ impl<E: Oracle> Lock<E> for Ideal<E> {
             && self.oldest_present().is_none()
             && let Some(absent) = self.oldest(is_preempted::<E>)
         {
-            Self::run_instead(absent);
+            // Not heard, it waits for its turn.
+            let _ = E::yield_to(Self::hint(absent));
         }
     }
 }

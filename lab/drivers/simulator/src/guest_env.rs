@@ -139,7 +139,10 @@ fn spin(me: &GuestSide, condition: &mut dyn FnMut() -> bool, budget: Option<u32>
     // SAFETY: only the lifetime changes. The event loop calls it while this vCPU is suspended in
     // the next line, so while the caller's frame exists, and forgets it afterwards.
     let condition: Condition = unsafe { core::mem::transmute(condition) };
-    me.suspend(Request::Spin(condition, budget)).held
+    me.waits.set(true);
+    let held = me.suspend(Request::Spin(condition, budget)).held;
+    me.waits.set(false);
+    held
 }
 
 /// The running vCPU takes its timer interrupt, if that is due.

@@ -26,6 +26,8 @@ pub(crate) struct GuestSide {
     pub(crate) timer: Timer,
     /// Conditions that held at once since it last gave control back.
     pub(crate) free_checks: Cell<u32>,
+    /// It waits, on its pCPU or off it, as the ideal lock's oracle has it.
+    pub(crate) waits: Cell<bool>,
     /// It waits for the lock at the head of the queue, so it polls the lock's word.
     pub(crate) polls_word: Cell<bool>,
     /// Where the one that joined before it did so.
@@ -53,6 +55,7 @@ impl GuestSide {
             wasted_ns: Cell::new(0),
             timer: Timer::new(),
             free_checks: Cell::new(0),
+            waits: Cell::new(false),
             polls_word: Cell::new(false),
             predecessor_at: Cell::new(0),
             wait: Wait::default(),

@@ -103,8 +103,7 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
 /// The same with what most schedules do without: each of these in some.
 fn widened(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
     config.weight = WEIGHT;
-    // The ideal lock knows of one lock only: a vCPU that waits for another lock seems to work.
-    if dice.one_in(2) && config.lock != LockId::Ideal {
+    if dice.one_in(2) {
         // A sleeping VM takes no locks.
         let locking = CATALOG
             .iter()

@@ -1,5 +1,6 @@
 //! What each peer is known for, as far as virtual time can show it.
 
+use pvqspin_load::catalog::CATALOG as WORKLOADS;
 use pvqspin_load::{
     Distribution, LockLoad, Outcome, Section, WorkloadConfig, WorkloadId, bound_per_s,
 };
@@ -54,6 +55,49 @@ fn the_ideal_reaches_the_bound_and_nobody_passes_it() {
         for entry in CATALOG {
             let other = outcome(entry.id, overcommit).acquisitions;
             assert!(other <= ideal.acquisitions, "{}: {other}", entry.name);
+        }
+    }
+}
+
+/// At the defaults of `pvq simulate`, 10 ms of each workload.
+#[test]
+fn the_ideal_has_a_figure_in_every_workload_and_no_lock_passes_it() {
+    for workload in WORKLOADS {
+        let section = |mean_ns| Section {
+            mean_ns,
+            distribution: Distribution::Uniform,
+        };
+        let acquisitions = |lock: LockId, vcpus| {
+            let config = SimConfig {
+                lock,
+                workload: WorkloadConfig {
+                    id: workload.id,
+                    inside: section(workload.inside_ns),
+                    outside: section(workload.outside_ns),
+                    seed: 1,
+                },
+                pcpus: 2,
+                vcpus,
+                duration_ns: 10_000_000,
+                ..SimConfig::default()
+            };
+            let name = (lock.entry().name, workload.name);
+            let result = run(&config).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+            result.outcome.acquisitions
+        };
+        // Which sections are the long ones is drawn for each vCPU, so it depends on the order too.
+        let by_chance = match workload.id {
+            WorkloadId::LockTorture => 1.15,
+            _ => 1.005,
+        };
+        for vcpus in [4, 16] {
+            let ideal = acquisitions(LockId::Ideal, vcpus) as f64;
+            assert_eq!(ideal > 0.0, workload.id != WorkloadId::Halted);
+            for lock in [LockId::Fifo, LockId::LinuxPv, LockId::UnfairHinted] {
+                let other = acquisitions(lock, vcpus) as f64;
+                let name = (lock.entry().name, workload.name, vcpus);
+                assert!(other <= ideal * by_chance, "{name:?}: {other} {ideal}");
+            }
         }
     }
 }
