@@ -3,14 +3,14 @@
 
 use std::path::PathBuf;
 
-use pvqspin_kvm::{Guest, Image, KvmHost, Probe, RunError};
+use pvqspin_kvm::{Guest, Image, KvmHost, Probe, RunError, RunResult};
 use pvqspin_kvm_boot::Transport;
 use pvqspin_report::{Machine, Point, Record};
 
 use crate::again;
 use crate::compare;
 use crate::driver::{self, Limits};
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
 use crate::kvm_args::KvmArgs;
 use crate::kvm_choice::Wishes;
@@ -75,7 +75,7 @@ fn image_path(args: &KvmArgs) -> Result<PathBuf, Failure> {
     match &args.image {
         Some(path) => Ok(path.clone()),
         None => pvqspin_guest_image::up_to_date(|| {
-            eprintln!("building the guest image, which takes a while");
+            note("building the guest image, which takes a while");
         })
         .map_err(Failure::bad_input),
     }
@@ -94,17 +94,16 @@ fn point(transport: Transport, plan: &Plan, run: &PlannedRun) -> Point {
     }
 }
 
-/// What `pvq doctor` says of it: what the probe found and chose, or what is in the way.
+/// What `pvq doctor` says of it: what the probe found and chose, or what is in the way. Builds nothing.
 pub(crate) fn examine() -> Result<String, String> {
     let host = KvmHost::open().map_err(|error| error.to_string())?;
-    let path = pvqspin_guest_image::up_to_date(|| {
-        eprintln!("building the guest image, which takes a while");
-    });
-    let image = match path.map(|path| Image::open(&path)) {
-        Ok(Ok(image)) => image,
-        Ok(Err(problem)) => return Err(problem.to_string()),
-        Err(problem) => return Err(problem.to_string()),
+    let Some(path) = pvqspin_guest_image::ready() else {
+        return Ok(
+            "there; `pvq kvm` builds its guest when it first runs, and then this tries it"
+                .to_owned(),
+        );
     };
+    let image = Image::open(&path).map_err(|problem| problem.to_string())?;
     let probe = Probe::run(&host, &image);
     if !probe.works() {
         return Err(format!("guests do not run on it: {probe}"));
@@ -131,12 +130,65 @@ fn run_one(
         RunError::Unavailable(problem) => Failure::bad_input(problem),
         other => Failure::failed(format!("{} failed: {other}", compare::name_of(plan, run))),
     })?;
+    Ok(recorded(&result, guest.transport, plan, run))
+}
+
+/// What a run gave, for the report. One that lasted far longer than it was asked to stood still.
+fn recorded(result: &RunResult, transport: Transport, plan: &Plan, run: &PlannedRun) -> Record {
     let facts = plan::facts(plan.locks[run.lock_index]);
-    let point = point(guest.transport, plan, run);
+    let point = point(transport, plan, run);
     let overslept = again::overslept_ns(compare::ns(plan.duration), result.outcome.duration_ns);
-    Ok(Record {
+    Record {
         interrupted_ns: result.lost_ns,
         paused_ns: Some(overslept),
         ..Record::new(&facts, &point, run.repeat, &result.outcome)
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use pvqspin_load::Outcome;
+
+    use super::*;
+    use crate::again::Again;
+    use crate::args::Cli;
+
+    fn plan() -> Plan {
+        let options = "pvq --lock fifo --overcommit 2 --inside 1us --repeats 3 --duration 200ms";
+        let cli = Cli::try_parse_from(options.split_whitespace()).expect("well formed");
+        let limits = Limits {
+            cpus: 2,
+            vcpus_in_word: 100,
+        };
+        Plan::new(&cli.compare.compare, &limits).expect("possible")
+    }
+
+    /// A run of so long, in which a timeout ended a halt.
+    fn result(duration_ns: u64) -> RunResult {
+        RunResult {
+            outcome: Outcome {
+                duration_ns,
+                halt_timeouts: 1,
+                ..Outcome::default()
+            },
+            lost_ns: Some(0),
+        }
+    }
+
+    #[test]
+    fn a_pause_is_recognised_and_is_no_lost_wake_up() {
+        let plan = plan();
+        let run = plan.runs().next().expect("there are some");
+        for transport in [Transport::Doorbell, Transport::Stock] {
+            let [whole, paused] = [200_000_000, 2_200_000_000]
+                .map(|ns| recorded(&result(ns), transport, &plan, &run));
+            assert!(paused.stood_still() && paused.lost_wakeups() == 0);
+            assert!(!whole.stood_still() && whole.lost_wakeups() == 1);
+            let mut runs = [paused, whole].into_iter();
+            let kept = Again::new(2).run(|| Ok(runs.next().expect("two are enough")));
+            let kept = kept.expect("no failure");
+            assert_eq!((kept.discarded, kept.stood_still()), (1, false));
+        }
+    }
 }

@@ -68,6 +68,20 @@ pub fn path() -> PathBuf {
     target_dir().join(TARGET).join(PROFILE).join(PROGRAM)
 }
 
+/// The image, if it is there and no older than its sources. Builds nothing.
+#[must_use]
+pub fn ready() -> Option<PathBuf> {
+    let image = path();
+    let made = modified(&image);
+    let changed = SOURCES
+        .iter()
+        .filter_map(|source| newest(&root().join(source)));
+    match (made, changed.max()) {
+        (Some(made), changed) if changed.is_none_or(|changed| changed <= made) => Some(image),
+        _ => None,
+    }
+}
+
 /// The image, built now if it is missing or older than its sources. `tell` is called before a
 /// build, which takes a while.
 ///
@@ -75,18 +89,13 @@ pub fn path() -> PathBuf {
 ///
 /// If it has to be built and cannot be: the error says why.
 pub fn up_to_date(tell: impl FnOnce()) -> Result<PathBuf, ImageError> {
-    let image = path();
-    let made = modified(&image);
-    let changed = SOURCES
-        .iter()
-        .filter_map(|source| newest(&root().join(source)));
-    match (made, changed.max()) {
-        (Some(made), changed) if changed.is_none_or(|changed| changed <= made) => Ok(image),
-        _ => {
+    ready().map_or_else(
+        || {
             tell();
             build()
-        }
-    }
+        },
+        Ok,
+    )
 }
 
 /// Builds the image. Returns where it is.
