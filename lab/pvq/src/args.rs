@@ -76,6 +76,7 @@ const UNCONTENDED_EXAMPLES: &str = "\
 Examples:
   pvq uncontended                          some seconds; back to back, and with work between
   pvq uncontended --gap 0 --rounds 1001    back to back only, more rounds
+  pvq uncontended --json -                 the figures for another program
 
 The locks take turns, round by round. `to native` and `over native` are medians over the rounds
 of the comparison with our native lock in the same round, so they bear noise that a time of its
@@ -187,7 +188,6 @@ pub(crate) struct CompareArgs {
 
     /// vCPUs for each pCPU, a list [default: 1,2,4,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse::overcommit)]
-    #[arg(allow_negative_numbers = true)]
     pub(crate) overcommit: Vec<f64>,
 
     /// Sections and repeats.
@@ -287,6 +287,10 @@ pub(crate) struct UncontendedArgs {
     #[arg(long, value_name = "N", default_value = "100000")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) pairs: u32,
+
+    /// Also write the figures as JSON; `-` is standard output [default: no file]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// What the seed of a random schedule decides: an option that says otherwise would be overheard.
@@ -327,7 +331,7 @@ pub(crate) struct SimulateArgs {
         value_delimiter = ',',
         default_value = "1,2,4,8"
     )]
-    #[arg(value_parser = parse::overcommit, allow_negative_numbers = true)]
+    #[arg(value_parser = parse::overcommit)]
     pub(crate) overcommit: Vec<f64>,
 
     /// Mean time inside the lock [default: the workload's; for hot-lock 1us]

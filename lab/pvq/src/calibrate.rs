@@ -18,6 +18,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use pvqspin_hypervisor::Machine;
+use pvqspin_report::figures::counted;
 use pvqspin_report::{Spread, files};
 use pvqspin_simulator::{Costs, LineCosts, Profile};
 
@@ -25,6 +26,8 @@ use crate::calibrate_layout::{Apart, Layout, Pair};
 use crate::calibrate_lines;
 use crate::driver;
 use crate::failure::{Done, Failure, print};
+use crate::interrupt;
+use crate::progress::Progress;
 use crate::validate_args::CalibrateArgs;
 
 /// How often everything is measured by default.
@@ -62,6 +65,8 @@ pub(crate) fn run(args: &CalibrateArgs) -> Done {
     if let Some(out) = &args.out {
         files::check_writable(out).map_err(Failure::BadInput)?;
     }
+    // Without this Ctrl-C ends the program at once, which is no reason not to measure.
+    let _ = interrupt::listen();
     let machine = Machine::probe().map_err(driver::unsupported)?;
     let calibration = Calibration::repeated(&machine, args.repeats)?;
     let text = calibration.file(args.hypercall_cost);
@@ -82,10 +87,17 @@ impl Calibration {
     }
 
     fn repeated(machine: &Machine, repeats: usize) -> Result<Self, Failure> {
+        let mut progress = Progress::called("rounds", repeats);
         let mut probes = vec![machine.clone()];
         while probes.len() < repeats {
+            if interrupt::asked() {
+                return Err(Failure::Interrupted);
+            }
+            progress.begin("what entering, calls and pokes cost");
             probes.push(Machine::probe().map_err(driver::unsupported)?);
+            progress.end();
         }
+        drop(progress);
         let spread = |of: fn(&Machine) -> f64| Spread::of(probes.iter().map(of));
         let optional = |of: fn(&Machine) -> Option<f64>| {
             let all: Vec<f64> = probes.iter().filter_map(of).collect();
@@ -122,9 +134,9 @@ impl Calibration {
             poke_send: optional(|probe| probe.poke_send_ns),
             poke_lost: optional(|probe| probe.poke_lost_ns),
             about: format!(
-                "{}, {} CPUs, embedded hypervisor, measured on {}",
+                "{}, {}, embedded hypervisor, measured on {}",
                 described.cpu,
-                described.cpus_allowed,
+                counted(described.cpus_allowed, "CPU"),
                 date.split('T').next().unwrap_or_default()
             ),
         })

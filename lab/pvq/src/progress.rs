@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pvqspin_hypervisor::Snapshot;
 use pvqspin_report::Record;
 
+use crate::failure::note;
 use crate::plan::PlannedRun;
 
 /// How often a plain line is printed.
@@ -14,6 +15,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Progress through a number of runs, on standard error.
 pub(crate) struct Progress {
+    /// What a run is called, in the plural.
+    called: &'static str,
     runs: usize,
     done: usize,
     started: Instant,
@@ -55,13 +58,19 @@ impl Viewer for Progress {
 impl Progress {
     /// Nothing is done yet.
     pub(crate) fn new(runs: usize) -> Self {
+        Self::called("runs", runs)
+    }
+
+    /// The same for what is called something else.
+    pub(crate) fn called(called: &'static str, runs: usize) -> Self {
         let started = Instant::now();
         let shown = if io::stderr().is_terminal() {
-            Shown::Bar(bar(runs))
+            Shown::Bar(bar(called, runs))
         } else {
             Shown::Lines { last: started }
         };
         Self {
+            called,
             runs,
             done: 0,
             started,
@@ -79,8 +88,9 @@ impl Progress {
                 None => name.to_owned(),
             }),
             Shown::Lines { last } => {
-                if let Some(line) = line(last, (self.done, self.runs), left, name) {
-                    eprintln!("{line}");
+                let so_far = (self.done, self.runs, self.called);
+                if let Some(line) = line(last, so_far, left, name) {
+                    note(&line);
                 }
             }
         }
@@ -113,20 +123,20 @@ impl Drop for Progress {
 /// The next line, if there is anything to tell and the last one is long enough ago.
 fn line(
     last: &mut Instant,
-    (done, runs): (usize, usize),
+    (done, runs, called): (usize, usize, &str),
     left: Option<Duration>,
     name: &str,
 ) -> Option<String> {
     let left = left.filter(|_| last.elapsed() >= LINE_EVERY)?;
     *last = Instant::now();
     let left = in_words(left);
-    Some(format!("{done} of {runs} runs, {left} left: {name}"))
+    Some(format!("{done} of {runs} {called}, {left} left: {name}"))
 }
 
 /// How long something takes, for people: a second more than is known, and seconds only while they
 /// count.
 pub(crate) fn in_words(time: Duration) -> String {
-    let s = time.as_secs() + 1;
+    let s = time.as_secs().saturating_add(1);
     match s {
         ..120 => format!("{s} s"),
         120..7_200 => format!("{} min", s.div_ceil(60)),
@@ -137,8 +147,8 @@ pub(crate) fn in_words(time: Duration) -> String {
     }
 }
 
-fn bar(runs: usize) -> ProgressBar {
-    let bar = ProgressBar::new(runs as u64);
+fn bar(called: &str, runs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64).with_prefix(called.to_owned());
     // The template is a constant and a test parses it; a plain bar would do as well.
     let style =
         ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -146,7 +156,7 @@ fn bar(runs: usize) -> ProgressBar {
     bar
 }
 
-const TEMPLATE: &str = "[{bar:30}] {pos}/{len} runs  {msg}";
+const TEMPLATE: &str = "[{bar:30}] {pos}/{len} {prefix}  {msg}";
 
 #[cfg(test)]
 mod tests {
@@ -162,14 +172,14 @@ mod tests {
         let left = Some(Duration::from_secs(8));
         let mut last = Instant::now() - LINE_EVERY;
         assert_eq!(
-            line(&mut last, (0, 4), None, "fifo"),
+            line(&mut last, (0, 4, "runs"), None, "fifo"),
             None,
             "nothing is known yet"
         );
-        let first = line(&mut last, (2, 4), left, "fifo");
+        let first = line(&mut last, (2, 4, "runs"), left, "fifo");
         assert_eq!(first.as_deref(), Some("2 of 4 runs, 9 s left: fifo"));
         assert_eq!(
-            line(&mut last, (3, 4), left, "fifo"),
+            line(&mut last, (3, 4, "runs"), left, "fifo"),
             None,
             "so soon after the first"
         );

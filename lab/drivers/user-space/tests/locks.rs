@@ -59,15 +59,16 @@ fn every_workload_runs() {
         ] {
             let entry = catalog::find(name).expect("it is in the catalogue");
             let what = (workload.name, name);
-            let mut config = config(entry, workload.id, 4);
-            // A busy machine may not run the threads for long: ask for more, up to some seconds.
-            let acquisitions = (0..8).map(|_| {
-                let outcome = run(&config).expect("four threads");
+            // A busy machine may leave a thread out for 40 ms, but not each time.
+            let progress = (0..8).any(|_| {
+                let outcome = run(&config(entry, workload.id, 4)).expect("four threads");
                 assert_eq!(outcome.exclusion_violations, 0, "{what:?}");
-                config.duration *= 2;
-                outcome.acquisitions
+                outcome
+                    .per_vcpu
+                    .iter()
+                    .all(|acquisitions| *acquisitions > 0)
             });
-            assert!(acquisitions.into_iter().any(|count| count > 0), "{what:?}");
+            assert!(progress, "{what:?}: a thread never got the lock");
         }
     }
 }

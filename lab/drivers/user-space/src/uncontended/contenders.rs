@@ -28,6 +28,17 @@ pub enum Group {
 }
 
 impl Group {
+    /// What results call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Own => "pvqspin",
+            Self::Peers => "peers",
+            Self::Crates => "crates",
+        }
+    }
+
     /// What the table calls it.
     #[must_use]
     pub const fn title(self) -> &'static str {

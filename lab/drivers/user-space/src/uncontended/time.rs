@@ -48,9 +48,12 @@ pub struct Cost {
     pub over_native_ns: f64,
 }
 
-/// Measures everybody, in the order of [`contenders`].
+/// Measures every contender, in the order of [`contenders`]. Before each round `goes_on` is asked, and
+/// told how many rounds are finished: if it says no, the rest is left out.
+///
+/// Returns what came out, and of how many rounds; no costs if there was none.
 #[must_use]
-pub fn measure(plan: Plan) -> Vec<Cost> {
+pub fn measure(plan: Plan, mut goes_on: impl FnMut(usize) -> bool) -> (Vec<Cost>, usize) {
     OneCpu::start();
     let all = contenders();
     let rounds = plan.rounds.max(1);
@@ -59,20 +62,25 @@ pub fn measure(plan: Plan) -> Vec<Cost> {
     for contender in &all {
         (contender.round)(pairs / 10 + 1, plan.gap); // warm caches and branch predictors
     }
-    for turn in 0..rounds {
+    let mut done = 0;
+    while done < rounds && goes_on(done) {
         for place in 0..all.len() {
-            let which = (place + turn) % all.len();
+            let which = (place + done) % all.len();
             samples[which].push((all[which].round)(pairs, plan.gap));
         }
+        done += 1;
+    }
+    if done == 0 {
+        return (Vec::new(), 0);
     }
     let reference = all
         .iter()
         .position(|contender| contender.name == REFERENCE)
         .map_or_else(Vec::new, |at| samples[at].clone());
-    all.iter()
-        .zip(samples)
+    let costs = (all.iter().zip(samples))
         .map(|(contender, rounds)| cost(contender, rounds, &reference))
-        .collect()
+        .collect();
+    (costs, done)
 }
 
 fn cost(contender: &Contender, rounds: Vec<f64>, reference: &[f64]) -> Cost {
@@ -97,12 +105,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_is_measured_and_native_is_its_own_measure() {
-        let costs = measure(Plan {
+    fn every_lock_is_measured_and_native_is_its_own_measure() {
+        let plan = Plan {
             rounds: 3,
             pairs: 1_000,
             gap: 0,
-        });
+        };
+        let (costs, rounds) = measure(plan, |_| true);
+        assert_eq!(rounds, 3);
         assert_eq!(costs.len(), contenders().len());
         assert!(costs.iter().all(|cost| cost.median_ns > 0.0));
         let native = costs
@@ -111,6 +121,19 @@ mod tests {
             .expect("it takes part");
         assert_eq!(native.to_native, 1.0);
         assert_eq!(native.over_native_ns, 0.0);
+    }
+
+    #[test]
+    fn it_stops_when_it_is_told_to_and_keeps_the_rounds_before() {
+        let plan = Plan {
+            rounds: 1_000_000,
+            pairs: 10,
+            gap: 0,
+        };
+        let (costs, rounds) = measure(plan, |done| done < 2);
+        assert_eq!((costs.len(), rounds), (contenders().len(), 2));
+        let (costs, rounds) = measure(plan, |_| false);
+        assert_eq!((costs.len(), rounds), (0, 0));
     }
 
     #[test]
