@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pvqspin_hypervisor::{Machine, RunConfig};
 use pvqspin_report::aggregate::AtPoint;
-use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::figures::{count, counted, exact_time, time};
 use pvqspin_report::repeats::Evidence;
 use pvqspin_report::sentences::sentences;
 use pvqspin_report::{Record, Report, TOLERATED, table, targets};
@@ -19,11 +19,11 @@ use crate::args::CompareArgs;
 use crate::begun;
 use crate::changed::Baseline;
 use crate::driver::{self, HostSettings, Limits};
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, written};
 use crate::plan::{self, Plan, PlannedRun};
-use crate::progress::{Progress, Viewer};
+use crate::progress::{Progress, Viewer, in_words};
 
 /// Runs `pvq compare`.
 pub(crate) fn run(args: &CompareArgs) -> Done {
@@ -47,7 +47,9 @@ pub(crate) fn run_for(
     let listening = listen();
     let machine = Machine::probe().map_err(driver::unsupported)?;
     if let Err(error) = listening {
-        eprintln!("note: Ctrl-C will lose what was measured ({error})");
+        note(&format!(
+            "note: Ctrl-C will lose what was measured ({error})"
+        ));
     }
 
     validate(&plan, &machine)?;
@@ -244,20 +246,20 @@ pub(crate) fn head(
     format!(
         "pvq {}: {}\n\
          machine  {}\n\
-         host     {} pCPUs, {scheduling}, {calls}{neighbour}\n\
+         host     {}, {scheduling}, {calls}{neighbour}\n\
          costs    {costs}\n\
-         plan     {} runs of {} (locks: {}, points: {}, repeats: {}), seed {}, about {} s in all\n\n",
+         plan     {} of {} (locks: {}, points: {}, repeats: {}), seed {}, about {} in all\n\n",
         report.version,
         report.command,
         machine.line(),
-        host.pcpus,
-        plan.run_count(),
+        counted(host.pcpus, "pCPU"),
+        counted(plan.run_count(), "run"),
         time(plan.duration.as_nanos() as f64),
         plan.locks.len(),
         plan.sections.len() * plan.vcpus.len(),
         plan.repeats,
         report.seed,
-        plan.total_time().as_secs().max(1),
+        in_words(plan.total_time()),
     )
 }
 
@@ -332,4 +334,62 @@ pub(crate) fn no_bug(report: &Report) -> Done {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitCode;
+
+    use clap::Parser;
+    use pvqspin_load::Outcome;
+
+    use super::*;
+    use crate::args::Cli;
+
+    /// Ends like a comparison each of whose runs has this outcome.
+    fn ended(outcome: &Outcome) -> Done {
+        let options =
+            "pvq --lock fifo --overcommit 2 --inside 1us --repeats 1 --duration 20ms --no-files";
+        let cli = Cli::try_parse_from(options.split_whitespace()).expect("well formed");
+        let args = &cli.compare.compare;
+        let limits = Limits {
+            cpus: 2,
+            vcpus_in_word: 100,
+        };
+        let plan = Plan::new(args, &limits).expect("possible");
+        let outputs = Outputs::checked(args.wanted()).expect("none");
+        let report = empty_report(&plan, pvqspin_report::Machine::default(), driver::NAME);
+        let viewer = Box::new(Progress::new(plan.run_count()));
+        complete(args, &plan, outputs, report, viewer, |run, _| {
+            let facts = plan::facts(plan.locks[run.lock_index]);
+            Ok(Record::new(&facts, &plan.point(run), run.repeat, outcome))
+        })
+    }
+
+    #[test]
+    fn a_lost_wake_up_and_a_broken_exclusion_end_with_exit_code_1() {
+        let whole = Outcome {
+            duration_ns: 20_000_000,
+            acquisitions: 1_000,
+            ..Outcome::default()
+        };
+        ended(&whole).expect("nothing is wrong with it");
+        let lost = Outcome {
+            halt_timeouts: 1,
+            ..whole.clone()
+        };
+        let crowded = Outcome {
+            exclusion_violations: 1,
+            ..whole
+        };
+        for (outcome, message) in [(lost, "lost a wake-up"), (crowded, "let two into")] {
+            let failure = ended(&outcome).expect_err(message);
+            let Failure::Failed(error) = &failure else {
+                panic!("{failure:?}");
+            };
+            assert!(error.to_string().contains(message), "{error}");
+            let code = format!("{:?}", failure.report());
+            assert_eq!(code, format!("{:?}", ExitCode::from(1)));
+        }
+    }
 }

@@ -6,6 +6,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use pvqspin_report::figures::exact_time;
+
+use crate::terminal::shown;
+
 /// Why a command did not end well.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -37,11 +41,11 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         match self {
             Self::BadInput(error) => {
-                eprintln!("error: {error:#}");
+                note(&format!("error: {}", in_units(&format!("{error:#}"))));
                 ExitCode::from(2)
             }
             Self::Failed(error) | Self::Starved(error) => {
-                eprintln!("error: {error:#}");
+                note(&format!("error: {}", in_units(&format!("{error:#}"))));
                 ExitCode::from(1)
             }
             Self::Interrupted => ExitCode::from(130),
@@ -61,9 +65,9 @@ pub(crate) fn text_to_stderr() {
 pub(crate) fn print(text: &str) -> Done {
     // Relaxed: nothing else is published with it.
     let printed = if TEXT_TO_STDERR.load(Relaxed) {
-        print_to(&mut io::stderr().lock(), text)
+        print_to(&mut io::stderr().lock(), &shown(text, &io::stderr()))
     } else {
-        print_to(&mut io::stdout().lock(), text)
+        print_to(&mut io::stdout().lock(), &shown(text, &io::stdout()))
     };
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -73,7 +77,62 @@ pub(crate) fn print(text: &str) -> Done {
     }
 }
 
+/// Tells people something on standard error. Where nothing reads it any more, nothing is lost.
+pub(crate) fn note(text: &str) {
+    let text = format!("{text}\n");
+    let _ = print_to(&mut io::stderr().lock(), &shown(&text, &io::stderr()));
+}
+
+/// Times in ns in the units that people give them in: drivers and hosts count in ns, and so do their
+/// errors.
+fn in_units(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_inclusive(' ') {
+        let number = words.last().and_then(|last| {
+            let digits = last.trim_end().trim_start_matches('(');
+            digits.parse::<u64>().ok().map(|ns| (ns, digits.len()))
+        });
+        let rest = word.strip_prefix("ns");
+        let rest = rest.filter(|rest| !rest.starts_with(char::is_alphanumeric));
+        match (number, rest) {
+            (Some((ns, digits)), Some(rest)) => {
+                if let Some(last) = words.last_mut() {
+                    last.truncate(last.trim_end().len() - digits);
+                    last.push_str(&exact_time(ns));
+                    last.push_str(rest);
+                }
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words.concat()
+}
+
 fn print_to(out: &mut dyn Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_errors_have_the_units_that_options_have() {
+        for (raw, told) in [
+            (
+                "a slice of 10000 ns asked for",
+                "a slice of 10 µs asked for",
+            ),
+            (
+                "the loan (3000000 ns) must not exceed (1500001 ns)",
+                "the loan (3 ms) must not exceed (1500001 ns)",
+            ),
+            ("at most 3600000000000 ns", "at most 3600 s"),
+            ("3000 nsomething, 7 vCPUs", "3000 nsomething, 7 vCPUs"),
+            ("ns", "ns"),
+        ] {
+            assert_eq!(in_units(raw), told);
+        }
+    }
 }

@@ -25,7 +25,7 @@
 //! | [`trace_picture`] | one event under two locks, side by side |
 //! | [`explain`], [`explain_view`], [`explain_words`] | a preempted holder or waiter, step by step |
 //! | [`terminal`] | how wide the terminal is, and what it shows |
-//! | [`simulate`] | the same comparison in virtual time, and random schedules |
+//! | [`simulate`], [`simulate_torture`], [`simulate_schedule`] | the same comparison in virtual time, and random schedules |
 //! | [`kvm`], [`kvm_args`], [`kvm_choice`] | the same comparison in virtual machines on KVM |
 //! | [`threads`] | ordinary threads, beside other crates' mutexes |
 //! | [`thread_args`] | its command line |
@@ -80,6 +80,7 @@ mod report;
 mod report_args;
 mod simulate;
 mod simulate_profile;
+mod simulate_schedule;
 mod simulate_torture;
 mod study;
 mod sweep;
@@ -111,7 +112,7 @@ fn main() -> ExitCode {
     if let Some(now) = old_name() {
         return Failure::bad_input(now).report();
     }
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(parse::with_values(std::env::args_os()));
     let compared = |args: &CompareCommand| match args.watch {
         true => watch::run(&args.compare),
         false => compare::run(&args.compare),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pvqspin_report::figures::counted;
 use pvqspin_report::files;
 use pvqspin_sweep::journal;
 use pvqspin_sweep::merge::merge;
@@ -39,9 +40,9 @@ pub(crate) fn run(out: &Path, parts: &[PathBuf]) -> Done {
     written.map_err(Failure::Failed)?;
     let out = out.display();
     print(&format!(
-        "{} points of {} shards: {out}\n",
-        points,
-        parts.len()
+        "{} of {}: {out}\n",
+        counted(points, "point"),
+        counted(parts.len(), "shard")
     ))
 }
 

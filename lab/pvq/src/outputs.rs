@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use pvqspin_report::load::Source;
 use pvqspin_report::{Report, files, rows, schema};
 
-use crate::failure::text_to_stderr;
+use crate::failure::{note, text_to_stderr};
 use crate::output_lock::OutputLock;
 use crate::page_files::PageFiles;
 
@@ -255,7 +255,10 @@ impl Outputs {
 /// Makes a link, or points the one that is there elsewhere. What is no link is left alone.
 fn replace_link(to: &Path, link: &Path) -> Result<()> {
     if fs::symlink_metadata(link).is_ok_and(|there| !there.is_symlink()) {
-        eprintln!("note: {} is no link, and is left alone", link.display());
+        note(&format!(
+            "note: {} is no link, and is left alone",
+            link.display()
+        ));
         return Ok(());
     }
     let mut name = link.file_name().unwrap_or_default().to_owned();

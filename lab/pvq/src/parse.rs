@@ -1,6 +1,8 @@
 //! Names from the command line that a grid file does not have; the others are
 //! [`pvqspin_sweep::words`].
 
+use std::ffi::OsString;
+
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_load::catalog::{self as workloads, Entry as Workload};
 use pvqspin_load::{Distribution, NeighbourKind};
@@ -11,6 +13,34 @@ pub(crate) use pvqspin_sweep::words::{
     LockChoice, at_least_one, chosen, lock, one_lock, overcommit, section, section_or_zero,
     simulated_lock, time, time_or_zero,
 };
+
+/// The arguments of a command line, in which a negative number is the value of the option before it. Else
+/// it would be taken for an option that is unknown, and the error would not be about the number.
+pub(crate) fn with_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let negative = argument.to_str().is_some_and(|text| {
+            let mut text = text.chars();
+            text.next() == Some('-')
+                && text
+                    .next()
+                    .is_some_and(|next| next.is_ascii_digit() || next == '.')
+        });
+        match joined.last_mut() {
+            Some(option) if negative && is_bare_option(option) => {
+                option.push("=");
+                option.push(argument);
+            }
+            _ => joined.push(argument),
+        }
+    }
+    joined
+}
+
+fn is_bare_option(argument: &OsString) -> bool {
+    let text = argument.to_str().unwrap_or_default();
+    text.len() > 2 && text.starts_with("--") && !text.contains('=')
+}
 
 /// A choice among the locks of ordinary threads.
 pub(crate) type ThreadLockChoice = Choice<pvqspin_user_space::threads::Entry>;
@@ -107,6 +137,32 @@ mod tests {
                 .expect_err("a typo")
                 .contains("'hot-lock'")
         );
+    }
+
+    #[test]
+    fn a_negative_number_is_the_value_of_the_option_before_it() {
+        let joined = |line: &str| {
+            let words = line.split_whitespace().map(OsString::from);
+            let joined: Vec<_> = (with_values(words).into_iter())
+                .map(|word| word.into_string().expect("plain"))
+                .collect();
+            joined.join(" ")
+        };
+        assert_eq!(joined("pvq --repeats -1"), "pvq --repeats=-1");
+        assert_eq!(
+            joined("pvq --inside -3ms --quick"),
+            "pvq --inside=-3ms --quick"
+        );
+        assert_eq!(joined("pvq --inside -.5us"), "pvq --inside=-.5us");
+        for same in [
+            "pvq --json -",
+            "pvq report - -1",
+            "pvq --seed=1 -1",
+            "pvq -- -1",
+            "pvq -V",
+        ] {
+            assert_eq!(joined(same), same);
+        }
     }
 
     #[test]

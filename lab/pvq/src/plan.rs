@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use pvqspin_load::WorkloadId;
 use pvqspin_load::catalog::Entry as Workload;
 use pvqspin_report::Point;
+use pvqspin_report::figures::counted;
 use pvqspin_report::schema::LockFacts;
 use pvqspin_rivals::catalog::Entry;
 
@@ -257,9 +258,8 @@ pub(crate) fn facts(entry: &Entry) -> LockFacts {
 pub(crate) fn pcpus(setup: &SetupArgs, limits: &Limits) -> Result<usize> {
     match setup.pcpus {
         Some(wanted) if wanted > limits.cpus => bail!(
-            "--pcpus {wanted} is more than the {} CPUs that this process may use; give {} at \
-             most, and see `pvq doctor`",
-            limits.cpus,
+            "--pcpus {wanted}: this process may use {}; give {} at most, and see `pvq doctor`",
+            counted(limits.cpus, "CPU"),
             limits.cpus
         ),
         Some(wanted) => Ok(wanted),
@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn impossible_numbers_of_cpus_are_refused() {
-        assert!(refused("--pcpus 3").contains("more than the 2 CPUs"));
+        assert!(refused("--pcpus 3").contains("may use 2 CPUs"));
         assert!(refused("--overcommit 10000").contains("a lock word names 16382 at most"));
         assert!(refused("--overcommit 1.3").contains("they come whole"));
         assert!(refused("--overcommit 0.0001").contains("they come whole"));
@@ -407,8 +407,8 @@ mod tests {
     fn endless_and_empty_plans_are_refused() {
         assert!(refused("--duration 20").contains("too short"));
         assert!(refused("--duration 5m").contains("at most 100 s"));
-        assert!(refused("--repeats 1000000").contains("hours"));
-        assert!(refused("--repeats 18446744073709551615").contains("hours"));
+        assert!(refused("--repeats 1000000").contains(" h "));
+        assert!(refused("--repeats 18446744073709551615").contains(" h "));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use pvqspin_report::figures::counted;
 use pvqspin_report::load::Source;
 use pvqspin_report::sets::Set;
 use pvqspin_report::{files, table};
@@ -98,7 +99,9 @@ fn labels(args: &ReportArgs) -> Result<Vec<String>> {
         let labels = args.label.len();
         ensure!(
             labels == files,
-            "--label is there {labels} times, for {files} files; give it once for each file, or never"
+            "--label is given {}, for {}; give it once for each file, or never",
+            counted(labels, "time"),
+            counted(files, "file")
         );
         return told_apart(args.label.clone(), "--label");
     }

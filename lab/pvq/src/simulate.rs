@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use pvqspin_load::{NeighbourVm, Section, WorkloadConfig};
-use pvqspin_report::figures::{count, exact_time, time};
+use pvqspin_report::figures::{count, counted, exact_time, time};
 use pvqspin_report::{Machine, Record, table};
 use pvqspin_report::{normalise, summarise};
 use pvqspin_rivals::catalog::Entry;
@@ -19,7 +19,7 @@ use crate::begun;
 use crate::changed::Baseline;
 use crate::compare::{incomplete, no_bug};
 use crate::driver::{HostSettings, Limits};
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, written};
 use crate::parse;
@@ -69,6 +69,14 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         .map(|&overcommit| plan::vcpus(overcommit, host.pcpus, &limits))
         .collect();
     let vcpus = vcpus.map_err(Failure::BadInput)?;
+    let (inside, outside) = args.setup.section(args.inside, args.outside);
+    let round_ns = u64::from(inside) + u64::from(outside);
+    if args.duration < round_ns {
+        let [duration, round] = [args.duration, round_ns].map(exact_time);
+        return Err(Failure::bad_input(format!(
+            "--duration {duration} is too short: one round of the two sections takes {round}"
+        )));
+    }
     // All of it is looked at before any of it runs.
     for &vcpus in &vcpus {
         config(args, &host, profile.as_ref(), locks[0], vcpus)?
@@ -107,18 +115,32 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
             stopped = Err(Failure::Interrupted);
             break;
         }
-        progress.begin(&format!("{} on {vcpus} vCPUs", lock.name));
+        progress.begin(&format!("{} on {}", lock.name, counted(vcpus, "vCPU")));
         let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
         let result = match simulate(&config) {
             Ok(result) => result,
+            Err(Failure::Failed(error)) => {
+                // A lock that fails does not take the others' results with it.
+                let name = format!("{} on {}", lock.name, counted(vcpus, "vCPU"));
+                note(&format!("note: {name} failed, the others go on"));
+                if stopped.is_ok() {
+                    stopped = Err(Failure::Failed(error.context(name)));
+                }
+                progress.end();
+                continue;
+            }
             Err(failure) => {
                 stopped = Err(failure);
                 break;
             }
         };
         events += result.events;
-        let section = args.setup.section(args.inside, args.outside);
-        let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
+        let point = plan::point(
+            args.setup.work.workload.name,
+            &host,
+            vcpus,
+            (inside, outside),
+        );
         records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
         if args.longest {
             longest += &around_longest(lock, vcpus, &result);
@@ -147,10 +169,8 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     );
     print(&(text + &incomplete(&report) + &longest))?;
     // How long it took is this machine's, so it does not stand among what is the same everywhere.
-    eprintln!(
-        "note: {wall_s:.2} s, {} events/s",
-        count(events as f64 / wall_s)
-    );
+    let rate = count(events as f64 / wall_s);
+    note(&format!("note: {wall_s:.2} s, {rate} events/s"));
     let outputs = outputs.settled(report.complete);
     outputs.write(&report).map_err(Failure::Failed)?;
     print(&written(outputs.paths()))?;
@@ -197,8 +217,9 @@ fn config(
 ) -> Result<SimConfig, Failure> {
     if !vcpus.is_multiple_of(args.vms) {
         return Err(Failure::bad_input(format!(
-            "{vcpus} vCPUs do not divide among {} VMs; the overcommit counts those of all VMs",
-            args.vms
+            "--vms {} does not divide {}; the overcommit counts those of all VMs",
+            args.vms,
+            counted(vcpus, "vCPU")
         )));
     }
     let section = |mean_ns| Section {
@@ -257,16 +278,16 @@ fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {
 /// What happened around the longest wait.
 fn around_longest(lock: &Entry, vcpus: usize, result: &SimResult) -> String {
     let LongestWait { ns, ended_ns, vcpu } = result.longest_wait;
+    let name = format!("{}, {}", lock.name, counted(vcpus, "vCPU"));
     if ns == 0 {
-        return format!("\n{}, {vcpus} vCPUs: there was no wait.\n", lock.name);
+        return format!("\n{name}: there was no wait.\n");
     }
     let from = ended_ns.saturating_sub(ns + MARGIN_NS);
     let near: Vec<&TraceEvent> = (result.trace.events.iter())
         .filter(|event| (from..=ended_ns).contains(&event.at_ns))
         .collect();
     let mut text = format!(
-        "\n{}, {vcpus} vCPUs: the longest wait, warm-up and all, was cpu{vcpu}'s, {}:\n",
-        lock.name,
+        "\n{name}: the longest wait, warm-up and all, was cpu{vcpu}'s, {}:\n",
         time(ns as f64)
     );
     text += &shortened(&near);

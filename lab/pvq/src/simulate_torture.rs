@@ -7,12 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pvqspin_report::figures::count;
+use pvqspin_report::figures::{count, counted};
 use pvqspin_rivals::catalog::Entry;
 use pvqspin_simulator::{Explored, SimConfig, torture};
 
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
+use crate::simulate_schedule;
 
 /// How often a plain line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -46,9 +47,9 @@ fn report(lock: &Entry, first: u64, schedules: u64, explored: Explored) -> Done 
         )));
     }
     print(&format!(
-        "{name}: {} schedules from seed {first} on, {} acquisitions, {} events, {} preemptions at \
-         chosen points; nothing went wrong\n",
-        explored.schedules,
+        "{name}: {} from seed {first} on; acquisitions: {}, events: {}, preemptions at chosen points: {}; \
+         nothing went wrong\n",
+        counted(explored.schedules, "schedule"),
         count(explored.acquisitions as f64),
         count(explored.events as f64),
         count(explored.faults as f64),
@@ -65,7 +66,7 @@ pub(crate) fn replay(lock: &Entry, seed: u64) -> Done {
         trace: true,
         ..torture(lock.id, seed)
     };
-    print(&format!("{schedule:#?}\n"))?;
+    print(&simulate_schedule::described(&schedule))?;
     let result = pvqspin_simulator::run(&schedule).map_err(Failure::failed)?;
     let mut text = String::new();
     for event in &result.trace.events {
@@ -112,10 +113,10 @@ impl Progress {
                 lines.done += done;
                 if lines.last.elapsed() >= LINE_EVERY {
                     lines.last = Instant::now();
-                    eprintln!(
+                    note(&format!(
                         "{}: {} of {} schedules",
                         lines.name, lines.done, lines.schedules
-                    );
+                    ));
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use pvqspin_report::figures::{count, time};
+use pvqspin_report::figures::{count, counted, time};
 use pvqspin_sweep::journal::{Head, Journal};
 use pvqspin_sweep::output;
 use pvqspin_sweep::plan::Plan;
@@ -159,8 +159,9 @@ fn listing(plan: &Plan, part: &[usize], threads: usize) -> String {
     let about = estimate(plan, part, threads);
     let _ = writeln!(
         text,
-        "{} points, about {about} on {threads} threads",
-        part.len()
+        "{}, about {about} on {}",
+        counted(part.len(), "point"),
+        counted(threads, "thread")
     );
     text
 }
@@ -171,8 +172,9 @@ fn start(plan: &Plan, part: &[usize], missing: &[usize], threads: usize) -> Stri
         done => format!(" ({done} of {} are finished already)", part.len()),
     };
     format!(
-        "{} points{finished} on {threads} threads, about {}\n",
-        missing.len(),
+        "{}{finished} on {}, about {}\n",
+        counted(missing.len(), "point"),
+        counted(threads, "thread"),
         estimate(plan, missing, threads)
     )
 }

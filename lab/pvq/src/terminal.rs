@@ -1,5 +1,6 @@
 //! What the terminal is like: how wide, and which characters it shows.
 
+use std::borrow::Cow;
 use std::env;
 use std::io::{self, IsTerminal};
 
@@ -38,6 +39,29 @@ pub(crate) fn charset(asked: Characters) -> Charset {
     }
 }
 
+/// The text as the terminal behind `stream` can show it: in ASCII if the locale knows no more. What goes to
+/// a file or a pipe stays as it is, whatever the locale.
+pub(crate) fn shown<'a>(text: &'a str, stream: &impl IsTerminal) -> Cow<'a, str> {
+    if text.is_ascii() || !stream.is_terminal() || charset(Characters::Auto) == Charset::Unicode {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(ascii).collect())
+}
+
+/// The ASCII character that resembles this one most, so that columns stay where they are.
+pub(crate) fn ascii(of: char) -> char {
+    match of {
+        ascii if ascii.is_ascii() => ascii,
+        'µ' => 'u',
+        '×' => 'x',
+        '│' | '┃' => '|',
+        '─' | '━' | '–' | '—' => '-',
+        '…' => '.',
+        '→' => '>',
+        _ => '?',
+    }
+}
+
 /// The first of these that is set and not empty decides, as POSIX has it.
 fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Charset {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -56,6 +80,12 @@ fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Charset {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_without_unicode_is_shown_ascii() {
+        let text: String = "0.3 µs ── 2 × 3".chars().map(ascii).collect();
+        assert_eq!(text, "0.3 us -- 2 x 3");
+    }
 
     #[test]
     fn the_first_locale_that_is_set_decides() {

@@ -36,7 +36,7 @@ pub(crate) struct ThreadsArgs {
         value_delimiter = ',',
         default_value = "1,2,4,8"
     )]
-    #[arg(value_parser = parse::overcommit, allow_negative_numbers = true)]
+    #[arg(value_parser = parse::overcommit)]
     pub(crate) overcommit: Vec<f64>,
 
     /// Sections and repeats.

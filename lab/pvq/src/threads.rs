@@ -9,11 +9,11 @@ use pvqspin_load::catalog::Entry as Workload;
 use pvqspin_load::{Distribution, Section as Length, WorkloadConfig};
 use pvqspin_report::Point;
 use pvqspin_report::aggregate::AtPoint;
-use pvqspin_report::figures::time;
+use pvqspin_report::figures::{counted, time};
 use pvqspin_report::schema::LockFacts;
 use pvqspin_report::{Machine, Record, Report, table};
 use pvqspin_report::{normalise, summarise};
-use pvqspin_sweep::words::distribution_name;
+use pvqspin_sweep::words::{self, distribution_name};
 use pvqspin_user_space::threads::{self as driver, Entry, RunConfig};
 
 use crate::again::{Again, overslept_ns};
@@ -21,12 +21,12 @@ use crate::begun;
 use crate::changed::Baseline;
 use crate::compare::{incomplete, no_bug};
 use crate::driver::usable_cpus;
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, written};
 use crate::parse;
 use crate::plan::{self, Section};
-use crate::progress::Progress;
+use crate::progress::{Progress, in_words};
 use crate::thread_advice::advice;
 use crate::thread_args::ThreadsArgs;
 use crate::turns::{Turn, asked_duration, turns, within_a_day};
@@ -44,7 +44,9 @@ pub(crate) fn run(args: &ThreadsArgs) -> Done {
     let baseline = Baseline::asked(&args.output).map_err(Failure::BadInput)?;
     let outputs = Outputs::checked(args.wanted()).map_err(Failure::BadInput)?;
     if let Err(error) = interrupt::listen() {
-        eprintln!("note: Ctrl-C will lose what was measured ({error})");
+        note(&format!(
+            "note: Ctrl-C will lose what was measured ({error})"
+        ));
     }
     let mut report = empty_report(&plan);
     print(&head(&plan, &report))?;
@@ -184,16 +186,17 @@ fn threads(overcommit: f64, cpus: usize) -> Result<usize> {
     let threads = exact.round();
     ensure!(
         (exact - threads).abs() < 1e-6 && threads >= 1.0,
-        "--overcommit {overcommit} on {cpus} CPUs would be {exact} threads, and they come whole; \
+        "--overcommit {overcommit} on {} would be {exact} threads, and they come whole; \
          multiples of {} are possible",
+        counted(cpus, "CPU"),
         1.0 / cpus as f64
     );
     let most = driver::MAX_THREADS;
     ensure!(
         threads <= most as f64,
-        "--overcommit {overcommit} on {cpus} CPUs is {threads} threads, and {most} at most are \
-         possible; ask for {} or less",
-        most / cpus
+        "--overcommit {overcommit} on {} is {threads} threads, and {most} at most are possible{}",
+        counted(cpus, "CPU"),
+        words::or_less(most / cpus)
     );
     Ok(threads as usize)
 }
@@ -238,7 +241,7 @@ fn run_plan(plan: &Plan, report: &mut Report) -> Done {
             return Err(Failure::Interrupted);
         }
         let entry = plan.locks[turn.lock_index];
-        let name = format!("{} on {} threads", entry.name, turn.vcpus);
+        let name = format!("{} on {}", entry.name, counted(turn.vcpus, "thread"));
         progress.begin(&name);
         let record = again.run(|| {
             let outcome = driver::run(&plan.config(&turn))
@@ -295,19 +298,19 @@ fn head(plan: &Plan, report: &Report) -> String {
     format!(
         "pvq {}: {}\n\
          machine  {}\n\
-         threads  not pinned, scheduled by the operating system on {} CPUs\n\
-         plan     {} runs of {} (locks: {}, points: {}, repeats: {}), seed {}, about {} s in all\n\n",
+         threads  not pinned, scheduled by the operating system on {}\n\
+         plan     {} of {} (locks: {}, points: {}, repeats: {}), seed {}, about {} in all\n\n",
         report.version,
         report.command,
         report.machine.line(),
-        plan.cpus,
-        plan.run_count(),
+        counted(plan.cpus, "CPU"),
+        counted(plan.run_count(), "run"),
         time(plan.duration.as_nanos() as f64),
         plan.locks.len(),
         plan.sections.len() * plan.threads.len(),
         plan.repeats,
         plan.seed,
-        plan.total_time().as_secs().max(1),
+        in_words(plan.total_time()),
     )
 }
 
@@ -370,7 +373,7 @@ mod tests {
         let refused = |options| plan(options).expect_err("impossible").to_string();
         assert!(refused("--overcommit 1.3").contains("they come whole"));
         assert!(refused("--overcommit 2000").contains("2048 at most"));
-        assert!(refused("--repeats 99999999").contains("hours"));
+        assert!(refused("--repeats 99999999").contains(" h "));
         assert!(refused("--duration 20").contains("too short"));
     }
 

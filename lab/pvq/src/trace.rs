@@ -86,7 +86,7 @@ fn written(path: &Path, scene: &Scene) -> String {
     if scene.dropped > 0 {
         let _ = writeln!(
             text,
-            "{} events were dropped; what is left is complete for the last {}. --keep N keeps more.",
+            "Dropped events: {}; what is left is complete for the last {}. --keep N keeps more.",
             count(scene.dropped as f64),
             time((scene.to_ns - scene.from_ns) as f64)
         );
@@ -215,7 +215,7 @@ fn head(record: &Record) -> String {
         "{} at {place}; host: {}, yields: {}\n\
          {} acquisitions in {}, {} of what is possible\n\
          wait p50 {}, p99 {}, p99.99 {}, longest {}; {} longer than a slice of {}\n\
-         hypercalls: {} halts, {} kicks, {} yields; LHP {}, LWP {}\n\n",
+         hypercalls: halts {}, kicks {}, yields {}; LHP {}, LWP {}\n\n",
         record.lock,
         record.host_policy,
         record.yield_mode,

@@ -73,7 +73,6 @@ pub(crate) struct TraceArgs {
 
     /// vCPUs for each pCPU
     #[arg(long, value_name = "N", default_value = "4", value_parser = parse::overcommit)]
-    #[arg(allow_negative_numbers = true)]
     pub(crate) overcommit: f64,
 
     /// Mean time inside the lock [default: the workload's; for hot-lock 1us]

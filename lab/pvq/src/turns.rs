@@ -10,8 +10,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use pvqspin_report::figures::counted;
 
 use crate::plan::Section;
+use crate::progress::in_words;
 
 /// The workload records fairness for so long.
 const LONGEST: Duration = Duration::from_secs(100);
@@ -38,9 +40,10 @@ pub(crate) fn asked_duration(ns: u64) -> Result<Duration> {
 pub(crate) fn within_a_day(total: Duration, runs: usize) -> Result<()> {
     ensure!(
         total <= DAY,
-        "these {runs} runs would take {} hours; ask for fewer repeats, points or locks, or a \
+        "{} would take {}; ask for fewer repeats, points or locks, or a \
          shorter --duration",
-        total.as_secs() / 3600
+        counted(runs, "run"),
+        in_words(total)
     );
     Ok(())
 }

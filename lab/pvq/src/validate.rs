@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use pvqspin_hypervisor::Machine;
 use pvqspin_report::agreement::{Agreement, Pair, TOLERANCE, agreements};
-use pvqspin_report::figures::{share, time};
+use pvqspin_report::figures::{counted, share, time};
 use pvqspin_report::{Record, Report, table};
 use pvqspin_report::{normalise, summarise};
 use pvqspin_simulator::{Profile, SimConfig};
@@ -24,7 +24,7 @@ use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, Wanted, written};
 use crate::plan::{self, Plan, PlannedRun};
-use crate::progress::Progress;
+use crate::progress::{Progress, in_words};
 use crate::simulate_profile;
 use crate::validate_args::ValidateArgs;
 
@@ -48,13 +48,13 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
     };
 
     let mut real = compare::empty_report(&plan, driver::describe(&machine), driver::NAME);
-    let runs = plan.run_count();
+    let runs = counted(plan.run_count(), "run");
     let line = real.machine.line();
     print(&format!(
-        "{line}\ncosts    {}\nplan     {runs} runs of {} in both, about {} s in all\n\n",
+        "{line}\ncosts    {}\nplan     {runs} of {} in both, about {} in all\n\n",
         costs(&profile),
         time(plan.duration.as_nanos() as f64),
-        plan.total_time().as_secs().max(1)
+        in_words(plan.total_time())
     ))?;
     let mut progress = Progress::new(plan.run_count());
     let mut again = Again::new(plan.run_count());

@@ -11,15 +11,18 @@ use std::time::{Duration, Instant};
 
 use pvqspin_hypervisor::Snapshot;
 use pvqspin_report::Record;
+use pvqspin_timeline::strip::Charset;
 use ratatui::DefaultTerminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::args::CompareArgs;
 use crate::compare;
-use crate::failure::{Done, Failure};
+use crate::failure::{Done, Failure, note};
 use crate::interrupt;
 use crate::plan::{Plan, PlannedRun};
 use crate::progress::Viewer;
+use crate::terminal;
+use crate::trace_args::Characters;
 use crate::watch_board::Board;
 use crate::watch_screen;
 
@@ -33,7 +36,7 @@ const CTRL_C: u8 = 3;
 pub(crate) fn run(args: &CompareArgs) -> Done {
     let dumb = env::var("TERM").is_ok_and(|term| term == "dumb");
     if dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        eprintln!("note: no terminal to draw on, so this prints progress instead");
+        note("note: there is no terminal to draw on, so this prints progress instead");
         return compare::run(args);
     }
     compare::run_for(
@@ -47,6 +50,7 @@ pub(crate) fn run(args: &CompareArgs) -> Done {
 struct Screen {
     terminal: DefaultTerminal,
     board: Board,
+    charset: Charset,
     started: Instant,
 }
 
@@ -60,6 +64,7 @@ impl Screen {
         Ok(Self {
             terminal,
             board: Board::new(plan),
+            charset: terminal::charset(Characters::Auto),
             started: Instant::now(),
         })
     }
@@ -72,7 +77,10 @@ impl Screen {
         }
         self.board.stopping = interrupt::asked();
         let board = &self.board;
-        let _ = self.terminal.draw(|frame| watch_screen::draw(frame, board));
+        let charset = self.charset;
+        let _ = self
+            .terminal
+            .draw(|frame| watch_screen::draw(frame, board, charset));
     }
 }
 

@@ -12,12 +12,16 @@
 
 use pvqspin_abi::RunState;
 use pvqspin_report::figures::{count, share, time};
+
+use pvqspin_timeline::strip::Charset;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Row, Table};
 
+use crate::progress::in_words;
+use crate::terminal;
 use crate::watch_board::{Board, on};
 
 /// More pCPUs than this do not leave room for anything else.
@@ -33,8 +37,8 @@ const COLOURS: [Color; 6] = [
     Color::Red,
 ];
 
-/// Draws everything.
-pub(crate) fn draw(frame: &mut Frame<'_>, board: &Board) {
+/// Draws everything, with no other characters than the terminal has.
+pub(crate) fn draw(frame: &mut Frame<'_>, board: &Board, charset: Charset) {
     let lanes = (board.history.len() as u16).min(MOST_LANES);
     let [top, gauge, name, pcpus, queue, counters, locks] = Layout::vertical([
         Constraint::Length(1),
@@ -51,18 +55,28 @@ pub(crate) fn draw(frame: &mut Frame<'_>, board: &Board) {
     let bar = LineGauge::default()
         .filled_style(Style::new().fg(Color::Green))
         .ratio(ratio.clamp(0.0, 1.0));
+    let bar = match charset {
+        Charset::Ascii => bar.filled_symbol("=").unfilled_symbol("-"),
+        Charset::Unicode => bar,
+    };
     frame.render_widget(bar, gauge);
     frame.render_widget(Paragraph::new(format!("\n{}", board.name)).bold(), name);
     frame.render_widget(Paragraph::new(pcpu_lines(board, pcpus)), pcpus);
     frame.render_widget(Paragraph::new(queue_line(board)), queue);
     frame.render_widget(Paragraph::new(counter_lines(board)), counters);
     frame.render_widget(lock_table(board), locks);
+    if charset == Charset::Ascii {
+        for cell in &mut frame.buffer_mut().content {
+            let shown: String = cell.symbol().chars().map(terminal::ascii).collect();
+            cell.set_symbol(&shown);
+        }
+    }
 }
 
 fn title(board: &Board) -> Line<'static> {
-    let left = board.left().map_or(String::new(), |left| {
-        format!(", {} s left", left.as_secs() + 1)
-    });
+    let left = board
+        .left()
+        .map_or(String::new(), |left| format!(", {} left", in_words(left)));
     let keys = if board.stopping {
         "stopping after this run; once more to stop at once, without results".red()
     } else {
@@ -137,7 +151,7 @@ fn counter_lines(board: &Board) -> Vec<Line<'static>> {
             time(snapshot.longest_wait_ns as f64)
         )),
         Line::from(format!(
-            "calls    {} yields, {} halts, {} kicks in this run",
+            "calls    yields: {}, halts: {}, kicks: {} in this run",
             count(snapshot.yields as f64),
             count(snapshot.halts as f64),
             count(snapshot.kicks as f64)
@@ -245,9 +259,15 @@ mod tests {
     }
 
     fn drawn(board: &Board, width: u16, height: u16) -> String {
+        drawn_with(board, (width, height), Charset::Unicode)
+    }
+
+    fn drawn_with(board: &Board, (width, height): (u16, u16), charset: Charset) -> String {
         let backend = TestBackend::new(width, height);
         let mut terminal = Terminal::new(backend).expect("memory");
-        terminal.draw(|frame| draw(frame, board)).expect("memory");
+        terminal
+            .draw(|frame| draw(frame, board, charset))
+            .expect("memory");
         terminal.backend().to_string()
     }
 
@@ -263,12 +283,23 @@ mod tests {
             "cpu2 -> cpu1 -> cpu0",
             "2 running, 1 preempted, 1 halted",
             "2 000 acquisitions/s; longest wait of this run 23 µs",
-            "12 yields",
+            "yields: 12",
             "> fifo",
             "  ticket",
         ] {
             assert!(text.contains(part), "no '{part}' on\n{text}");
         }
+    }
+
+    #[test]
+    fn a_terminal_without_unicode_gets_none() {
+        let mut board = board();
+        board.done = 3;
+        let text = drawn_with(&board, (90, 24), Charset::Ascii);
+        assert!(text.is_ascii(), "{text}");
+        assert!(text.contains("longest wait of this run 23 us"), "{text}");
+        assert!(text.contains("===---"), "{text}");
+        assert!(!drawn(&board, 90, 24).is_ascii());
     }
 
     #[test]

@@ -156,8 +156,8 @@ fn bad_input_is_refused_and_nothing_is_written() {
     let before = names(path);
     for (options, expected) in [
         (&["newer.json"][..], "schema 7, and this program reads 1"),
-        (&["half.json"], "neither JSON nor CSV"),
-        (&["empty.json"], "not a results file"),
+        (&["half.json"], "its JSON is damaged"),
+        (&["empty.json"], "it is empty"),
         (&["other.json"], "`schema` and `results`"),
         (&["table.csv"], "no column `lock`"),
         (&["bytes.json"], "it is not text"),
@@ -167,7 +167,7 @@ fn bad_input_is_refused_and_nothing_is_written() {
         (&["a.json", "half.json"], "cannot use half.json"),
         (
             &["a.json", "--label", "x", "--label", "y"],
-            "--label is there 2 times, for 1 files",
+            "--label is given 2 times, for 1 file;",
         ),
         (
             &["a.json", "a.csv", "--label", "x", "--label", "x"],

@@ -31,10 +31,15 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
         ),
         (
             &["--vms", "3", "--overcommit", "1"],
-            "2 vCPUs do not divide among 3 VMs",
+            "--vms 3 does not divide 2 vCPUs",
         ),
         (&["--vms", "0"], "1 at least"),
         (&["--duration", "0"], "more than 0"),
+        (&["--duration", "1ns"], "--duration 1 ns is too short"),
+        (
+            &["--min-loan", "3ms"],
+            "(3 ms) must not be longer than half a slice (3 ms)",
+        ),
         (&["--duration", "2h"], "a number and a unit"),
         (
             &["--pcpus", "64", "--vms", "500", "--overcommit", "1000"],
@@ -106,4 +111,57 @@ fn how_fast_it_was_is_said_apart_from_what_came_out() {
         figure.starts_with(|digit: char| ('1'..='9').contains(&digit)),
         "{error:?}"
     );
+}
+
+#[test]
+fn the_ideal_has_a_figure_in_every_workload() {
+    for workload in ["hash-table", "lock2", "locktorture", "halted", "two-locks"] {
+        let output = simulate(&[
+            "--lock",
+            "fifo,ideal",
+            "--overcommit",
+            "4",
+            "--duration",
+            "5ms",
+            "--workload",
+            workload,
+        ]);
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{workload}: {output:?}");
+        for lock in [" ideal ", " fifo * "] {
+            assert!(out.contains(lock), "{workload}: {out}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_fails_takes_no_other_runs_results_with_it() {
+    // At eight vCPUs for each pCPU a turn takes longer than the watchdog waits.
+    let output = simulate(&[
+        "--lock",
+        "fifo,bounded",
+        "--overcommit",
+        "8,1",
+        "--duration",
+        "5ms",
+        "--watchdog",
+        "5ms",
+    ]);
+    let [out, error] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(out.contains("overcommit 1 (2 vCPUs on 2 pCPUs)"), "{out}");
+    for lock in [" fifo * ", " bounded * "] {
+        assert!(out.contains(lock), "{out}");
+    }
+    assert!(out.contains("INCOMPLETE: 2 of 4 runs"), "{out}");
+    assert!(error.contains("error: fifo on 16 vCPUs: "), "{error}");
+}
+
+#[test]
+fn a_schedule_is_shown_in_words() {
+    let output = simulate(&["--lock", "bounded", "--replay", "7"]);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.starts_with("seed      7\nlock      bounded\n"), "{out}");
+    assert!(!out.contains("SimConfig"), "{out}");
 }

@@ -183,7 +183,7 @@ fn what_does_not_fit_is_dropped_and_said() {
     let options: Vec<&str> = options.split_whitespace().collect();
     let output = pvq_in(folder.path(), &options);
     assert!(
-        text(&output.stdout).contains("events were dropped"),
+        text(&output.stdout).contains("Dropped events: "),
         "{}",
         text(&output.stdout)
     );

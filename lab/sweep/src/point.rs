@@ -11,6 +11,7 @@ use pvqspin_simulator::{SimConfig, SimError, run};
 use serde::{Deserialize, Serialize};
 
 use crate::words::distribution_name;
+use pvqspin_report::figures::{counted, exact_time};
 
 /// A lock that a grid can name.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -171,17 +172,17 @@ impl Point {
             vms => format!(" in {vms} VMs"),
         };
         let neighbour = config.neighbour.map_or_else(String::new, |neighbour| {
-            format!(", {} neighbours", neighbour.vcpus)
+            format!(", {}", counted(neighbour.vcpus, "neighbour"))
         });
         format!(
-            "{}: {} under {} on {} pCPUs, {} vCPUs{vms}, {}/{} {}, {} {}{}{}{neighbour}, costs {}, seed {}",
+            "{}: {} under {} on {}, {}{vms}, {}/{} {}, {} {}{}{}{neighbour}, costs {}, seed {}",
             self.grid,
             self.lock.name(),
             place.workload,
-            config.pcpus,
-            place.vcpus,
-            pvqspin_report::figures::exact_time(place.inside_ns),
-            pvqspin_report::figures::exact_time(place.outside_ns),
+            counted(config.pcpus, "pCPU"),
+            counted(place.vcpus, "vCPU"),
+            exact_time(place.inside_ns),
+            exact_time(place.outside_ns),
             place.distribution,
             place.host_policy,
             place.yield_mode,

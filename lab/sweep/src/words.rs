@@ -3,6 +3,7 @@
 //! The command line and grid files use the same words.
 
 use pvqspin_load::Distribution;
+use pvqspin_report::figures::counted;
 use pvqspin_rivals::catalog::{self, Entry};
 use pvqspin_rivals::choice::{self, Choice};
 
@@ -114,19 +115,35 @@ pub fn vcpus(overcommit: f64, pcpus: usize, most: usize) -> Result<usize, String
     let vcpus = exact.round();
     if (exact - vcpus).abs() >= 1e-6 || vcpus < 1.0 {
         return Err(format!(
-            "{overcommit} on {pcpus} pCPUs would be {exact} vCPUs, and they come whole; multiples \
-             of {} are possible",
+            "{overcommit} on {} would be {exact} vCPUs, and they come whole; multiples of {} are possible",
+            counted(pcpus, "pCPU"),
             1.0 / pcpus as f64
         ));
     }
     if vcpus > most as f64 {
         return Err(format!(
-            "{overcommit} on {pcpus} pCPUs is {vcpus} vCPUs, and a lock word names {most} at most; \
-             ask for {} or less",
-            most / pcpus
+            "{overcommit} on {} is {vcpus} vCPUs, and a lock word names {most} at most{}",
+            counted(pcpus, "pCPU"),
+            or_less(most / pcpus)
         ));
     }
     Ok(vcpus as usize)
+}
+
+/// What to ask for instead of a number that is too high.
+///
+/// ```
+/// use pvqspin_sweep::words::or_less;
+///
+/// assert_eq!(or_less(8), "; ask for 8 or less");
+/// assert_eq!(or_less(0), "; no overcommit is possible on so many");
+/// ```
+#[must_use]
+pub fn or_less(most: usize) -> String {
+    match most {
+        0 => "; no overcommit is possible on so many".to_owned(),
+        most => format!("; ask for {most} or less"),
+    }
 }
 
 /// A number of things of which there must be one at least.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pvqspin_abi::MAX_CPUS;
-use pvqspin_host::{Config, Scheduling, YieldMode};
+use pvqspin_host::{Config, HeapPages, Host, Scheduling, YieldMode};
 use pvqspin_load::{Distribution, Faults, NeighbourVm, Section, WorkloadConfig, WorkloadId};
 use pvqspin_rivals::catalog::LockId;
 
@@ -125,6 +125,8 @@ impl RunConfig {
             });
         }
         self.check_times()?;
+        // It looks at what only it knows of.
+        Host::<HeapPages>::new(self.host())?;
         let missing = (self.faults.0.iter())
             .filter_map(|fault| fault.vcpu)
             .find(|cpu| cpu.index() >= self.vcpus);

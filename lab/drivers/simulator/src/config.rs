@@ -1,7 +1,7 @@
 //! What a simulation is asked to do, and whether it makes sense.
 
 use pvqspin_abi::MAX_CPUS;
-use pvqspin_host::{Config, Scheduling, YieldMode};
+use pvqspin_host::{Config, HeapPages, Host, Scheduling, YieldMode};
 use pvqspin_load::{Distribution, Faults, NeighbourVm, Section, WorkloadConfig, WorkloadId};
 use pvqspin_rivals::catalog::LockId;
 use pvqspin_rivals::tuned::TunedId;
@@ -172,6 +172,7 @@ impl SimConfig {
             return Err(ConfigProblem::TooManyInAll { asked: all });
         }
         self.check_times()?;
+        Host::<HeapPages>::new(self.host())?;
         let missing = (self.faults.0.iter())
             .filter_map(|fault| fault.vcpu)
             .find(|cpu| cpu.index() >= self.vcpus);
@@ -353,6 +354,13 @@ mod tests {
                     ..good()
                 },
                 "poke_ns = 4294967295 makes no sense",
+            ),
+            (
+                SimConfig {
+                    min_loan_ns: good().slice_ns,
+                    ..good()
+                },
+                "the shortest loan",
             ),
         ];
         for (config, reason) in cases {

@@ -134,7 +134,8 @@ impl Costs {
     };
 
     /// Each cost, by the name that it has in a profile.
-    pub(crate) const fn named(&self) -> [(&'static str, u32); 12] {
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u32); 12] {
         let LineCosts {
             same_core_ns,
             same_socket_ns,

@@ -1,5 +1,7 @@
 //! How numbers are written for people: short, with a unit, never more digits than mean anything.
 
+use std::fmt::Display;
+
 use crate::spread::Spread;
 
 /// A time in ns with a fitting unit.
@@ -131,6 +133,21 @@ pub fn count(value: f64) -> String {
         small if small.abs() < 9.95 => share(small),
         _ => grouped(value.round() as u64),
     }
+}
+
+/// So many things, whose word takes an s.
+///
+/// ```
+/// use pvqspin_report::figures::counted;
+///
+/// assert_eq!(counted(1, "vCPU"), "1 vCPU");
+/// assert_eq!(counted(1.5, "hour"), "1.5 hours");
+/// assert_eq!(counted(0_u64, "run"), "0 runs");
+/// ```
+#[must_use]
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, thing: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// The lowest and the highest of some values, or the only one.

@@ -38,14 +38,18 @@ impl Source {
     ///
     /// As [`Source::read`].
     pub fn parse(text: &str, label: &str) -> Result<Self> {
-        let source = if !text.trim_start().starts_with('{') {
-            load_csv::parse(text, label)?
-        } else if is_journal(text) {
+        ensure!(!text.trim().is_empty(), "it is empty");
+        let source = if is_journal(text) {
             of_shard(text, label)?
         } else {
-            let value = serde_json::from_str(text)
-                .context("it is not a results file of pvq: it is neither JSON nor CSV")?;
-            of_value(value, label)?
+            match serde_json::from_str(text) {
+                Ok(value) => of_value(value, label)?,
+                Err(error) if text.trim_start().starts_with('{') => {
+                    return Err(error)
+                        .context("it is not a results file of pvq: its JSON is damaged");
+                }
+                Err(_) => load_csv::parse(text, label)?,
+            }
         };
         ensure!(
             !source.rows.is_empty(),
@@ -78,6 +82,10 @@ fn of_value(mut value: Value, label: &str) -> Result<Source> {
         }
         None => bail!("it is not a results file of pvq: its `schema` is no number"),
     }
+    ensure!(
+        value["driver"] != "uncontended",
+        "`pvq uncontended` wrote it, and it holds no comparison to draw or to put beside others"
+    );
     clean(&mut value);
     let report: Report<Value> = serde_json::from_value(value).context("it is damaged")?;
     let rows = report.results.into_iter().enumerate();
@@ -221,8 +229,10 @@ mod tests {
         let mut empty = samples::report();
         empty.results.clear();
         for (text, expected) in [
-            (String::new(), "not a results file"),
-            ("{\"a\": 1".to_owned(), "neither JSON nor CSV"),
+            ("{\"a\": 1".to_owned(), "its JSON is damaged"),
+            (String::new(), "it is empty"),
+            ("[]".to_owned(), "a JSON object with"),
+            (" 7".to_owned(), "a JSON object with"),
             ("{\"a\": 1}".to_owned(), "`schema` and `results`"),
             ("a,b\n1,2\n".to_owned(), "no column `lock`"),
             (
@@ -232,6 +242,14 @@ mod tests {
             (
                 good.replacen("\"schema\": 1", "\"schema\": \"1\"", 1),
                 "its `schema` is no number",
+            ),
+            (
+                good.replacen(
+                    "\"driver\": \"hypervisor\"",
+                    "\"driver\": \"uncontended\"",
+                    1,
+                ),
+                "no comparison",
             ),
             (json(&empty), "no results"),
             (

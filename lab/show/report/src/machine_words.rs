@@ -1,6 +1,6 @@
 //! The machine in words.
 
-use crate::figures::time;
+use crate::figures::{counted, time};
 use crate::machine::Machine;
 
 impl Machine {
@@ -30,8 +30,13 @@ impl Machine {
             ""
         };
         format!(
-            "{cpu}, {} of {} CPUs, {} {} {}{place}, load {:.2}",
-            self.cpus_allowed, self.cpus_online, self.os, self.kernel, self.arch, self.load_1min
+            "{cpu}, {} of {}, {} {} {}{place}, load {:.2}",
+            self.cpus_allowed,
+            counted(self.cpus_online, "CPU"),
+            self.os,
+            self.kernel,
+            self.arch,
+            self.load_1min
         )
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use crate::aggregate::{AtPoint, Summary};
-use crate::figures::{count, exact_time, percent, share, time, times};
+use crate::figures::{count, counted, exact_time, percent, share, time, times};
 use crate::point::Point;
 use crate::spread::Spread;
 
@@ -103,9 +103,9 @@ pub fn render_threads(at: &AtPoint) -> String {
 
 fn threads_heading(point: &Point) -> String {
     format!(
-        "{} threads on {} CPUs ({} for each), {}",
-        point.vcpus,
-        point.pcpus,
+        "{} on {} ({} for each), {}",
+        counted(point.vcpus, "thread"),
+        counted(point.pcpus, "CPU"),
         count(point.overcommit()),
         sections(point),
     )
@@ -230,10 +230,10 @@ pub fn heading(point: &Point) -> String {
         _ => String::new(),
     };
     format!(
-        "{workload}overcommit {} ({} vCPUs on {} pCPUs), {}{host}",
+        "{workload}overcommit {} ({} on {}), {}{host}",
         count(point.overcommit()),
-        point.vcpus,
-        point.pcpus,
+        counted(point.vcpus, "vCPU"),
+        counted(point.pcpus, "pCPU"),
         sections(point),
     )
 }
@@ -288,21 +288,18 @@ pub(crate) fn warnings(at: &AtPoint) -> String {
     for lock in &at.locks {
         let name = &lock.lock;
         if lock.exclusion_violations > 0 {
-            let seen = lock.exclusion_violations;
-            let _ = writeln!(text, "BUG: {name} let two in at once, {seen} times");
+            let seen = counted(lock.exclusion_violations, "time");
+            let _ = writeln!(text, "BUG: {name} let two in at once, {seen}");
         }
         if lock.halt_timeouts > 0 {
-            let seen = lock.halt_timeouts;
-            let _ = writeln!(
-                text,
-                "BUG: {name} lost {seen} wake-ups (a timeout ended the halt)"
-            );
+            let seen = counted(lock.halt_timeouts, "wake-up");
+            let _ = writeln!(text, "BUG: {name} lost {seen} (a timeout ended the halt)");
         }
         if lock.doubtful_timeouts > 0 {
-            let seen = lock.doubtful_timeouts;
+            let seen = counted(lock.doubtful_timeouts, "halt");
             let _ = writeln!(
                 text,
-                "not judged: {name}, {seen} halts that a timeout ended while other work had the CPUs"
+                "not judged: {name}, {seen} that a timeout ended while other work had the CPUs"
             );
         }
         if lock.over_bound.median > 1.05 {
@@ -411,7 +408,7 @@ mod tests {
         record.throughput_over_bound = 1.4;
         let text = rendered(&[record]);
         assert!(text.contains("let two in at once, 2 times"));
-        assert!(text.contains("lost 1 wake-ups"));
+        assert!(text.contains("lost 1 wake-up "));
         assert!(text.contains("doubtful: fifo is at 1.40"));
     }
 

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use crate::aggregate::{AtPoint, Summary};
 use crate::estimate::Estimate;
-use crate::figures::{count, exact_time, share, time, times};
+use crate::figures::{count, counted, exact_time, share, time, times};
 use crate::repeats::{Evidence, Figure};
 use crate::sentences::{OURS, uncrowded};
 
@@ -290,8 +290,7 @@ fn too_few(locks: &[&Summary]) -> String {
     let words = locks
         .iter()
         .map(|lock| match (lock.disturbed, lock.repeats) {
-            (0, 1) => format!("{} ran once", lock.lock),
-            (0, repeats) => format!("{} ran {repeats} times", lock.lock),
+            (0, repeats) => format!("{} ran {}", lock.lock, counted(repeats, "time")),
             (disturbed, repeats) => {
                 format!(
                     "{disturbed} of {repeats} repeats of {} were disturbed",

@@ -103,7 +103,9 @@ impl Lines {
     }
 
     pub(crate) fn reading(&self, locks: &Locks) -> String {
-        let ends = ends(&self.ranked(), locks, |value| self.y.text(value));
+        let ranked = self.ranked().into_iter();
+        let shown = ranked.map(|(lock, value)| (lock, self.y.text(value)));
+        let ends = ends(&shown.collect::<Vec<_>>(), locks);
         let column = self.columns.get(self.told).map_or("", String::as_str);
         match ends.is_empty() {
             true => String::new(),

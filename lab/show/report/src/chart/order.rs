@@ -23,12 +23,12 @@ const NAMES: usize = 3;
 
 /// Both ends of what is sorted, in words that hold for what is shown: locks whose figures are
 /// written alike share an end.
-pub(crate) fn ends(ranked: &[(usize, f64)], locks: &Locks, show: impl Fn(f64) -> String) -> String {
-    let (Some(first), Some(last)) = (ranked.first(), ranked.last()) else {
+pub(crate) fn ends(ranked: &[(usize, String)], locks: &Locks) -> String {
+    let (Some((_, best)), Some((_, worst))) = (ranked.first(), ranked.last()) else {
         return String::new();
     };
     let end = |text: &str| {
-        let alike = ranked.iter().filter(|(_, value)| show(*value) == text);
+        let alike = ranked.iter().filter(|(_, shown)| shown == text);
         let names: Vec<&str> = alike.map(|(lock, _)| locks[*lock].name.as_str()).collect();
         match names.len() {
             ..=NAMES => format!("{text} ({})", names.join(", ")),
@@ -38,10 +38,9 @@ pub(crate) fn ends(ranked: &[(usize, f64)], locks: &Locks, show: impl Fn(f64) ->
             }
         }
     };
-    let (best, worst) = (show(first.1), show(last.1));
     match best == worst {
-        true => end(&best),
-        false => format!("{} to {}", end(&best), end(&worst)),
+        true => end(best),
+        false => format!("{} to {}", end(best), end(worst)),
     }
 }
 
@@ -57,7 +56,10 @@ mod tests {
         let locks = Locks::of(&summarise(&records));
         let said = |figures: &[f64], better| {
             let ranked = sorted(figures.iter().copied().enumerate().collect(), better);
-            ends(&ranked, &locks, |value| format!("{value:.1}"))
+            let shown = ranked
+                .into_iter()
+                .map(|(lock, value)| (lock, format!("{value:.1}")));
+            ends(&shown.collect::<Vec<_>>(), &locks)
         };
         assert_eq!(
             said(&[0.3, 0.91, 0.92], Better::Higher),

@@ -4,10 +4,13 @@ use anyhow::Result;
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, VPos};
 
+use crate::figures::counted;
+
 use super::axis::Axis;
 use super::data::Data;
 use super::frame::{HEADING, Margins, Size, frame};
 use super::look::{Locks, Mark};
+use super::order::ends;
 use super::sketch::{Sketch, TEXT, mark, path, shortened, text_width, write, writing};
 use super::theme::LIGHT;
 
@@ -102,21 +105,20 @@ impl Rows {
     }
 
     pub(crate) fn reading(&self, locks: &Locks) -> String {
-        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else {
-            return String::new();
-        };
         if !self.ranked {
-            return format!("{}: {} locks.", self.x.title, self.rows.len());
+            return format!("{}: {}.", self.x.title, counted(self.rows.len(), "lock"));
         }
-        let told = |row: &Row| format!("{} ({})", row.end, locks[row.lock].name);
-        match first.lock == last.lock {
-            true => format!("{}: {}.", self.end, told(first)),
-            false => format!(
-                "{}, best first: {} to {}.",
-                self.end,
-                told(first),
-                told(last)
-            ),
+        let shown = self.rows.iter().map(|row| (row.lock, row.end.clone()));
+        let ends = ends(&shown.collect::<Vec<_>>(), locks);
+        // What all signs of a row come to is what the axis counts.
+        let what = match self.end.as_str() {
+            "all" => &self.x.title,
+            end => end,
+        };
+        match self.rows.len() {
+            0 => String::new(),
+            1 => format!("{what}: {ends}."),
+            _ => format!("{what}, best first: {ends}."),
         }
     }
 
