@@ -36,6 +36,7 @@ mod mutants;
 mod publish;
 mod qemu;
 mod readme;
+mod readme_runs;
 mod run;
 mod scx_check;
 mod sources;
@@ -184,8 +185,12 @@ enum Task {
     /// Write tables, pictures and captions of the guides from the results files in docs/generated.
     Readme {
         /// Fail if they differ instead of writing them.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "run")]
         check: bool,
+        /// First run these again and keep their results: simulate, server; compare, hints, uncontended (on a machine that
+        /// does nothing else meanwhile)
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        run: Vec<String>,
     },
     /// Build the guides as a book, into target/book; fails if a link is dead or code is untested.
     Book {
@@ -238,7 +243,10 @@ fn main() -> Result<()> {
         Task::Study { options } => run::study(&options),
         Task::Package => publish::package(),
         Task::Semver { baseline } => publish::semver(baseline),
-        Task::Readme { check } => readme::readme(check),
+        Task::Readme { check, run } => {
+            readme_runs::again(&run)?;
+            readme::readme(check)
+        }
         Task::Book { check, write } => book::book(check, write),
     }
 }

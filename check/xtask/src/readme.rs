@@ -1,10 +1,13 @@
 //! Tables, pictures and captions in the guides, made from results files in `docs/generated`.
 //!
 //! ```text
-//! <!-- results: NAME table -->      a row for each lock: throughput, longest wait, fairness
+//! <!-- results: NAME table C/N -->  a row for each lock: throughput, longest wait, fairness; with these sections
+//!                                   (in ns; left out where there are no others)
+//! <!-- results: NAME costs GAP A,B --> of `uncontended`: ns of these locks at this gap
 //! <!-- results: NAME picture -->    NAME.svg, with a text for readers who do not see it
 //! <!-- results: NAME caption -->    the command, the date and the machine
 //! <!-- results: NAME output 3-9 --> these lines of NAME.txt, which is what the command printed
+//! <!-- results: NAME told -->       how many targets it reached, and how many runs other work disturbed
 //! (whatever stands here is written anew)
 //! <!-- end of results -->
 //! ```
@@ -18,14 +21,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::markdown;
+use crate::readme_runs::FOLDER;
 use crate::run::{replace, root};
 
 const BEGIN: &str = "<!-- results: ";
 const END: &str = "<!-- end of results -->";
-/// Where results files are kept.
-const FOLDER: &str = "docs/generated";
 
 /// Writes every block of every guide anew, or fails if one of them differs.
 pub(crate) fn readme(check: bool) -> Result<()> {
@@ -96,9 +99,39 @@ fn block(name: &str, kind: &str, folder: &str) -> Result<String> {
     if let Some(range) = kind.strip_prefix("output ") {
         return output(&read(&file("txt"))?, range);
     }
-    let results: Results = serde_json::from_str(&read(&file("json"))?)?;
+    if kind == "told" {
+        return Ok(told(&read(&file("txt"))?));
+    }
+    let json = read(&file("json"))?;
+    if let Some(rest) = kind.strip_prefix("costs ") {
+        let (gap, locks) = rest
+            .split_once(' ')
+            .context("a gap and locks are expected")?;
+        return costs(&json, gap.parse()?, locks);
+    }
+    let mut results: Results = serde_json::from_str(&json)?;
+    if let Some(sections) = kind.strip_prefix("table ") {
+        let (inside, outside) = sections
+            .split_once('/')
+            .context("sections are C/N, in ns")?;
+        let (inside, outside): (u64, u64) = (inside.parse()?, outside.parse()?);
+        (results.results).retain(|run| (run.inside_ns, run.outside_ns) == (inside, outside));
+        ensure!(!results.results.is_empty(), "no run has these sections");
+        return Ok(results.table());
+    }
     match kind {
-        "table" => Ok(results.table()),
+        "table" => {
+            let sections = |run: &Run| (run.inside_ns, run.outside_ns);
+            let first = results.results.first().map(sections);
+            ensure!(
+                results
+                    .results
+                    .iter()
+                    .all(|run| Some(sections(run)) == first),
+                "there are several sections; say which"
+            );
+            Ok(results.table())
+        }
         "caption" => Ok(results.caption()),
         "picture" => {
             ensure!(
@@ -108,7 +141,7 @@ fn block(name: &str, kind: &str, folder: &str) -> Result<String> {
             );
             Ok(format!("![{}]({folder}/{name}.svg)", results.in_words()))
         }
-        other => bail!("unknown kind '{other}': table, picture, caption, output A-B"),
+        other => bail!("unknown kind '{other}': table, costs, picture, caption, told, output A-B"),
     }
 }
 
@@ -121,6 +154,46 @@ fn output(text: &str, range: &str) -> Result<String> {
         .and_then(|before| lines.get(before..last))
         .with_context(|| format!("there are {} lines", lines.len()))?;
     Ok(format!("```text\n{}\n```", shown.join("\n")))
+}
+
+/// What a comparison printed of its targets and of its machine, as sentences.
+fn told(text: &str) -> String {
+    let after = |mark: &str| text.lines().find_map(|line| line.strip_prefix(mark));
+    let mut told = match after("targets: ") {
+        Some(counts) => format!("Of the figures that `--targets` lists: {counts}. "),
+        None => String::new(),
+    };
+    told += &match after("DISTURBED: in ").and_then(|rest| rest.split_once(" runs ")) {
+        Some((share, _)) => format!(
+            "In {share} runs other work took more than 1 % of the CPUs' time, and those are not judged."
+        ),
+        None => "No run was disturbed by other work.".to_owned(),
+    };
+    told
+}
+
+/// What some locks cost without contention, with so many multiplications between two acquisitions.
+fn costs(json: &str, gap: u32, locks: &str) -> Result<String> {
+    let report: Value = serde_json::from_str(json)?;
+    let rows = report["results"].as_array().context("it has no results")?;
+    let mut table =
+        "| lock | lock plus unlock | over `native-queued` |\n| --- | --- | --- |\n".to_owned();
+    for name in locks.split(',') {
+        let row = (rows.iter())
+            .find(|row| row["lock"] == name && row["gap"] == gap)
+            .with_context(|| format!("{name} at gap {gap} is not there"))?;
+        let figure = |field: &str| {
+            row[field]
+                .as_f64()
+                .with_context(|| format!("{name} has no {field}"))
+        };
+        table += &format!(
+            "| `{name}` | {:.1} ns | {:+.1} ns |\n",
+            figure("median_ns")?,
+            figure("over_native_ns")?
+        );
+    }
+    Ok(table)
 }
 
 /// The part of a results file that is shown.
@@ -146,6 +219,8 @@ struct Run {
     lock: String,
     policy: Option<String>,
     overcommit: f64,
+    inside_ns: u64,
+    outside_ns: u64,
     throughput_over_bound: f64,
     jain: f64,
     wait_ns: Wait,
@@ -314,104 +389,4 @@ fn time(ns: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn results() -> Results {
-        let run =
-            |lock: &str, policy: Option<&str>, overcommit: f64, throughput: f64, max: u64| Run {
-                lock: lock.to_owned(),
-                policy: policy.map(str::to_owned),
-                overcommit,
-                throughput_over_bound: throughput,
-                jain: 1.0,
-                wait_ns: Wait { max },
-            };
-        Results {
-            command: "pvq simulate --pcpus 2 --json docs/generated/x.json".to_owned(),
-            driver: "simulator".to_owned(),
-            seed: 1,
-            started_unix_s: 86_400,
-            machine: Machine {
-                cpu: "a CPU".to_owned(),
-                cpus_allowed: 2,
-                virtual_machine: true,
-            },
-            results: vec![
-                run("slow", None, 8.0, 0.004, 3_000_000),
-                run("fifo", Some("fifo"), 1.0, 0.91, 12_300),
-                run("fifo", Some("fifo"), 8.0, 0.9, 20_000),
-                run("slow", None, 1.0, 0.92, 12_000),
-            ],
-        }
-    }
-
-    #[test]
-    fn a_table_has_the_best_first_and_the_longest_wait_of_all() {
-        let table = results().table();
-        let rows: Vec<_> = table.lines().skip(2).collect();
-        assert_eq!(
-            rows,
-            [
-                "| **`fifo`** | 0.91, 0.90 | 20 µs | 1.00 |",
-                "| `slow` | 0.92, 0.004 | 3.0 ms | 1.00 |"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_caption_has_command_place_seed_and_day() {
-        let expected = "*`pvq simulate --pcpus 2`, in virtual time, the same on every machine; \
-                        seed 1, 1970-01-02.*";
-        assert_eq!(results().caption(), expected);
-        let real = Results {
-            driver: "hypervisor".to_owned(),
-            ..results()
-        };
-        assert!(
-            real.caption()
-                .contains("on 2 CPUs of a CPU, a virtual machine")
-        );
-    }
-
-    #[test]
-    fn the_picture_is_told_in_words() {
-        assert_eq!(
-            results().in_words(),
-            "Throughput over the bound against the longest wait, at 8 vCPUs for each pCPU: \
-             fifo 0.90 and 20 µs; slow 0.004 and 3.0 ms"
-        );
-    }
-
-    #[test]
-    fn pictures_are_found_from_each_file() {
-        let way = |path| to_pictures(Path::new(path));
-        assert_eq!(way("README.md"), "docs/generated");
-        assert_eq!(way("docs/a.md"), "generated");
-        assert_eq!(way("docs/decisions/a.md"), "../generated");
-        assert_eq!(way("crates/host/README.md"), "../../docs/generated");
-    }
-
-    #[test]
-    fn only_blocks_are_written_and_twice_is_once() {
-        let text = "a\n<!-- results: x table -->\nold\n<!-- end of results -->\nb\n";
-        let mut make = |name: &str, kind: &str| Ok(format!("{name} {kind}"));
-        let once = fill(text, &mut make).expect("it is closed");
-        assert_eq!(
-            once,
-            "a\n<!-- results: x table -->\n\nx table\n\n<!-- end of results -->\nb\n"
-        );
-        assert_eq!(fill(&once, &mut make).expect("still"), once);
-        assert!(fill("<!-- results: x table -->\n", &mut make).is_err());
-    }
-
-    #[test]
-    fn output_is_these_lines_and_no_others() {
-        assert_eq!(
-            output("a\nb \nc\n", "2-3").expect("there"),
-            "```text\nb\nc\n```"
-        );
-        assert!(output("a\n", "1-2").is_err());
-        assert!(output("a\n", "0-1").is_err());
-    }
-}
+mod tests;

@@ -1,0 +1,127 @@
+//! The runs that the guides show: the commands, and what is kept of what they leave.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::run::{pvq, replace, root};
+
+/// Where results files are kept.
+pub(crate) const FOLDER: &str = "docs/generated";
+
+/// One run that is kept.
+struct Kept {
+    /// What its files are called.
+    name: &'static str,
+    /// What `pvq` is given, before `--json`.
+    command: &'static str,
+    /// The picture of its page that is kept, too.
+    picture: Option<&'static str>,
+}
+
+/// All of them. Those of `simulate` give the same figures on every machine; the others want a machine that does
+/// nothing else meanwhile.
+const KEPT: [Kept; 5] = [
+    Kept {
+        name: "simulate",
+        command: "simulate --pcpus 2 --overcommit 1,2,4,8 --scheduling round-robin \
+                  --lock fifo,bounded,unfair-hinted,linux-pv,pv-ticket,test-and-set,native-queued",
+        picture: Some("1-pareto.svg"),
+    },
+    Kept {
+        name: "server",
+        command: "simulate --profile server-2x32 --outside 60us --overcommit 4 --scheduling round-robin \
+                  --lock fifo,bounded,unfair-hinted,linux-pv,powerpc,pv-ticket",
+        picture: None,
+    },
+    Kept {
+        name: "compare",
+        command: "compare --targets",
+        picture: None,
+    },
+    Kept {
+        name: "hints",
+        command: "compare --yields hint --lock bounded,fifo,unfair-hinted,linux-pv",
+        picture: None,
+    },
+    Kept {
+        name: "uncontended",
+        command: "uncontended",
+        picture: None,
+    },
+];
+
+/// Runs these again, and keeps their results in place of those of before.
+pub(crate) fn again(names: &[String]) -> Result<()> {
+    let known = || KEPT.map(|kept| kept.name).join(", ");
+    let chosen: Vec<&Kept> = (names.iter())
+        .map(|name| {
+            let kept = KEPT.iter().find(|kept| kept.name == name);
+            kept.with_context(|| format!("no run is called {name}; there are {}", known()))
+        })
+        .collect::<Result<_>>()?;
+    let pvq = pvq()?;
+    chosen
+        .into_iter()
+        .try_for_each(|kept| run(&pvq, kept).with_context(|| kept.name.to_owned()))
+}
+
+/// Whether a file of results has these already, made on another day. Simulated runs are the same each time.
+fn is_same_again(file: &Path, results: &str) -> bool {
+    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let before = fs::read_to_string(file).ok().and_then(|text| read(&text));
+    let (Some(before), Some(now)) = (before, read(results)) else {
+        return false;
+    };
+    ["command", "version", "results"]
+        .iter()
+        .all(|field| before[field] == now[field])
+}
+
+fn run(pvq: &Path, kept: &Kept) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let json = format!("{}.json", kept.name);
+    println!("readme: pvq {}", kept.command);
+    let output = Command::new(pvq)
+        .current_dir(folder.path())
+        // The results say how they were made, and not where.
+        .arg0("pvq")
+        .args(kept.command.split_whitespace())
+        .args(["--json", &json])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start pvq")?;
+    let printed = String::from_utf8(output.stdout).context("it printed no text")?;
+    ensure!(
+        output.status.success(),
+        "it ended with {}\n{printed}",
+        output.status
+    );
+    let keep = |from: &Path, ending: &str| {
+        let text = fs::read_to_string(folder.path().join(from))
+            .with_context(|| format!("it left no {}", from.display()))?;
+        let to = root().join(FOLDER).join(format!("{}.{ending}", kept.name));
+        match ending == "json" && is_same_again(&to, &text) {
+            true => Ok(()),
+            false => replace(&to, &text),
+        }
+    };
+    keep(Path::new(&json), "json")?;
+    // Where it was written is of no interest.
+    let printed: String = (printed.split_inclusive('\n'))
+        .filter(|line| !line.starts_with("written: "))
+        .collect();
+    replace(
+        &root().join(FOLDER).join(format!("{}.txt", kept.name)),
+        &(printed.trim_end().to_owned() + "\n"),
+    )?;
+    if let Some(picture) = kept.picture {
+        let charts = format!("{}-charts", kept.name);
+        keep(&Path::new(&charts).join(picture), "svg")?;
+    }
+    Ok(())
+}
