@@ -23,18 +23,21 @@ const FIFO_HOLDER: u32 = 6;
 ///
 /// # Safety
 ///
-/// `lock` is a `struct qspinlock`, preemption is off, and every CPU uses the same policy.
+/// - `lock` points to a `struct qspinlock` that is not freed before this CPU has released it.
+/// - Preemption is off, and stays off until then.
+/// - Every CPU that holds or awaits a spinlock uses this policy. (The shim changes it inside
+///   `stop_machine`, when none does.)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvq_lock(lock: *const AtomicU32, policy: u32) {
+    // SAFETY: the lock's word is all of a `struct qspinlock`, aligned as one, and Linux touches it
+    // with atomic instructions alone. The caller keeps it for as long as this reference is used.
+    let word = unsafe { &*lock };
     match policy {
-        // SAFETY: the caller's promise.
-        FIFO => unsafe { take::<Fifo>(lock) },
-        // SAFETY: the caller's promise.
-        BOUNDED => unsafe { take::<Bounded>(lock) },
-        // SAFETY: the caller's promise.
-        FIFO_HALT => unsafe { take::<FifoHalt>(lock) },
-        // SAFETY: the caller's promise.
-        FIFO_HOLDER => unsafe { take::<FifoHolder>(lock) },
+        FIFO => take::<Fifo>(word),
+        BOUNDED => take::<Bounded>(word),
+        FIFO_HALT => take::<FifoHalt>(word),
+        FIFO_HOLDER => take::<FifoHolder>(word),
+        // The shim calls for its other policies what is theirs.
         _ => (),
     }
 }
@@ -43,39 +46,47 @@ pub unsafe extern "C" fn pvq_lock(lock: *const AtomicU32, policy: u32) {
 ///
 /// # Safety
 ///
-/// As for [`pvq_lock`], and this CPU holds the lock.
+/// As for [`pvq_lock`], and this CPU holds the lock: it is what Linux's caller of the release says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvq_unlock(lock: *const AtomicU32, policy: u32) {
-    match policy {
-        // SAFETY: the caller's promise.
-        FIFO => unsafe { release::<Fifo>(lock) },
-        // SAFETY: the caller's promise.
-        BOUNDED => unsafe { release::<Bounded>(lock) },
-        // SAFETY: the caller's promise.
-        FIFO_HALT => unsafe { release::<FifoHalt>(lock) },
-        // SAFETY: the caller's promise.
-        FIFO_HOLDER => unsafe { release::<FifoHolder>(lock) },
-        _ => (),
+    // SAFETY: as in `pvq_lock`. A lock that is held is not freed before its release has written the
+    // word, and the release touches it no more after that.
+    let word = unsafe { &*lock };
+    // SAFETY: this CPU holds the lock, and took it by this policy or by a fast path, which is the
+    // same in all policies: both are the caller's promise.
+    unsafe {
+        match policy {
+            FIFO => release::<Fifo>(word),
+            BOUNDED => release::<Bounded>(word),
+            FIFO_HALT => release::<FifoHalt>(word),
+            FIFO_HOLDER => release::<FifoHolder>(word),
+            _ => (),
+        }
     }
 }
 
+/// Linux's word as a lock of the crate.
 #[inline]
-// SAFETY: the caller passes a `struct qspinlock` that outlives the call.
-unsafe fn take<P: Policy>(word: *const AtomicU32) {
-    // SAFETY: a `struct qspinlock` is one word, and the lock is transparent around it.
-    let lock = unsafe { &*word.cast::<QSpinLock<Linux, P>>() };
+fn lock_at<P: Policy>(word: &AtomicU32) -> &QSpinLock<Linux, P> {
+    // SAFETY: without `lockdep`, which this object is built without, a `QSpinLock` is transparent
+    // around one `AtomicU32`, and any value of the word is one that it accepts to read.
+    unsafe { &*core::ptr::from_ref(word).cast() }
+}
+
+#[inline]
+fn take<P: Policy>(word: &AtomicU32) {
+    let lock = lock_at::<P>(word);
     let me = Guest::cpu();
     let own = percpu::of_cpu(me);
-    own.names.count(lock.raw_word(), me);
+    own.names.count::<Linux>(lock.raw_word(), me);
     let began = Guest::now_ns();
     let token = lock.lock().into_raw();
     own.note_wait(Guest::now_ns().saturating_sub(began));
-    if head_of(token).is_some() && !own.held.keep(word.addr(), token) {
+    if head_of(token).is_some() && !own.held.keep(address_of(word), token) {
         // No place for the token: it is used at once, and the lock taken as if it were free.
-        // SAFETY: it was returned above, and this CPU holds the lock.
+        // SAFETY: `lock` returned the token two lines above, so this CPU holds the lock, and nothing
+        // has used the token since.
         unsafe { lock.unlock(Token::from_raw(token)) };
-        // SAFETY: the word belongs to the lock, which the caller vouches for.
-        let word = unsafe { &*word };
         // Acquire pairs with the release of the holder before.
         while word.compare_exchange(0, LOCKED, Acquire, Relaxed).is_err() {
             core::hint::spin_loop();
@@ -83,14 +94,17 @@ unsafe fn take<P: Policy>(word: *const AtomicU32) {
     }
 }
 
+/// Releases it.
+///
+/// # Safety
+///
+/// This CPU holds the lock, and took it by this policy or by a fast path.
 #[inline]
-// SAFETY: the caller passes a `struct qspinlock` that it holds, by this policy.
-unsafe fn release<P: Policy>(word: *const AtomicU32) {
-    // SAFETY: as in `take`.
-    let lock = unsafe { &*word.cast::<QSpinLock<Linux, P>>() };
+unsafe fn release<P: Policy>(word: &AtomicU32) {
+    let lock = lock_at::<P>(word);
     let me = Guest::cpu();
     let seen = lock.raw_word();
-    let passed = || percpu::of_cpu(me).held.take(word.addr());
+    let passed = || percpu::of_cpu(me).held.take(address_of(word));
     let token = match Idx3::tail(seen) {
         // It may have been taken on another CPU: rare, and Linux allows it.
         Tail::SoleHolder(holder) => Idx3::sole_holder(holder) | LOCKED,
@@ -101,9 +115,14 @@ unsafe fn release<P: Policy>(word: *const AtomicU32) {
         }
         Tail::Waiter(..) => Idx3::sole_holder(me) | LOCKED,
     };
-    // SAFETY: this CPU holds the lock, which the caller vouches for, and this is the token that
-    // taking it would have returned.
+    // SAFETY: the caller holds the lock, and this is the token that taking it returned: in order it
+    // follows from the CPU's number, or stands in the word; past a head `take` kept it.
     unsafe { lock.unlock(Token::from_raw(token)) };
+}
+
+/// What a held lock is known by.
+fn address_of(word: &AtomicU32) -> usize {
+    core::ptr::from_ref(word).addr()
 }
 
 /// How many bytes each possible CPU needs; their alignment is 128.
@@ -129,7 +148,8 @@ mod feature {
 /// until no lock is used any more. No lock is used yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvq_start(all: *mut PerCpu, count: u32, features: u32) -> u32 {
-    // SAFETY: the caller's promise; zero is what each of them is at first.
+    // SAFETY: a `PerCpu` is atomics and arrays of them, so zeroed memory is `count` valid ones. The
+    // shim frees it in its exit, after `stop_machine` has seen that no CPU is in this object.
     unsafe { percpu::set(all, count) };
     let features = Features {
         hypervisor: true,
@@ -155,13 +175,17 @@ pub unsafe extern "C" fn pvq_start(all: *mut PerCpu, count: u32, features: u32) 
 ///
 /// # Safety
 ///
-/// On that CPU, with preemption off; the record is Linux's own, or null if the host writes none.
+/// On the CPU that both belong to, with preemption off. `record` is what that CPU's
+/// `MSR_KVM_STEAL_TIME` holds, a per-CPU variable of Linux that is never freed; or null if the host
+/// writes none. `apic_id` is the one by which the host knows the CPU.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvq_cpu_is_up(apic_id: u32, record: *mut StealTime) {
     // Release: who sees the pointer sees what it points to.
     let me = Guest::cpu();
     percpu::of_cpu(me).record.store(record, Release);
-    // SAFETY: this is the CPU, in ring 0; the record is the one that the host writes.
+    // SAFETY: the kernel runs in ring 0 on KVM (the shim does not load elsewhere). `Guest::record`
+    // returns the pointer stored above, which Linux gave to the host; and the caller says that the
+    // APIC id is this CPU's.
     unsafe { Linux::adopt_cpu(me, apic_id) };
 }
 
@@ -200,7 +224,7 @@ pub unsafe extern "C" fn pvq_stat_name(row: u32, length: *mut u32) -> *const u8 
             None => return core::ptr::null(),
         },
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller passes a `u32` of its own, which may be written.
     unsafe { *length = name.len() as u32 };
     name.as_ptr()
 }

@@ -23,7 +23,8 @@ impl Kernel for Guest {
 
     #[inline]
     fn cpu() -> Cpu {
-        // SAFETY: spinlocks are taken with preemption off.
+        // SAFETY: Linux takes and releases spinlocks with preemption off, so the number stays right
+        // for as long as it is used.
         let number = unsafe { shim::pvq_cpu() };
         // The module does not load where there are more CPUs than the word has numbers.
         Cpu::new(number as usize).unwrap_or(Cpu::ZERO)
@@ -49,13 +50,15 @@ impl Kernel for Guest {
         let per_cpu = percpu::of_cpu(cpu);
         // Acquire pairs with the release of the CPU that found its record.
         let record = per_cpu.record.load(Acquire);
-        // SAFETY: null, or Linux's own record of that CPU, which is a per-CPU variable and stays.
+        // SAFETY: null, or the record that Linux registered for that CPU: a per-CPU variable of the
+        // kernel, 64 bytes and aligned so, which is never freed (`pvq_cpu_is_up`). Host and guest both
+        // write it, so it is read as atomics.
         unsafe { record.as_ref() }.unwrap_or(per_cpu.vcpu.record())
     }
 
     #[inline]
     fn now_ns() -> u64 {
-        // SAFETY: it may be called in every context.
+        // SAFETY: the shim's clock is the kernel's fast one, which NMIs may read, too.
         unsafe { shim::pvq_now_ns() }
     }
 }
@@ -70,37 +73,40 @@ impl Instructions for Processor {
     }
 
     unsafe fn write_msr(register: u32, value: u64) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the same contract as this function's, which its caller keeps. (Nothing calls it:
+        // Linux has registered its records itself, and `start_cpu` is not used.)
         unsafe { X86::write_msr(register, value) }
     }
 
     unsafe fn hypercall(call: Call, number: u64, first: u64, second: u64) -> i64 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the same contract as this function's: `pvqspin::kvm` calls it after `adopt_cpu`, on
+        // KVM in ring 0, with the two calls that only ever schedule.
         unsafe { X86::hypercall(call, number, first, second) }
     }
 
     unsafe fn mask() -> bool {
-        // SAFETY: the caller's promise.
+        // SAFETY: ring 0. `pvqspin::kvm` masks in its halt alone, which unmasks on each way out.
         unsafe { X86::mask() }
     }
 
     unsafe fn unmask() {
-        // SAFETY: the caller's promise.
+        // SAFETY: the same contract as this function's: `mask` found interrupts enabled.
         unsafe { X86::unmask() }
     }
 
     unsafe fn halt_masked() {
-        // SAFETY: it may be called in every context. The caller's promise for the other.
-        unsafe {
-            if !shim::pvq_in_nmi() {
-                X86::halt_masked();
-            }
+        // SAFETY: the shim's function looks at this CPU's preempt count, in any context.
+        if unsafe { shim::pvq_in_nmi() } {
+            return;
         }
+        // SAFETY: ring 0, interrupts masked; the caller published that this CPU halts before, and
+        // each waiter that is seen halted is kicked by the contract of the lock.
+        unsafe { X86::halt_masked() };
     }
 
     unsafe fn halt_unmasked() {
-        // In an NMI interrupts were masked before, so this is never one.
-        // SAFETY: the caller's promise.
+        // Never in an NMI: interrupts were masked there before.
+        // SAFETY: the same contract as this function's: `mask` found interrupts enabled.
         unsafe { X86::halt_unmasked() }
     }
 }

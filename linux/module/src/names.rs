@@ -9,8 +9,6 @@ use core::sync::atomic::Ordering::Relaxed;
 use pvqspin::word::{LOCKED, head_of};
 use pvqspin::{Cpu, Env, Format, Idx3, Tail};
 
-use crate::kernel::Linux;
-
 /// How often a wait began under which kind of holder. Only the own CPU writes.
 pub(crate) struct Names {
     pub(crate) named: AtomicU64,
@@ -28,10 +26,10 @@ impl Names {
     }
 
     /// Counts a wait that begins at this word, on the CPU `me`.
-    pub(crate) fn count(&self, word: u32, me: Cpu) {
+    pub(crate) fn count<E: Env>(&self, word: u32, me: Cpu) {
         let counter = if word & LOCKED == 0 {
             &self.free
-        } else if holder_is_named(word, me) {
+        } else if holder_is_named::<E>(word, me) {
             &self.named
         } else {
             &self.nameless
@@ -41,14 +39,14 @@ impl Names {
 }
 
 /// Whether the word of a held lock leads to its holder.
-fn holder_is_named(word: u32, me: Cpu) -> bool {
+fn holder_is_named<E: Env>(word: u32, me: Cpu) -> bool {
     match Idx3::tail(word) {
         Tail::SoleHolder(_) => true,
         Tail::Nobody => false,
         Tail::Waiter(..) => {
             // The head's edge names the holder; one that passed over the head stands in its place.
             let head = head_of(word).filter(|&head| head != me);
-            head.is_some_and(|head| Linux::waiting_for(head).is_some())
+            head.is_some_and(|head| E::waiting_for(head).is_some())
         }
     }
 }

@@ -54,7 +54,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 ///
 /// `all` are `count` of them, zeroed or used, aligned, and they stay until no lock is used any more.
 pub(crate) unsafe fn set(all: *mut PerCpu, count: u32) {
-    // The count first, and released: a reader of it finds the array.
+    // The count last, and released: a reader of it finds the array.
     ALL.store(all, Relaxed);
     COUNT.store(count, Release);
 }
@@ -71,7 +71,9 @@ pub(crate) fn of(index: usize) -> &'static PerCpu {
     if index >= count() as usize {
         return &NO_CPU;
     }
-    // SAFETY: the array has `count` elements, and stays for as long as locks are used (`set`).
+    // SAFETY: `index` is below the count that was published together with the array (acquire above),
+    // so the element is inside it; and `set`'s caller keeps the array for as long as locks are used.
+    // All of it is atomics, so a shared reference on several CPUs at once is right.
     unsafe { &*ALL.load(Relaxed).add(index) }
 }
 

@@ -1,6 +1,7 @@
 //! What the C shim offers. The object has no other undefined symbol.
 
-// SAFETY: the C shim of this folder defines each of them with this signature.
+// SAFETY: `shim/exchange.c` defines each of them, with these types: `u32`, `u64` and `bool` of C are
+// those of Rust, and `pvqspin.h` declares them for both sides.
 unsafe extern "C" {
     /// The number of the CPU that executes this; preemption is off.
     pub(crate) fn pvq_cpu() -> u32;
