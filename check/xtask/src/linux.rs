@@ -24,6 +24,33 @@ pub(crate) struct Options {
     /// them (minutes), and use that in the guests.
     #[arg(long, conflicts_with = "check")]
     patched: bool,
+    /// Run programs that were not written for this lock, and see with `perf lock contention` what its
+    /// waits are, instead of the measurement.
+    #[arg(long, conflicts_with_all = ["check", "script", "patched"])]
+    work: bool,
+    /// Exchange policies at random under load for so many seconds, and let CPUs come and go, instead of
+    /// the measurement.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["check", "script", "work"])]
+    soak: Option<u32>,
+    /// What random numbers of the soak begin with.
+    #[arg(long, default_value_t = 1)]
+    seed: u16,
+    /// Try what does not happen every day, each in a guest of its own: kexec, a panic, a suspend, a
+    /// host that offers less, another module in the same place.
+    #[arg(long, conflicts_with_all = ["check", "script", "work", "soak", "patched"])]
+    situations: bool,
+    /// How often each lock has its turn.
+    #[arg(long, default_value_t = 3, conflicts_with = "check")]
+    turns: u32,
+    /// How long the hot lock is held, in ns.
+    #[arg(long, default_value_t = 2000, conflicts_with = "check")]
+    inside: u32,
+    /// How long a CPU works between two sections, in ns.
+    #[arg(long, default_value_t = 20_000, conflicts_with = "check")]
+    outside: u32,
+    /// How long a turn is, in ms.
+    #[arg(long, default_value_t = 1000, conflicts_with = "check")]
+    duration: u32,
     /// How many processors the host has.
     #[arg(long, default_value_t = 2)]
     pcpus: u32,
@@ -44,8 +71,22 @@ pub(crate) struct Options {
     timeout: u64,
 }
 
+/// Programs that were not written for this lock: their packages, and what is run of them.
+const WORK_PACKAGES: [&str; 5] = ["linux-perf", "rt-tests", "stress-ng", "make", "binutils"];
+const WORK: [&str; 5] = [
+    "usr/bin/perf",
+    "usr/bin/hackbench",
+    "usr/bin/stress-ng",
+    "usr/bin/make",
+    "usr/bin/as",
+];
+const KEXEC: &str = "usr/sbin/kexec";
+
 /// Of the kernel's build: its own test of locks.
 const TORTURE: [&str; 2] = ["kernel/torture.ko", "kernel/locking/locktorture.ko"];
+
+/// What guests run.
+const SCRIPTS: [&str; 6] = ["check", "refuse", "measure", "work", "soak", "situation"];
 
 /// The processor of a guest that is offered everything.
 const ALL: &str = "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
@@ -65,9 +106,20 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
     if options.patched {
         modules.extend(linux_patch::modules(&tree, &TORTURE));
     }
+    let mut guest_programs = Vec::new();
+    if options.situations {
+        tree.install(&["kexec-tools"])?;
+        guest_programs.push(KEXEC);
+        modules.push(("kernel".to_owned(), tree.image()));
+    }
+    if options.work {
+        tree.install(&WORK_PACKAGES)?;
+        guest_programs.extend(WORK);
+    }
     let mut machine = Machine {
         tree: &tree,
         pcpus: options.pcpus,
+        guest_programs,
         guest_files: modules,
         guest_kernel,
         host_program: options.host_program.clone(),
@@ -75,7 +127,7 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
         timeout: Duration::from_secs(options.timeout),
     };
     let scripts = root().join("check/xtask/src/linux");
-    for name in ["check", "refuse", "measure"] {
+    for name in SCRIPTS {
         let file = (
             format!("scripts/{name}"),
             scripts.join(format!("{name}.sh")),
@@ -89,12 +141,19 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
         println!("linux: {}", check(&text, &machine.guests)?);
         return Ok(());
     }
+    if options.situations {
+        machine.guests = situations();
+        let text = machine.boot()?;
+        return ensure_good(&text, machine.guests.len());
+    }
     let script = match &options.script {
         Some(path) => {
             let file = ("scripts/own".to_owned(), path.clone());
             machine.guest_files.push(file);
             "own"
         }
+        None if options.work => "work",
+        None if options.soak.is_some() => "soak",
         None => "measure",
     };
     for path in &options.guest_file {
@@ -109,12 +168,23 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
             script: script.to_owned(),
             vcpus: options.pcpus * overcommit,
             processor: ALL,
-            kernel: "",
+            // What the kernel does not know is in its first process's environment.
+            kernel: format!(
+                "turns={} inside={} outside={} ms={} soak={} seed={}",
+                options.turns,
+                options.inside,
+                options.outside,
+                options.duration,
+                options.soak.unwrap_or_default(),
+                options.seed
+            ),
         })
         .collect();
     let text = machine.boot()?;
     ensure_good(&text, machine.guests.len())?;
-    if options.script.is_none() {
+    if options.work {
+        print!("{}", linux_measure::work_table(&text));
+    } else if script == "measure" {
         print!("{}", linux_measure::table(&text));
     }
     Ok(())
@@ -122,12 +192,12 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
 
 /// The guest that checks everything, and those in which the module has to refuse.
 fn guests_of_check() -> Vec<Guest> {
-    let refuses = |name, vcpus, processor, kernel| Guest {
+    let refuses = |name, vcpus, processor, kernel: &str| Guest {
         name,
         script: "refuse".to_owned(),
         vcpus,
         processor,
-        kernel,
+        kernel: kernel.to_owned(),
     };
     vec![
         Guest {
@@ -135,11 +205,39 @@ fn guests_of_check() -> Vec<Guest> {
             script: "check".to_owned(),
             vcpus: 4,
             processor: ALL,
-            kernel: "",
+            kernel: String::new(),
         },
         refuses("nopvspin", 2, ALL, "nopvspin"),
         refuses("one CPU", 1, ALL, ""),
         refuses("no PV_UNHALT", 2, NOTHING, ""),
+    ]
+}
+
+/// A guest for each.
+fn situations() -> Vec<Guest> {
+    let guest = |name, script: &str, processor| Guest {
+        name,
+        script: script.to_owned(),
+        vcpus: 4,
+        processor,
+        kernel: format!("situation={name}"),
+    };
+    vec![
+        guest("other", "situation", ALL),
+        guest("kexec", "situation", ALL),
+        guest("suspend", "situation", ALL),
+        guest("panic", "situation", ALL),
+        guest(
+            "kicks",
+            "situation",
+            "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=off",
+        ),
+        guest(
+            "dedicated",
+            "refuse",
+            "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on,kvm-hint-dedicated=on",
+        ),
+        guest("no KVM", "refuse", "kvm=off"),
     ]
 }
 
@@ -163,7 +261,7 @@ fn build(tree: &Tree, headers: &str) -> Result<Vec<(String, PathBuf)>> {
         .args(["-s", "-C", headers])
         .args(["M=/module", "modules"]))?;
     let mut modules = Vec::new();
-    for name in ["pvqspin.ko", "pvqspin_load.ko"] {
+    for name in ["pvqspin.ko", "pvqspin_load.ko", "pvqspin_other.ko"] {
         let path = dir.join(name);
         run(Command::new("strip").arg("--strip-debug").arg(&path))?;
         modules.push((name.to_owned(), path));

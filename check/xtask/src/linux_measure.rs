@@ -51,12 +51,17 @@ pub(crate) fn table(text: &str) -> String {
 
 fn guest(trials: Vec<(String, Trials)>) -> String {
     let mut out = format!(
-        "\n{:<18} {:>10} {:>7} {:>11} {:>8} {:>9} {:>9}\n",
-        "lock", "a second", "/stock", "longest ms", "named", "yields", "ran"
+        "\n{:<18} {:>10} {:>7} {:>7} {:>11} {:>8} {:>9} {:>9}\n",
+        "lock", "a second", "/stock", "/rival", "longest ms", "named", "yields", "ran"
     );
     let Some(stock) = trials.first().map(|(_, of)| median(&of.per_second)) else {
         return String::new();
     };
+    // The better one of Linux's two.
+    let rival = (trials.iter())
+        .filter(|(name, _)| name == "stock" || name == "test-and-set")
+        .map(|(_, of)| median(&of.per_second))
+        .fold(f64::NAN, f64::max);
     for (name, of) in &trials {
         let percent = |part: f64, all: f64| match all > 0.0 {
             true => format!("{:.0} %", 100.0 * part / all),
@@ -65,12 +70,77 @@ fn guest(trials: Vec<(String, Trials)>) -> String {
         let yields = of.ran + of.refused;
         let _ = writeln!(
             out,
-            "{name:<18} {:>10.0} {:>7.2} {:>11.1} {:>8} {yields:>9.0} {:>9}",
+            "{name:<18} {:>10.0} {:>7.2} {:>7.2} {:>11.1} {:>8} {yields:>9.0} {:>9}",
             median(&of.per_second),
             median(&of.per_second) / stock,
+            median(&of.per_second) / rival,
             of.longest_ns / 1e6,
             percent(of.named, of.named + of.nameless),
             percent(of.ran, yields),
+        );
+    }
+    out
+}
+
+/// Of one program under one lock.
+#[derive(Default)]
+struct Work {
+    per_second: Vec<f64>,
+    waits: f64,
+    total_ms: f64,
+    longest_ms: f64,
+    queued_us: Vec<f64>,
+}
+
+/// What `linux/work.sh` printed: a table for each guest, a row for each program and lock.
+pub(crate) fn work_table(text: &str) -> String {
+    let mut out = String::new();
+    let mut rows = Vec::<(String, String, Work)>::new();
+    for line in text.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            ["work", _, lock, program, ref numbers @ ..] if numbers.len() == 5 => {
+                let number = |at: usize| numbers[at].parse::<f64>().unwrap_or(f64::NAN);
+                let known = (rows.iter()).position(|row| row.0 == program && row.1 == lock);
+                let at = known.unwrap_or_else(|| {
+                    rows.push((program.to_owned(), lock.to_owned(), Work::default()));
+                    rows.len() - 1
+                });
+                let of = &mut rows[at].2;
+                of.per_second.push(number(0));
+                of.waits += number(1);
+                of.total_ms += number(2);
+                of.longest_ms = of.longest_ms.max(number(3));
+                of.queued_us.push(number(4));
+            }
+            ["GUEST-END"] => out.push_str(&programs(std::mem::take(&mut rows))),
+            _ => (),
+        }
+    }
+    out
+}
+
+fn programs(mut rows: Vec<(String, String, Work)>) -> String {
+    // By program; the locks stay in their order.
+    rows.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut out = format!(
+        "\n{:<18} {:<13} {:>10} {:>7} {:>9} {:>10} {:>11} {:>12}\n",
+        "program", "lock", "a second", "/stock", "waits", "total ms", "longest ms", "run queue us"
+    );
+    let mut stock = f64::NAN;
+    for (program, lock, of) in &rows {
+        if lock == "stock" {
+            stock = median(&of.per_second);
+        }
+        let _ = writeln!(
+            out,
+            "{program:<18} {lock:<13} {:>10.1} {:>7.2} {:>9.0} {:>10.1} {:>11.2} {:>12.0}",
+            median(&of.per_second),
+            median(&of.per_second) / stock,
+            of.waits,
+            of.total_ms,
+            of.longest_ms,
+            median(&of.queued_us),
         );
     }
     out
@@ -98,8 +168,20 @@ mod tests {
         let row: Vec<_> = table.lines().last().unwrap().split_whitespace().collect();
         assert_eq!(
             row,
-            ["fifo", "300", "1.50", "2.0", "90", "%", "12", "75", "%"]
+            [
+                "fifo", "300", "1.50", "1.50", "2.0", "90", "%", "12", "75", "%"
+            ]
         );
+    }
+
+    #[test]
+    fn programs_stand_together_with_their_locks() {
+        let text = "work 1 stock b 10 1 2 3 4\nwork 1 stock a 5 1 2 3 4\nwork 1 fifo b 20 1 2 1 4\n\
+                    work 2 fifo b 30 1 2 9 4\nGUEST-END\n";
+        let table = work_table(text);
+        let last: Vec<_> = table.lines().last().unwrap().split_whitespace().collect();
+        assert_eq!(last, ["b", "fifo", "30.0", "3.00", "2", "4.0", "9.00", "4"]);
+        assert_eq!(table.lines().count(), 5);
     }
 
     #[test]

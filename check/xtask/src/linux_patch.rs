@@ -20,18 +20,41 @@ use crate::linux_tree::Tree;
 use crate::run::root;
 
 /// What a kernel's build needs besides a compiler.
-const PACKAGES: [&str; 4] = ["flex", "bison", "bc", "libelf-dev"];
+const PACKAGES: [&str; 5] = ["flex", "bison", "bc", "libelf-dev", "xz-utils"];
 
 /// Where the sources are in the tree.
 pub(crate) const SOURCE: &str = "/src";
 
+/// What was changed, as `diff -u` has it: written last, so that half of it is never taken for all.
+const PATCH: &str = "pvqspin.patch";
+
 /// Fetches the sources, edits them and builds a small kernel. Returns the kernel.
 pub(crate) fn build(tree: &Tree) -> Result<PathBuf> {
     let dir = tree.dir.join(&SOURCE[1..]);
-    let kernel = dir.join("arch/x86/boot/bzImage");
-    if kernel.is_file() {
-        return Ok(kernel);
+    if !dir.join(PATCH).is_file() {
+        fetch(tree)?;
+        edit(&dir)?;
     }
+    let lines = changed_lines(&fs::read_to_string(dir.join(PATCH))?);
+    println!(
+        "linux: {lines} ({}); building a small kernel, for minutes if it is the first time ...",
+        dir.join(PATCH).display()
+    );
+    fs::copy(
+        root().join("linux/patch/kernel.config"),
+        dir.join("pvqspin.config"),
+    )
+    .context("cannot copy linux/patch/kernel.config")?;
+    let script = "cd /src && make -s tinyconfig && \
+                  ./scripts/kconfig/merge_config.sh -m .config pvqspin.config >/dev/null && \
+                  make -s olddefconfig && nice make -s -j$(nproc) bzImage modules";
+    run(tree.inside("sh").args(["-c", script]))?;
+    let kernel = dir.join("arch/x86/boot/bzImage");
+    ensure!(kernel.is_file(), "the build left no {}", kernel.display());
+    Ok(kernel)
+}
+
+fn fetch(tree: &Tree) -> Result<()> {
     tree.install(&PACKAGES)?;
     let version = tree
         .release
@@ -45,36 +68,60 @@ pub(crate) fn build(tree: &Tree) -> Result<PathBuf> {
          dpkg-deb -x linux-source-*.deb linux-source && mkdir /src && \
          tar -xf linux-source/usr/src/linux-source-{version}.tar.* -C /src --strip-components=1 && rm -rf linux-source*"
     );
-    run(tree.inside("sh").args(["-c", &script]))?;
-    let lines = edit(&dir)?;
-    println!("linux: {lines} lines of Linux changed; building a small kernel, for minutes ...");
-    fs::copy(
-        root().join("linux/patch/kernel.config"),
-        dir.join("pvqspin.config"),
-    )
-    .context("cannot copy linux/patch/kernel.config")?;
-    let script = "cd /src && make -s tinyconfig && \
-                  ./scripts/kconfig/merge_config.sh -m .config pvqspin.config >/dev/null && \
-                  make -s olddefconfig && nice make -s -j$(nproc) bzImage modules";
-    run(tree.inside("sh").args(["-c", script]))?;
-    ensure!(kernel.is_file(), "the build left no {}", kernel.display());
-    Ok(kernel)
+    run(tree.inside("sh").args(["-c", &script]))
 }
 
-/// Edits the sources in `dir`; says how many lines it added or changed.
-pub(crate) fn edit(dir: &Path) -> Result<usize> {
-    let mut lines = 0;
+/// Edits the sources in `dir`, all or none, and writes down what changed.
+fn edit(dir: &Path) -> Result<()> {
+    let mut files = Vec::new();
     for (name, edit) in EDITS {
         let path = dir.join(name);
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let edited = edit(&text).with_context(|| {
-            format!("{name} is not as it was in Linux 7.3: nothing there was changed")
+            format!("{name} is not as it was in Linux 7.3: nothing was changed")
         })?;
-        lines += changed(&text, &edited);
-        fs::write(&path, edited).with_context(|| format!("cannot write {}", path.display()))?;
+        files.push((name, path, edited));
     }
-    Ok(lines)
+    let mut patch = String::new();
+    for (name, path, edited) in files {
+        let before = path.with_extension("before");
+        fs::rename(&path, &before)
+            .and_then(|()| fs::write(&path, edited))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let output = Command::new("diff")
+            .args([
+                "-u",
+                "--label",
+                &format!("a/{name}"),
+                "--label",
+                &format!("b/{name}"),
+            ])
+            .args([&before, &path])
+            .output()
+            .context("cannot start diff")?;
+        patch.push_str(&String::from_utf8_lossy(&output.stdout));
+    }
+    let path = dir.join(PATCH);
+    fs::write(&path, patch).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// How much a patch changes, in words.
+fn changed_lines(patch: &str) -> String {
+    let count = |sign: char, header: &str| {
+        (patch.lines())
+            .filter(|line| line.starts_with(sign) && !line.starts_with(header))
+            .count()
+    };
+    format!(
+        "{} files of Linux have {} lines more and {} less",
+        patch
+            .lines()
+            .filter(|line| line.starts_with("+++ "))
+            .count(),
+        count('+', "+++ "),
+        count('-', "--- ")
+    )
 }
 
 type Edit = fn(&str) -> Option<String>;
@@ -159,22 +206,7 @@ fn only(text: &str, what: &str) -> Option<usize> {
     found.next().is_none().then_some(at)
 }
 
-/// How many lines are not in the text before.
-fn changed(before: &str, after: &str) -> usize {
-    let mut old: Vec<_> = before.lines().collect();
-    after
-        .lines()
-        .filter(|line| match old.iter().position(|known| known == line) {
-            Some(at) => {
-                old.swap_remove(at);
-                false
-            }
-            None => !line.is_empty(),
-        })
-        .count()
-}
-
-/// The headers of the built kernel, for modules.
+/// Modules of the built kernel.
 pub(crate) fn modules(tree: &Tree, names: &[&str]) -> Vec<(String, PathBuf)> {
     names
         .iter()
@@ -222,8 +254,15 @@ mod tests {
         assert_eq!(edited.matches("take(lock, queued_spin_word())").count(), 2);
         assert!(edited.contains("return (word(lock) & ~1) && ("));
         assert!(edited.contains("two.h>\n\n#ifndef queued_spin_word\n"));
-        // Three for the case without, and three lines of the functions.
-        assert_eq!(changed(GENERIC, &edited), 6);
+    }
+
+    #[test]
+    fn lines_that_changed_are_told() {
+        let patch = "--- a/x\n+++ b/x\n@@ -1 +1,2 @@\n one\n-two\n+three\n+four\n";
+        assert_eq!(
+            changed_lines(patch),
+            "1 files of Linux have 2 lines more and 1 less"
+        );
     }
 
     #[test]

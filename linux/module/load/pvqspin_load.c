@@ -176,6 +176,18 @@ static u64 below(const u32 *waits, u64 all, u64 millionths)
 	return 2ULL << min(bucket, BUCKETS - 1U);
 }
 
+/* Sleeps so that a suspend does not wait for it. */
+static void sleep_ms(unsigned int ms)
+{
+	unsigned long until = jiffies + msecs_to_jiffies(ms);
+	long left;
+
+	while ((left = until - jiffies) > 0) {
+		set_current_state(TASK_IDLE | TASK_FREEZABLE);
+		schedule_timeout(left);
+	}
+}
+
 static int trial(bool nested, unsigned long inside_ns, unsigned long outside_ns, unsigned int ms)
 {
 	unsigned long expected[3] = {}, fewest = ULONG_MAX, most = 0;
@@ -212,11 +224,11 @@ static int trial(bool nested, unsigned long inside_ns, unsigned long outside_ns,
 			wake_up_process(workers[cpu].thread);
 		}
 	cpus_read_unlock();
-	msleep(ms);
+	sleep_ms(ms);
 	WRITE_ONCE(stop, true);
 	took = ktime_get_ns() - took;
 	while (atomic_read(&running))
-		msleep(1);
+		sleep_ms(1);
 	for_each_possible_cpu(cpu) {
 		struct worker *self = &workers[cpu];
 		unsigned int bucket;

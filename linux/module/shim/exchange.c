@@ -176,6 +176,18 @@ extern void pvq_unlock_fast(struct qspinlock *lock);
 	FRAME_END
 DEFINE_ASM_FUNC(pvq_unlock_fast, UNLOCK_FAST, .text);
 
+#ifndef CONFIG_MITIGATION_RETHUNK
+/* The returns of lock.o, in a kernel that has plain ones. */
+asm(".pushsection .text\n\t"
+    ".globl __x86_return_thunk\n\t"
+    ".type __x86_return_thunk, @function\n"
+    "__x86_return_thunk:\n\t"
+    "ret\n\t"
+    "int3\n\t"
+    ".size __x86_return_thunk, . - __x86_return_thunk\n\t"
+    ".popsection");
+#endif
+
 /* Changing the static calls. */
 
 static int find_call(struct call *call, const char *key, const char *trampoline)

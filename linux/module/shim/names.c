@@ -109,7 +109,7 @@ void names_patch(void)
 
 	if (patched || built_in)
 		return;
-	built_in = (u32 __percpu *)symbol("queued_spin_word");
+	built_in = (u32 __percpu *)(unsigned long)symbol("queued_spin_word");
 	if (built_in)
 		return;
 	poke = symbol("smp_text_poke_single");

@@ -2,7 +2,7 @@
 # The first process of a guest: runs the script that the kernel's command line names.
 /bin/busybox mkdir -p /usr/bin /sbin /out
 /bin/busybox --install -s /bin
-export PATH=/bin:/usr/bin:/sbin
+export PATH=/bin:/usr/bin:/sbin:/usr/sbin
 mount -t devtmpfs devtmpfs /dev
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -14,6 +14,8 @@ for word in $(cat /proc/cmdline); do
     esac
 done
 
+# A kernel that another one starts goes on where that one was.
+[ "$situation" = after-kexec ] || echo GUEST-BEGIN
 load=/sys/kernel/debug/pvqspin_load/run
 policy=/sys/module/pvqspin/parameters/policy
 stats=/sys/kernel/debug/pvqspin/stats

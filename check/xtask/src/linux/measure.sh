@@ -2,17 +2,17 @@
 insmod /pvqspin_load.ko
 insmod /pvqspin.ko policy=stock || fail "pvqspin.ko does not load"
 names=/sys/module/pvqspin/parameters/names
-for turn in 1 2 3; do
+for turn in $(seq "${turns:-3}"); do
     for one in stock test-and-set fifo fifo:nameless bounded bounded:nameless native; do
         echo "${one%:*}" >$policy
         case $one in
             *:nameless) echo 0 >$names ;;
             *) echo 1 >$names ;;
         esac
-        ms=1000
-        [ $one = native ] && ms=300
+        for_ms=${ms:-1000}
+        [ $one = native ] && for_ms=$((for_ms / 3))
         echo >$stats
-        echo hot "${inside:-2000}" "${outside:-20000}" $ms >$load
+        echo hot "${inside:-2000}" "${outside:-20000}" $for_ms >$load
         exact $one
         echo "trial $turn $one $(value per_second) $(value longest_wait_ns) $(value p999_below_ns)" \
             "$(stat_of slow_path) $(stat_of named) $(stat_of nameless) $(stat_of yield_ran) $(stat_of yield_refused)"

@@ -1,0 +1,73 @@
+# What does not happen every day: `cargo xtask linux --situations`. One guest for each, with the policy
+# `fifo` and locks in use.
+insmod /pvqspin_load.ko || fail "pvqspin_load.ko does not load"
+
+begin() {
+    insmod /pvqspin.ko policy=fifo || fail "pvqspin.ko does not load"
+    echo nested 1000 5000 ${1:-60000} >$load &
+    sleep 1
+}
+
+said() {
+    dmesg | grep -E "$1" | tail -n 1 | sed 's/^\[[^]]*\] *//'
+}
+
+case $situation in
+    kicks)
+        # No directed yields: kicks and halts.
+        insmod /pvqspin.ko policy=fifo-halt || fail "pvqspin.ko does not load"
+        echo hot 20000 20000 1000 >$load
+        exact kicks
+        [ "$(stat_of kick)" -gt 0 ] || fail "no kick"
+        rmmod pvqspin
+        echo "situation: $(said 'pvqspin: policy'); $(value expected) sections"
+        ;;
+    panic)
+        begin
+        echo "situation: panic under load; what follows is the kernel's last word"
+        echo GUEST-RESETS
+        # Until the console has it.
+        sleep 1
+        echo c >/proc/sysrq-trigger
+        ;;
+    kexec)
+        (cd / && find init bin scripts -type f -o -name '*.ko' | cpio -o -H newc >/tmp/initramfs)
+        kexec -l /kernel --initrd=/tmp/initramfs \
+            --append="$(sed 's/situation=kexec/situation=after-kexec/' /proc/cmdline)" || fail "kexec -l"
+        begin
+        kexec -e || fail "kexec -e"
+        sleep 60
+        ;;
+    after-kexec)
+        begin 500
+        wait
+        exact kexec
+        rmmod pvqspin
+        echo "situation: kexec under load; the next kernel came up, loaded the module, and counted $(value expected) sections"
+        ;;
+    suspend)
+        # To disk, without a disk: CPUs go off, the image is made in memory, they come back, and only
+        # then there is nowhere to write it.
+        begin 20000
+        echo disk >/sys/power/state 2>/dev/null
+        wait
+        exact suspend
+        rmmod pvqspin
+        dmesg | grep -q 'hibernation: Creating image' || fail "no image: $(said 'PM: ')"
+        echo "situation: hibernation under load: $(dmesg | grep -c 'is now offline') times a CPU went, $(value expected) sections"
+        ;;
+    other)
+        # Another module has exchanged the spinlock before.
+        insmod /pvqspin_other.ko || fail "pvqspin_other.ko does not load"
+        insmod /pvqspin.ko 2>/dev/null && fail "it loads"
+        echo "situation: $(said 'pvqspin: another')"
+        rmmod pvqspin_other
+        insmod /pvqspin.ko policy=fifo || fail "it does not load after the other has gone"
+        # And another that comes after: a change is refused, unloading is right.
+        insmod /pvqspin_other.ko || fail "pvqspin_other.ko does not load"
+        echo bounded 2>/dev/null >$policy && fail "the policy changes under another module"
+        rmmod pvqspin_other
+        echo bounded >$policy || fail "the policy does not change after the other has gone"
+        rmmod pvqspin
+        ;;
+esac

@@ -1,0 +1,84 @@
+# Programs that were not written for this lock, under each policy in turns: `cargo xtask linux --work`.
+#
+# work TURN POLICY PROGRAM OPERATIONS-A-SECOND WAITS TOTAL-MS LONGEST-MS RUN-QUEUE-US
+insmod /pvqspin.ko policy=stock || fail "pvqspin.ko does not load"
+
+# Sum of what tasks waited for a CPU, in ns, and how often.
+waited_for_cpu() {
+    sed -n 's/^cpu[0-9]* //p' /proc/schedstat | awk '{ ns += $8; times += $9 } END { print ns, times }'
+}
+
+# `perf lock contention` of spinlocks, of the whole guest, while a program runs: its figures are the
+# kernel's own, taken by a BPF program on the two tracepoints.
+under_perf() {
+    set -- $(waited_for_cpu) "$@"
+    ns=$1
+    times=$2
+    shift 2
+    began=$(cut -d' ' -f1 /proc/uptime)
+    timeout -s KILL 60 perf lock contention -a -b -q -x , -Y spinlock -E 1000 -o /tmp/contention -- "$@" \
+        >/tmp/said 2>&1 || fail "$1 under $one: $(tail -n 3 /tmp/said | tr '\n' ' ')"
+    ended=$(cut -d' ' -f1 /proc/uptime)
+    set -- $(waited_for_cpu)
+    queued=$(awk -v ns="$ns" -v times="$times" -v ns2="$1" -v times2="$2" \
+        'BEGIN { print (times2 > times) ? (ns2 - ns) / (times2 - times) / 1000 : 0 }')
+    took=$(awk -v a="$began" -v b="$ended" 'BEGIN { print b - a }')
+}
+
+# What perf found: waits, total and longest.
+contention() {
+    awk -F, '$1 + 0 > 0 { waits += $1; total += $2; if ($3 > longest) longest = $3 }
+        END { printf "%d %.3f %.3f", waits, total / 1e6, longest / 1e6 }' /tmp/contention
+}
+
+# A program, how much work it did, and what perf saw of its locks.
+report() {
+    echo "work $turn $one $program $operations $(contention) $queued"
+}
+
+per_second() {
+    awk -v work="$1" -v took="$2" 'BEGIN { print (took > 0) ? work / took : 0 }'
+}
+
+# For make: 64 files for the assembler.
+mkdir -p /make
+printf 'all: $(addsuffix .o,$(basename $(wildcard *.s)))\n%%.o: %%.s\n\tas -o $@ $<\nclean:\n\trm -f *.o\n' >/make/Makefile
+for file in $(seq 64); do
+    awk -v file=$file 'BEGIN { for (i = 0; i < 1000; i++) printf "name_%d_%d: movq $%d, %%rax\n", file, i, i }' >/make/$file.s
+done
+
+cpus=$(nproc)
+for turn in $(seq "${turns:-3}"); do
+    for one in stock test-and-set fifo bounded; do
+        echo $one >$policy
+
+        program=perf-messaging
+        under_perf perf bench sched messaging -g $cpus -l 20
+        operations=$(per_second $((cpus * 40 * 20 * 20)) "$(sed -n 's/^ *Total time: \([0-9.]*\).*/\1/p' /tmp/said)")
+        report
+
+        program=perf-futex
+        under_perf perf bench futex wake -t $((cpus * 4)) -w 1
+        operations=$(per_second $((cpus * 4)) "$took")
+        report
+
+        program=hackbench
+        under_perf hackbench -g $cpus -l 20
+        operations=$(per_second $((cpus * 40 * 20 * 20)) "$(sed -n 's/^Time: \([0-9.]*\).*/\1/p' /tmp/said)")
+        report
+
+        for stressor in pipe futex dentry mmap; do
+            program=stress-ng-$stressor
+            under_perf stress-ng --$stressor $cpus --timeout 2 --metrics-brief --temp-path /tmp
+            operations=$(sed -n "s/.* $stressor  *\([0-9][0-9]*\)  *\([0-9.]*\) .*/\1 \2/p" /tmp/said | awk '{ print $1 / $2 }')
+            report
+        done
+
+        program=make
+        under_perf make -s -C /make -j$((cpus * 2))
+        operations=$(per_second 64 "$took")
+        make -s -C /make clean
+        report
+    done
+done
+rmmod pvqspin

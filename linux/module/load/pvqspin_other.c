@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * Another module that exchanges the kernel's spinlock: what pvqspin has to notice. It calls what was
+ * there before, so it may come and go at any time.
+ */
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/static_call.h>
+#include <linux/stop_machine.h>
+#include <asm/qspinlock.h>
+
+MODULE_LICENSE("Dual MIT/GPL");
+MODULE_DESCRIPTION("Exchanges the kernel's spinlock, for tests");
+
+static struct static_call_key *key;
+static void *trampoline;
+static void (*before)(struct qspinlock *lock, u32 seen);
+
+static notrace void lock_as_before(struct qspinlock *lock, u32 seen)
+{
+	before(lock, seen);
+}
+
+static int nothing(void *unused)
+{
+	return 0;
+}
+
+static int __init other_init(void)
+{
+	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+	unsigned long (*lookup)(const char *name);
+	int error = register_kprobe(&probe);
+
+	if (error)
+		return error;
+	lookup = (void *)probe.addr;
+	unregister_kprobe(&probe);
+	key = (void *)lookup("__SCK__queued_spin_lock_slowpath");
+	trampoline = (void *)lookup("__SCT__queued_spin_lock_slowpath");
+	if (!key || !trampoline)
+		return -EOPNOTSUPP;
+	before = key->func;
+	__static_call_update(key, trampoline, lock_as_before);
+	return 0;
+}
+
+static void __exit other_exit(void)
+{
+	__static_call_update(key, trampoline, before);
+	/* Preemption is off in a slow path: no CPU is in ours after this. */
+	stop_machine(nothing, NULL, NULL);
+}
+
+module_init(other_init);
+module_exit(other_exit);
