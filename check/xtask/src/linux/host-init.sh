@@ -3,8 +3,8 @@
 #
 # /guests has a line for each: NAME|SCRIPT|VCPUS|PROCESSOR|KERNEL
 #
-# The emulator of this host sometimes puts registers of the host in the place of a guest's (decision 9). Such a
-# guest is reset, and then booted again.
+# The emulator of this host sometimes puts registers of the host in the place of a guest's (decision 9). The guest
+# ends in a triple fault then, of which nothing but the reset is left, and is booted again, twice at most.
 /bin/busybox mkdir -p /usr/bin /sbin
 /bin/busybox --install -s /bin
 export PATH=/bin:/usr/bin
@@ -29,27 +29,15 @@ if [ -x /program ]; then
     done
     echo "HOST scheduler: $(cat /sys/kernel/sched_ext/root/ops 2>/dev/null || echo EEVDF)"
 fi
-# Whether a CPU of the guest was reset with an instruction pointer that is the host's: in its module
-# kvm_amd, which is loaded far from where a guest has modules.
-is_the_emulators_fault() {
-    set -- $(grep '^kvm_amd ' /proc/modules)
-    from=$(($6))
-    to=$((from + $2))
-    for rip in $(tail -n 400 /tmp/resets | sed -n 's/^RIP=\([0-9a-f]*\) .*/\1/p'); do
-        [ $((0x$rip)) -ge $from ] && [ $((0x$rip)) -lt $to ] && return 0
-    done
-    return 1
-}
-
 return=$(printf '\r')
-# One boot of a guest. 1 if it was reset before its end: then /tmp/resets has its registers.
+# One boot of a guest. 1 if it was reset before its end.
 boot() {
-    rm -f /tmp/resets /tmp/said
+    rm -f /tmp/said
     mkfifo /tmp/said
     qemu-system-x86_64 -L /usr/share/qemu -L /usr/share/seabios \
         -M microvm,accel=kvm,pit=on,pic=on,rtc=on,isa-serial=on \
         -cpu "qemu64,+x2apic,$processor" -smp "$vcpus" -m 500 \
-        -nodefaults -no-user-config -display none -serial stdio -d cpu_reset -D /tmp/resets \
+        -nodefaults -no-user-config -display none -serial stdio \
         -kernel /guest-kernel -initrd /guest-initramfs \
         -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr reboot=t script=$script $kernel" \
         >/tmp/said 2>&1 </dev/null &
@@ -86,11 +74,7 @@ while IFS='|' read -r name script vcpus processor kernel; do
     echo "GUEST $name"
     for again in 1 2 3; do
         boot && break
-        echo "the guest was reset before its end, where its CPUs were at"
-        wc /tmp/resets; head -c 1200 /tmp/resets; tail -c 1200 /tmp/resets
-        grep '^RIP=' /tmp/resets | tail -n "$vcpus"
-        is_the_emulators_fault || break
-        echo "GUEST-AGAIN $name"
+        [ $again = 3 ] || echo "GUEST-AGAIN $name"
     done
     [ $ended = 0 ] && echo GUEST-END
 done </guests
