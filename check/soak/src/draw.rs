@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pvqspin::Point;
 use pvqspin_host::{Scheduling, YieldMode};
-use pvqspin_hypervisor::Machine;
+use pvqspin_hypervisor::{HvConfig, Probe, Run};
 use pvqspin_load::catalog::CATALOG as WORKLOADS;
 use pvqspin_load::{
     Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
@@ -148,9 +148,9 @@ pub(crate) fn schedules(seed: u64) -> Schedules {
 }
 
 /// A turn of the embedded hypervisor.
-pub(crate) fn hypervisor_run(seed: u64, machine: &Machine) -> pvqspin_hypervisor::RunConfig {
+pub(crate) fn hypervisor_run(seed: u64, probe: &Probe) -> HvConfig {
     let mut dice = Dice::new(seed, 2);
-    let most = machine.cpus.len().min(4) as u32;
+    let most = probe.cpus.len().min(4) as u32;
     let pcpus = dice.between(1, most) as usize;
     let slice_ns = u64::from(dice.between(50, 1_000)) * 1_000;
     let fault = |dice: &mut Dice| Fault {
@@ -163,24 +163,28 @@ pub(crate) fn hypervisor_run(seed: u64, machine: &Machine) -> pvqspin_hypervisor
         vcpus: 1 + pcpus,
         weight: *dice.of(&[256, 1_024, 4_096]),
     };
-    pvqspin_hypervisor::RunConfig {
-        lock: *dice.of(&LOCKS),
-        workload: workload(&mut dice, seed),
-        pcpus,
-        vcpus: pcpus + dice.between(0, 8) as usize,
-        scheduling: *dice.of(&Scheduling::ALL),
-        yields: *dice.of(&[YieldMode::Contract, YieldMode::Contract, YieldMode::Hint]),
-        slice_ns,
-        min_loan_ns: slice_ns / *dice.of(&[2, 4, 50]),
-        hypercall_ns: *dice.of(&[0, 100, 1_000]),
-        faults: Faults((0..dice.between(0, 3)).map(|_| fault(&mut dice)).collect()),
-        neighbour: Some(neighbour).filter(|_| dice.between(1, 4) == 1),
-        warmup: Some(Duration::from_millis(20)),
-        duration: Duration::from_millis(1_000),
+    let mut hypercall_ns = 0;
+    let run = Run::default().with(|run| {
+        run.lock = *dice.of(&LOCKS);
+        run.workload = workload(&mut dice, seed);
+        run.host.pcpus = pcpus;
+        run.vcpus = pcpus + dice.between(0, 8) as usize;
+        run.host.scheduling = *dice.of(&Scheduling::ALL);
+        run.host.yields = *dice.of(&[YieldMode::Contract, YieldMode::Contract, YieldMode::Hint]);
+        run.host.slice_ns = slice_ns;
+        run.host.min_loan_ns = slice_ns / *dice.of(&[2, 4, 50]);
+        hypercall_ns = *dice.of(&[0, 100, 1_000]);
+        run.faults = Faults((0..dice.between(0, 3)).map(|_| fault(&mut dice)).collect());
+        run.neighbour = Some(neighbour).filter(|_| dice.between(1, 4) == 1);
+        run.warmup_ns = Some(20_000_000);
+        run.duration_ns = 1_000_000_000;
         // What is slow because the machine does other things must not look lost.
-        watchdog: Duration::from_secs(90),
-        halt_timeout: Duration::from_secs(30),
-        ..pvqspin_hypervisor::RunConfig::default()
+        run.stall_after_ns = Some(90_000_000_000);
+        run.halt_timeout_ns = Some(30_000_000_000);
+    });
+    HvConfig {
+        hypercall_ns,
+        ..HvConfig::from(run)
     }
 }
 

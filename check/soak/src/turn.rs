@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use pvqspin::{Bounded, Fifo, FifoHalt, Native, Policy};
-use pvqspin_hypervisor::{Machine, RunError};
+use pvqspin_hypervisor::{Probe, RunError};
 use pvqspin_load::Outcome;
 use pvqspin_rivals::catalog::LockId;
 use pvqspin_simulator::{ReadersAndWriters, torture};
@@ -118,8 +118,8 @@ fn readers_and_writers<P: Policy>(seeds: Range<u64>) -> Report {
 
 fn with_real_preemption(seed: u64) -> Report {
     let failed = |what, failure| Report::new(what, Figures::default(), Some(failure));
-    let machine = match Machine::probe() {
-        Ok(machine) => machine,
+    let probe = match Probe::run() {
+        Ok(probe) => probe,
         Err(error @ pvqspin_hypervisor::Unsupported::Trial(_)) => {
             return failed("the probe of the machine".to_owned(), error.to_string());
         }
@@ -130,9 +130,9 @@ fn with_real_preemption(seed: u64) -> Report {
             };
         }
     };
-    let asked = draw::hypervisor_run(seed, &machine);
+    let asked = draw::hypervisor_run(seed, &probe);
     let what = format!("{asked:?}");
-    match pvqspin_hypervisor::run(&machine, &asked) {
+    match pvqspin_hypervisor::run(&probe, &asked) {
         Ok(result) => Report::new(
             what,
             Figures::of_run(&result.outcome, result.faults_fired),

@@ -12,6 +12,7 @@ mod debian_packages;
 mod excerpts;
 mod fast_path;
 mod foreign_tests;
+mod house;
 mod initramfs;
 mod instructions;
 mod kvm_check;
@@ -29,6 +30,8 @@ mod markdown;
 mod model;
 mod model_sources;
 mod model_table;
+mod module_graph;
+mod mutant;
 mod mutant_copy;
 mod mutant_model;
 mod mutant_table;
@@ -137,6 +140,9 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Check the order of the sources: fails if modules use each other in a circle, if a file of code has
+    /// more than 400 lines, or if prose grows vague.
+    House,
     /// Random runs of simulator, embedded hypervisor and threads, in turns, for hours. `--help`
     /// after it tells its options.
     #[command(disable_help_flag = true)]
@@ -236,6 +242,7 @@ fn main() -> Result<()> {
         }
         Task::Mutants { all, only, write } => mutants::run(all, only.as_deref(), write),
         Task::UnsafeList { write } => unsafe_list::check(write),
+        Task::House => house::check(),
         Task::Soak { options } => run::soak(&options),
         Task::Aarch64 { std_source } => aarch64::check(std_source.as_deref()),
         Task::Model { full, only } => model::check(full, only.as_deref()),

@@ -1,6 +1,6 @@
 //! Deliberate mistakes: each must be found by a check.
 //!
-//! The sources know nothing of them: `mutant_table.rs` says which text becomes wrong and how, and
+//! The sources know nothing of them: `mutant_table` says which text becomes wrong and how, and
 //! `mutant_copy.rs` applies that to a copy of the tree. Two builds of the copy hold all mistakes at
 //! once (with and without loom) and the variable `MUTANT` chooses one at run time, so that a check is
 //! built once. Each check is also run without a mistake: one that fails always would find everything.
@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::mutant::{Check, Mutant, Suite};
 use crate::mutant_copy;
 use crate::mutant_model::in_model;
-use crate::mutant_table::{Check, MUTANTS, Mutant, Suite};
+use crate::mutant_table::mutants;
 use crate::run::{cargo, replace, root, target_dir};
 use crate::sources::{Anchors, read};
 
@@ -34,7 +35,7 @@ pub(crate) fn run(all: bool, only: Option<&str>, write: bool) -> Result<()> {
         let path = root().join(LIST);
         fs::create_dir_all(root().join("check"))?;
         replace(&path, &text)?;
-        println!("mutants: wrote {LIST}, {} mutants", MUTANTS.len());
+        println!("mutants: wrote {LIST}, {} mutants", mutants().count());
         return Ok(());
     }
     let shown = fs::read_to_string(root().join(LIST)).unwrap_or_default();
@@ -42,7 +43,7 @@ pub(crate) fn run(all: bool, only: Option<&str>, write: bool) -> Result<()> {
         shown == text,
         "{LIST} is not what stands in the table; `cargo xtask mutants --write` brings it up to date"
     );
-    let chosen: Vec<_> = (MUTANTS.iter())
+    let chosen: Vec<_> = mutants()
         .filter(|mutant| only.is_none_or(|name| name == mutant.name))
         .collect();
     ensure!(
@@ -247,7 +248,7 @@ fn built(
 fn places() -> Result<BTreeMap<&'static str, Vec<String>>> {
     let sources = read(&["crates"])?;
     let mut places = BTreeMap::<_, Vec<_>>::new();
-    for mutant in MUTANTS {
+    for mutant in mutants() {
         for place in mutant.places {
             let source = (sources.iter())
                 .find(|source| source.path == place.file)
@@ -265,7 +266,7 @@ fn places() -> Result<BTreeMap<&'static str, Vec<String>>> {
 
 fn document(places: &BTreeMap<&str, Vec<String>>) -> String {
     let mut text = HEADER.to_owned();
-    for mutant in MUTANTS {
+    for mutant in mutants() {
         let places = places
             .get(mutant.name)
             .map_or(String::new(), |places| places.join("; "));
@@ -293,7 +294,7 @@ does not (exit code 1). By default it runs the first check of each, with `--all`
 published sources hold no trace of it: a mistake is a text that occurs exactly once in a file, the part of
 it that is right, and what is wrong instead. A text that does not occur exactly once is an error.
 
-`cargo xtask mutants --write` writes this file from `check/xtask/src/mutant_table.rs`.
+`cargo xtask mutants --write` writes this file from `check/xtask/src/mutant_table`.
 
 *In the model*: whether `cargo xtask model` has a counterexample for the same mistake (`check/model/README.md`).
 
@@ -324,8 +325,8 @@ mod tests {
 
     #[test]
     fn every_mutant_has_a_check_and_a_name_of_its_own() {
-        let names: BTreeSet<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
-        assert_eq!(names.len(), MUTANTS.len());
-        assert!(MUTANTS.iter().all(|mutant| !mutant.checks.is_empty()));
+        let names: BTreeSet<_> = mutants().map(|mutant| mutant.name).collect();
+        assert_eq!(names.len(), mutants().count());
+        assert!(mutants().all(|mutant| !mutant.checks.is_empty()));
     }
 }

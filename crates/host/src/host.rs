@@ -17,7 +17,6 @@ use crate::state::queues::Queues;
 use crate::state::vcpu::{State, Then, Vcpu};
 use crate::state::vm::Vm;
 use crate::stats::VcpuStats;
-use crate::switch::Queue;
 
 /// What a pCPU shall do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -266,8 +265,8 @@ impl<P: GuestPages> Host<P> {
             || self.pcpus[p].epoch != self.policy.epoch()
         {
             self.fresh_pick(p, Some(Why::Over));
-        } else if recalled && loan::take_back(&mut Queue(self), clock, p).is_some() {
-            self.seat(p);
+        } else if recalled && self.take_back(p) {
+            self.run_current(p);
         } else if !reserved.is_some_and(|target| self.honour_reservation(p, target))
             && preempt
             && self.another_goes_before(p)

@@ -196,7 +196,13 @@ impl<P: GuestPages> Host<P> {
             loan::begin(&mut Queue(self), now, p, vcpu, &terms);
             self.pcpus[p].epoch = self.policy.epoch();
         }
-        self.seat(p);
+        self.run_current(p);
+    }
+
+    /// The owner of a lent slice takes it back, if it waits for that.
+    pub(crate) fn take_back(&mut self, p: usize) -> bool {
+        let clock = self.clock;
+        loan::take_back(&mut Queue(self), clock, p).is_some()
     }
 
     /// The slice on a pCPU is over.
@@ -289,7 +295,7 @@ impl<P: GuestPages> Host<P> {
         if lent {
             let is_loan = self.loan(Pcpu::new(p as u32)).is_some();
             self.vcpus[target.index()].stats.loans += u64::from(is_loan);
-            self.seat(p);
+            self.run_current(p);
         }
         lent
     }
@@ -307,7 +313,7 @@ impl<P: GuestPages> Host<P> {
                     && self.may_run_on(slice.owner(), p)
             });
         if back && loan::leave(&mut Queue(self), now, p) != Next::Pick {
-            self.seat(p);
+            self.run_current(p);
         } else {
             self.fresh_pick(p, None);
         }
@@ -316,7 +322,7 @@ impl<P: GuestPages> Host<P> {
     // --- the switch itself ---------------------------------------------------------------------
 
     /// The vCPU of a pCPU's slice runs from now on.
-    pub(crate) fn seat(&mut self, p: usize) {
+    pub(crate) fn run_current(&mut self, p: usize) {
         let pcpu = Pcpu::new(p as u32);
         if let Some(vcpu) = self.pcpus[p].current() {
             self.set_state(vcpu, State::Running(pcpu));

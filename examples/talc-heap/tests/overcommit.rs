@@ -118,12 +118,11 @@ fn run<P: Policy>() -> u64 {
         done: Cell::new(0),
         end_ns: Cell::new(0),
     };
-    let config = SimConfig {
-        pcpus: 2,
-        vcpus: 8,
-        duration_ns: 600_000_000_000,
-        ..SimConfig::default()
-    };
+    let config = SimConfig::default().with(|sim| {
+        sim.run.host.pcpus = 2;
+        sim.run.vcpus = 8;
+        sim.run.duration_ns = 600_000_000_000;
+    });
     run_code(&config, &code).unwrap_or_else(|error| panic!("{error}"));
     code.end_ns.get()
 }

@@ -1,28 +1,21 @@
-//! What the hypervisor is asked for, asked of the simulator.
+//! A run that real time has had, asked of the simulator.
 
-use std::time::Duration;
-
-use pvqspin_hypervisor::RunConfig;
+use pvqspin_driver_common::Run;
+use pvqspin_real_time::config::warmup;
 use pvqspin_simulator::SimConfig;
 
-/// The same run in virtual time, on a machine that costs what `base` says.
-pub(crate) fn simulated(real: &RunConfig, base: SimConfig) -> SimConfig {
-    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+use crate::plan::ns;
+
+/// The same run in virtual time, on a machine that costs what `base` says. The warm-up is that of
+/// real time; the patience is the simulator's own.
+pub(crate) fn simulated(real: Run, base: SimConfig) -> SimConfig {
     SimConfig {
-        lock: real.lock,
-        workload: real.workload,
-        pcpus: real.pcpus,
-        vcpus: real.vcpus,
-        weight: real.weight,
-        scheduling: real.scheduling,
-        yields: real.yields,
-        slice_ns: real.slice_ns,
-        min_loan_ns: real.min_loan_ns,
-        warmup_ns: Some(ns(real.warmup())),
-        duration_ns: ns(real.duration),
         seed: real.workload.seed,
-        trace: real.trace,
-        neighbour: real.neighbour,
+        run: Run {
+            warmup_ns: Some(ns(warmup(&real))),
+            stall_after_ns: None,
+            ..real
+        },
         ..base
     }
 }

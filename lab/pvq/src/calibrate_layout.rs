@@ -47,7 +47,7 @@ pub(crate) type Pair = (usize, usize);
 
 /// Where a CPU is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Seat {
+struct Position {
     cpu: usize,
     socket: i64,
     /// The first of its core's threads, allowed or not.
@@ -57,16 +57,16 @@ struct Seat {
 /// The CPUs that may be used, in the order of their numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Layout {
-    seats: Vec<Seat>,
+    positions: Vec<Position>,
 }
 
 impl Layout {
     /// CPUs from 0, each with its socket and its core.
     #[cfg(test)]
     pub(crate) fn of(cpus: &[(i64, usize)]) -> Self {
-        let seat = |(cpu, &(socket, core))| Seat { cpu, socket, core };
-        let seats = cpus.iter().enumerate().map(seat).collect();
-        Self { seats }
+        let position = |(cpu, &(socket, core))| Position { cpu, socket, core };
+        let positions = cpus.iter().enumerate().map(position).collect();
+        Self { positions }
     }
 
     /// Of these CPUs. `None` if the system does not tell of each.
@@ -77,22 +77,22 @@ impl Layout {
     }
 
     fn read(cpus: &[usize], file: impl Fn(usize, &str) -> Option<String>) -> Option<Self> {
-        let seat = |&cpu: &usize| {
+        let position = |&cpu: &usize| {
             let socket = file(cpu, "physical_package_id")?.trim().parse().ok()?;
             let siblings = file(cpu, "thread_siblings_list")?;
             // "0,4" or "0-1": the first is the lowest.
             let core = siblings.trim().split([',', '-']).next()?.parse().ok()?;
-            Some(Seat { cpu, socket, core })
+            Some(Position { cpu, socket, core })
         };
-        let seats = cpus.iter().map(seat).collect::<Option<Vec<_>>>()?;
-        Some(Self { seats })
+        let positions = cpus.iter().map(position).collect::<Option<Vec<_>>>()?;
+        Some(Self { positions })
     }
 
     /// For each distance the first two CPUs that are so far apart.
     pub(crate) fn pairs(&self) -> Apart<Option<Pair>> {
-        let first = |distance: fn(Seat, Seat) -> bool| {
-            let mut pairs = (self.seats.iter().enumerate())
-                .flat_map(|(i, a)| self.seats[i + 1..].iter().map(move |b| (*a, *b)));
+        let first = |distance: fn(Position, Position) -> bool| {
+            let mut pairs = (self.positions.iter().enumerate())
+                .flat_map(|(i, a)| self.positions[i + 1..].iter().map(move |b| (*a, *b)));
             pairs
                 .find(|(a, b)| distance(*a, *b))
                 .map(|(a, b)| (a.cpu, b.cpu))
@@ -110,10 +110,10 @@ impl Layout {
     ///
     /// Which of its parts are not alike.
     pub(crate) fn topology(&self) -> Result<Topology, String> {
-        let sizes = |of: fn(&Seat) -> (i64, usize)| {
+        let sizes = |of: fn(&Position) -> (i64, usize)| {
             let mut groups: Vec<((i64, usize), usize)> = Vec::new();
-            for seat in &self.seats {
-                let name = of(seat);
+            for position in &self.positions {
+                let name = of(position);
                 match groups.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, size)) => *size += 1,
                     None => groups.push((name, 1)),
@@ -131,8 +131,8 @@ impl Layout {
                 _ => Err("no CPU is allowed".to_owned()),
             }
         };
-        let cores = sizes(|seat| (seat.socket, seat.core));
-        let sockets = sizes(|seat| (seat.socket, 0));
+        let cores = sizes(|position| (position.socket, position.core));
+        let sockets = sizes(|position| (position.socket, 0));
         let threads = alike(&cores, "cores")?;
         let in_socket = alike(&sockets, "sockets")?;
         Ok(Topology {
@@ -144,15 +144,16 @@ impl Layout {
 
     /// Whether the system numbers these CPUs as a [`Topology`] does: thread by thread, core by core.
     pub(crate) fn is_in_order(&self) -> bool {
-        let grouped = |of: fn(&Seat) -> (i64, usize)| {
-            let mut names: Vec<_> = self.seats.iter().map(of).collect();
+        let grouped = |of: fn(&Position) -> (i64, usize)| {
+            let mut names: Vec<_> = self.positions.iter().map(of).collect();
             names.dedup();
             let runs = names.len();
             names.sort_unstable();
             names.dedup();
             runs == names.len()
         };
-        grouped(|seat| (seat.socket, seat.core)) && grouped(|seat| (seat.socket, 0))
+        grouped(|position| (position.socket, position.core))
+            && grouped(|position| (position.socket, 0))
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
-use std::time::Duration;
 
-use pvqspin_hypervisor::{Machine, RunConfig};
+use pvqspin_host::Config;
+use pvqspin_hypervisor::{HvConfig, Probe};
 use pvqspin_report::aggregate::AtPoint;
 use pvqspin_report::figures::{count, counted, exact_time, time};
 use pvqspin_report::repeats::Evidence;
@@ -18,12 +18,14 @@ use crate::again::{Again, overslept_ns};
 use crate::args::CompareArgs;
 use crate::begun;
 use crate::changed::Baseline;
-use crate::driver::{self, HostSettings, Limits};
+use crate::driver;
 use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, written};
-use crate::plan::{self, Plan, PlannedRun};
-use crate::progress::{Progress, Viewer, in_words};
+use crate::plan::{self, Plan, PlannedRun, ns};
+use crate::progress::{Progress, Viewer};
+use crate::settings::Limits;
+use crate::turns::in_words;
 
 /// Runs `pvq compare`.
 pub(crate) fn run(args: &CompareArgs) -> Done {
@@ -45,22 +47,22 @@ pub(crate) fn run_for(
     let outputs = Outputs::checked(args.wanted()).map_err(Failure::BadInput)?;
     // Without this Ctrl-C ends the program at once, which is no reason not to measure.
     let listening = listen();
-    let machine = Machine::probe().map_err(driver::unsupported)?;
+    let probe = Probe::run().map_err(driver::unsupported)?;
     if let Err(error) = listening {
         note(&format!(
             "note: Ctrl-C will lose what was measured ({error})"
         ));
     }
 
-    validate(&plan, &machine)?;
-    let report = empty_report(&plan, driver::describe(&machine), driver::NAME);
-    let cost = format!("hypercall +{}", exact_time(plan.host.hypercall_ns));
-    let scheduling = our_scheduling(&plan.host);
-    let costs = report.machine.costs();
+    validate(&plan, &probe)?;
+    let report = empty_report(&plan, driver::describe(&probe), driver::NAME);
+    let cost = format!("hypercall +{}", exact_time(plan.settings.hypercall_ns));
+    let scheduling = our_scheduling(&plan.settings.host);
+    let costs = report.machine.costs_in_words();
     print(&head(&plan, &report, &scheduling, &cost, &costs))?;
     let viewer = viewer(&plan)?;
     complete(args, &plan, outputs, report, viewer, |run, viewer| {
-        run_one(&plan, &machine, run, viewer)
+        run_one(&plan, &probe, run, viewer)
     })
 }
 
@@ -121,15 +123,15 @@ pub(crate) fn run_plan(
 /// One run on the embedded hypervisor.
 pub(crate) fn run_one(
     plan: &Plan,
-    machine: &Machine,
+    probe: &Probe,
     run: &PlannedRun,
     viewer: &mut dyn Viewer,
 ) -> Result<Record, Failure> {
     let config = config_of(plan, run);
     let name = name_of(plan, run);
     let result = match viewer.looks_every() {
-        None => driver::run(machine, &config, &name)?,
-        Some(every) => driver::run_watched(machine, &config, &name, every, &mut |snapshot| {
+        None => driver::run(probe, &config, &name)?,
+        Some(every) => driver::run_watched(probe, &config, &name, every, &mut |snapshot| {
             viewer.show(snapshot);
         })?,
     };
@@ -143,33 +145,25 @@ pub(crate) fn run_one(
     })
 }
 
-pub(crate) fn config_of(plan: &Plan, run: &PlannedRun) -> RunConfig {
-    driver::config(
-        &plan.host,
-        &driver::Run {
-            lock: plan.locks[run.lock_index].id,
-            workload: plan.workload.id,
-            vcpus: run.vcpus,
-            section: run.section,
-            repeat: run.repeat,
-            duration: plan.duration,
-            trace: false,
-            trace_marks: None,
-        },
-    )
+/// A run of the plan, as the embedded hypervisor is asked for it.
+fn config_of(plan: &Plan, run: &PlannedRun) -> HvConfig {
+    HvConfig {
+        hypercall_ns: plan.settings.hypercall_ns,
+        ..HvConfig::from(plan.asked(run))
+    }
 }
 
 /// Lets the hypervisor look at everything that it will be asked for.
-pub(crate) fn validate(plan: &Plan, machine: &Machine) -> Done {
+pub(crate) fn validate(plan: &Plan, probe: &Probe) -> Done {
     plan.runs()
         .filter(|run| run.repeat == 0)
-        .try_for_each(|run| config_of(plan, &run).validate(machine.cpus.len()))
+        .try_for_each(|run| config_of(plan, &run).validate(probe.cpus.len()))
         .map_err(Failure::bad_input)
 }
 
 /// What a run is called in messages.
 pub(crate) fn name_of(plan: &Plan, run: &PlannedRun) -> String {
-    let overcommit = run.vcpus as f64 / plan.host.pcpus as f64;
+    let overcommit = run.vcpus as f64 / plan.settings.host.pcpus as f64;
     let (inside, outside) = run.section;
     format!(
         "{} at overcommit {}, {}/{}",
@@ -184,23 +178,19 @@ pub(crate) fn empty_report(plan: &Plan, machine: pvqspin_report::Machine, driver
     begun::report(
         driver,
         machine,
-        plan.host.seed,
+        plan.settings.seed,
         options(plan),
         plan.run_count(),
     )
-}
-
-pub(crate) fn ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
     let warmups: Vec<u64> = plan
         .vcpus
         .iter()
-        .map(|v| ns(plan.host.warmup(*v)))
+        .map(|v| ns(plan.settings.warmup(*v)))
         .collect();
-    let mut options = plan.host.options();
+    let mut options = plan.settings.options();
     let locks: Vec<&str> = plan.locks.iter().map(|entry| entry.name).collect();
     for (name, value) in [
         ("locks", locks.into()),
@@ -220,7 +210,7 @@ fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
 }
 
 /// What a host of ours does with its pCPUs, in words.
-pub(crate) fn our_scheduling(host: &HostSettings) -> String {
+pub(crate) fn our_scheduling(host: &Config) -> String {
     format!(
         "{} slices of {}, yields: {} (loan {} at least)",
         host.scheduling.name(),
@@ -239,8 +229,8 @@ pub(crate) fn head(
     calls: &str,
     costs: &str,
 ) -> String {
-    let (host, machine) = (&plan.host, &report.machine);
-    let neighbour = host.neighbour.map_or_else(String::new, |kind| {
+    let (settings, machine) = (&plan.settings, &report.machine);
+    let neighbour = settings.neighbour.map_or_else(String::new, |kind| {
         format!(", a lock-free VM beside it ({})", kind.name())
     });
     format!(
@@ -252,7 +242,7 @@ pub(crate) fn head(
         report.version,
         report.command,
         machine.line(),
-        counted(host.pcpus, "pCPU"),
+        counted(settings.host.pcpus, "pCPU"),
         counted(plan.run_count(), "run"),
         time(plan.duration.as_nanos() as f64),
         plan.locks.len(),
@@ -344,7 +334,7 @@ mod tests {
     use pvqspin_load::Outcome;
 
     use super::*;
-    use crate::args::Cli;
+    use crate::cli::Cli;
 
     /// Ends like a comparison each of whose runs has this outcome.
     fn ended(outcome: &Outcome) -> Done {

@@ -12,6 +12,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::driver;
 use crate::failure::{Done, Failure, print};
 use crate::kvm;
+use crate::settings::usable_cpus;
 
 mod linux;
 
@@ -61,7 +62,7 @@ fn finding(
 /// Runs `pvq doctor`. Fails if `compare` cannot run.
 pub(crate) fn run() -> Done {
     let mut machine = Machine::describe();
-    machine.cpus_allowed = driver::usable_cpus();
+    machine.cpus_allowed = usable_cpus();
     let mut findings = vec![
         platform(),
         cpus(&machine),
@@ -209,7 +210,7 @@ fn governor(machine: &Machine) -> Finding {
 
 /// Asks the hypervisor itself: it measures its costs as it looks.
 fn embedded() -> Vec<Finding> {
-    match hypervisor::Machine::probe() {
+    match hypervisor::Probe::run() {
         Ok(machine) => {
             let machine = driver::describe(&machine);
             vec![
@@ -217,7 +218,7 @@ fn embedded() -> Vec<Finding> {
                     "embedded",
                     "vCPUs can run and be preempted: `pvq compare` works",
                 ),
-                good("costs", machine.costs()),
+                good("costs", machine.costs_in_words()),
             ]
         }
         Err(error) => vec![bad("embedded", error.to_string(), SANDBOX)],
@@ -273,8 +274,8 @@ mod tests {
 
     #[test]
     fn pinning_leaves_the_caller_where_it_was() {
-        let before = driver::usable_cpus();
+        let before = usable_cpus();
         pinning();
-        assert_eq!(driver::usable_cpus(), before);
+        assert_eq!(usable_cpus(), before);
     }
 }

@@ -131,23 +131,22 @@ fn simulate(lock: LockId, seed: u64, snapshots: Option<(u64, u64)>) -> Result<Si
         mean_ns,
         distribution: Distribution::Uniform,
     };
-    let config = SimConfig {
-        lock,
-        workload: WorkloadConfig {
+    let config = SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.workload = WorkloadConfig {
             id: WorkloadId::HotLock,
             inside: section(INSIDE_NS),
             outside: section(OUTSIDE_NS),
             seed,
-        },
-        pcpus: PCPUS,
-        vcpus: VCPUS,
-        warmup_ns: Some(0),
-        duration_ns: COMPARED_NS,
-        seed,
-        trace: true,
-        snapshots,
-        ..SimConfig::default()
-    };
+        };
+        sim.run.host.pcpus = PCPUS;
+        sim.run.vcpus = VCPUS;
+        sim.run.warmup_ns = Some(0);
+        sim.run.duration_ns = COMPARED_NS;
+        sim.seed = seed;
+        sim.run.trace = true;
+        sim.snapshots = snapshots;
+    });
     pvqspin_simulator::run(&config).map_err(Failure::failed)
 }
 

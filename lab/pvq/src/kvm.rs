@@ -9,7 +9,6 @@ use pvqspin_report::{Machine, Point, Record};
 
 use crate::again;
 use crate::compare;
-use crate::driver::{self, Limits};
 use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
 use crate::kvm_args::KvmArgs;
@@ -17,6 +16,7 @@ use crate::kvm_choice::Wishes;
 use crate::outputs::{Outputs, Wanted};
 use crate::plan::{self, Plan, PlannedRun};
 use crate::progress::Progress;
+use crate::settings::{Limits, usable_cpus};
 
 /// The name of this driver in results.
 const NAME: &str = "kvm";
@@ -46,13 +46,12 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
         })
         .collect();
     for run in plan.runs().filter(|run| run.repeat == 0) {
-        let config = compare::config_of(&plan, &run);
+        let config = plan.asked(&run);
         let guest = &guests[run.variant];
-        pvqspin_kvm::validate(&host, guest, driver::usable_cpus(), &config)
-            .map_err(Failure::bad_input)?;
+        pvqspin_kvm::validate(&host, guest, usable_cpus(), &config).map_err(Failure::bad_input)?;
     }
     let machine = Machine {
-        cpus_allowed: driver::usable_cpus(),
+        cpus_allowed: usable_cpus(),
         ..Machine::describe()
     };
     let mut report = compare::empty_report(&plan, machine, NAME);
@@ -60,7 +59,7 @@ pub(crate) fn run(args: &KvmArgs) -> Done {
     let costs = format!("{probe}\nchosen   {chosen}: {}", chosen.why);
     let scheduling = match chosen.is_stock() {
         true => "scheduled by Linux".to_owned(),
-        false => compare::our_scheduling(&plan.host),
+        false => compare::our_scheduling(&plan.settings.host),
     };
     let calls = chosen.to_string();
     print(&compare::head(&plan, &report, &scheduling, &calls, &costs))?;
@@ -124,7 +123,7 @@ fn run_one(
     plan: &Plan,
     run: &PlannedRun,
 ) -> Result<Record, Failure> {
-    let config = compare::config_of(plan, run);
+    let config = plan.asked(run);
     let result = pvqspin_kvm::run(host, guest, &config).map_err(|error| match error {
         RunError::Config(problem) => Failure::bad_input(problem),
         RunError::Unavailable(problem) => Failure::bad_input(problem),
@@ -137,7 +136,7 @@ fn run_one(
 fn recorded(result: &RunResult, transport: Transport, plan: &Plan, run: &PlannedRun) -> Record {
     let facts = plan::facts(plan.locks[run.lock_index]);
     let point = point(transport, plan, run);
-    let overslept = again::overslept_ns(compare::ns(plan.duration), result.outcome.duration_ns);
+    let overslept = again::overslept_ns(plan::ns(plan.duration), result.outcome.duration_ns);
     Record {
         interrupted_ns: result.lost_ns,
         paused_ns: Some(overslept),
@@ -152,7 +151,7 @@ mod tests {
 
     use super::*;
     use crate::again::Again;
-    use crate::args::Cli;
+    use crate::cli::Cli;
 
     fn plan() -> Plan {
         let options = "pvq --lock fifo --overcommit 2 --inside 1us --repeats 3 --duration 200ms";

@@ -185,7 +185,7 @@ impl fmt::Display for Chosen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::cli::{Cli, Command};
     use clap::Parser;
 
     fn wishes(options: &[&str]) -> Result<Wishes, String> {

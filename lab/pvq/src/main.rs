@@ -2,7 +2,8 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`args`] | the command line and its help |
+//! | [`cli`] | the command line: commands and their help |
+//! | [`args`] | options of `compare`, and those that others share with it |
 //! | [`common_args`] | options that several commands have |
 //! | [`parse`] | times, names and lists, with errors that say what would be right |
 //! | [`plan`] | which runs, in which order, for how long |
@@ -19,7 +20,8 @@
 //! | [`changed`] | what changed since earlier results |
 //! | [`progress`] | a bar with the time left, or plain lines |
 //! | [`interrupt`] | Ctrl-C |
-//! | [`as_simulated`] | what the hypervisor is asked for, asked of the simulator |
+//! | [`settings`] | what is the same in every run of a command |
+//! | [`as_simulated`] | a run that real time has had, asked of the simulator |
 //! | [`trace`] | one run, recorded: a file for viewers, its longest wait, its last bad event |
 //! | [`trace_args`] | the command lines of `trace` and `explain` |
 //! | [`trace_picture`] | one event under two locks, side by side |
@@ -34,7 +36,7 @@
 //! | [`study`] | the grids and tables of docs/study.md |
 //! | [`validate`] | the simulator beside the embedded hypervisor |
 //! | [`calibrate`], [`calibrate_lines`] | what this machine costs, as a profile |
-//! | [`sweep_args`], [`validate_args`] | their options |
+//! | [`simulate_args`], [`sweep_args`], [`validate_args`], [`uncontended_args`] | their options |
 //! | [`sweep_files`] | the files that sweeps leave |
 //! | [`doctor`] | what this machine can and cannot do |
 //! | [`uncontended`] | what a lock costs without competition |
@@ -50,6 +52,7 @@ mod calibrate;
 mod calibrate_layout;
 mod calibrate_lines;
 mod changed;
+mod cli;
 mod common_args;
 mod compare;
 mod doctor;
@@ -78,7 +81,9 @@ mod plan;
 mod progress;
 mod report;
 mod report_args;
+mod settings;
 mod simulate;
+mod simulate_args;
 mod simulate_profile;
 mod simulate_schedule;
 mod simulate_torture;
@@ -95,6 +100,7 @@ mod trace_args;
 mod trace_picture;
 mod turns;
 mod uncontended;
+mod uncontended_args;
 mod validate;
 mod validate_args;
 mod watch;
@@ -105,7 +111,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command, CompareCommand};
+use crate::cli::{Cli, Command, CompareCommand};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {

@@ -7,19 +7,8 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::args::Cli;
+use crate::cli::Cli;
 use crate::failure::{Done, Failure, print};
-
-pub(crate) const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
-  pvq completions bash > ~/.local/share/bash-completion/completions/pvq
-  pvq completions zsh > ~/.zfunc/_pvq
-  pvq completions fish > ~/.config/fish/completions/pvq.fish";
-
-pub(crate) const MAN_EXAMPLES: &str = "\
-Examples:
-  pvq man | man -l -                       read it
-  pvq man --into ~/.local/share/man/man1   pvq.1, pvq-compare.1, ...";
 
 /// Runs `pvq completions`.
 pub(crate) fn completions(shell: Shell) -> Done {

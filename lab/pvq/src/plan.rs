@@ -3,23 +3,20 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
+use pvqspin_driver_common::Run;
 use pvqspin_load::WorkloadId;
 use pvqspin_load::catalog::Entry as Workload;
 use pvqspin_report::Point;
-use pvqspin_report::figures::counted;
 use pvqspin_report::schema::LockFacts;
 use pvqspin_rivals::catalog::Entry;
 
-use crate::args::{CompareArgs, SetupArgs};
-use crate::driver::{HostSettings, Limits};
-use pvqspin_sweep::words::{self, distribution_name};
+use crate::args::CompareArgs;
+use crate::settings::{Limits, Settings, vcpus};
+use pvqspin_sweep::words::distribution_name;
 
 use crate::parse;
-use crate::turns::{asked_duration, turns, within_a_day};
-
-/// Mean time inside and outside, in ns.
-pub(crate) type Section = (u32, u32);
+use crate::turns::{Section, asked_duration, turns, within_a_day};
 
 /// What a run costs beside its measured time and warm-up: calibration, stacks, threads, timers.
 const OVERHEAD: Duration = Duration::from_millis(8);
@@ -93,7 +90,7 @@ pub(crate) struct Plan {
     pub(crate) repeats: usize,
     /// Measured time of each run, without the warm-up.
     pub(crate) duration: Duration,
-    pub(crate) host: HostSettings,
+    pub(crate) settings: Settings,
     /// How many ways each run is done in, one after the other: 1 but for `pvq kvm`.
     pub(crate) variants: usize,
 }
@@ -119,20 +116,20 @@ impl Plan {
             (_, true) => &FULL,
             _ => &NORMAL,
         };
-        let host = HostSettings::new(&args.setup, limits)?;
+        let settings = Settings::new(&args.setup, limits)?;
         let overcommits = match args.overcommit.as_slice() {
             [] => preset
                 .overcommits
                 .iter()
                 .copied()
                 // 1.5 on one CPU would be one and a half vCPUs.
-                .filter(|overcommit| vcpus(*overcommit, host.pcpus, limits).is_ok())
+                .filter(|overcommit| vcpus(*overcommit, settings.host.pcpus, limits).is_ok())
                 .collect(),
             given => given.to_vec(),
         };
         let mut vcpus: Vec<usize> = overcommits
             .iter()
-            .map(|overcommit| vcpus(*overcommit, host.pcpus, limits))
+            .map(|overcommit| vcpus(*overcommit, settings.host.pcpus, limits))
             .collect::<Result<_>>()?;
         dedup_in_order(&mut vcpus);
         let workload = args.setup.work.workload;
@@ -152,7 +149,7 @@ impl Plan {
             vcpus,
             repeats: args.run.repeats.unwrap_or(preset.repeats),
             duration: SHORTEST,
-            host,
+            settings,
             variants,
         };
         plan.duration = plan.duration_within(preset, args.run.duration)?;
@@ -194,7 +191,7 @@ impl Plan {
         let sum: Duration = self
             .vcpus
             .iter()
-            .map(|vcpus| self.host.warmup(*vcpus))
+            .map(|vcpus| self.settings.warmup(*vcpus))
             .sum();
         sum / u32::try_from(self.vcpus.len()).unwrap_or(1).max(1)
     }
@@ -223,14 +220,32 @@ impl Plan {
         })
     }
 
+    /// A run of the plan, as a driver is asked for it. Each repeat has section lengths of its own,
+    /// the same for every lock.
+    pub(crate) fn asked(&self, run: &PlannedRun) -> Run {
+        let settings = &self.settings;
+        settings
+            .run(self.workload.id, run.section, run.vcpus)
+            .with(|asked| {
+                asked.lock = self.locks[run.lock_index].id;
+                asked.workload.seed = settings.seed.wrapping_add(u64::from(run.repeat));
+                asked.duration_ns = ns(self.duration);
+            })
+    }
+
     /// Where a run of the plan takes place.
     pub(crate) fn point(&self, run: &PlannedRun) -> Point {
-        point(self.workload.name, &self.host, run.vcpus, run.section)
+        point(self.workload.name, &self.settings, run.vcpus, run.section)
     }
 }
 
+pub(crate) fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Describes a point for the report.
-pub(crate) fn point(workload: &str, host: &HostSettings, vcpus: usize, section: Section) -> Point {
+pub(crate) fn point(workload: &str, settings: &Settings, vcpus: usize, section: Section) -> Point {
+    let host = &settings.host;
     Point {
         workload: workload.to_owned(),
         host_policy: host.scheduling.name().to_owned(),
@@ -239,7 +254,7 @@ pub(crate) fn point(workload: &str, host: &HostSettings, vcpus: usize, section: 
         vcpus,
         inside_ns: section.0.into(),
         outside_ns: section.1.into(),
-        distribution: distribution_name(host.distribution).to_owned(),
+        distribution: distribution_name(settings.distribution).to_owned(),
         slice_ns: host.slice_ns,
     }
 }
@@ -252,25 +267,6 @@ pub(crate) fn facts(entry: &Entry) -> LockFacts {
         word: entry.word.map(str::to_owned),
         fair: entry.fair,
     }
-}
-
-/// How many pCPUs to use.
-pub(crate) fn pcpus(setup: &SetupArgs, limits: &Limits) -> Result<usize> {
-    match setup.pcpus {
-        Some(wanted) if wanted > limits.cpus => bail!(
-            "--pcpus {wanted}: this process may use {}; give {} at most, and see `pvq doctor`",
-            counted(limits.cpus, "CPU"),
-            limits.cpus
-        ),
-        Some(wanted) => Ok(wanted),
-        None => Ok(limits.cpus),
-    }
-}
-
-/// How many vCPUs an overcommit means.
-pub(crate) fn vcpus(overcommit: f64, pcpus: usize, limits: &Limits) -> Result<usize> {
-    words::vcpus(overcommit, pcpus, limits.vcpus_in_word)
-        .map_err(|what| anyhow!("--overcommit {what}"))
 }
 
 /// Pairs up the two lists; a single value goes with every value of the other.
@@ -308,112 +304,4 @@ pub(crate) fn dedup_in_order<T: PartialEq + Copy>(values: &mut Vec<T>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::args::Cli;
-    use clap::Parser;
-
-    const LIMITS: Limits = Limits {
-        cpus: 2,
-        vcpus_in_word: 16_382,
-    };
-
-    fn plan(options: &str) -> Result<Plan> {
-        let words = ["pvq"].into_iter().chain(options.split_whitespace());
-        let cli = Cli::try_parse_from(words).expect("well formed");
-        Plan::new(&cli.compare.compare, &LIMITS)
-    }
-
-    fn refused(options: &str) -> String {
-        plan(options).expect_err(options).to_string()
-    }
-
-    #[test]
-    fn the_default_takes_about_a_minute_and_quick_ten_seconds() {
-        for (options, seconds) in [("", 60.0), ("--quick", 10.0), ("--full", 600.0)] {
-            let total = plan(options)
-                .expect("the defaults")
-                .total_time()
-                .as_secs_f64();
-            assert!((total / seconds - 1.0).abs() < 0.15, "{options}: {total} s");
-        }
-        let one = plan("--lock fifo --overcommit 2 --repeats 1").expect("fine");
-        assert!(
-            one.total_time() < Duration::from_secs(3),
-            "few runs do not fill the minute"
-        );
-    }
-
-    #[test]
-    fn everything_runs_once_in_each_repeat_and_starts_move() {
-        let plan = plan("--repeats 4").expect("fine");
-        let runs: Vec<PlannedRun> = plan.runs().collect();
-        assert_eq!(runs.len(), plan.run_count());
-        for run in &runs {
-            assert_eq!(
-                runs.iter().filter(|other| *other == run).count(),
-                1,
-                "{run:?}"
-            );
-        }
-        let per_point = plan.locks.len();
-        let per_repeat = runs.len() / 4;
-        for (at, run) in runs.iter().enumerate() {
-            assert_eq!(
-                run.repeat as usize,
-                at / per_repeat,
-                "repeats are the outermost loop"
-            );
-            let first = &runs[at - at % per_point];
-            assert_eq!((run.vcpus, run.section), (first.vcpus, first.section));
-        }
-        let starts: Vec<&str> = (0..4)
-            .map(|repeat| runs[repeat * per_repeat].lock)
-            .collect();
-        let mut different = starts.clone();
-        different.sort_unstable();
-        different.dedup();
-        assert_eq!(different.len(), 4, "{starts:?}");
-    }
-
-    #[test]
-    fn sections_pair_up() {
-        let sections = |options: &str| plan(options).expect(options).sections;
-        assert_eq!(sections(""), NORMAL.sections);
-        assert_eq!(sections("--inside 5us"), [(5_000, 2_000)]);
-        assert_eq!(sections("--outside 0,7us"), [(1_000, 0), (1_000, 7_000)]);
-        assert_eq!(
-            sections("--inside 1us,2us --outside 3us,4us"),
-            [(1_000, 3_000), (2_000, 4_000)]
-        );
-        assert_eq!(
-            sections("--inside 1us,2us --outside 3us"),
-            [(1_000, 3_000), (2_000, 3_000)]
-        );
-        assert!(refused("--inside 1us,2us,3us --outside 1us,2us").contains("pair up"));
-    }
-
-    #[test]
-    fn impossible_numbers_of_cpus_are_refused() {
-        assert!(refused("--pcpus 3").contains("may use 2 CPUs"));
-        assert!(refused("--overcommit 10000").contains("a lock word names 16382 at most"));
-        assert!(refused("--overcommit 1.3").contains("they come whole"));
-        assert!(refused("--overcommit 0.0001").contains("they come whole"));
-        assert_eq!(plan("--overcommit 1.5").expect("three vCPUs").vcpus, [3]);
-        assert_eq!(plan("--overcommit 2,2").expect("once").vcpus, [4]);
-    }
-
-    #[test]
-    fn endless_and_empty_plans_are_refused() {
-        assert!(refused("--duration 20").contains("too short"));
-        assert!(refused("--duration 5m").contains("at most 100 s"));
-        assert!(refused("--repeats 1000000").contains(" h "));
-        assert!(refused("--repeats 18446744073709551615").contains(" h "));
-    }
-
-    #[test]
-    fn full_leaves_out_what_one_cpu_cannot_do() {
-        let plan = plan("--full --pcpus 1").expect("fine");
-        assert_eq!(plan.vcpus, [1, 2, 3, 4, 8]);
-    }
-}
+mod tests;

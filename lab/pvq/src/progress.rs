@@ -9,6 +9,7 @@ use pvqspin_report::Record;
 
 use crate::failure::note;
 use crate::plan::PlannedRun;
+use crate::turns::in_words;
 
 /// How often a plain line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -131,20 +132,6 @@ fn line(
     *last = Instant::now();
     let left = in_words(left);
     Some(format!("{done} of {runs} {called}, {left} left: {name}"))
-}
-
-/// How long something takes, for people: a second more than is known, and seconds only while they
-/// count.
-pub(crate) fn in_words(time: Duration) -> String {
-    let s = time.as_secs().saturating_add(1);
-    match s {
-        ..120 => format!("{s} s"),
-        120..7_200 => format!("{} min", s.div_ceil(60)),
-        _ => {
-            let minutes = s.div_ceil(60);
-            format!("{} h {} min", minutes / 60, minutes % 60)
-        }
-    }
 }
 
 fn bar(called: &str, runs: usize) -> ProgressBar {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use pvqspin_load::{NeighbourVm, Section, WorkloadConfig};
 use pvqspin_report::figures::{count, counted, exact_time, time};
 use pvqspin_report::{Machine, Record, table};
 use pvqspin_report::{normalise, summarise};
@@ -14,17 +13,17 @@ use pvqspin_simulator::{
 };
 use serde_json::Value;
 
-use crate::args::SimulateArgs;
 use crate::begun;
 use crate::changed::Baseline;
 use crate::compare::{incomplete, no_bug};
-use crate::driver::{HostSettings, Limits};
 use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, written};
 use crate::parse;
 use crate::plan;
 use crate::progress::Progress;
+use crate::settings::{self, Limits, Settings};
+use crate::simulate_args::SimulateArgs;
 use crate::{simulate_profile, simulate_torture};
 
 /// How many pCPUs are simulated unless an option says otherwise.
@@ -56,17 +55,14 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         cpus: usize::MAX,
         vcpus_in_word: pvqspin::MAX_CPUS.saturating_mul(args.vms),
     };
-    let host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
+    let mut settings = Settings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
     let profile = (args.profile.as_deref())
         .map(simulate_profile::load)
         .transpose()?;
     let profile_pcpus = profile.as_ref().and_then(Profile::pcpus);
-    let host = HostSettings {
-        pcpus: args.setup.pcpus.or(profile_pcpus).unwrap_or(PCPUS),
-        ..host
-    };
+    settings.host.pcpus = args.setup.pcpus.or(profile_pcpus).unwrap_or(PCPUS);
     let vcpus: Result<Vec<usize>, _> = (args.overcommit.iter())
-        .map(|&overcommit| plan::vcpus(overcommit, host.pcpus, &limits))
+        .map(|&overcommit| settings::vcpus(overcommit, settings.host.pcpus, &limits))
         .collect();
     let vcpus = vcpus.map_err(Failure::BadInput)?;
     let (inside, outside) = args.setup.section(args.inside, args.outside);
@@ -79,7 +75,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     }
     // All of it is looked at before any of it runs.
     for &vcpus in &vcpus {
-        config(args, &host, profile.as_ref(), locks[0], vcpus)?
+        config(args, &settings, profile.as_ref(), locks[0], vcpus)?
             .validate()
             .map_err(Failure::bad_input)?;
     }
@@ -88,14 +84,14 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     let outputs = Outputs::checked(args.output.wanted("simulate")).map_err(Failure::BadInput)?;
 
     let planned = vcpus.len() * locks.len();
-    let hypercall_ns = config(args, &host, profile.as_ref(), locks[0], vcpus[0])?
+    let hypercall_ns = config(args, &settings, profile.as_ref(), locks[0], vcpus[0])?
         .costs
         .hypercall_ns;
-    let options = options(args, &host, &vcpus, locks, hypercall_ns);
+    let options = options(args, &settings, &vcpus, locks, hypercall_ns);
     let mut report = begun::report(
         "simulator",
         Machine::describe(),
-        host.seed,
+        settings.seed,
         options,
         planned,
     );
@@ -116,7 +112,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
             break;
         }
         progress.begin(&format!("{} on {}", lock.name, counted(vcpus, "vCPU")));
-        let config = config(args, &host, profile.as_ref(), lock, vcpus)?;
+        let config = config(args, &settings, profile.as_ref(), lock, vcpus)?;
         let result = match simulate(&config) {
             Ok(result) => result,
             Err(Failure::Failed(error)) => {
@@ -137,7 +133,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         events += result.events;
         let point = plan::point(
             args.setup.work.workload.name,
-            &host,
+            &settings,
             vcpus,
             (inside, outside),
         );
@@ -164,7 +160,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         text,
         "Simulated: {} in virtual time, seed {}, {} events; the same on every machine.",
         exact_time(args.duration),
-        host.seed,
+        settings.seed,
         count(events as f64)
     );
     print(&(text + &incomplete(&report) + &longest))?;
@@ -182,14 +178,14 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
 /// Every parameter, for the results file.
 fn options(
     args: &SimulateArgs,
-    host: &HostSettings,
+    settings: &Settings,
     vcpus: &[usize],
     locks: &[&'static Entry],
     hypercall_ns: u32,
 ) -> BTreeMap<String, Value> {
     let (inside, outside) = args.setup.section(args.inside, args.outside);
     let locks: Vec<&str> = locks.iter().map(|lock| lock.name).collect();
-    let mut options = host.options();
+    let mut options = settings.options();
     // Without that option, as slices and sections are.
     if args.setup.watchdog.is_none() {
         options.remove("watchdog_ns");
@@ -210,7 +206,7 @@ fn options(
 
 fn config(
     args: &SimulateArgs,
-    host: &HostSettings,
+    settings: &Settings,
     profile: Option<&Profile>,
     lock: &Entry,
     vcpus: usize,
@@ -222,17 +218,27 @@ fn config(
             counted(vcpus, "vCPU")
         )));
     }
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: host.distribution,
+    let run = settings
+        .run(
+            args.setup.work.workload.id,
+            args.setup.section(args.inside, args.outside),
+            vcpus / args.vms,
+        )
+        .with(|run| {
+            run.lock = lock.id;
+            run.duration_ns = args.duration;
+            run.trace = args.longest;
+        });
+    let mut config = SimConfig {
+        vms: args.vms,
+        seed: settings.seed,
+        ..SimConfig::from(run)
     };
-    let (inside_ns, outside_ns) = args.setup.section(args.inside, args.outside);
-    let mut default = SimConfig::default();
     if let Some(profile) = profile {
-        profile.apply(&mut default);
+        profile.apply(&mut config);
     }
     if let Some(ns) = args.setup.hypercall_cost {
-        default.costs.hypercall_ns = u32::try_from(ns)
+        config.costs.hypercall_ns = u32::try_from(ns)
             .ok()
             .filter(|ns| *ns <= MAX_COST_NS)
             .ok_or_else(|| {
@@ -240,32 +246,7 @@ fn config(
                 Failure::bad_input(format!("--hypercall-cost: {most} at most, in a simulation"))
             })?;
     }
-    default.stall_after_ns = args.setup.watchdog;
-    Ok(SimConfig {
-        lock: lock.id,
-        workload: WorkloadConfig {
-            id: args.setup.work.workload.id,
-            inside: section(inside_ns),
-            outside: section(outside_ns),
-            seed: host.seed,
-        },
-        pcpus: host.pcpus,
-        vms: args.vms,
-        vcpus: vcpus / args.vms,
-        scheduling: host.scheduling,
-        yields: host.yields,
-        slice_ns: host.slice_ns,
-        min_loan_ns: host.min_loan_ns,
-        duration_ns: args.duration,
-        seed: host.seed,
-        trace: args.longest,
-        neighbour: host.neighbour.map(|kind| NeighbourVm {
-            kind,
-            vcpus: host.pcpus,
-            weight: default.weight,
-        }),
-        ..default
-    })
+    Ok(config)
 }
 
 fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {

@@ -10,7 +10,8 @@ use pvqspin_sweep::words::distribution_name;
 /// All that the simulator is asked for, a few lines.
 pub(crate) fn described(schedule: &SimConfig) -> String {
     let on = |is: bool| if is { "yes" } else { "no" };
-    let workload = &schedule.workload;
+    let run = &schedule.run;
+    let (host, workload) = (&run.host, &run.workload);
     let mut text = format!(
         "seed      {}\n\
          lock      {}\n\
@@ -22,18 +23,18 @@ pub(crate) fn described(schedule: &SimConfig) -> String {
         workload.id.entry().name,
         section(&workload.inside),
         section(&workload.outside),
-        counted(schedule.pcpus, "pCPU"),
+        counted(host.pcpus, "pCPU"),
         counted(schedule.vms, "VM"),
-        counted(schedule.vcpus, "vCPU"),
-        schedule.weight,
-        schedule.scheduling.name(),
-        exact_time(schedule.slice_ns),
-        schedule.yields.name(),
-        exact_time(schedule.min_loan_ns),
-        on(schedule.follow_chain),
-        on(schedule.ordered),
+        counted(run.vcpus, "vCPU"),
+        run.weight,
+        host.scheduling.name(),
+        exact_time(host.slice_ns),
+        host.yields.name(),
+        exact_time(host.min_loan_ns),
+        on(host.follow_chain),
+        on(host.ordered),
     );
-    if let Some(neighbour) = schedule.neighbour {
+    if let Some(neighbour) = run.neighbour {
         let vcpus = counted(neighbour.vcpus, "vCPU");
         let (kind, weight) = (neighbour.kind.name(), neighbour.weight);
         let _ = writeln!(text, "neighbour {kind}, {vcpus} (weight {weight})");
@@ -47,7 +48,7 @@ pub(crate) fn described(schedule: &SimConfig) -> String {
         )
     });
     let _ = writeln!(text, "costs     {}", listed(costs));
-    let faults = (schedule.faults.0.iter()).map(|fault| {
+    let faults = (run.faults.0.iter()).map(|fault| {
         let vcpu = fault.vcpu.map_or_else(
             || "any vCPU".to_owned(),
             |cpu| format!("cpu{}", cpu.index()),
@@ -64,7 +65,7 @@ pub(crate) fn described(schedule: &SimConfig) -> String {
     let _ = writeln!(
         text,
         "measures  {} after {} of warm-up\n",
-        exact_time(schedule.duration_ns),
+        exact_time(run.duration_ns),
         exact_time(schedule.warmup_ns()),
     );
     text

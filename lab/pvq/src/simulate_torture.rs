@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use pvqspin_report::figures::{count, counted};
 use pvqspin_rivals::catalog::Entry;
-use pvqspin_simulator::{Explored, SimConfig, torture};
+use pvqspin_simulator::{Explored, torture};
 
 use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
@@ -62,10 +62,7 @@ fn report(lock: &Entry, first: u64, schedules: u64, explored: Explored) -> Done 
 
 /// Runs one random schedule again, and shows all of it.
 pub(crate) fn replay(lock: &Entry, seed: u64) -> Done {
-    let schedule = SimConfig {
-        trace: true,
-        ..torture(lock.id, seed)
-    };
+    let schedule = torture(lock.id, seed).with(|sim| sim.run.trace = true);
     print(&simulate_schedule::described(&schedule))?;
     let result = pvqspin_simulator::run(&schedule).map_err(Failure::failed)?;
     let mut text = String::new();

@@ -17,10 +17,10 @@ use pvqspin_sweep::run::run as run_points;
 use pvqspin_sweep::source::Source;
 use pvqspin_sweep::table::{self, Table};
 
-use crate::driver::usable_cpus;
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::progress::Progress;
+use crate::settings::usable_cpus;
 use crate::sweep;
 use crate::sweep_args::StudyArgs;
 use crate::sweep_files;

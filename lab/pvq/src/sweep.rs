@@ -19,13 +19,13 @@ use pvqspin_sweep::point::Row;
 use pvqspin_sweep::run::{PointError, run as run_points};
 use pvqspin_sweep::source::Source;
 
-use crate::driver::usable_cpus;
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::output_lock::OutputLock;
 use crate::outputs::written;
 use crate::page_files::PageFiles;
 use crate::progress::Progress;
+use crate::settings::usable_cpus;
 use crate::sweep_args::SweepArgs;
 use crate::sweep_files::SweepFiles;
 

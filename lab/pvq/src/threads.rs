@@ -20,16 +20,16 @@ use crate::again::{Again, overslept_ns};
 use crate::begun;
 use crate::changed::Baseline;
 use crate::compare::{incomplete, no_bug};
-use crate::driver::usable_cpus;
 use crate::failure::{Done, Failure, note, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, written};
 use crate::parse;
-use crate::plan::{self, Section};
-use crate::progress::{Progress, in_words};
+use crate::plan;
+use crate::progress::Progress;
+use crate::settings::usable_cpus;
 use crate::thread_advice::advice;
 use crate::thread_args::ThreadsArgs;
-use crate::turns::{Turn, asked_duration, turns, within_a_day};
+use crate::turns::{Section, Turn, asked_duration, in_words, turns, within_a_day};
 
 /// The first sections after the start are not representative: threads come one after the other.
 const WARMUP: Duration = Duration::from_millis(20);
@@ -339,7 +339,7 @@ fn disturbance(machine: &Machine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::cli::{Cli, Command};
     use clap::Parser;
     use pvqspin_load::WorkloadId;
 

@@ -4,11 +4,10 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
-use pvqspin_driver_common::{Trace, TraceEvent};
-use pvqspin_hypervisor::{Machine, RunConfig};
+use pvqspin_driver_common::{Run, Trace, TraceEvent};
+use pvqspin_hypervisor::{HvConfig, Probe};
 use pvqspin_load::Outcome;
 use pvqspin_report::figures::{count, exact_time, share, time};
 use pvqspin_report::{Record, files, table};
@@ -16,9 +15,10 @@ use pvqspin_simulator::{SimConfig, SimError};
 use pvqspin_timeline::{Scene, perfetto};
 
 use crate::as_simulated::simulated;
-use crate::driver::{self, HostSettings, Limits};
+use crate::driver;
 use crate::failure::{Done, Failure, print};
 use crate::plan;
+use crate::settings::{self, Limits, Settings};
 use crate::terminal;
 use crate::trace_args::{Driver, TraceArgs, Which};
 use crate::trace_picture;
@@ -113,62 +113,67 @@ fn record(args: &TraceArgs) -> Result<Recorded, Failure> {
             vcpus_in_word: pvqspin::MAX_CPUS,
         },
     };
-    let mut host = HostSettings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
+    let mut settings = Settings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
     if args.driver == Driver::Simulator && args.setup.pcpus.is_none() {
-        host.pcpus = crate::simulate::PCPUS;
+        settings.host.pcpus = crate::simulate::PCPUS;
     }
-    let vcpus = plan::vcpus(args.overcommit, host.pcpus, &limits).map_err(Failure::BadInput)?;
+    let vcpus = settings::vcpus(args.overcommit, settings.host.pcpus, &limits)
+        .map_err(Failure::BadInput)?;
     let section = args.setup.section(args.inside, args.outside);
-    let config = driver::config(
-        &host,
-        &driver::Run {
-            lock: args.lock.id,
-            workload: args.setup.work.workload.id,
-            vcpus,
-            section,
-            repeat: 0,
-            duration: Duration::from_nanos(args.duration),
-            trace: true,
-            trace_marks: args.keep,
-        },
-    );
+    let run = settings
+        .run(args.setup.work.workload.id, section, vcpus)
+        .with(|run| {
+            run.lock = args.lock.id;
+            run.duration_ns = args.duration;
+            run.trace = true;
+        });
+    let neighbours = run.neighbour.map(|neighbour| neighbour.vcpus);
     let (outcome, trace) = match args.driver {
-        Driver::Hypervisor => on_this_machine(args, &config)?,
-        Driver::Simulator => in_virtual_time(args, &config, host.hypercall_ns)?,
+        Driver::Hypervisor => on_this_machine(args, run, settings.hypercall_ns)?,
+        Driver::Simulator => in_virtual_time(args, run, settings.hypercall_ns)?,
     };
-    let point = plan::point(args.setup.work.workload.name, &host, vcpus, section);
+    let point = plan::point(args.setup.work.workload.name, &settings, vcpus, section);
     let record = Record::new(&plan::facts(args.lock), &point, 0, &outcome);
-    let neighbours = config.neighbour.map(|neighbour| neighbour.vcpus);
     Ok(Recorded {
         head: head(&record),
         trace,
-        pcpus: host.pcpus,
+        pcpus: settings.host.pcpus,
         vms: [Some(vcpus), neighbours].into_iter().flatten().collect(),
     })
 }
 
-fn on_this_machine(args: &TraceArgs, config: &RunConfig) -> Result<(Outcome, Trace), Failure> {
-    let machine = Machine::probe().map_err(|error| {
+fn on_this_machine(
+    args: &TraceArgs,
+    run: Run,
+    hypercall_ns: u64,
+) -> Result<(Outcome, Trace), Failure> {
+    let probe = Probe::run().map_err(|error| {
         Failure::bad_input(format!(
             "the embedded hypervisor cannot run here: {error}; --driver simulator can"
         ))
     })?;
+    let default = HvConfig::from(run);
+    let config = HvConfig {
+        hypercall_ns,
+        trace_marks: args.keep.unwrap_or(default.trace_marks),
+        ..default
+    };
     config
-        .validate(machine.cpus.len())
+        .validate(probe.cpus.len())
         .map_err(Failure::bad_input)?;
-    let result = driver::run(&machine, config, args.lock.name)?;
+    let result = driver::run(&probe, &config, args.lock.name)?;
     Ok((result.outcome, result.trace))
 }
 
 fn in_virtual_time(
     args: &TraceArgs,
-    config: &RunConfig,
+    run: Run,
     hypercall_ns: u64,
 ) -> Result<(Outcome, Trace), Failure> {
     let mut base = SimConfig::default();
     base.costs.hypercall_ns = u32::try_from(hypercall_ns).unwrap_or(u32::MAX);
     base.trace_events = args.keep.unwrap_or(base.trace_events);
-    let config = simulated(config, base);
+    let config = simulated(run, base);
     config.validate().map_err(Failure::bad_input)?;
     let result = pvqspin_simulator::run(&config).map_err(|error| match error {
         SimError::Config(problem) => Failure::bad_input(problem),

@@ -56,8 +56,8 @@ fn picture() -> Result<String, Failure> {
         let caption = format!(
             "Simulated, the same schedule for both: {PCPUS} pCPUs, {VCPUS} vCPUs, {} slices of {}, {} \
              inside the lock and {} outside on average, seed {seed}. Made by: pvq trace --picture FILE",
-            config.scheduling.name(),
-            exact_time(config.slice_ns),
+            config.run.host.scheduling.name(),
+            exact_time(config.run.host.slice_ns),
             exact_time(SECTION_NS.into()),
             exact_time(SECTION_NS.into()),
         );
@@ -99,22 +99,21 @@ fn config(lock: LockId, seed: u64) -> SimConfig {
         mean_ns: SECTION_NS,
         distribution: Distribution::Uniform,
     };
-    SimConfig {
-        lock,
-        workload: WorkloadConfig {
+    SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.workload = WorkloadConfig {
             id: WorkloadId::HotLock,
             inside: section,
             outside: section,
             seed,
-        },
-        pcpus: PCPUS,
-        vcpus: VCPUS,
-        warmup_ns: Some(0),
-        duration_ns: 8_000_000,
-        seed,
-        trace: true,
-        ..SimConfig::default()
-    }
+        };
+        sim.run.host.pcpus = PCPUS;
+        sim.run.vcpus = VCPUS;
+        sim.run.warmup_ns = Some(0);
+        sim.run.duration_ns = 8_000_000;
+        sim.seed = seed;
+        sim.run.trace = true;
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
-use pvqspin_hypervisor::Machine;
+use pvqspin_hypervisor::Probe;
 use pvqspin_report::agreement::{Agreement, Pair, TOLERANCE, agreements};
 use pvqspin_report::figures::{counted, share, time};
 use pvqspin_report::{Record, Report, table};
@@ -19,13 +19,15 @@ use crate::again::Again;
 use crate::as_simulated;
 use crate::calibrate::Calibration;
 use crate::compare;
-use crate::driver::{self, Limits};
+use crate::driver;
 use crate::failure::{Done, Failure, print};
 use crate::interrupt;
 use crate::outputs::{Outputs, Wanted, written};
 use crate::plan::{self, Plan, PlannedRun};
-use crate::progress::{Progress, in_words};
+use crate::progress::Progress;
+use crate::settings::Limits;
 use crate::simulate_profile;
+use crate::turns::in_words;
 use crate::validate_args::ValidateArgs;
 
 /// Runs `pvq validate`.
@@ -40,14 +42,14 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         .map(simulate_profile::load)
         .transpose()?;
     let _ = interrupt::listen();
-    let machine = Machine::probe().map_err(driver::unsupported)?;
-    compare::validate(&plan, &machine)?;
+    let probe = Probe::run().map_err(driver::unsupported)?;
+    compare::validate(&plan, &probe)?;
     let profile = match given {
         Some(profile) => profile,
-        None => Calibration::measure(&machine)?.profile_in_cpu_order(plan.host.hypercall_ns),
+        None => Calibration::measure(&probe)?.profile_in_cpu_order(plan.settings.hypercall_ns),
     };
 
-    let mut real = compare::empty_report(&plan, driver::describe(&machine), driver::NAME);
+    let mut real = compare::empty_report(&plan, driver::describe(&probe), driver::NAME);
     let runs = counted(plan.run_count(), "run");
     let line = real.machine.line();
     print(&format!(
@@ -63,7 +65,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         &mut real,
         &mut progress,
         &mut again,
-        |run, viewer| compare::run_one(&plan, &machine, run, viewer),
+        |run, viewer| compare::run_one(&plan, &probe, run, viewer),
     );
     let mut model = simulated(&plan, &profile, &real)?;
     if real.results.is_empty() {
@@ -132,7 +134,7 @@ fn simulated(plan: &Plan, profile: &Profile, real: &Report) -> Result<Report, Fa
 fn config_of(plan: &Plan, profile: &Profile, run: &PlannedRun) -> SimConfig {
     let mut base = SimConfig::default();
     profile.apply(&mut base);
-    as_simulated::simulated(&compare::config_of(plan, run), base)
+    as_simulated::simulated(plan.asked(run), base)
 }
 
 fn costs(profile: &Profile) -> String {

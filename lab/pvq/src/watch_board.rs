@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use pvqspin_hypervisor::{Snapshot, VcpuSnapshot};
 use pvqspin_report::Record;
 
-use crate::plan::{Plan, PlannedRun, Section};
+use crate::plan::{Plan, PlannedRun};
+use crate::turns::Section;
 
 /// Looks that are remembered of each pCPU: more than any terminal is wide.
 const REMEMBERED: usize = 400;
@@ -76,7 +77,7 @@ impl Board {
             snapshot: Snapshot::default(),
             rate: None,
             looked_at: None,
-            history: vec![VecDeque::new(); plan.host.pcpus],
+            history: vec![VecDeque::new(); plan.settings.host.pcpus],
             locks: plan.locks.iter().map(row).collect(),
             lock_index: 0,
         }

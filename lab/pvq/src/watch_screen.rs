@@ -20,8 +20,8 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Row, Table};
 
-use crate::progress::in_words;
 use crate::terminal;
+use crate::turns::in_words;
 use crate::watch_board::{Board, on};
 
 /// More pCPUs than this do not leave room for anything else.
@@ -208,9 +208,9 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::args::Cli;
-    use crate::driver::Limits;
+    use crate::cli::Cli;
     use crate::plan::Plan;
+    use crate::settings::Limits;
 
     fn board() -> Board {
         let options = [

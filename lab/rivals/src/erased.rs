@@ -138,8 +138,9 @@ impl<E> fmt::Debug for Erased<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{CATALOG, Visitor, with_lock};
+    use crate::catalog::CATALOG;
     use crate::test_env::Alone;
+    use crate::visit::{Visitor, with_lock};
 
     struct Twice;
 

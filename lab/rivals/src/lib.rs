@@ -3,7 +3,7 @@
 //! Every peer is written from the published description of its original, uses exactly the
 //! hypercalls that the original has, and waits through [`Env::spin_until`] alone, so that each
 //! runs wherever pvqspin runs. [`catalog`] lists them with what they stand for,
-//! [`tuned`] our own at other constants.
+//! [`visit`] goes from a name to a type, [`tuned`] has this project's own at other constants.
 
 #![no_std]
 extern crate alloc;
@@ -35,6 +35,7 @@ pub mod ticket;
 pub mod tuned;
 pub mod unfair_hinted;
 pub mod unfair_queued;
+pub mod visit;
 
 use pvqspin::Env;
 

@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 use pvqspin::{Bounded, Env, Fifo, FifoHalt, Idx3, Policy, QSpinLock, Rules};
 
-use crate::catalog::Visitor;
+use crate::visit::Visitor;
 
 /// As `P`, with another spin budget.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,8 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pvqspin_rivals::Lock;
-use pvqspin_rivals::catalog::{CATALOG, Entry, LockId, Visitor, with_lock};
+use pvqspin_rivals::catalog::{CATALOG, Entry, LockId};
+use pvqspin_rivals::visit::{Visitor, with_lock};
 use threads::{Calls, HASTY, LYING, PATIENT, Threads};
 
 const CPUS: usize = 4;

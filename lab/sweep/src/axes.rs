@@ -104,7 +104,7 @@ impl Axes {
                     words::named("workload", text, known)
                 })?,
                 at,
-                default.workload.id.entry(),
+                default.run.workload.id.entry(),
             ),
             profiles: profiles(section)?,
             distributions: or(
@@ -129,7 +129,7 @@ impl Axes {
                     words::named("scheduling", text, known)
                 })?,
                 at,
-                default.scheduling,
+                default.run.host.scheduling,
             ),
             yields: or(
                 section.list("yields", |text| {
@@ -137,11 +137,15 @@ impl Axes {
                     words::named("kind of yield", text, known)
                 })?,
                 at,
-                default.yields,
+                default.run.host.yields,
             ),
             follow_chain: or(section.list("follow_chain", yes_or_no)?, at, true),
             ordered: or(section.list("ordered", yes_or_no)?, at, true),
-            slices: or(section.list("slice", words::time)?, at, default.slice_ns),
+            slices: or(
+                section.list("slice", words::time)?,
+                at,
+                default.run.host.slice_ns,
+            ),
             seeds: or(section.list("seeds", number)?, at, 1),
             locks: locks(section)?,
         })

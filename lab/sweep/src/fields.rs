@@ -1,4 +1,6 @@
-//! What a table can ask of rows: axes to lay them out by, figures to show.
+//! What a table can ask of rows: axes to lay them out by, figures to show; and its lines.
+
+use std::fmt::Write as _;
 
 use pvqspin_report::figures::{count, exact_time, share, time};
 
@@ -7,6 +9,12 @@ use crate::words;
 
 /// Something that tells rows apart.
 pub(crate) type Axis = fn(&Row) -> String;
+
+/// Adds a line of a Markdown table.
+pub(crate) fn line(text: &mut String, cells: impl Iterator<Item = String>) {
+    let cells: Vec<String> = cells.collect();
+    let _ = writeln!(text, "| {} |", cells.join(" | "));
+}
 
 /// What rows can be laid out by.
 const AXES: [(&str, Axis); 16] = [

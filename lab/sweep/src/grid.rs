@@ -11,12 +11,12 @@
 //!
 //! Everything that cannot be run is refused here, with its line and key, before anything runs.
 
-use pvqspin_host::{HeapPages, Host};
+use pvqspin_host::{Config, HeapPages, Host};
 use pvqspin_load::NeighbourKind;
 use pvqspin_load::NeighbourVm;
 use pvqspin_load::Section as Length;
 use pvqspin_load::WorkloadConfig;
-use pvqspin_simulator::SimConfig;
+use pvqspin_simulator::{Run, SimConfig};
 use toml::de::DeTable;
 
 use crate::axes::{AXES, AXIS_COUNT, Axes, Vcpus};
@@ -172,14 +172,10 @@ impl Grid<'_> {
         let profile = &axes.profiles[c].value;
         profile.profile.apply(&mut default);
         let lock = axes.locks[k];
-        let config = SimConfig {
+        let run = Run {
             lock: match lock {
                 Lock::Known(entry) => entry.id,
-                Lock::Tuned(_) => default.lock,
-            },
-            tuned: match lock {
-                Lock::Known(_) => None,
-                Lock::Tuned(tuned) => Some(tuned.id),
+                Lock::Tuned(_) => default.run.lock,
             },
             workload: WorkloadConfig {
                 id: workload.id,
@@ -187,28 +183,38 @@ impl Grid<'_> {
                 outside: length(section.1),
                 seed,
             },
-            pcpus: pcpus.value,
-            vms: vms.value,
+            host: Config {
+                pcpus: pcpus.value,
+                scheduling: axes.schedulings[h].value,
+                yields: axes.yields[y].value,
+                slice_ns: slice.value,
+                min_loan_ns: rest
+                    .min_loan_ns
+                    .unwrap_or(default.run.host.min_loan_ns.min(slice.value)),
+                follow_chain: axes.follow_chain[f].value,
+                ordered: axes.ordered[o].value,
+            },
             vcpus: vcpus / vms.value,
-            scheduling: axes.schedulings[h].value,
-            yields: axes.yields[y].value,
-            follow_chain: axes.follow_chain[f].value,
-            ordered: axes.ordered[o].value,
-            slice_ns: slice.value,
-            min_loan_ns: rest
-                .min_loan_ns
-                .unwrap_or(default.min_loan_ns.min(slice.value)),
-            duration_ns: rest.duration_ns.unwrap_or(default.duration_ns),
-            warmup_ns: rest.warmup_ns,
-            seed,
             neighbour: match axes.neighbours[n].value {
                 0 => None,
                 vcpus => Some(NeighbourVm {
                     kind: NeighbourKind::Busy,
                     vcpus,
-                    weight: default.weight,
+                    weight: default.run.weight,
                 }),
             },
+            duration_ns: rest.duration_ns.unwrap_or(default.run.duration_ns),
+            warmup_ns: rest.warmup_ns,
+            ..default.run
+        };
+        let config = SimConfig {
+            run,
+            tuned: match lock {
+                Lock::Known(_) => None,
+                Lock::Tuned(tuned) => Some(tuned.id),
+            },
+            vms: vms.value,
+            seed,
             ..default
         };
         let refused = |what: &dyn core::fmt::Display| {
@@ -217,7 +223,7 @@ impl Grid<'_> {
         };
         config.validate().map_err(|error| refused(&error))?;
         // Only the host itself knows what it refuses.
-        Host::<&HeapPages>::new(config.host()).map_err(|error| refused(&error))?;
+        Host::<&HeapPages>::new(config.run.host).map_err(|error| refused(&error))?;
         Ok(Point {
             grid: self.name.clone(),
             lock,

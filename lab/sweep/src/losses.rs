@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use pvqspin_report::figures::{exact_time, time};
 
-use crate::fields::{longest_wait, median, place};
+use crate::fields::{line, longest_wait, median, place};
 use crate::point::Row;
-use crate::table::line;
 
 /// A peer that does so much better is better, and not lucky with its section lengths.
 const MARGIN: f64 = 1.02;

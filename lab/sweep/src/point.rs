@@ -117,7 +117,7 @@ impl Point {
             self.repeat,
             &result.outcome,
         );
-        if self.config.workload.id == WorkloadId::HotLock {
+        if self.config.run.workload.id == WorkloadId::HotLock {
             // Virtual time keeps the sections that were asked for. Which lock is the busiest and
             // for how long, only the run itself can tell with other workloads.
             record.throughput_over_bound = record.throughput_per_s / self.bound_per_s();
@@ -126,13 +126,13 @@ impl Point {
         let facts = Facts {
             grid: self.grid.clone(),
             point: index,
-            seed: self.config.workload.seed,
+            seed: self.config.run.workload.seed,
             profile: self.profile.clone(),
-            follow_chain: self.config.follow_chain,
-            ordered: self.config.ordered,
+            follow_chain: self.config.run.host.follow_chain,
+            ordered: self.config.run.host.ordered,
             vms: self.config.vms,
-            neighbour_vcpus: self.config.neighbour.map_or(0, |neighbour| neighbour.vcpus),
-            min_loan_ns: self.config.min_loan_ns,
+            neighbour_vcpus: self.config.run.neighbour_vcpus(),
+            min_loan_ns: self.config.run.host.min_loan_ns,
             chains: event("chains"),
             chain_hops: event("chain_hops"),
             longest_chain: event("longest_chain"),
@@ -142,17 +142,17 @@ impl Point {
     }
 
     fn place(&self) -> Place {
-        let config = &self.config;
+        let (config, run) = (&self.config, &self.config.run);
         Place {
-            workload: config.workload.id.entry().name.to_owned(),
-            host_policy: config.scheduling.name().to_owned(),
-            yield_mode: config.yields.name().to_owned(),
-            pcpus: config.pcpus,
-            vcpus: config.vms * config.vcpus,
-            inside_ns: config.workload.inside.mean_ns.into(),
-            outside_ns: config.workload.outside.mean_ns.into(),
-            distribution: distribution_name(config.workload.inside.distribution).to_owned(),
-            slice_ns: config.slice_ns,
+            workload: run.workload.id.entry().name.to_owned(),
+            host_policy: run.host.scheduling.name().to_owned(),
+            yield_mode: run.host.yields.name().to_owned(),
+            pcpus: run.host.pcpus,
+            vcpus: config.vms * run.vcpus,
+            inside_ns: run.workload.inside.mean_ns.into(),
+            outside_ns: run.workload.outside.mean_ns.into(),
+            distribution: distribution_name(run.workload.inside.distribution).to_owned(),
+            slice_ns: run.host.slice_ns,
         }
     }
 
@@ -160,6 +160,7 @@ impl Point {
     #[must_use]
     pub fn line(&self) -> String {
         let (config, place) = (&self.config, self.place());
+        let run = &config.run;
         let switch = |on: bool, name: &str| {
             if on {
                 String::new()
@@ -171,7 +172,7 @@ impl Point {
             1 => String::new(),
             vms => format!(" in {vms} VMs"),
         };
-        let neighbour = config.neighbour.map_or_else(String::new, |neighbour| {
+        let neighbour = run.neighbour.map_or_else(String::new, |neighbour| {
             format!(", {}", counted(neighbour.vcpus, "neighbour"))
         });
         format!(
@@ -179,17 +180,17 @@ impl Point {
             self.grid,
             self.lock.name(),
             place.workload,
-            counted(config.pcpus, "pCPU"),
+            counted(run.host.pcpus, "pCPU"),
             counted(place.vcpus, "vCPU"),
             exact_time(place.inside_ns),
             exact_time(place.outside_ns),
             place.distribution,
             place.host_policy,
             place.yield_mode,
-            switch(config.follow_chain, "chain"),
-            switch(config.ordered, "order"),
+            switch(run.host.follow_chain, "chain"),
+            switch(run.host.ordered, "order"),
             self.profile,
-            config.workload.seed,
+            run.workload.seed,
         )
     }
 
@@ -197,7 +198,7 @@ impl Point {
     #[must_use]
     pub fn work(&self) -> f64 {
         let config = &self.config;
-        self.bound_per_s() * (config.duration_ns + config.warmup_ns()) as f64 / 1e9
+        self.bound_per_s() * (config.run.duration_ns + config.warmup_ns()) as f64 / 1e9
     }
 
     /// The most critical sections per second that any one lock can do here.
@@ -205,8 +206,8 @@ impl Point {
         let config = &self.config;
         // Even an empty section costs the atomics around it; some workloads ask for empty ones.
         let costs = f64::from(config.costs.atomic_ns.max(1));
-        let inside_ns = f64::from(config.workload.inside.mean_ns) + costs;
-        let outside_ns = f64::from(config.workload.outside.mean_ns) + costs;
+        let inside_ns = f64::from(config.run.workload.inside.mean_ns) + costs;
+        let outside_ns = f64::from(config.run.workload.outside.mean_ns) + costs;
         pvqspin_load::bound_per_s(
             LockLoad {
                 // Each VM has a lock of its own.
@@ -215,8 +216,8 @@ impl Point {
             },
             inside_ns,
             outside_ns,
-            config.pcpus,
-            config.vms * config.vcpus,
+            config.run.host.pcpus,
+            config.vms * config.run.vcpus,
         )
     }
 }

@@ -9,9 +9,7 @@
 //!   figures = ["over_bound", "longest_wait"]   what each cell says
 //! ```
 
-use std::fmt::Write as _;
-
-use crate::fields::{self, Axis, Figure};
+use crate::fields::{self, Axis, Figure, line};
 use crate::grid::tables as tables_of;
 use crate::losses::Losses;
 use crate::point::Row;
@@ -177,12 +175,6 @@ impl Pivot {
         let figures = self.figures.iter().map(|(_, figure)| figure(rows));
         figures.collect::<Vec<_>>().join(", ")
     }
-}
-
-/// A line of a Markdown table.
-pub(crate) fn line(text: &mut String, cells: impl Iterator<Item = String>) {
-    let cells: Vec<String> = cells.collect();
-    let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
 
 /// Each value once, in the order in which it came first.

@@ -10,7 +10,7 @@ use pvqspin_load::Guest;
 
 use crate::arena;
 use crate::guest_env::GuestEnv;
-use crate::session_tests::{Test, add, counters, wait_until};
+use crate::session_rig::{Test, add, counters, wait_until};
 use crate::vcb::ExitReason;
 
 #[test]

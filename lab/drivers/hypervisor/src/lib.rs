@@ -16,7 +16,7 @@
 //!                         [   host   ]                                   host_lock, pvqspin-host
 //! ```
 //!
-//! [`Machine::probe`] finds out what this machine allows and costs; [`run()`] runs one lock under
+//! [`Probe::run`] finds out what this machine allows and costs; [`run()`] runs one lock under
 //! one workload, and returns what was measured.
 //!
 //! # Limits
@@ -27,12 +27,12 @@
 //! # Example
 //!
 //! ```no_run
-//! use pvqspin_hypervisor::{Machine, RunConfig, run};
+//! use pvqspin_hypervisor::{HvConfig, Probe, Run, run};
 //!
-//! let machine = Machine::probe()?;
+//! let machine = Probe::run()?;
 //! println!("{machine}");
-//! let config = RunConfig { pcpus: 2, vcpus: 8, ..RunConfig::default() };
-//! let result = run(&machine, &config)?;
+//! let asked = Run::default().with(|run| (run.host.pcpus, run.vcpus) = (2, 8));
+//! let result = run(&machine, &HvConfig::from(asked))?;
 //! println!("{} acquisitions", result.outcome.acquisitions);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -46,14 +46,16 @@
     )
 )]
 
+mod config;
 mod error;
-mod machine;
+mod probed;
 mod snapshot;
 
+pub use config::HvConfig;
 pub use error::{RunError, Stuck, Unsupported};
-pub use machine::Machine;
-pub use pvqspin_driver_common::{Trace, TraceEvent, What};
-pub use pvqspin_real_time::{ConfigProblem, MIN_SLICE_NS, Noise, RunConfig};
+pub use probed::Probe;
+pub use pvqspin_driver_common::{Run, Trace, TraceEvent, What};
+pub use pvqspin_real_time::{ConfigProblem, MIN_SLICE_NS, Noise};
 pub use snapshot::{Snapshot, VcpuSnapshot};
 
 /// What one run gave.
@@ -61,7 +63,7 @@ pub use snapshot::{Snapshot, VcpuSnapshot};
 pub struct RunResult {
     /// What was measured.
     pub outcome: pvqspin_load::Outcome,
-    /// What happened. Holds only the last few events unless [`RunConfig::trace`] was set.
+    /// What happened. Holds only the last few events unless [`Run::trace`] was set.
     pub trace: Trace,
     /// How often an armed fault took a vCPU off its pCPU, warm-up included.
     pub faults_fired: u64,
@@ -93,7 +95,7 @@ pub use run::{run, run_watched};
 ///
 /// Always [`RunError::Unsupported`].
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub fn run(_machine: &Machine, _config: &RunConfig) -> Result<RunResult, RunError> {
+pub fn run(_machine: &Probe, _config: &HvConfig) -> Result<RunResult, RunError> {
     Err(RunError::Unsupported(Unsupported::Platform))
 }
 
@@ -104,8 +106,8 @@ pub fn run(_machine: &Machine, _config: &RunConfig) -> Result<RunResult, RunErro
 /// Always [`RunError::Unsupported`].
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 pub fn run_watched(
-    machine: &Machine,
-    config: &RunConfig,
+    machine: &Probe,
+    config: &HvConfig,
     _every: core::time::Duration,
     _watcher: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunResult, RunError> {
@@ -114,5 +116,7 @@ pub fn run_watched(
 
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod fault_tests;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod session_rig;
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod session_tests;

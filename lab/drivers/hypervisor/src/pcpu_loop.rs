@@ -28,8 +28,8 @@ use crate::pcpu::{Mode, Pcpu};
 use crate::target::set_blocked;
 use crate::vcb::{ExitReason, Vcb};
 use pvqspin_driver_common::GuestMemory;
-use pvqspin_real_time::clock;
 use pvqspin_driver_common::{Ring, TraceEvent, What};
+use pvqspin_real_time::clock;
 
 /// All that the pCPUs of a run share.
 pub(crate) struct Shared {

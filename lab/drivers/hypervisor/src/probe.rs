@@ -17,26 +17,26 @@ use crate::arena::{self, Arena};
 use crate::context;
 use crate::error::Unsupported;
 use crate::guest_env::GuestEnv;
-use crate::machine::Machine;
 use crate::pcpu::Pcpu;
 use crate::pcpu_loop::account_for_entry;
+use crate::probed::Probe;
 use crate::session::{Plan, VmPlan, as_unsupported, execute};
 use crate::signal::Handler;
 use crate::vcb::{Body, ExitReason, Identity, Vcb};
 use crate::vcpu_side::vcpu_main;
-use pvqspin_driver_common::Loan;
+use pvqspin_driver_common::{Loan, MeasuredCosts};
+use pvqspin_load::Faults;
 use pvqspin_real_time::affinity;
 use pvqspin_real_time::clock;
 use pvqspin_real_time::compute;
-use pvqspin_load::Faults;
 
-impl Machine {
+impl Probe {
     /// Finds out what this machine allows, and measures what things cost. Takes about 50 ms.
     ///
     /// # Errors
     ///
     /// If CPUs cannot be pinned or timer signals do not arrive: the error says which and why.
-    pub fn probe() -> Result<Self, Unsupported> {
+    pub fn run() -> Result<Self, Unsupported> {
         let cpus = affinity::allowed().map_err(Unsupported::Affinity)?;
         let calibrated = clock::calibrate();
         let speed = compute::calibrate(calibrated);
@@ -56,14 +56,16 @@ impl Machine {
         };
         Ok(Self {
             tsc_invariant: clock::is_invariant(),
-            tsc_mhz: clock::mhz(calibrated),
-            compute_turn_ns: speed.turn_ns,
-            switch_ns: switch_ns(first)?,
-            hypercall_ns: hypercall_ns(first)?,
-            preemption_ns: preemption_ns(first)?,
-            poke_ns: poke.as_ref().map(|poke| poke.noticed_ns),
-            poke_send_ns: poke.as_ref().map(|poke| poke.send_ns),
-            poke_lost_ns: poke.as_ref().map(|poke| poke.lost_ns),
+            costs: MeasuredCosts {
+                tsc_mhz: clock::mhz(calibrated),
+                compute_turn_ns: speed.turn_ns,
+                switch_ns: switch_ns(first)?,
+                hypercall_ns: hypercall_ns(first)?,
+                preemption_ns: preemption_ns(first)?,
+                poke_ns: poke.as_ref().map(|poke| poke.noticed_ns),
+                poke_send_ns: poke.as_ref().map(|poke| poke.send_ns),
+                poke_lost_ns: poke.as_ref().map(|poke| poke.lost_ns),
+            },
             cpus,
         })
     }
@@ -365,13 +367,13 @@ fn median(samples: &mut [f64]) -> Option<f64> {
 
 /// The last probe of this process, for tests: probing takes a while.
 #[cfg(test)]
-pub(crate) fn machine_for_tests() -> Option<Machine> {
-    static MACHINE: Mutex<Option<Option<Machine>>> = Mutex::new(None);
+pub(crate) fn machine_for_tests() -> Option<Probe> {
+    static MACHINE: Mutex<Option<Option<Probe>>> = Mutex::new(None);
     let mut machine = MACHINE
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     machine
-        .get_or_insert_with(|| match Machine::probe() {
+        .get_or_insert_with(|| match Probe::run() {
             Ok(machine) => Some(machine),
             // The machine allows it, and it does not work: that is ours, and nothing to skip.
             Err(reason @ Unsupported::Trial(_)) => panic!("{reason}"),

@@ -15,23 +15,23 @@ use std::time::Duration;
 
 use pvqspin_abi::Cpu;
 use pvqspin_host::StatusCounts;
+use pvqspin_load::{Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, catalog};
 use pvqspin_rivals::Lock;
-use pvqspin_rivals::catalog::{Visitor, with_lock};
-use pvqspin_load::{
-    Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, catalog,
-};
+use pvqspin_rivals::visit::{Visitor, with_lock};
 
 use crate::RunResult;
+use crate::config::HvConfig;
 use crate::error::{RunError, Stuck};
-use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::guest_env::GuestEnv;
-use crate::machine::Machine;
+use crate::probed::Probe;
 use crate::session::{Live, Plan, Remains, VmPlan, execute};
+use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::watchdog::{Bite, Onlooker, Watchdog, snapshot, vcpu_snapshots};
-use pvqspin_real_time::clock;
-use pvqspin_real_time::share::neighbour_share;
-use pvqspin_real_time::{RunConfig, Tally};
+use pvqspin_driver_common::Run;
 use pvqspin_load::Faults;
+use pvqspin_real_time::Tally;
+use pvqspin_real_time::clock;
+use pvqspin_real_time::config::{halt_timeout, stall_after, warmup};
 
 /// How many events the watchdog shows.
 const LAST_WORDS: usize = 40;
@@ -44,7 +44,7 @@ const LAST_WORDS: usize = 40;
 ///
 /// If the configuration makes no sense, if the machine refuses threads, timers or memory, or if
 /// the guest makes no progress.
-pub fn run(machine: &Machine, config: &RunConfig) -> Result<RunResult, RunError> {
+pub fn run(machine: &Probe, config: &HvConfig) -> Result<RunResult, RunError> {
     start(machine, config, None)
 }
 
@@ -55,8 +55,8 @@ pub fn run(machine: &Machine, config: &RunConfig) -> Result<RunResult, RunError>
 ///
 /// As for [`run`].
 pub fn run_watched(
-    machine: &Machine,
-    config: &RunConfig,
+    machine: &Probe,
+    config: &HvConfig,
     every: Duration,
     watcher: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunResult, RunError> {
@@ -69,8 +69,8 @@ struct Watcher<'a> {
 }
 
 fn start<'a>(
-    machine: &'a Machine,
-    config: &'a RunConfig,
+    machine: &'a Probe,
+    config: &'a HvConfig,
     watcher: Option<Watcher<'a>>,
 ) -> Result<RunResult, RunError> {
     config.validate(machine.cpus.len())?;
@@ -79,13 +79,13 @@ fn start<'a>(
         config,
         watcher,
     };
-    with_lock::<GuestEnv, _>(config.lock, one_lock)
+    with_lock::<GuestEnv, _>(config.run.lock, one_lock)
 }
 
 /// Carries a run over to where the lock is a type.
 struct OneLock<'a> {
-    machine: &'a Machine,
-    config: &'a RunConfig,
+    machine: &'a Probe,
+    config: &'a HvConfig,
     watcher: Option<Watcher<'a>>,
 }
 
@@ -93,19 +93,19 @@ impl Visitor<GuestEnv> for OneLock<'_> {
     type Output = Result<RunResult, RunError>;
 
     fn visit<L: Lock<GuestEnv>>(self) -> Self::Output {
-        let config = self.config;
+        let run = &self.config.run;
         let control = Control::new();
-        let records = records(config.vcpus, Record::new);
-        let workload = catalog::build::<GuestEnv, L>(&config.workload, config.vcpus);
+        let records = records(run.vcpus, Record::new);
+        let workload = catalog::build::<GuestEnv, L>(&run.workload, run.vcpus);
         let measured = measure(
             self.machine,
-            config,
+            self.config,
             &control,
             &|cpu| workload.run_vcpu(&control, &records[cpu.index()]),
             &records,
             self.watcher,
         )?;
-        Ok(measured.summarise(config, &records, &workload.account()))
+        Ok(measured.summarise(run, &records, &workload.account()))
     }
 }
 
@@ -124,28 +124,28 @@ struct Measured {
 
 /// Runs the VM whose vCPUs do `body`, beside its neighbour.
 fn measure(
-    machine: &Machine,
-    config: &RunConfig,
+    machine: &Probe,
+    config: &HvConfig,
     control: &Control,
     body: &(dyn Fn(Cpu) + Sync),
     records: &[Record],
     watcher: Option<Watcher<'_>>,
 ) -> Result<Measured, RunError> {
-    let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
-    let neighbour_records = self::records(neighbours, NeighbourRecord::new);
+    let run = &config.run;
+    let neighbour_records = self::records(run.neighbour_vcpus(), NeighbourRecord::new);
     let neighbour_body = |cpu: Cpu| {
-        let kind = config
+        let kind = run
             .neighbour
             .map_or_else(NeighbourKind::default, |n| n.kind);
         kind.run_vcpu::<GuestEnv>(control, &neighbour_records[cpu.index()]);
     };
     let mut vms = vec![VmPlan {
-        vcpus: config.vcpus,
-        weight: config.weight,
+        vcpus: run.vcpus,
+        weight: run.weight,
         body,
-        faults: config.faults.clone(),
+        faults: run.faults.clone(),
     }];
-    if let Some(neighbour) = config.neighbour {
+    if let Some(neighbour) = run.neighbour {
         vms.push(VmPlan {
             vcpus: neighbour.vcpus,
             weight: neighbour.weight,
@@ -154,16 +154,16 @@ fn measure(
         });
     }
     let plan = Plan {
-        cpus: &machine.cpus[..config.pcpus],
-        host: config.host(),
+        cpus: &machine.cpus[..run.host.pcpus],
+        host: run.host,
         vms,
         hypercall_ns: config.hypercall_ns,
-        halt_timeout_ns: config.halt_timeout.as_nanos() as u64,
-        trace: config.trace,
+        halt_timeout_ns: halt_timeout(run).as_nanos() as u64,
+        trace: run.trace,
         trace_marks: config.trace_marks,
     };
     let (measured, mut remains) = execute(&plan, |live| {
-        run_phases(live, config, control, (records, watcher)).map_err(|Bite| vcpu_snapshots(live))
+        run_phases(live, run, control, (records, watcher)).map_err(|Bite| vcpu_snapshots(live))
     })?;
     let Phases {
         duration_ns,
@@ -171,10 +171,10 @@ fn measure(
         paused_ns,
     } = match measured {
         Ok(measured) => measured,
-        Err(vcpus) => return Err(stuck(config, vcpus, &remains)),
+        Err(vcpus) => return Err(stuck(run, vcpus, &remains)),
     };
     remains.noise.paused_ns = paused_ns;
-    let neighbour = neighbour_share(config).and_then(|share| {
+    let neighbour = run.neighbour_share(1).and_then(|share| {
         pvqspin_load::neighbour::throughput_over_share(&neighbour_records, duration_ns, share)
     });
     Ok(Measured {
@@ -185,9 +185,9 @@ fn measure(
     })
 }
 
-fn stuck(config: &RunConfig, vcpus: Vec<VcpuSnapshot>, remains: &Remains) -> RunError {
+fn stuck(run: &Run, vcpus: Vec<VcpuSnapshot>, remains: &Remains) -> RunError {
     RunError::Stuck(Box::new(Stuck {
-        patience: config.watchdog,
+        patience: stall_after(run),
         vcpus,
         trace: remains.trace.last(LAST_WORDS),
         lost_ns: remains.noise.lost_ns,
@@ -207,7 +207,7 @@ struct Phases {
 /// Leads a run through its phases, on the caller's thread.
 fn run_phases(
     live: &Live<'_>,
-    config: &RunConfig,
+    run: &Run,
     control: &Control,
     (records, watcher): (&[Record], Option<Watcher<'_>>),
 ) -> Result<Phases, Bite> {
@@ -226,18 +226,18 @@ fn run_phases(
             })
         }
     };
-    let mut watchdog = Watchdog::new(config.watchdog, &progress).with_onlooker(onlooker);
-    watchdog.sleep(config.warmup())?;
+    let mut watchdog = Watchdog::new(stall_after(run), &progress).with_onlooker(onlooker);
+    watchdog.sleep(warmup(run))?;
 
     let before = tally(live);
     let began = clock::now_ns();
     control.measure(began);
-    watchdog.sleep(config.duration)?;
+    watchdog.sleep(Duration::from_nanos(run.duration_ns))?;
     control.stop();
     let ended = clock::now_ns();
     let counted = tally(live).since(&before);
 
-    let paused = watchdog.paused() + drain(live, config.watchdog)?;
+    let paused = watchdog.paused() + drain(live, stall_after(run))?;
     Ok(Phases {
         duration_ns: ended - began,
         tally: counted,
@@ -281,12 +281,12 @@ fn tally(live: &Live<'_>) -> Tally {
 }
 
 impl Measured {
-    fn summarise(self, config: &RunConfig, records: &[Record], account: &Account) -> RunResult {
+    fn summarise(self, run: &Run, records: &[Record], account: &Account) -> RunResult {
         let summary = pvqspin_load::summarise(records, account, self.duration_ns);
         let outcome = Outcome {
             neighbour: self.neighbour,
             halt_timeouts: self.remains.halt_timeouts,
-            waits_over_slice: pvqspin_load::waits_over(records, config.slice_ns),
+            waits_over_slice: pvqspin_load::waits_over(records, run.host.slice_ns),
             ..self.tally.complete(summary)
         };
         RunResult {

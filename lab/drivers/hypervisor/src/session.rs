@@ -29,13 +29,13 @@ use crate::signal::Handler;
 use crate::vcb::{self, Body, Identity, Vcb};
 use crate::vcpu_side::vcpu_main;
 use pvqspin_driver_common::{GuestMemory, Loan};
+use pvqspin_driver_common::{Ring, Trace};
+use pvqspin_load::Faults;
 use pvqspin_real_time::ConfigProblem;
 use pvqspin_real_time::affinity;
 use pvqspin_real_time::clock;
 use pvqspin_real_time::compute;
 use pvqspin_real_time::noise::{Listener, Noise, stolen_ns};
-use pvqspin_driver_common::{Ring, Trace};
-use pvqspin_load::Faults;
 
 /// One VM to run.
 pub(crate) struct VmPlan<'a> {

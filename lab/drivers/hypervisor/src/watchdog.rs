@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use pvqspin_abi::RunState;
 
-use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::session::Live;
+use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::vcb::Vcb;
 use pvqspin_real_time::clock;
 // Each look takes some microseconds from a pCPU, if all CPUs are pCPUs.

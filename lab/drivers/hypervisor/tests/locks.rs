@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pvqspin::{Cpu, Point};
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor::{
-    Machine, RunConfig, RunError, RunResult, Unsupported, What, run, run_watched,
+    HvConfig, Probe, Run, RunError, RunResult, Unsupported, What, run, run_watched,
 };
 use pvqspin_load::catalog::CATALOG as WORKLOADS;
 use pvqspin_load::{
@@ -17,9 +17,9 @@ use pvqspin_load::{
 };
 use pvqspin_rivals::catalog::{CATALOG, LockId};
 
-fn machine() -> Option<&'static Machine> {
-    static MACHINE: OnceLock<Option<Machine>> = OnceLock::new();
-    let probe = || match Machine::probe() {
+fn machine() -> Option<&'static Probe> {
+    static MACHINE: OnceLock<Option<Probe>> = OnceLock::new();
+    let probe = || match Probe::run() {
         Ok(machine) => Some(machine),
         // The machine allows it, and it does not work: nothing to skip.
         Err(reason @ Unsupported::Trial(_)) => panic!("{reason}"),
@@ -31,31 +31,26 @@ fn machine() -> Option<&'static Machine> {
     MACHINE.get_or_init(probe).as_ref()
 }
 
-fn config(lock: LockId, pcpus: usize, overcommit: usize) -> RunConfig {
-    RunConfig {
-        lock,
-        pcpus,
-        vcpus: pcpus * overcommit,
-        scheduling: Scheduling::RoundRobin,
+fn config(lock: LockId, pcpus: usize, overcommit: usize) -> Run {
+    Run::default().with(|run| {
+        run.lock = lock;
+        run.host.pcpus = pcpus;
+        run.vcpus = pcpus * overcommit;
+        run.host.scheduling = Scheduling::RoundRobin;
         // Short slices: many preemptions in little time.
-        slice_ns: 300_000,
-        min_loan_ns: 50_000,
-        warmup: Some(Duration::from_millis(5)),
-        duration: Duration::from_millis(60),
+        run.host.slice_ns = 300_000;
+        run.host.min_loan_ns = 50_000;
+        run.warmup_ns = Some(5_000_000);
+        run.duration_ns = 60_000_000;
         // A machine that does other things, too, must not look like one that loses wake-ups.
-        watchdog: Duration::from_secs(60),
-        halt_timeout: Duration::from_secs(20),
-        ..RunConfig::default()
-    }
+        run.stall_after_ns = Some(60_000_000_000);
+        run.halt_timeout_ns = Some(20_000_000_000);
+    })
 }
 
 /// Runs it until enough has happened, for twice as long each time: how much happens in a given time
 /// is up to what else the machine does.
-fn check_until(
-    machine: &Machine,
-    config: &RunConfig,
-    enough: impl Fn(&RunResult) -> bool,
-) -> RunResult {
+fn check_until(machine: &Probe, config: &Run, enough: impl Fn(&RunResult) -> bool) -> RunResult {
     let began = Instant::now();
     let mut config = config.clone();
     loop {
@@ -63,7 +58,7 @@ fn check_until(
         if enough(&result) || began.elapsed() > Duration::from_secs(60) {
             return result;
         }
-        config.duration *= 2;
+        config.duration_ns *= 2;
     }
 }
 
@@ -72,9 +67,10 @@ fn got_somewhere(result: &RunResult) -> bool {
 }
 
 /// Runs it, and checks what holds for every lock.
-fn check(machine: &Machine, config: &RunConfig) -> RunResult {
+fn check(machine: &Probe, config: &Run) -> RunResult {
     let name = config.lock.entry().name;
-    let result = run(machine, config).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let result = run(machine, &HvConfig::from(config.clone()))
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     let outcome = &result.outcome;
     assert_eq!(outcome.exclusion_violations, 0, "{name}: {outcome:?}");
     assert_eq!(outcome.halt_timeouts, 0, "{name}: a wake-up was lost");
@@ -82,7 +78,7 @@ fn check(machine: &Machine, config: &RunConfig) -> RunResult {
     result
 }
 
-fn pcpus(machine: &Machine) -> usize {
+fn pcpus(machine: &Probe) -> usize {
     machine.cpus.len().min(2)
 }
 
@@ -96,11 +92,10 @@ fn every_lock_excludes_under_overcommit() {
         ] {
             let result = check_until(
                 machine,
-                &RunConfig {
-                    scheduling,
-                    yields,
-                    ..config(entry.id, pcpus(machine), 4)
-                },
+                &config(entry.id, pcpus(machine), 4).with(|run| {
+                    run.host.scheduling = scheduling;
+                    run.host.yields = yields;
+                }),
                 got_somewhere,
             );
             let acquisitions = result.outcome.acquisitions;
@@ -116,11 +111,10 @@ fn every_lock_survives_every_scheduler() {
         for entry in CATALOG {
             check(
                 machine,
-                &RunConfig {
-                    scheduling,
-                    duration: Duration::from_millis(30),
-                    ..config(entry.id, pcpus(machine), 3)
-                },
+                &config(entry.id, pcpus(machine), 3).with(|run| {
+                    run.host.scheduling = scheduling;
+                    run.duration_ns = 30_000_000;
+                }),
             );
         }
     }
@@ -158,11 +152,10 @@ fn every_workload_runs_here_too() {
             let works = entry.id != WorkloadId::Halted;
             let result = check_until(
                 machine,
-                &RunConfig {
-                    workload: workload(entry.id),
-                    duration: Duration::from_millis(30),
-                    ..config(lock, pcpus(machine), 3)
-                },
+                &config(lock, pcpus(machine), 3).with(|run| {
+                    run.workload = workload(entry.id);
+                    run.duration_ns = 30_000_000;
+                }),
                 |result| !works || got_somewhere(result) && result.outcome.units > 0,
             );
             let outcome = &result.outcome;
@@ -183,10 +176,8 @@ fn interrupts_come_over_slow_paths_here_too() {
         return;
     }
     let came = [LockId::Fifo, LockId::TestAndSet].map(|lock| {
-        let nested = RunConfig {
-            workload: workload(WorkloadId::NestedContexts),
-            ..config(lock, 2, 2)
-        };
+        let nested =
+            config(lock, 2, 2).with(|run| run.workload = workload(WorkloadId::NestedContexts));
         check_until(machine, &nested, |result| result.outcome.units > 0)
             .outcome
             .units
@@ -213,11 +204,10 @@ fn every_point_of_the_slow_path_can_lose_its_pcpu() {
                 matches!(point, Point::Joined | Point::Taken) && machine.cpus.len() > 1;
             let result = check_until(
                 machine,
-                &RunConfig {
-                    faults: Faults(vec![fault]),
-                    duration: Duration::from_millis(20),
-                    ..config(lock, pcpus(machine), 3)
-                },
+                &config(lock, pcpus(machine), 3).with(|run| {
+                    run.faults = Faults(vec![fault]);
+                    run.duration_ns = 20_000_000;
+                }),
                 |result| !everybody_passes || result.faults_fired > 0,
             );
             let fired = result.faults_fired > 0;
@@ -231,10 +221,7 @@ fn the_trace_tells_what_happened() {
     let Some(machine) = machine() else { return };
     let result = check_until(
         machine,
-        &RunConfig {
-            trace: true,
-            ..config(LockId::FifoHalt, pcpus(machine), 4)
-        },
+        &config(LockId::FifoHalt, pcpus(machine), 4).with(|run| run.trace = true),
         |result| {
             let seen = |what| result.trace.events.iter().any(|event| event.what == what);
             seen(What::SliceEnd) && result.trace.longest_wait().is_some()
@@ -260,7 +247,7 @@ fn the_trace_tells_what_happened() {
 #[test]
 fn a_watcher_sees_the_run_go_on() {
     let Some(machine) = machine() else { return };
-    let config = config(LockId::Fifo, pcpus(machine), 4);
+    let config = HvConfig::from(config(LockId::Fifo, pcpus(machine), 4));
     let mut seen = Vec::new();
     let result = run_watched(
         machine,
@@ -273,7 +260,7 @@ fn a_watcher_sees_the_run_go_on() {
     let outcome = result.expect("a good run").outcome;
     assert!(
         seen.iter()
-            .all(|snapshot| snapshot.vcpus.len() == config.vcpus)
+            .all(|snapshot| snapshot.vcpus.len() == config.run.vcpus)
     );
     assert!(seen.is_sorted_by_key(|snapshot| snapshot.acquisitions));
     assert!(seen.is_sorted_by_key(|snapshot| snapshot.yields));
@@ -287,15 +274,14 @@ fn a_neighbour_is_measured() {
     let Some(machine) = machine() else { return };
     let result = check(
         machine,
-        &RunConfig {
-            scheduling: Scheduling::Fair,
-            neighbour: Some(NeighbourVm {
+        &config(LockId::Fifo, 1, 2).with(|run| {
+            run.host.scheduling = Scheduling::Fair;
+            run.neighbour = Some(NeighbourVm {
                 kind: NeighbourKind::Busy,
                 vcpus: 2,
                 weight: 1024,
-            }),
-            ..config(LockId::Fifo, 1, 2)
-        },
+            });
+        }),
     );
     let neighbour = result.outcome.neighbour.expect("there is one");
     assert!(neighbour > 0.0 && neighbour < 2.5, "{neighbour}");
@@ -314,17 +300,18 @@ fn the_watchdog_names_who_waits_for_whom() {
     };
     let stuck = run(
         machine,
-        &RunConfig {
-            workload: WorkloadConfig {
-                id: WorkloadId::HotLock,
-                inside: endless,
-                outside: short,
-                seed: 1,
-            },
-            watchdog: Duration::from_millis(150),
-            duration: Duration::from_secs(3),
-            ..config(LockId::Fifo, 1, 3)
-        },
+        &config(LockId::Fifo, 1, 3)
+            .with(|run| {
+                run.workload = WorkloadConfig {
+                    id: WorkloadId::HotLock,
+                    inside: endless,
+                    outside: short,
+                    seed: 1,
+                };
+                run.stall_after_ns = Some(150_000_000);
+                run.duration_ns = 3_000_000_000;
+            })
+            .into(),
     );
     let Err(RunError::Stuck(stuck)) = stuck else {
         panic!("the watchdog slept: {stuck:?}");
@@ -344,7 +331,10 @@ fn the_watchdog_names_who_waits_for_whom() {
 #[test]
 fn a_run_that_makes_no_sense_is_refused() {
     let Some(machine) = machine() else { return };
-    let error = run(machine, &config(LockId::Fifo, machine.cpus.len() + 1, 1));
+    let error = run(
+        machine,
+        &config(LockId::Fifo, machine.cpus.len() + 1, 1).into(),
+    );
     let error = error.expect_err("there are not so many CPUs").to_string();
     assert!(error.contains("pCPUs asked for"), "{error}");
     let fault = Fault {
@@ -352,9 +342,9 @@ fn a_run_that_makes_no_sense_is_refused() {
         vcpu: Cpu::new(9),
         passing: Passing::Nth(1),
     };
-    let config = RunConfig {
-        faults: Faults(vec![fault]),
-        ..config(LockId::Fifo, 1, 1)
-    };
-    assert!(matches!(run(machine, &config), Err(RunError::Config(_))));
+    let config = config(LockId::Fifo, 1, 1).with(|run| run.faults = Faults(vec![fault]));
+    assert!(matches!(
+        run(machine, &config.into()),
+        Err(RunError::Config(_))
+    ));
 }

@@ -2,9 +2,8 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`config`], [`problem`] | one run: what is asked for, and whether it makes sense |
+//! | [`config`], [`problem`] | whether a run makes sense in real time, and its times |
 //! | [`tally`] | what is counted outside of the guests' own records |
-//! | [`share`] | what a neighbour is entitled to |
 //! | [`patience`] | noticing that a run has stopped getting anywhere |
 //! | [`noise`] | what this machine's own scheduler took meanwhile |
 //! | `affinity` | which CPUs there are, and threads that stay on one |
@@ -20,10 +19,8 @@ pub mod config;
 pub mod noise;
 pub mod patience;
 pub mod problem;
-pub mod share;
 pub mod tally;
 
-pub use config::RunConfig;
 pub use noise::Noise;
 pub use problem::{ConfigProblem, MIN_SLICE_NS};
 pub use tally::Tally;

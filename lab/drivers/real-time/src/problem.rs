@@ -1,6 +1,6 @@
 //! Runs that make no sense, in words for the terminal.
 
-use pvqspin_abi::{Cpu, MAX_CPUS};
+use pvqspin_driver_common::RunProblem;
 
 /// The shortest slice, in nanoseconds. Below it the signals that end slices take too large a
 /// part of them.
@@ -9,18 +9,9 @@ pub const MIN_SLICE_NS: u64 = 50_000;
 /// A run that was asked for and makes no sense.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigProblem {
-    /// A VM without vCPUs.
-    #[error("a VM needs at least one vCPU")]
-    NoVcpus,
-    /// More vCPUs than a lock word can name.
-    #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
-    TooManyVcpus {
-        /// How many were asked for.
-        asked: usize,
-    },
-    /// No pCPUs.
-    #[error("the hypervisor needs at least one pCPU")]
-    NoPcpus,
+    /// Something that no driver can do.
+    #[error(transparent)]
+    Run(#[from] RunProblem),
     /// More pCPUs than this process may use CPUs.
     #[error("{asked} pCPUs asked for, but this process may use {available} CPU(s)")]
     TooManyPcpus {
@@ -51,14 +42,6 @@ pub enum ConfigProblem {
     /// A watchdog that bites at once.
     #[error("the watchdog needs at least 100 ms of patience")]
     WatchdogTooShort,
-    /// A fault armed for a vCPU that does not exist.
-    #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
-    FaultForNobody {
-        /// The CPU that it names.
-        cpu: Cpu,
-        /// How many there are.
-        vcpus: usize,
-    },
     /// Something that the host refuses.
     #[error(transparent)]
     Host(#[from] pvqspin_host::ConfigError),

@@ -142,12 +142,11 @@ fn simulate<F: Family>() -> Result<(u64, u64), SimError> {
         longest_ns: Cell::new(0),
         end_ns: Cell::new(0),
     };
-    let machine = SimConfig {
-        pcpus: 2,
-        vcpus: 8,
-        duration_ns: 60_000_000_000,
-        ..SimConfig::default()
-    };
+    let machine = SimConfig::default().with(|sim| {
+        sim.run.host.pcpus = 2;
+        sim.run.vcpus = 8;
+        sim.run.duration_ns = 60_000_000_000;
+    });
     run_code(&machine, &code)?;
     Ok((code.end_ns.get(), code.longest_ns.get()))
 }

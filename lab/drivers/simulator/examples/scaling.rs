@@ -73,15 +73,14 @@ fn measure(
     vcpus: usize,
     milliseconds: u64,
 ) -> Result<[String; 9], SimError> {
-    let config = SimConfig {
-        lock,
-        pcpus: PCPUS,
-        vms,
-        vcpus,
-        warmup_ns: Some(0),
-        duration_ns: milliseconds * 1_000_000,
-        ..SimConfig::default()
-    };
+    let config = SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.host.pcpus = PCPUS;
+        sim.vms = vms;
+        sim.run.vcpus = vcpus;
+        sim.run.warmup_ns = Some(0);
+        sim.run.duration_ns = milliseconds * 1_000_000;
+    });
     forget_peak();
     let began = Instant::now();
     let result = run(&config)?;

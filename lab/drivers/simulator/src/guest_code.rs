@@ -52,17 +52,16 @@ pub trait GuestCode {
 /// }
 ///
 /// let code = Computes(Cell::new(0));
-/// run_code(&SimConfig { vcpus: 8, ..SimConfig::default() }, &code)?;
+/// run_code(&SimConfig::default().with(|sim| sim.run.vcpus = 8), &code)?;
 /// assert_eq!(code.progress(), 8);
 /// # Ok::<(), pvqspin_simulator::SimError>(())
 /// ```
 pub fn run_code<C: GuestCode>(config: &SimConfig, code: &C) -> Result<u64, SimError> {
-    let config = SimConfig {
-        vms: 1,
-        neighbour: None,
-        wait_limits: WaitLimits::default(),
-        ..config.clone()
-    };
+    let config = config.clone().with(|sim| {
+        sim.vms = 1;
+        sim.run.neighbour = None;
+        sim.wait_limits = WaitLimits::default();
+    });
     config.validate()?;
     let body: Box<Body<'_>> = Box::new(|cpu| code.run_vcpu::<SimEnv>(cpu));
     let progress = || code.progress();

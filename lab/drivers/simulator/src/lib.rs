@@ -37,9 +37,12 @@
 //! # Example
 //!
 //! ```
-//! use pvqspin_simulator::{SimConfig, run};
+//! use pvqspin_simulator::{Run, SimConfig, run};
 //!
-//! let config = SimConfig { pcpus: 2, vcpus: 8, duration_ns: 1_000_000, ..SimConfig::default() };
+//! let run_on_two = Run::default().with(|run| {
+//!     (run.host.pcpus, run.vcpus, run.duration_ns) = (2, 8, 1_000_000);
+//! });
+//! let config = SimConfig::from(run_on_two);
 //! let result = run(&config)?;
 //! assert_eq!(result.outcome.acquisitions, run(&config)?.outcome.acquisitions);
 //! # Ok::<(), pvqspin_simulator::SimError>(())
@@ -94,7 +97,7 @@ pub use guest_code::{GuestCode, run_code};
 pub use limits::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
 pub use problem::ConfigProblem;
 pub use profile::{Profile, ProfileProblem};
-pub use pvqspin_driver_common::{Trace, TraceEvent, What};
+pub use pvqspin_driver_common::{Run, Trace, TraceEvent, What};
 pub use readers_writers::ReadersAndWriters;
 pub use run::{SimResult, run};
 pub use snapshots::{HostSnapshot, Snapshot, VcpuSnapshot};

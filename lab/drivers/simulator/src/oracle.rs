@@ -40,17 +40,16 @@ impl Oracle for SimEnv {
 
 /// What a simulation really is: for the ideal lock, one that costs nothing.
 pub(crate) fn granted(config: &SimConfig) -> Cow<'_, SimConfig> {
-    if config.lock != LockId::Ideal {
+    if config.run.lock != LockId::Ideal {
         return Cow::Borrowed(config);
     }
-    let workload = &config.workload;
+    let workload = &config.run.workload;
     let empty = workload.inside.mean_ns == 0 && workload.outside.mean_ns == 0;
-    Cow::Owned(SimConfig {
-        costs: Costs {
+    Cow::Owned(config.clone().with(|sim| {
+        sim.costs = Costs {
             atomic_ns: if empty { config.costs.atomic_ns } else { 0 },
             ..Costs::NONE
-        },
-        yields: YieldMode::Contract,
-        ..config.clone()
-    })
+        };
+        sim.run.host.yields = YieldMode::Contract;
+    }))
 }

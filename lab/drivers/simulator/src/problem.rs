@@ -1,15 +1,15 @@
 //! Why a simulation that was asked for makes no sense.
 
-use pvqspin_abi::{Cpu, MAX_CPUS};
+use pvqspin_driver_common::RunProblem;
 
 use crate::limits::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
 
 /// A simulation that was asked for and makes no sense.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigProblem {
-    /// A VM without vCPUs.
-    #[error("a VM needs at least one vCPU")]
-    NoVcpus,
+    /// Something that no driver can do.
+    #[error(transparent)]
+    Run(#[from] RunProblem),
     /// No VM that locks.
     #[error("a simulation needs at least one VM")]
     NoVms,
@@ -19,15 +19,6 @@ pub enum ConfigProblem {
         /// How many were asked for.
         asked: usize,
     },
-    /// More vCPUs than a lock word can name.
-    #[error("{asked} vCPUs asked for, a lock word can name at most {MAX_CPUS}")]
-    TooManyVcpus {
-        /// How many were asked for.
-        asked: usize,
-    },
-    /// No pCPUs.
-    #[error("a simulation needs at least one pCPU")]
-    NoPcpus,
     /// A time that is zero, or beyond all reason.
     #[error("a {what} of {ns} ns makes no sense: it lasts at least 1 ns, at most {MAX_TIME_NS}")]
     BadTime {
@@ -66,14 +57,6 @@ pub enum ConfigProblem {
         threads: usize,
         /// How many pCPUs there may be.
         most: usize,
-    },
-    /// A fault for a vCPU that does not exist.
-    #[error("a fault is armed for vCPU {cpu}, but there are only {vcpus}")]
-    FaultForNobody {
-        /// The vCPU that it names.
-        cpu: Cpu,
-        /// How many there are.
-        vcpus: usize,
     },
     /// The host would not have it.
     #[error("{0}")]

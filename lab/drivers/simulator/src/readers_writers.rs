@@ -85,7 +85,7 @@ impl<P: Policy> ReadersAndWriters<P> {
             lock: QRwLock::new(),
         };
         let faults = run_code(config, &code)?;
-        let all = config.vcpus as u64 * u64::from(self.rounds);
+        let all = config.run.vcpus as u64 * u64::from(self.rounds);
         assert_eq!(self.done.get(), all, "a vCPU did not come to its end");
         Ok(faults)
     }

@@ -9,14 +9,14 @@
 use std::rc::Rc;
 
 use pvqspin_abi::Cpu;
-use pvqspin_host::{Host, Scheduling, VmConfig};
+use pvqspin_host::{Host, VmConfig};
 use pvqspin_load::{
     Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, Workload, WorkloadConfig,
     catalog,
 };
 use pvqspin_rivals::Lock;
-use pvqspin_rivals::catalog::{Visitor, with_lock_or_ideal};
 use pvqspin_rivals::tuned::with_tuned;
+use pvqspin_rivals::visit::{Visitor, with_lock_or_ideal};
 
 use crate::config::SimConfig;
 use crate::counts::Counts;
@@ -44,7 +44,7 @@ pub struct SimResult {
     pub outcome: Outcome,
     /// The same for each of them.
     pub vms: Vec<Outcome>,
-    /// The last events, or many if [`SimConfig::trace`] was set.
+    /// The last events, or many if [`Run::trace`](crate::Run::trace) was set.
     pub trace: Trace,
     /// What was seen, if [`SimConfig::snapshots`] was set.
     pub snapshots: Vec<Snapshot>,
@@ -66,7 +66,7 @@ pub fn run(config: &SimConfig) -> Result<SimResult, SimError> {
     let config = oracle::granted(config);
     config.validate()?;
     match config.tuned {
-        None => with_lock_or_ideal::<SimEnv, _>(config.lock, OneLock(&config)),
+        None => with_lock_or_ideal::<SimEnv, _>(config.run.lock, OneLock(&config)),
         Some(tuned) => with_tuned::<SimEnv, _>(tuned, OneLock(&config)),
     }
 }
@@ -80,15 +80,15 @@ impl Visitor<SimEnv> for OneLock<'_> {
     fn visit<L: Lock<SimEnv>>(self) -> Self::Output {
         let config = self.0;
         let control = Control::new();
-        let records = records(config.vms * config.vcpus, Record::new);
-        let neighbours = config.neighbour.map_or(0, |neighbour| neighbour.vcpus);
+        let records = records(config.vms * config.run.vcpus, Record::new);
+        let neighbours = config.run.neighbour_vcpus();
         let neighbour_records = self::records(neighbours, NeighbourRecord::new);
-        let workload = |vm| catalog::build::<SimEnv, L>(&workload_of(config, vm), config.vcpus);
+        let workload = |vm| catalog::build::<SimEnv, L>(&workload_of(config, vm), config.run.vcpus);
         let workloads: Vec<Rc<dyn Workload>> = (0..config.vms as u64)
             .map(|vm| Rc::from(workload(vm)))
             .collect();
         let vms: Vec<LockingVm<'_>> = (workloads.iter())
-            .zip(records.chunks(config.vcpus))
+            .zip(records.chunks(config.run.vcpus))
             .map(|(workload, records)| LockingVm {
                 workload: &**workload,
                 records,
@@ -104,13 +104,14 @@ impl Visitor<SimEnv> for OneLock<'_> {
         bodies.push(Box::new(|cpu: Cpu| {
             let record = &neighbour_records[cpu.index()];
             let kind = config
+                .run
                 .neighbour
                 .map_or_else(NeighbourKind::default, |neighbour| neighbour.kind);
             kind.run_vcpu::<SimEnv>(&control, record);
         }));
 
-        let handlers =
-            (config.jitter.interrupt_one_in > 0).then(|| handlers::<L>(config.vms, config.vcpus));
+        let handlers = (config.jitter.interrupt_one_in > 0)
+            .then(|| handlers::<L>(config.vms, config.run.vcpus));
         let progress = || records.iter().map(Record::all_acquisitions).sum();
         let measured = {
             let snapshots = Snapshots::new(config.snapshots, workloads.first().cloned());
@@ -122,9 +123,9 @@ impl Visitor<SimEnv> for OneLock<'_> {
                 &progress,
             )?
         };
-        let neighbour = neighbour_share(config).and_then(|share| {
+        let neighbour = config.run.neighbour_share(config.vms).and_then(|share| {
             let records = &neighbour_records;
-            pvqspin_load::neighbour::throughput_over_share(records, config.duration_ns, share)
+            pvqspin_load::neighbour::throughput_over_share(records, config.run.duration_ns, share)
         });
         Ok(measured.summarise(config, &vms, &records, neighbour))
     }
@@ -140,8 +141,8 @@ fn workload_of(config: &SimConfig, vm: u64) -> WorkloadConfig {
     // An odd number far from small ones: VM 1 of seed 1 must not be VM 0 of seed 2.
     let step = 0x9e37_79b9_7f4a_7c15_u64;
     WorkloadConfig {
-        seed: config.workload.seed.wrapping_add(step.wrapping_mul(vm)),
-        ..config.workload
+        seed: config.run.workload.seed.wrapping_add(step.wrapping_mul(vm)),
+        ..config.run.workload
     }
 }
 
@@ -161,8 +162,8 @@ impl LockingVm<'_> {
 
 fn summarise(config: &SimConfig, records: &[Record], account: &Account) -> Outcome {
     Outcome {
-        waits_over_slice: pvqspin_load::waits_over(records, config.slice_ns),
-        ..pvqspin_load::summarise(records, account, config.duration_ns)
+        waits_over_slice: pvqspin_load::waits_over(records, config.run.host.slice_ns),
+        ..pvqspin_load::summarise(records, account, config.run.duration_ns)
     }
 }
 
@@ -184,11 +185,12 @@ pub(crate) fn simulate(
     locking: &[LockingVm<'_>],
     progress: &dyn Fn() -> u64,
 ) -> Result<Measured, SimError> {
-    let mut host = Host::new(config.host()).map_err(ConfigProblem::Host)?;
-    let neighbour = config.neighbour.map(|n| (n.vcpus, n.weight));
-    let vms: Vec<(usize, u32)> = core::iter::repeat_n((config.vcpus, config.weight), config.vms)
-        .chain(neighbour)
-        .collect();
+    let mut host = Host::new(config.run.host).map_err(ConfigProblem::Host)?;
+    let neighbour = config.run.neighbour.map(|n| (n.vcpus, n.weight));
+    let vms: Vec<(usize, u32)> =
+        core::iter::repeat_n((config.run.vcpus, config.run.weight), config.vms)
+            .chain(neighbour)
+            .collect();
     let loans: Vec<Loan> = vms.iter().map(|&(vcpus, _)| Loan::new(vcpus)).collect();
 
     let no_faults = Faults::default();
@@ -197,7 +199,11 @@ pub(crate) fn simulate(
         host.add_vm(VmConfig { vcpus, weight }, loan.get())
             .map_err(ConfigProblem::Host)?;
         let locks = vm < config.vms;
-        let faults = if locks { &config.faults } else { &no_faults };
+        let faults = if locks {
+            &config.run.faults
+        } else {
+            &no_faults
+        };
         let guest = |cpu| GuestSide::new(vm, cpu, loan.get(), faults.points_of(cpu));
         guests.extend(cpus(vcpus).map(guest));
     }
@@ -251,13 +257,13 @@ fn run_phases(
 ) -> Result<Vec<Counts>, SimError> {
     let read = |machine: &Machine<'_>| -> Vec<Counts> {
         (0..config.vms)
-            .map(|vm| Counts::read(machine, vm * config.vcpus..(vm + 1) * config.vcpus))
+            .map(|vm| Counts::read(machine, vm * config.run.vcpus..(vm + 1) * config.run.vcpus))
             .collect()
     };
     machine.run_until(machine.now() + config.warmup_ns())?;
     let before = read(machine);
     control.measure(machine.now());
-    machine.run_until(machine.now() + config.duration_ns)?;
+    machine.run_until(machine.now() + config.run.duration_ns)?;
     control.stop();
     let after = read(machine).into_iter().zip(&before);
     let counts = after.map(|(now, before)| now.since(before)).collect();
@@ -308,24 +314,6 @@ fn account_of_all(vms: &[LockingVm<'_>]) -> Account {
         .for_each(|size| *size *= vms.len());
     all.entered += accounts.map(|account| account.entered).sum::<u64>();
     all
-}
-
-/// The pCPUs that a neighbour's weight entitles it to. A VM cannot use more than it has vCPUs;
-/// what one leaves is the other's.
-fn neighbour_share(config: &SimConfig) -> Option<f64> {
-    let neighbour = config.neighbour?;
-    let weighs = |weight: u32| match config.scheduling {
-        // Round robin knows no weights. (Gangs have them; one with fewer vCPUs than there are
-        // pCPUs gets less than this, as the rest of its turn is unused.)
-        Scheduling::RoundRobin => 1.0,
-        _ => f64::from(weight),
-    };
-    let pcpus = config.pcpus as f64;
-    let (own, theirs) = ((config.vms * config.vcpus) as f64, neighbour.vcpus as f64);
-    let own_weight = own * weighs(config.weight);
-    let their_weight = theirs * weighs(neighbour.weight);
-    let by_weight = pcpus * their_weight / (own_weight + their_weight);
-    Some(by_weight.max(pcpus - own).min(theirs))
 }
 
 /// The numbers of a VM's vCPUs.

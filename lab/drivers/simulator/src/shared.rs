@@ -88,18 +88,18 @@ impl Shared {
             limits: config.wait_limits,
             broken: Cell::new(None),
             handlers,
-            trace: RefCell::new(Ring::new(if config.trace {
+            trace: RefCell::new(Ring::new(if config.run.trace {
                 config.trace_events
             } else {
                 KEPT
             })),
-            detailed: config.trace,
+            detailed: config.run.trace,
             lock_numbers: RefCell::default(),
             snapshots,
             longest_wait: Cell::default(),
             faults_fired: Cell::new(0),
             crowded: Cell::new(0),
-            faults: config.faults.clone(),
+            faults: config.run.faults.clone(),
             jitters: !config.jitter.is_none(),
             jitter: config.jitter,
             // A stream that no vCPU's section lengths use.

@@ -5,7 +5,8 @@
 //! that can do less. What goes wrong under a seed goes wrong again under the same seed.
 
 use pvqspin::Point;
-use pvqspin_host::{Scheduling, YieldMode};
+use pvqspin_driver_common::Run;
+use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_load::catalog::CATALOG;
 use pvqspin_load::{
     Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
@@ -72,7 +73,7 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
         line: LineCosts::flat(*dice.of(&[0, 60, 300])),
         ..Costs::default()
     };
-    let config = SimConfig {
+    let run = Run {
         lock,
         workload: WorkloadConfig {
             id: WorkloadId::HotLock,
@@ -80,46 +81,52 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
             outside: section(outside),
             seed,
         },
-        pcpus,
+        host: Config {
+            pcpus,
+            scheduling,
+            yields,
+            slice_ns,
+            min_loan_ns: slice_ns / *dice.of(&[2, 4, 50]),
+            ..Config::default()
+        },
         vcpus,
-        scheduling,
-        yields,
-        slice_ns,
-        min_loan_ns: slice_ns / *dice.of(&[2, 4, 50]),
-        costs,
+        faults,
         warmup_ns: Some(0),
         duration_ns: 400_000,
-        seed,
-        faults,
-        jitter,
         // Beyond any number of rotations of such slices.
         stall_after_ns: Some(100_000_000),
         halt_timeout_ns: Some(100_000_000),
-        ..SimConfig::default()
+        ..Run::default()
+    };
+    let config = SimConfig {
+        costs,
+        seed,
+        jitter,
+        ..SimConfig::from(run)
     };
     finish(widened(config, &mut dice), &mut dice)
 }
 
 /// The same with what most schedules do without: each of these in some.
 fn widened(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
-    config.weight = WEIGHT;
+    config.run.weight = WEIGHT;
     if dice.one_in(2) {
         // A sleeping VM takes no locks.
         let locking = CATALOG
             .iter()
             .filter(|entry| entry.id != WorkloadId::Halted);
         let locking: Vec<_> = locking.map(|entry| entry.id).collect();
-        config.workload.id = *dice.of(&locking);
+        config.run.workload.id = *dice.of(&locking);
     }
     if dice.one_in(16) {
         let more = dice.between(1, 8) as usize;
-        config.pcpus += more;
-        config.vcpus += more;
+        config.run.host.pcpus += more;
+        config.run.vcpus += more;
     }
     config.vms = *dice.of(&[1, 1, 1, 2, 3]);
-    config.follow_chain = !dice.one_in(4);
-    config.ordered = !dice.one_in(4);
-    config.neighbour = dice.one_in(4).then(|| NeighbourVm {
+    config.run.host.follow_chain = !dice.one_in(4);
+    config.run.host.ordered = !dice.one_in(4);
+    config.run.neighbour = dice.one_in(4).then(|| NeighbourVm {
         kind: *dice.of(&NeighbourKind::ALL),
         vcpus: dice.between(1, 4) as usize,
         weight: *dice.of(&[WEIGHT, WEIGHT, WEIGHT / 4, WEIGHT * 4]),
@@ -129,24 +136,24 @@ fn widened(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
 
 /// Interrupts for locks that are made for them, and for the others what they promise of a wait.
 fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
-    let entry = config.lock.entry();
+    let entry = config.run.lock.entry();
     // The peers' queues have one node for each CPU. And a workload with interrupts of its own masks
     // those, not these: two kinds of handlers that wait over each other are a deadlock of any lock.
-    if entry.policy.is_some() && config.workload.id != WorkloadId::NestedContexts {
+    if entry.policy.is_some() && config.run.workload.id != WorkloadId::NestedContexts {
         config.jitter.interrupt_one_in = *dice.of(&[0, 0, 0, 8, 40]);
     }
     // Handlers wait for locks of their own, over whatever they interrupt: who waits for that waits
     // for as long as all of them together.
     let interrupted = config.jitter.interrupt_one_in > 0;
     // Others have several locks, and what is inside of one may wait for another.
-    let one_lock = config.workload.id == WorkloadId::HotLock;
+    let one_lock = config.run.workload.id == WorkloadId::HotLock;
     config.jitter.late_timer_one_in = *dice.of(&[0, 0, 0, 5, 50]);
     // A call takes time: vCPUs that give their pCPUs to each other for ever must not stop it.
     config.costs.hypercall_ns = config.costs.hypercall_ns.max(100);
     config.wait_limits = WaitLimits {
         longest_ns: longest_wait_ns(&config).filter(|_| one_lock && !interrupted),
         // Every other vCPU once, and the vCPU that took the lock before, if it has yet to say so.
-        overtakers: (entry.fair && one_lock).then_some(config.vcpus as u64),
+        overtakers: (entry.fair && one_lock).then_some(config.run.vcpus as u64),
     };
     config
 }
@@ -163,31 +170,33 @@ fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
 /// rotations, and no more. A neighbour of another weight may have slices of another length, or more
 /// of them in a row: no bound beside one.
 fn longest_wait_ns(config: &SimConfig) -> Option<u64> {
-    let slack_ns = match config.lock {
+    let slack_ns = match config.run.lock {
         LockId::Bounded => u64::from(BOUNDED_WAIT_US) * 1_000,
         lock if lock.entry().fair => 0,
         _ => return None,
     };
-    let neighbour = config.neighbour;
-    if neighbour.is_some_and(|neighbour| neighbour.weight != config.weight) {
+    let neighbour = config.run.neighbour;
+    if neighbour.is_some_and(|neighbour| neighbour.weight != config.run.weight) {
         return None;
     }
     let costs = &config.costs;
     // Where timers are late, a slice takes twice as long at most.
     let late = u64::from(config.jitter.late_timer_one_in > 0);
-    let a_slice = config.slice_ns * (1 + late)
-        + config.min_loan_ns
+    let a_slice = config.run.host.slice_ns * (1 + late)
+        + config.run.host.min_loan_ns
         + u64::from(costs.switch_ns + costs.hypercall_ns + costs.poke_ns);
     // Where VMs run as gangs, one after the other, what one leaves free stays unused.
-    let slices = config.vms * config.vcpus.div_ceil(config.pcpus)
-        + neighbour.map_or(0, |neighbour| neighbour.vcpus.div_ceil(config.pcpus));
+    let slices = config.vms * config.run.vcpus.div_ceil(config.run.host.pcpus)
+        + neighbour.map_or(0, |neighbour| {
+            neighbour.vcpus.div_ceil(config.run.host.pcpus)
+        });
     let rotation = 2 * a_slice * slices as u64;
     // Uniform lengths: half more than the mean. A section makes fewer than twenty calls.
-    let inside = u64::from(config.workload.inside.mean_ns) * 3 / 2
+    let inside = u64::from(config.run.workload.inside.mean_ns) * 3 / 2
         + 20 * u64::from(config.jitter.longest_ns);
-    let by_slices = 1 + inside.div_ceil(config.slice_ns / 2);
+    let by_slices = 1 + inside.div_ceil(config.run.host.slice_ns / 2);
     let by_chance = 4;
-    let turns = config.vcpus as u64;
+    let turns = config.run.vcpus as u64;
     Some(slack_ns + turns * (rotation * (by_slices + by_chance) + inside))
 }
 
@@ -225,18 +234,18 @@ mod tests {
             .iter()
             .filter(|entry| entry.id != WorkloadId::Halted)
         {
-            some(entry.name, &|schedule| schedule.workload.id == entry.id);
+            some(entry.name, &|schedule| schedule.run.workload.id == entry.id);
         }
         for scheduling in Scheduling::ALL {
             some(scheduling.name(), &|schedule| {
-                schedule.scheduling == scheduling
+                schedule.run.host.scheduling == scheduling
             });
         }
         some("several VMs", &|schedule| schedule.vms > 1);
-        some("many pCPUs", &|schedule| schedule.pcpus > 8);
-        some("no chains", &|schedule| !schedule.follow_chain);
-        some("no order", &|schedule| !schedule.ordered);
-        some("a neighbour", &|schedule| schedule.neighbour.is_some());
+        some("many pCPUs", &|schedule| schedule.run.host.pcpus > 8);
+        some("no chains", &|schedule| !schedule.run.host.follow_chain);
+        some("no order", &|schedule| !schedule.run.host.ordered);
+        some("a neighbour", &|schedule| schedule.run.neighbour.is_some());
         some("a bound on waits", &|schedule| {
             schedule.wait_limits.longest_ns.is_some()
         });

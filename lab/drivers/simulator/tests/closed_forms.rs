@@ -10,20 +10,19 @@ fn config(lock: LockId, inside_ns: u32, outside_ns: u32) -> SimConfig {
         mean_ns,
         distribution: Distribution::Fixed,
     };
-    SimConfig {
-        lock,
-        workload: WorkloadConfig {
+    SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.workload = WorkloadConfig {
             id: WorkloadId::HotLock,
             inside: section(inside_ns),
             outside: section(outside_ns),
             seed: 1,
-        },
-        ..SimConfig::default()
-    }
+        };
+    })
 }
 
 fn simulate(config: &SimConfig) -> SimResult {
-    let name = config.lock.entry().name;
+    let name = config.run.lock.entry().name;
     run(config).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -36,18 +35,17 @@ fn no_lock_exceeds_the_bound() {
             (2, 3, Scheduling::Credit),
             (8, 2, Scheduling::RoundRobin),
         ] {
-            let config = SimConfig {
-                pcpus,
-                vcpus: pcpus * overcommit,
-                scheduling,
-                duration_ns: 50_000_000,
-                ..config(entry.id, 2_000, 5_000)
-            };
+            let config = config(entry.id, 2_000, 5_000).with(|sim| {
+                sim.run.host.pcpus = pcpus;
+                sim.run.vcpus = pcpus * overcommit;
+                sim.run.host.scheduling = scheduling;
+                sim.run.duration_ns = 50_000_000;
+            });
             let load = LockLoad {
                 busiest_ns: 2_000.0,
                 per_round: 1.0,
             };
-            let bound = bound_per_s(load, 2_000.0, 5_000.0, pcpus, config.vcpus);
+            let bound = bound_per_s(load, 2_000.0, 5_000.0, pcpus, config.run.vcpus);
             let reached = simulate(&config).outcome.acquisitions as f64 / 0.05 / bound;
             // Sections that began before the measured time count when they end in it.
             assert!(reached <= 1.001, "{} reached {reached}", entry.name);
@@ -60,11 +58,10 @@ fn an_uncontended_lock_costs_two_atomics() {
     let costs = Costs::default();
     let round = 1_000 + 2_000 + 2 * u64::from(costs.atomic_ns);
     for entry in CATALOG {
-        let config = SimConfig {
-            warmup_ns: Some(0),
-            duration_ns: 1_000 * round + 1,
-            ..config(entry.id, 1_000, 2_000)
-        };
+        let config = config(entry.id, 1_000, 2_000).with(|sim| {
+            sim.run.warmup_ns = Some(0);
+            sim.run.duration_ns = 1_000 * round + 1;
+        });
         let outcome = simulate(&config).outcome;
         // The first round begins when the vCPU has been switched to.
         let lost = u64::from(costs.switch_ns).div_ceil(round);
@@ -78,28 +75,26 @@ fn an_uncontended_lock_costs_two_atomics() {
 #[test]
 fn two_that_take_turns_have_an_exact_cycle() {
     // C = N, all else free: each is inside while the other is outside, and neither waits.
-    let config = SimConfig {
-        pcpus: 2,
-        vcpus: 2,
-        costs: Costs::NONE,
-        warmup_ns: Some(1_000_000),
-        duration_ns: 10_000_000,
-        ..config(LockId::Ticket, 1_000, 1_000)
-    };
+    let config = config(LockId::Ticket, 1_000, 1_000).with(|sim| {
+        sim.run.host.pcpus = 2;
+        sim.run.vcpus = 2;
+        sim.costs = Costs::NONE;
+        sim.run.warmup_ns = Some(1_000_000);
+        sim.run.duration_ns = 10_000_000;
+    });
     assert_eq!(simulate(&config).outcome.acquisitions, 10_000);
 }
 
 /// Four vCPUs that want nothing but the lock, each with a pCPU of its own.
 fn four_that_queue(lock: LockId, costs: Costs, topology: Option<Topology>) -> u64 {
-    let config = SimConfig {
-        pcpus: 4,
-        vcpus: 4,
-        costs,
-        topology,
-        warmup_ns: Some(1_000_000),
-        duration_ns: 113_100_000,
-        ..config(lock, 1_000, 0)
-    };
+    let config = config(lock, 1_000, 0).with(|sim| {
+        sim.run.host.pcpus = 4;
+        sim.run.vcpus = 4;
+        sim.costs = costs;
+        sim.topology = topology;
+        sim.run.warmup_ns = Some(1_000_000);
+        sim.run.duration_ns = 113_100_000;
+    });
     simulate(&config).outcome.acquisitions
 }
 
@@ -144,19 +139,18 @@ fn a_line_from_the_other_socket_is_dearer() {
         ..Costs::default()
     };
     for (apart, sockets, cores, threads) in [(10, 1, 1, 2), (50, 1, 2, 1), (150, 2, 1, 1)] {
-        let config = SimConfig {
-            pcpus: 2,
-            vcpus: 2,
-            costs,
-            topology: Some(Topology {
+        let config = config(LockId::Ticket, 1_000, 0).with(|sim| {
+            sim.run.host.pcpus = 2;
+            sim.run.vcpus = 2;
+            sim.costs = costs;
+            sim.topology = Some(Topology {
                 sockets,
                 cores,
                 threads,
-            }),
-            warmup_ns: Some(1_000_000),
-            duration_ns: 10_000 * (1_010 + apart + 10),
-            ..config(LockId::Ticket, 1_000, 0)
-        };
+            });
+            sim.run.warmup_ns = Some(1_000_000);
+            sim.run.duration_ns = 10_000 * (1_010 + apart + 10);
+        });
         assert_eq!(
             simulate(&config).outcome.acquisitions,
             10_000,
@@ -177,14 +171,13 @@ fn strict_order_without_hints_hands_over_once_in_a_slice() {
     // its slice ends. The next one has the turn. So exactly one acquisition in each slice of S:
     // the hand-over takes a whole slice, whatever C is.
     for vcpus in [2, 3, 7] {
-        let config = SimConfig {
-            pcpus: 1,
-            vcpus,
-            costs: Costs::NONE,
-            warmup_ns: Some(100 * 3_000_000),
-            duration_ns: 100 * 3_000_000,
-            ..config(LockId::Ticket, 1_000, 0)
-        };
+        let config = config(LockId::Ticket, 1_000, 0).with(|sim| {
+            sim.run.host.pcpus = 1;
+            sim.run.vcpus = vcpus;
+            sim.costs = Costs::NONE;
+            sim.run.warmup_ns = Some(100 * 3_000_000);
+            sim.run.duration_ns = 100 * 3_000_000;
+        });
         let outcome = simulate(&config).outcome;
         assert_eq!(outcome.acquisitions, 100, "{vcpus} vCPUs");
         // And the wait is what is left of a rotation: V slices less the section itself.

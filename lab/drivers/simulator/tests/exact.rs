@@ -24,23 +24,22 @@ fn workload(inside_ns: u32, outside_ns: u32, distribution: Distribution) -> Work
 
 /// 1 µs inside, 2 µs outside, 300 ms.
 fn config(lock: LockId, pcpus: usize, overcommit: usize) -> SimConfig {
-    SimConfig {
-        lock,
-        workload: workload(1_000, 2_000, Distribution::Uniform),
-        pcpus,
-        vcpus: pcpus * overcommit,
-        duration_ns: 300_000_000,
-        ..SimConfig::default()
-    }
+    SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.workload = workload(1_000, 2_000, Distribution::Uniform);
+        sim.run.host.pcpus = pcpus;
+        sim.run.vcpus = pcpus * overcommit;
+        sim.run.duration_ns = 300_000_000;
+    })
 }
 
 fn simulate(config: &SimConfig) -> SimResult {
-    let name = config.lock.entry().name;
+    let name = config.run.lock.entry().name;
     run(config).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 fn over_bound(config: &SimConfig, outcome: &Outcome) -> f64 {
-    let (inside, outside) = (config.workload.inside, config.workload.outside);
+    let (inside, outside) = (config.run.workload.inside, config.run.workload.outside);
     let load = LockLoad {
         busiest_ns: inside.mean_ns.into(),
         per_round: 1.0,
@@ -49,8 +48,8 @@ fn over_bound(config: &SimConfig, outcome: &Outcome) -> f64 {
         load,
         inside.mean_ns.into(),
         outside.mean_ns.into(),
-        config.pcpus,
-        config.vcpus,
+        config.run.host.pcpus,
+        config.run.vcpus,
     );
     outcome.acquisitions as f64 * 1e9 / outcome.duration_ns as f64 / bound
 }
@@ -63,13 +62,12 @@ fn calls(outcome: &Outcome) -> u64 {
 #[test]
 fn the_same_configuration_gives_the_same_bytes() {
     for lock in [LockId::Fifo, LockId::LinuxPv, LockId::Bounded] {
-        let mut config = SimConfig {
-            vms: 2,
-            duration_ns: 20_000_000,
-            scheduling: Scheduling::Credit,
-            trace: true,
-            ..config(lock, 3, 2)
-        };
+        let mut config = config(lock, 3, 2).with(|sim| {
+            sim.vms = 2;
+            sim.run.duration_ns = 20_000_000;
+            sim.run.host.scheduling = Scheduling::Credit;
+            sim.run.trace = true;
+        });
         Profile::named("small")
             .expect("built in")
             .apply(&mut config);
@@ -90,17 +88,13 @@ fn the_same_configuration_gives_the_same_bytes() {
 #[test]
 fn recording_and_looking_change_no_figure() {
     for lock in [LockId::Fifo, LockId::FifoHalt, LockId::NativeQueued] {
-        let plain = SimConfig {
-            duration_ns: 10_000_000,
-            ..config(lock, 2, 4)
-        };
+        let plain = config(lock, 2, 4).with(|sim| sim.run.duration_ns = 10_000_000);
         let snapshots = Some((4_000_000, 4_100_000));
-        let seen = simulate(&SimConfig {
-            trace: true,
-            trace_events: 1_000,
-            snapshots,
-            ..plain.clone()
-        });
+        let seen = simulate(&plain.clone().with(|sim| {
+            sim.run.trace = true;
+            sim.trace_events = 1_000;
+            sim.snapshots = snapshots;
+        }));
         assert_eq!(seen.trace.events.len(), 1_000);
         assert!(seen.trace.dropped > 1_000 && !seen.snapshots.is_empty());
         let holder_is_named = |word: Option<u32>| word.is_some_and(|word| word != 0);
@@ -148,11 +142,10 @@ fn long_sections_cost_strict_order_nothing_either() {
     for section in [100_000, 1_000_000] {
         for overcommit in [2, 8] {
             let of = |lock| {
-                let config = SimConfig {
-                    workload: workload(section, section, Distribution::Uniform),
-                    duration_ns: 1_000_000_000,
-                    ..config(lock, 2, overcommit)
-                };
+                let config = config(lock, 2, overcommit).with(|sim| {
+                    sim.run.workload = workload(section, section, Distribution::Uniform);
+                    sim.run.duration_ns = 1_000_000_000;
+                });
                 simulate(&config).outcome.acquisitions as f64
             };
             let best = [LockId::FifoHalt, LockId::LinuxPv, LockId::UnfairHinted]
@@ -168,11 +161,10 @@ fn long_sections_cost_strict_order_nothing_either() {
 #[test]
 fn hypercalls_do_not_grow_with_the_section() {
     // A waiter behind a preempted one, under a holder that runs for long, must not keep asking.
-    let config = SimConfig {
-        workload: workload(1_000_000, 1_000_000, Distribution::Uniform),
-        duration_ns: 1_000_000_000,
-        ..config(LockId::Fifo, 8, 8)
-    };
+    let config = config(LockId::Fifo, 8, 8).with(|sim| {
+        sim.run.workload = workload(1_000_000, 1_000_000, Distribution::Uniform);
+        sim.run.duration_ns = 1_000_000_000;
+    });
     let outcome = simulate(&config).outcome;
     let each = calls(&outcome) as f64 / outcome.acquisitions as f64;
     assert!(each < 3.0, "{each} calls for each acquisition");
@@ -188,12 +180,11 @@ fn at_every_point(lock: LockId, check: impl Fn(&SimConfig, Point, SimResult)) {
                     vcpu: None,
                     passing: Passing::Every(every),
                 };
-                let config = SimConfig {
-                    scheduling,
-                    faults: Faults(vec![fault]),
-                    duration_ns: 60_000_000,
-                    ..config(lock, pcpus, overcommit)
-                };
+                let config = config(lock, pcpus, overcommit).with(|sim| {
+                    sim.run.host.scheduling = scheduling;
+                    sim.run.faults = Faults(vec![fault]);
+                    sim.run.duration_ns = 60_000_000;
+                });
                 check(&config, point, simulate(&config));
             }
         }
@@ -205,7 +196,7 @@ fn a_preemption_at_any_point_costs_nobody_a_rotation() {
     for lock in [LockId::Fifo, LockId::FifoBit] {
         at_every_point(lock, |config, point, result| {
             let longest = result.outcome.wait.max;
-            let (pcpus, vcpus) = (config.pcpus, config.vcpus);
+            let (pcpus, vcpus) = (config.run.host.pcpus, config.run.vcpus);
             assert!(
                 longest < 100_000,
                 "{lock:?} at {point:?}, {vcpus} on {pcpus}: {longest} ns"
@@ -220,7 +211,7 @@ fn a_preemption_at_any_point_loses_no_wake_up() {
         at_every_point(lock, |config, point, result| {
             let longest = result.outcome.wait.max;
             assert!(
-                longest < config.slice_ns,
+                longest < config.run.host.slice_ns,
                 "{lock:?} at {point:?}: {longest}"
             );
         });
@@ -242,10 +233,8 @@ fn a_preemption_at_any_point_breaks_no_bound() {
 #[test]
 fn a_bound_holds_on_a_host_that_takes_hints_only() {
     for overcommit in [2, 4, 8] {
-        let config = SimConfig {
-            yields: YieldMode::Hint,
-            ..config(LockId::Bounded, 2, overcommit)
-        };
+        let config = config(LockId::Bounded, 2, overcommit)
+            .with(|sim| sim.run.host.yields = YieldMode::Hint);
         let longest = simulate(&config).outcome.wait.max;
         let bound = u64::from(BOUNDED_WAIT_US) * 1_000;
         assert!(
@@ -264,11 +253,10 @@ fn a_host_that_refuses_the_head_does_not_stop_everybody() {
         Scheduling::CoScheduled,
     ] {
         let of = |lock| {
-            let config = SimConfig {
-                yields: YieldMode::Hint,
-                scheduling,
-                ..config(lock, 8, 4)
-            };
+            let config = config(lock, 8, 4).with(|sim| {
+                sim.run.host.yields = YieldMode::Hint;
+                sim.run.host.scheduling = scheduling;
+            });
             simulate(&config).outcome.acquisitions as f64
         };
         let ratio = of(LockId::Bounded) / of(LockId::UnfairHinted);
@@ -283,7 +271,7 @@ fn a_bound_holds_where_whoever_is_passed_over_holds_another_lock() {
     for (pcpus, overcommit) in [(2, 2), (2, 4), (8, 4)] {
         let of = |lock| {
             let mut config = config(lock, pcpus, overcommit);
-            config.workload.id = WorkloadId::TwoLocks;
+            config.run.workload.id = WorkloadId::TwoLocks;
             simulate(&config).outcome
         };
         let (bounded, fifo) = (of(LockId::Bounded), of(LockId::Fifo));
@@ -299,12 +287,10 @@ fn hypercalls_do_not_grow_with_the_queue() {
     // Hardly anything outside, so everybody queues; half of them have a pCPU. What asks for a call
     // is the end of a slice, and eight times the pCPUs have eight times as many: count for each.
     let of = |pcpus: usize| {
-        let config = SimConfig {
-            workload: workload(1_000, 100, Distribution::Uniform),
-            ..config(LockId::Fifo, pcpus, 2)
-        };
+        let config = config(LockId::Fifo, pcpus, 2)
+            .with(|sim| sim.run.workload = workload(1_000, 100, Distribution::Uniform));
         let outcome = simulate(&config).outcome;
-        let slices = config.duration_ns / config.slice_ns * pcpus as u64;
+        let slices = config.run.duration_ns / config.run.host.slice_ns * pcpus as u64;
         (calls(&outcome) as f64 / slices as f64, outcome.wait.p50)
     };
     let ((few, short), (many, long)) = (of(4), of(32));
@@ -317,10 +303,7 @@ fn hypercalls_do_not_grow_with_the_queue() {
 fn who_has_a_pcpu_makes_no_hypercall() {
     for lock in [LockId::Fifo, LockId::FifoBit, LockId::Bounded] {
         for pcpus in [2, 8, 32] {
-            let config = SimConfig {
-                duration_ns: 30_000_000,
-                ..config(lock, pcpus, 1)
-            };
+            let config = config(lock, pcpus, 1).with(|sim| sim.run.duration_ns = 30_000_000);
             assert_eq!(calls(&simulate(&config).outcome), 0, "{lock:?} on {pcpus}");
         }
     }
@@ -328,15 +311,14 @@ fn who_has_a_pcpu_makes_no_hypercall() {
 
 #[test]
 fn a_neighbour_loses_nothing() {
-    let config = SimConfig {
-        neighbour: Some(NeighbourVm {
+    let config = config(LockId::Fifo, 2, 2).with(|sim| {
+        sim.run.neighbour = Some(NeighbourVm {
             kind: NeighbourKind::Busy,
             vcpus: 2,
             weight: 1024,
-        }),
-        scheduling: Scheduling::Fair,
-        ..config(LockId::Fifo, 2, 2)
-    };
+        });
+        sim.run.host.scheduling = Scheduling::Fair;
+    });
     let share = simulate(&config).outcome.neighbour.expect("there is one");
     assert!((0.97..1.05).contains(&share), "{share}");
 }
@@ -344,10 +326,7 @@ fn a_neighbour_loses_nothing() {
 #[test]
 fn a_halt_without_a_kick_is_found_and_told() {
     // A vCPU that is preempted in its halt window for ever cannot be made; patience can be.
-    let config = SimConfig {
-        halt_timeout_ns: Some(1),
-        ..config(LockId::FifoHalt, 2, 4)
-    };
+    let config = config(LockId::FifoHalt, 2, 4).with(|sim| sim.run.halt_timeout_ns = Some(1));
     let error = run(&config).expect_err("halts last longer than 1 ns");
     assert!(matches!(error, SimError::LostWakeUp(..)), "{error}");
     let text = error.to_string();
@@ -359,13 +338,12 @@ fn a_halt_without_a_kick_is_found_and_told() {
 
 #[test]
 fn as_many_vcpus_as_a_word_can_name_run() {
-    let config = SimConfig {
-        vcpus: 4_095,
-        pcpus: 64,
-        duration_ns: 1_000_000,
-        warmup_ns: Some(0),
-        ..config(LockId::Fifo, 1, 1)
-    };
+    let config = config(LockId::Fifo, 1, 1).with(|sim| {
+        sim.run.vcpus = 4_095;
+        sim.run.host.pcpus = 64;
+        sim.run.duration_ns = 1_000_000;
+        sim.run.warmup_ns = Some(0);
+    });
     assert!(simulate(&config).outcome.acquisitions > 500);
 }
 
@@ -374,12 +352,11 @@ fn what_sleeps_or_waits_costs_no_events() {
     // All vCPUs beyond the pCPUs wait for one, or sleep; the work done stays what it was.
     for lock in [LockId::Fifo, LockId::FifoHalt] {
         let events_each = |vcpus| {
-            let config = SimConfig {
-                vcpus,
-                duration_ns: 20_000_000,
-                warmup_ns: Some(0),
-                ..config(lock, 8, 1)
-            };
+            let config = config(lock, 8, 1).with(|sim| {
+                sim.run.vcpus = vcpus;
+                sim.run.duration_ns = 20_000_000;
+                sim.run.warmup_ns = Some(0);
+            });
             let result = simulate(&config);
             result.events as f64 / result.outcome.acquisitions as f64
         };
@@ -393,18 +370,16 @@ fn what_sleeps_or_waits_costs_no_events() {
 
 #[test]
 fn vms_have_locks_of_their_own() {
-    let config = SimConfig {
-        vms: 4,
-        vcpus: 2,
-        workload: workload(1_000, 0, Distribution::Fixed),
-        ..config(LockId::Fifo, 8, 1)
-    };
-    let result = simulate(&config);
-    let one = simulate(&SimConfig {
-        vms: 1,
-        pcpus: 2,
-        ..config.clone()
+    let config = config(LockId::Fifo, 8, 1).with(|sim| {
+        sim.vms = 4;
+        sim.run.vcpus = 2;
+        sim.run.workload = workload(1_000, 0, Distribution::Fixed);
     });
+    let result = simulate(&config);
+    let one = simulate(&config.clone().with(|sim| {
+        sim.vms = 1;
+        sim.run.host.pcpus = 2;
+    }));
     // Four times what one VM does on as many pCPUs of its own, and each did its part.
     assert_eq!(result.outcome.acquisitions, 4 * one.outcome.acquisitions);
     assert_eq!(result.vms.len(), 4);

@@ -16,43 +16,41 @@ fn alone(lock: LockId, scheduling: Scheduling) -> SimConfig {
         mean_ns,
         distribution,
     };
-    SimConfig {
-        lock,
-        scheduling,
-        pcpus: 2,
-        vcpus: 6,
-        workload: WorkloadConfig {
+    SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.host.scheduling = scheduling;
+        sim.run.host.pcpus = 2;
+        sim.run.vcpus = 6;
+        sim.run.workload = WorkloadConfig {
             id: WorkloadId::HotLock,
             inside: section(1_000, Distribution::Uniform),
             outside: section(2_000, Distribution::Exponential),
             seed: 7,
-        },
-        duration_ns: 20_000_000,
-        ..SimConfig::default()
-    }
+        };
+        sim.run.duration_ns = 20_000_000;
+    })
 }
 
 /// Three VMs beside a neighbour, on a machine with distances, sleep and ticks.
 fn in_company(lock: LockId, scheduling: Scheduling, profile: &str) -> SimConfig {
-    let mut config = SimConfig {
-        pcpus: 8,
-        vms: 3,
-        vcpus: 5,
-        neighbour: Some(NeighbourVm {
+    let mut config = alone(lock, scheduling).with(|sim| {
+        sim.run.host.pcpus = 8;
+        sim.vms = 3;
+        sim.run.vcpus = 5;
+        sim.run.neighbour = Some(NeighbourVm {
             kind: NeighbourKind::default(),
             vcpus: 3,
             weight: 512,
-        }),
-        duration_ns: 5_000_000,
-        ..alone(lock, scheduling)
-    };
+        });
+        sim.run.duration_ns = 5_000_000;
+    });
     let profile = Profile::named(profile).expect("built in");
     profile.apply(&mut config);
     config
 }
 
 fn figures(config: &SimConfig) -> String {
-    let (lock, scheduling) = (config.lock, config.scheduling);
+    let (lock, scheduling) = (config.run.lock, config.run.host.scheduling);
     let result = run(config).expect("it runs");
     let outcome = &result.outcome;
     let mut text = String::new();

@@ -16,18 +16,17 @@ fn outcome(lock: LockId, overcommit: usize) -> Outcome {
         mean_ns,
         distribution: Distribution::Uniform,
     };
-    let config = SimConfig {
-        lock,
-        workload: WorkloadConfig {
+    let config = SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.workload = WorkloadConfig {
             id: WorkloadId::HotLock,
             inside: section(INSIDE_NS),
             outside: section(OUTSIDE_NS),
             seed: 1,
-        },
-        pcpus: 2,
-        vcpus: 2 * overcommit,
-        ..SimConfig::default()
-    };
+        };
+        sim.run.host.pcpus = 2;
+        sim.run.vcpus = 2 * overcommit;
+    });
     let name = lock.entry().name;
     let result = run(&config).unwrap_or_else(|error| panic!("{name}: {error}"));
     result.outcome
@@ -68,19 +67,18 @@ fn the_ideal_has_a_figure_in_every_workload_and_no_lock_passes_it() {
             distribution: Distribution::Uniform,
         };
         let acquisitions = |lock: LockId, vcpus| {
-            let config = SimConfig {
-                lock,
-                workload: WorkloadConfig {
+            let config = SimConfig::default().with(|sim| {
+                sim.run.lock = lock;
+                sim.run.workload = WorkloadConfig {
                     id: workload.id,
                     inside: section(workload.inside_ns),
                     outside: section(workload.outside_ns),
                     seed: 1,
-                },
-                pcpus: 2,
-                vcpus,
-                duration_ns: 10_000_000,
-                ..SimConfig::default()
-            };
+                };
+                sim.run.host.pcpus = 2;
+                sim.run.vcpus = vcpus;
+                sim.run.duration_ns = 10_000_000;
+            });
             let name = (lock.entry().name, workload.name);
             let result = run(&config).unwrap_or_else(|error| panic!("{name:?}: {error}"));
             result.outcome.acquisitions

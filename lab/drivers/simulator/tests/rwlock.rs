@@ -43,22 +43,18 @@ fn native_survives_random_schedules() {
 
 /// Two pCPUs, eight vCPUs, 3 ms slices, a host that keeps the contract.
 fn overcommitted() -> SimConfig {
-    SimConfig {
-        pcpus: 2,
-        vcpus: 8,
-        scheduling: Scheduling::RoundRobin,
-        yields: YieldMode::Contract,
-        ..SimConfig::default()
-    }
+    SimConfig::default().with(|sim| {
+        sim.run.host.pcpus = 2;
+        sim.run.vcpus = 8;
+        sim.run.host.scheduling = Scheduling::RoundRobin;
+        sim.run.host.yields = YieldMode::Contract;
+    })
 }
 
 #[test]
 fn readers_read_together() {
     let guest = ReadersAndWriters::<Fifo>::new(1);
-    let config = SimConfig {
-        pcpus: 8,
-        ..overcommitted()
-    };
+    let config = overcommitted().with(|sim| sim.run.host.pcpus = 8);
     run(&guest, &config);
     assert!(guest.most_readers() >= 4, "{}", guest.most_readers());
 }
@@ -93,14 +89,13 @@ fn naming_whom_one_waits_for_is_worth_slices() {
 #[test]
 fn under_fifo_nobody_waits_for_a_slice_wherever_it_is_preempted() {
     for point in Point::ALL {
-        let config = SimConfig {
-            faults: Faults(vec![Fault {
+        let config = overcommitted().with(|sim| {
+            sim.run.faults = Faults(vec![Fault {
                 point,
                 vcpu: None,
                 passing: Passing::Every(7),
-            }]),
-            ..overcommitted()
-        };
+            }]);
+        });
         let mut guest = ReadersAndWriters::<Fifo>::new(1);
         guest.rounds = 3_000;
         let faults = run(&guest, &config);

@@ -8,17 +8,16 @@ use pvqspin_simulator::{SimConfig, SimResult, run};
 
 /// 16 VMs under the hot lock, each with its own, on 64 pCPUs: 6 ms of virtual time.
 fn server(lock: LockId, vcpus_each: usize) -> SimResult {
-    let config = SimConfig {
-        lock,
-        pcpus: 64,
-        vms: 16,
-        vcpus: vcpus_each,
+    let config = SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.host.pcpus = 64;
+        sim.vms = 16;
+        sim.run.vcpus = vcpus_each;
         // Everybody's turn comes within 5 ms.
-        slice_ns: 300_000,
-        warmup_ns: Some(0),
-        duration_ns: 6_000_000,
-        ..SimConfig::default()
-    };
+        sim.run.host.slice_ns = 300_000;
+        sim.run.warmup_ns = Some(0);
+        sim.run.duration_ns = 6_000_000;
+    });
     run(&config).unwrap_or_else(|error| panic!("{lock:?}, {vcpus_each} vCPUs each: {error}"))
 }
 

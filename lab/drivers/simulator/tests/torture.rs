@@ -3,9 +3,9 @@
 //! prints all that happened.
 
 use pvqspin::Point;
-use pvqspin_load::{Fault, Faults, Passing, WorkloadConfig, WorkloadId};
+use pvqspin_load::{Fault, Faults, Passing, WorkloadId};
 use pvqspin_rivals::catalog::{CATALOG, LockId};
-use pvqspin_simulator::{Jitter, SimConfig, SimError, WaitLimits, What, explore, run, torture};
+use pvqspin_simulator::{Jitter, SimError, WaitLimits, What, explore, run, torture};
 
 /// Runs the schedules of these seeds.
 fn survives(lock: LockId, seeds: core::ops::Range<u64>) {
@@ -60,26 +60,25 @@ fn every_point_can_be_armed_and_is_hit() {
     for point in Point::ALL {
         let hit = (0..20).any(|seed| {
             let lock = [LockId::Fifo, LockId::FifoHalt][seed as usize % 2];
-            let config = SimConfig {
-                lock,
-                faults: Faults(vec![Fault {
+            let config = torture(lock, seed).with(|sim| {
+                sim.run.lock = lock;
+                sim.run.faults = Faults(vec![Fault {
                     point,
                     vcpu: None,
                     passing: Passing::Every(3),
-                }]),
+                }]);
                 // So many handlers on top of each other that nodes run out: the fallback.
-                jitter: Jitter {
+                sim.jitter = Jitter {
                     interrupt_one_in: 4,
                     ..Jitter::NONE
-                },
-                pcpus: 4,
-                vcpus: 8,
-                duration_ns: 3_000_000,
-                trace: true,
+                };
+                sim.run.host.pcpus = 4;
+                sim.run.vcpus = 8;
+                sim.run.duration_ns = 3_000_000;
+                sim.run.trace = true;
                 // Those of the schedule are for other numbers of CPUs.
-                wait_limits: WaitLimits::default(),
-                ..torture(lock, seed)
-            };
+                sim.wait_limits = WaitLimits::default();
+            });
             let result = run(&config).unwrap_or_else(|error| panic!("{point:?}: {error}"));
             let at_point = |what: What| what == What::Fault(Some(point));
             result.faults_fired > 0 && result.trace.events.iter().any(|event| at_point(event.what))
@@ -91,24 +90,20 @@ fn every_point_can_be_armed_and_is_hit() {
 #[test]
 fn late_timers_cost_time_and_lose_nobody() {
     let of = |late_timer_one_in| {
-        let config = SimConfig {
-            pcpus: 2,
-            vcpus: 6,
-            jitter: Jitter {
+        let config = torture(LockId::Fifo, 9).with(|sim| {
+            sim.run.host.pcpus = 2;
+            sim.run.vcpus = 6;
+            sim.jitter = Jitter {
                 late_timer_one_in,
                 ..Jitter::NONE
-            },
-            faults: Faults::default(),
-            wait_limits: WaitLimits::default(),
-            duration_ns: 30_000_000,
-            ..torture(LockId::Fifo, 9)
-        };
+            };
+            sim.run.faults = Faults::default();
+            sim.wait_limits = WaitLimits::default();
+            sim.run.duration_ns = 30_000_000;
+        });
         let result = run(&config).expect("no vCPU is lost");
         let ends = |what: What| matches!(what, What::SliceEnd);
-        let trace = run(&SimConfig {
-            trace: true,
-            ..config
-        });
+        let trace = run(&config.with(|sim| sim.run.trace = true));
         let trace = trace.expect("the same again").trace;
         let slices = trace.events.iter().filter(|event| ends(event.what)).count();
         (slices, result.outcome.acquisitions)
@@ -122,24 +117,16 @@ fn late_timers_cost_time_and_lose_nobody() {
 #[test]
 fn a_limit_that_cannot_be_kept_is_broken_and_told() {
     let broken = |wait_limits| {
-        let schedule = torture(LockId::Fifo, 3);
-        let config = SimConfig {
-            wait_limits,
-            pcpus: 2,
-            vcpus: 6,
-            vms: 1,
-            neighbour: None,
-            workload: WorkloadConfig {
-                id: WorkloadId::HotLock,
-                ..schedule.workload
-            },
+        let config = torture(LockId::Fifo, 3).with(|sim| {
+            sim.wait_limits = wait_limits;
+            sim.run.host.pcpus = 2;
+            sim.run.vcpus = 6;
+            sim.vms = 1;
+            sim.run.neighbour = None;
+            sim.run.workload.id = WorkloadId::HotLock;
             // With slices of twice the length no vCPU is overtaken in so short a time.
-            jitter: Jitter {
-                late_timer_one_in: 0,
-                ..schedule.jitter
-            },
-            ..schedule
-        };
+            sim.jitter.late_timer_one_in = 0;
+        });
         run(&config).expect_err("a vCPU waits")
     };
     let too_long = broken(WaitLimits {

@@ -16,26 +16,28 @@ fn config(lock: LockId, id: WorkloadId) -> SimConfig {
         distribution: Distribution::Uniform,
     };
     let entry = id.entry();
-    SimConfig {
-        lock,
-        workload: WorkloadConfig {
+    SimConfig::default().with(|sim| {
+        sim.run.lock = lock;
+        sim.run.workload = WorkloadConfig {
             id,
             inside: section(entry.inside_ns),
             outside: section(entry.outside_ns),
             seed: 5,
-        },
-        pcpus: 2,
-        vcpus: 6,
-        slice_ns: 300_000,
-        min_loan_ns: 50_000,
-        warmup_ns: Some(1_000_000),
-        duration_ns: 8_000_000,
-        ..SimConfig::default()
-    }
+        };
+        sim.run.host.pcpus = 2;
+        sim.run.vcpus = 6;
+        sim.run.host.slice_ns = 300_000;
+        sim.run.host.min_loan_ns = 50_000;
+        sim.run.warmup_ns = Some(1_000_000);
+        sim.run.duration_ns = 8_000_000;
+    })
 }
 
 fn simulate(config: &SimConfig) -> SimResult {
-    let (lock, workload) = (config.lock.entry().name, config.workload.id.entry().name);
+    let (lock, workload) = (
+        config.run.lock.entry().name,
+        config.run.workload.id.entry().name,
+    );
     // A violation of exclusion, a lost wake-up and a stall are errors here.
     run(config).unwrap_or_else(|error| panic!("{workload} on {lock}: {error}"))
 }
@@ -87,11 +89,10 @@ fn a_unit_takes_what_its_definition_says() {
         (WorkloadId::LevelDb, 2.0),
         (WorkloadId::TwoLocks, 2.0),
     ] {
-        let alone = SimConfig {
-            pcpus: 1,
-            vcpus: 1,
-            ..config(LockId::Ticket, id)
-        };
+        let alone = config(LockId::Ticket, id).with(|sim| {
+            sim.run.host.pcpus = 1;
+            sim.run.vcpus = 1;
+        });
         let outcome = simulate(&alone).outcome;
         let ratio = outcome.acquisitions as f64 / outcome.units as f64;
         // Measuring begins and ends in the middle of a unit.
@@ -103,12 +104,11 @@ fn a_unit_takes_what_its_definition_says() {
 fn one_vcpu_alone_is_at_its_bound() {
     // Ties the bound to what is measured: rounds, nesting, shares of several locks.
     for id in busy_workloads() {
-        let alone = SimConfig {
-            pcpus: 1,
-            vcpus: 1,
-            duration_ns: 40_000_000,
-            ..config(LockId::Fifo, id)
-        };
+        let alone = config(LockId::Fifo, id).with(|sim| {
+            sim.run.host.pcpus = 1;
+            sim.run.vcpus = 1;
+            sim.run.duration_ns = 40_000_000;
+        });
         let outcome = simulate(&alone).outcome;
         let bound = bound_per_s(
             outcome.load,
@@ -129,11 +129,10 @@ fn one_vcpu_alone_is_at_its_bound() {
 #[test]
 fn waiting_for_an_inner_lock_is_not_work() {
     let inside_ns = |cpus| {
-        let config = SimConfig {
-            pcpus: cpus,
-            vcpus: cpus,
-            ..config(LockId::Fifo, WorkloadId::TwoLocks)
-        };
+        let config = config(LockId::Fifo, WorkloadId::TwoLocks).with(|sim| {
+            sim.run.host.pcpus = cpus;
+            sim.run.vcpus = cpus;
+        });
         simulate(&config).outcome.inside_measured_ns
     };
     // Eight that transfer among sixteen accounts wait for each other often; lines that travel
@@ -144,10 +143,8 @@ fn waiting_for_an_inner_lock_is_not_work() {
 
 #[test]
 fn work_items_last_one_to_ten_milliseconds() {
-    let config = SimConfig {
-        duration_ns: 200_000_000,
-        ..config(LockId::Fifo, WorkloadId::KernelBuild)
-    };
+    let config =
+        config(LockId::Fifo, WorkloadId::KernelBuild).with(|sim| sim.run.duration_ns = 200_000_000);
     let outcome = simulate(&config).outcome;
     // Two pCPUs, 5.5 ms for each item, 55 entries into the kernel.
     assert!((60..90).contains(&outcome.units), "{}", outcome.units);
@@ -171,11 +168,10 @@ fn interrupts_come_over_slow_paths() {
         assert!(contended.load.per_round > 1.0, "{name}");
     }
     // No vCPU waits, so none is interrupted in a slow path.
-    let alone = SimConfig {
-        pcpus: 1,
-        vcpus: 1,
-        ..config(LockId::Fifo, WorkloadId::NestedContexts)
-    };
+    let alone = config(LockId::Fifo, WorkloadId::NestedContexts).with(|sim| {
+        sim.run.host.pcpus = 1;
+        sim.run.vcpus = 1;
+    });
     assert_eq!(simulate(&alone).outcome.units, 0);
 }
 
@@ -190,16 +186,15 @@ fn rare_long_holds_occur() {
 #[test]
 fn a_neighbour_gets_its_share_beside_locks_and_everything_beside_nobody() {
     let beside = |id, kind| {
-        let config = SimConfig {
-            vcpus: 4,
-            duration_ns: 60_000_000,
-            neighbour: Some(NeighbourVm {
+        let config = config(LockId::Fifo, id).with(|sim| {
+            sim.run.vcpus = 4;
+            sim.run.duration_ns = 60_000_000;
+            sim.run.neighbour = Some(NeighbourVm {
                 kind,
                 vcpus: 2,
                 weight: 1_024,
-            }),
-            ..config(LockId::Fifo, id)
-        };
+            });
+        });
         simulate(&config).outcome
     };
     let share = |id| beside(id, NeighbourKind::Busy).neighbour.expect("measured");
@@ -211,11 +206,10 @@ fn a_neighbour_gets_its_share_beside_locks_and_everything_beside_nobody() {
         assert!((0.95..1.1).contains(&beside_locks), "{beside_locks}");
     }
     // Who sleeps costs nothing.
-    let alone = SimConfig {
-        vcpus: 4,
-        duration_ns: 60_000_000,
-        ..config(LockId::Fifo, WorkloadId::HotLock)
-    };
+    let alone = config(LockId::Fifo, WorkloadId::HotLock).with(|sim| {
+        sim.run.vcpus = 4;
+        sim.run.duration_ns = 60_000_000;
+    });
     let (alone, halted) = (
         simulate(&alone).outcome,
         beside(WorkloadId::HotLock, NeighbourKind::Halted),

@@ -17,6 +17,7 @@
 //! | `png` | pixels |
 
 pub(crate) mod axis;
+mod beside;
 pub(crate) mod data;
 mod frame;
 mod labels;
@@ -29,6 +30,7 @@ mod rows;
 mod scatter;
 pub(crate) mod sketch;
 pub(crate) mod theme;
+mod waits;
 
 use anyhow::Result;
 use maud::{PreEscaped, html};
@@ -40,7 +42,8 @@ pub(crate) use self::order::Better;
 use self::sketch::Sketch;
 use self::theme::{LIGHT, dark_rules, hex};
 
-pub(crate) use self::plots::{Place, beside, of_setting, pareto};
+pub(crate) use self::beside::beside;
+pub(crate) use self::plots::{Place, of_setting, pareto};
 pub(crate) use self::png::png;
 
 /// The three kinds of picture.

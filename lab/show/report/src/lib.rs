@@ -27,6 +27,7 @@
 //! | [`figures`] | how numbers are written for people |
 //! | [`table`] | one table for each point |
 //! | [`sentences`] | two sentences in plain words, computed |
+//! | [`comparison`] | one lock beside another, in numbers and in words |
 //! | [`targets`] | the project's targets, each with the figure that was reached |
 //! | [`load`] | results files, read back |
 //! | [`sets`] | what belongs together on a page |
@@ -39,6 +40,7 @@ pub mod agreement;
 pub mod bound;
 pub mod change;
 mod chart;
+pub mod comparison;
 pub mod estimate;
 pub mod figures;
 pub mod files;

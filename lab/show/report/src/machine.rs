@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use pvqspin_driver_common::MeasuredCosts;
 use serde::{Deserialize, Serialize};
 
 /// The machine that measured.
@@ -30,26 +31,13 @@ pub struct Machine {
     pub governor: String,
     /// Load average over one minute when the command began.
     pub load_1min: f64,
-    /// The time-stamp counter's frequency, measured at start-up, in MHz; 0 if unknown.
-    pub tsc_mhz: f64,
-    /// The grain of the sections: one turn of the loop that stands for work, in ns; 0 if unknown.
-    pub compute_turn_ns: f64,
-    /// Entering a vCPU and leaving it, measured at start-up, in ns; 0 if unknown.
-    pub switch_ns: f64,
-    /// A hypercall without the extra cost, measured at start-up, in ns; 0 if unknown.
-    pub hypercall_ns: f64,
-    /// A timer signal, to the host and back to the same vCPU, in ns; 0 if unknown.
-    pub preemption_ns: f64,
-    /// From poking another pCPU until its guest is interrupted, in ns; null with one CPU.
-    pub poke_ns: Option<f64>,
-    /// What the poke costs its sender, in ns; null with one CPU.
-    pub poke_send_ns: Option<f64>,
-    /// What the poke costs the guest that it interrupts, in ns; null with one CPU.
-    pub poke_lost_ns: Option<f64>,
+    /// What the driver measured at start-up; zeros if it measured nothing.
+    #[serde(flatten)]
+    pub costs: MeasuredCosts,
 }
 
 impl Machine {
-    /// What this machine says about itself. Measured costs are left at 0 for the driver.
+    /// What this machine says about itself. The costs are left at 0 for the driver.
     #[must_use]
     pub fn describe() -> Self {
         let cpuinfo = read("/proc/cpuinfo");

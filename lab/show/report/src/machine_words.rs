@@ -6,14 +6,17 @@ use crate::machine::Machine;
 impl Machine {
     /// What was measured at start-up, in one line.
     #[must_use]
-    pub fn costs(&self) -> String {
-        let poke = self.poke_ns.map_or_else(|| "not measured".to_owned(), time);
+    pub fn costs_in_words(&self) -> String {
+        let costs = &self.costs;
+        let poke = costs
+            .poke_ns
+            .map_or_else(|| "not measured".to_owned(), time);
         format!(
             "vCPU switch {}, bare hypercall {}, preemption {}, poke {poke}, work in grains of {:.1} ns",
-            time(self.switch_ns),
-            time(self.hypercall_ns),
-            time(self.preemption_ns),
-            self.compute_turn_ns
+            time(costs.switch_ns),
+            time(costs.hypercall_ns),
+            time(costs.preemption_ns),
+            costs.compute_turn_ns
         )
     }
 

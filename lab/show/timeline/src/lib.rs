@@ -29,6 +29,7 @@ mod samples;
 pub mod scene;
 pub mod story;
 pub mod strip;
+mod vcpu;
 pub mod wire;
 
 pub use episode::{Episode, Trouble};

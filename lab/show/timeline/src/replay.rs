@@ -13,7 +13,8 @@ use pvqspin::Point;
 use pvqspin_abi::{Cpu, Status};
 use pvqspin_driver_common::{Trace, TraceEvent, What};
 
-use crate::scene::{Call, CallKind, Doing, Lane, Level, Place, Scene, Span, Stay, Why};
+use crate::scene::{Call, CallKind, Doing, Lane, Level, Place, Scene, Stay, Why};
+use crate::vcpu::Vcpu;
 
 impl Scene {
     /// Replays a trace of a host with so many pCPUs, and so many vCPUs in each VM.
@@ -24,38 +25,6 @@ impl Scene {
             replay.event(event);
         }
         replay.finish()
-    }
-}
-
-#[derive(Clone)]
-struct Vcpu {
-    vm: usize,
-    /// The number on the host of its VM's first vCPU, and how many there are.
-    vm_range: (u32, u32),
-    place: Place,
-    waits: bool,
-    /// It passed `Taken` and has not said which lock it holds.
-    taken: bool,
-    locks: Vec<u32>,
-    /// It passed `Released`, and has yet to say that it left.
-    released: bool,
-    since_ns: u64,
-    spans: Vec<Span>,
-    /// A kick that it has not answered by running: the number of the call.
-    kicked_by: Option<usize>,
-}
-
-impl Vcpu {
-    fn doing(&self) -> Doing {
-        match (self.waits, self.taken || !self.locks.is_empty()) {
-            (true, _) => Doing::Waits,
-            (false, true) => Doing::Holds,
-            (false, false) => Doing::Outside,
-        }
-    }
-
-    fn state(&self) -> (Doing, Place, Option<u32>) {
-        (self.doing(), self.place, self.locks.last().copied())
     }
 }
 
@@ -399,21 +368,6 @@ impl Replay {
                 .collect(),
             stays: self.pcpus.into_iter().map(|pcpu| pcpu.stays).collect(),
             ..self.scene
-        }
-    }
-}
-
-impl Vcpu {
-    fn close(&mut self, (doing, place, lock): (Doing, Place, Option<u32>), at: u64) {
-        if at > self.since_ns {
-            self.spans.push(Span {
-                from_ns: self.since_ns,
-                to_ns: at,
-                doing,
-                place,
-                lock,
-            });
-            self.since_ns = at;
         }
     }
 }

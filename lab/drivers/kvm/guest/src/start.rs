@@ -10,7 +10,7 @@ use pvqspin_kvm_boot::doorbell::Ring;
 use pvqspin_kvm_boot::{Boot, Layout, Results, Role, Transport};
 use pvqspin_load::{Control, NeighbourRecord, Record, Workload, WorkloadConfig, catalog};
 use pvqspin_rivals::Lock;
-use pvqspin_rivals::catalog::{Visitor, with_lock};
+use pvqspin_rivals::visit::{Visitor, with_lock};
 
 use crate::doorbell::{Doorbell, ring};
 use crate::env::GuestEnv;

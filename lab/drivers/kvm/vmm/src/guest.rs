@@ -1,7 +1,8 @@
 //! What runs, and how: the same in every run of a command.
 
+use pvqspin_driver_common::Run;
 use pvqspin_kvm_boot::Transport;
-use pvqspin_real_time::RunConfig;
+use pvqspin_real_time::config::validate as validate_run;
 
 use crate::error::{ConfigProblem, MIN_SLICE_NS};
 use crate::image::Image;
@@ -29,9 +30,9 @@ pub fn validate(
     host: &KvmHost,
     guest: &Guest,
     cpus: usize,
-    config: &RunConfig,
+    config: &Run,
 ) -> Result<(), ConfigProblem> {
-    config.validate(cpus)?;
+    validate_run(config, cpus)?;
     let neighbour = config.neighbour.map(|neighbour| neighbour.vcpus);
     let allowed = host.max_vcpus();
     for asked in [Some(config.vcpus), neighbour].into_iter().flatten() {
@@ -39,9 +40,9 @@ pub fn validate(
             return Err(ConfigProblem::TooManyVcpus { asked, allowed });
         }
     }
-    if config.slice_ns < MIN_SLICE_NS {
+    if config.host.slice_ns < MIN_SLICE_NS {
         return Err(ConfigProblem::SliceTooShort {
-            slice_ns: config.slice_ns,
+            slice_ns: config.host.slice_ns,
         });
     }
     if guest.transport.is_stock() && guest.cpl != Cpl::Zero {

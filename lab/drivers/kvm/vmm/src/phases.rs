@@ -10,8 +10,12 @@ use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use pvqspin_abi::Cpu;
+use std::time::Duration;
+
+use pvqspin_driver_common::Run;
 use pvqspin_load::Record;
-use pvqspin_real_time::{RunConfig, Tally, clock};
+use pvqspin_real_time::config::{halt_timeout, stall_after, warmup};
+use pvqspin_real_time::{Tally, clock};
 
 use crate::kvm_stats::KvmStats;
 use crate::memory::GuestMemory;
@@ -33,12 +37,12 @@ pub(crate) trait RunningVcpus: Watched {
 /// what was counted meanwhile.
 pub(crate) fn run_phases(
     machine: &impl RunningVcpus,
-    config: &RunConfig,
+    config: &Run,
     memories: &[Arc<GuestMemory>],
 ) -> Result<(u64, Counts), Bite> {
     let memory = &memories[0];
     let watchdog =
-        |progress| Watchdog::new(machine, config.halt_timeout, config.watchdog, progress);
+        |progress| Watchdog::new(machine, halt_timeout(config), stall_after(config), progress);
     let ready = || machine.ready();
     watchdog(&ready).wait_for(&ready, memories.len() as u64)?;
 
@@ -47,13 +51,13 @@ pub(crate) fn run_phases(
         each.fold(0, u64::wrapping_add)
     };
     let mut working = watchdog(&acquisitions);
-    working.sleep(config.warmup())?;
+    working.sleep(warmup(config))?;
     let before = machine.counts(memory);
     let began = clock::now_ns();
     memories
         .iter()
         .for_each(|memory| memory.control().measure(began));
-    working.sleep(config.duration)?;
+    working.sleep(Duration::from_nanos(config.duration_ns))?;
     memories.iter().for_each(|memory| memory.control().stop());
     let ended = clock::now_ns();
     let counts = machine.counts(memory).since(&before);

@@ -3,11 +3,13 @@
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
+use pvqspin_driver_common::Run;
 use pvqspin_host::VcpuId;
 use pvqspin_kvm_boot::boot::Clock;
 use pvqspin_kvm_boot::{Boot, Role};
 use pvqspin_load::Outcome;
-use pvqspin_real_time::{RunConfig, affinity, clock, compute};
+use pvqspin_real_time::config::stall_after;
+use pvqspin_real_time::{affinity, clock, compute};
 
 use crate::error::{RunError, Stuck, Unavailable};
 use crate::guest::{Guest, validate};
@@ -38,7 +40,7 @@ pub struct RunResult {
 ///
 /// If the configuration makes no sense, if KVM refuses something, if the guest makes no progress or
 /// does what it must not, or if what it leaves behind makes no sense.
-pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<RunResult, RunError> {
+pub fn run(host: &KvmHost, guest: &Guest, config: &Run) -> Result<RunResult, RunError> {
     let cpus = affinity::allowed().map_err(RunError::setup("allowed CPUs"))?;
     validate(host, guest, cpus.len(), config)?;
     if guest.transport.is_stock()
@@ -46,7 +48,7 @@ pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<RunResul
     {
         return Err(Unavailable::NoStock(missing).into());
     }
-    let cpus = &cpus[..config.pcpus];
+    let cpus = &cpus[..config.host.pcpus];
     let _only_one = exclusive();
 
     let role = Role::Locks(config.lock, config.workload);
@@ -64,7 +66,7 @@ pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<RunResul
             lost_ns: None,
         });
     }
-    let (measured, remains) = execute(cpus, config.host(), members, |machine| {
+    let (measured, remains) = execute(cpus, config.host, members, |machine| {
         run_phases(machine, config, &memories)
     })?;
     match measured {
@@ -74,7 +76,7 @@ pub fn run(host: &KvmHost, guest: &Guest, config: &RunConfig) -> Result<RunResul
         }),
         // What failed has been returned by `execute`.
         Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
-            patience: config.watchdog,
+            patience: stall_after(config),
             vcpus: remains.stuck_vcpus(),
         }))),
     }

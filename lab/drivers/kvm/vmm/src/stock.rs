@@ -14,11 +14,13 @@ use std::thread;
 
 use kvm_ioctls::VcpuFd;
 use pvqspin_abi::{Cpu, RunState, Status};
+use pvqspin_driver_common::Run;
 use pvqspin_host::StatusCounts;
 use pvqspin_kvm_boot::doorbell::Ring;
 use pvqspin_load::Outcome;
+use pvqspin_real_time::affinity;
+use pvqspin_real_time::config::stall_after;
 use pvqspin_real_time::timer::Timer;
-use pvqspin_real_time::{RunConfig, affinity};
 use rustix::thread::gettid;
 
 use crate::error::{Fatal, Registers, RunError, Stuck, StuckVcpu};
@@ -33,7 +35,7 @@ use crate::watchdog::{Bite, Watched};
 
 /// Runs VMs until they are done.
 pub(crate) fn run(
-    config: &RunConfig,
+    config: &Run,
     cpus: &[usize],
     members: Vec<Member>,
     memories: &[Arc<GuestMemory>],
@@ -56,7 +58,7 @@ pub(crate) fn run(
     match measured {
         Ok((duration_ns, counts)) => summarise(config, memories, duration_ns, &counts),
         Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
-            patience: config.watchdog,
+            patience: stall_after(config),
             vcpus: crowd.stuck_vcpus(&registers),
         }))),
     }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use pvqspin_driver_common::Run;
 use pvqspin_load::neighbour::throughput_over_share;
 use pvqspin_load::record::IMPLAUSIBLE;
 use pvqspin_load::{Account, NeighbourRecord, Outcome, Record, WorkloadId};
-use pvqspin_real_time::RunConfig;
-use pvqspin_real_time::share::neighbour_share;
 
 use crate::error::RunError;
 use crate::memory::GuestMemory;
@@ -14,7 +13,7 @@ use crate::phases::Counts;
 
 /// Puts together what the guests have left, if it can be true, and what was counted.
 pub(crate) fn summarise(
-    config: &RunConfig,
+    config: &Run,
     memories: &[Arc<GuestMemory>],
     duration_ns: u64,
     counts: &Counts,
@@ -28,7 +27,7 @@ pub(crate) fn summarise(
     let mut outcome = Outcome {
         neighbour,
         halt_timeouts: counts.halt_timeouts,
-        waits_over_slice: pvqspin_load::waits_over(memory.records(), config.slice_ns),
+        waits_over_slice: pvqspin_load::waits_over(memory.records(), config.host.slice_ns),
         ..counts.tally.complete(summary)
     };
     outcome.hypercalls.yield_to = counts.yield_calls;
@@ -62,7 +61,7 @@ fn what_can_be_true(
 /// How much a neighbour got of its share, if what it has left can be true.
 fn neighbour(
     memory: &GuestMemory,
-    config: &RunConfig,
+    config: &Run,
     duration_ns: u64,
 ) -> Result<Option<f64>, RunError> {
     let records = memory.neighbour_records();
@@ -71,7 +70,7 @@ fn neighbour(
             "a count of the neighbour is impossible",
         ));
     }
-    let share = neighbour_share(config);
+    let share = config.neighbour_share(1);
     Ok(share.and_then(|share| throughput_over_share(records, duration_ns, share)))
 }
 

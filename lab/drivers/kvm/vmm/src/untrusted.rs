@@ -6,9 +6,9 @@ use std::io;
 use std::sync::Arc;
 
 use pvqspin_abi::Cpu;
+use pvqspin_driver_common::Run;
 use pvqspin_kvm_boot::layout::SHARED_AT;
 use pvqspin_load::{NeighbourKind, NeighbourVm, Outcome};
-use pvqspin_real_time::RunConfig;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::error::{RunError, Stuck};
@@ -78,15 +78,14 @@ impl Leavings {
             let _ = memory.cpu_area(cpu).call();
         }
         let counts = crowd.counts(memory).since(&Counts::default());
-        let config = RunConfig {
-            vcpus,
-            neighbour: Some(NeighbourVm {
+        let config = Run::default().with(|run| {
+            run.vcpus = vcpus;
+            run.neighbour = Some(NeighbourVm {
                 kind: NeighbourKind::Busy,
                 vcpus,
                 weight: 1,
-            }),
-            ..RunConfig::default()
-        };
+            });
+        });
         let memories = [Arc::clone(memory), Arc::clone(memory)];
         summarise(&config, &memories, duration_ns, &counts)
     }

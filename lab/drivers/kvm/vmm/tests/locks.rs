@@ -3,28 +3,23 @@
 
 mod guests;
 
-use std::time::Duration;
-
 use guests::rig;
+use pvqspin_driver_common::Run;
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_kvm::{ConfigProblem, RunError, RunResult, run};
-use pvqspin_load::{
-    Fault, Faults, NeighbourKind, NeighbourVm, Passing, WorkloadConfig, WorkloadId,
-};
-use pvqspin_real_time::RunConfig;
+use pvqspin_load::{Fault, Faults, NeighbourKind, NeighbourVm, Passing, WorkloadId};
 use pvqspin_rivals::catalog::{CATALOG, LockId};
 
-fn config(lock: LockId, vcpus: usize) -> RunConfig {
-    RunConfig {
-        lock,
-        pcpus: pcpus(),
-        vcpus,
-        scheduling: Scheduling::RoundRobin,
-        duration: Duration::from_millis(100),
+fn config(lock: LockId, vcpus: usize) -> Run {
+    Run::default().with(|run| {
+        run.lock = lock;
+        run.host.pcpus = pcpus();
+        run.vcpus = vcpus;
+        run.host.scheduling = Scheduling::RoundRobin;
+        run.duration_ns = 100_000_000;
         // Machines that test are busy with other things.
-        watchdog: Duration::from_secs(20),
-        ..RunConfig::default()
-    }
+        run.stall_after_ns = Some(20_000_000_000);
+    })
 }
 
 fn pcpus() -> usize {
@@ -78,23 +73,15 @@ fn every_host_policy_and_every_workload_runs() {
         (Scheduling::Credit, YieldMode::Contract),
         (Scheduling::CoScheduled, YieldMode::Contract),
     ] {
-        let config = RunConfig {
-            scheduling,
-            yields,
-            ..config(LockId::Fifo, vcpus)
-        };
+        let config = config(LockId::Fifo, vcpus).with(|run| {
+            run.host.scheduling = scheduling;
+            run.host.yields = yields;
+        });
         let result = run(&rig.host, &rig.guest, &config).expect("runs");
         check(scheduling.name(), vcpus, &result);
     }
     for entry in pvqspin_load::catalog::CATALOG {
-        let config = config(LockId::Fifo, vcpus);
-        let config = RunConfig {
-            workload: WorkloadConfig {
-                id: entry.id,
-                ..config.workload
-            },
-            ..config
-        };
+        let config = config(LockId::Fifo, vcpus).with(|run| run.workload.id = entry.id);
         if entry.id == WorkloadId::Halted {
             continue; // It does nothing, so nothing is acquired.
         }
@@ -109,14 +96,13 @@ fn every_host_policy_and_every_workload_runs() {
 fn a_neighbour_runs_beside_it_in_a_vm_of_its_own() {
     let Some(rig) = rig() else { return };
     let vcpus = 2 * pcpus();
-    let config = RunConfig {
-        neighbour: Some(NeighbourVm {
+    let config = config(LockId::Fifo, vcpus).with(|run| {
+        run.neighbour = Some(NeighbourVm {
             kind: NeighbourKind::Busy,
             vcpus: pcpus(),
             weight: 1024,
-        }),
-        ..config(LockId::Fifo, vcpus)
-    };
+        });
+    });
     let result = run(&rig.host, &rig.guest, &config).expect("runs");
     check("fifo", vcpus, &result);
     assert!(result.outcome.neighbour.is_some_and(|share| share > 0.0));
@@ -125,7 +111,7 @@ fn a_neighbour_runs_beside_it_in_a_vm_of_its_own() {
 #[test]
 fn what_cannot_be_is_refused_before_anything_runs() {
     let Some(rig) = rig() else { return };
-    let refused = |config: &RunConfig| match run(&rig.host, &rig.guest, config) {
+    let refused = |config: &Run| match run(&rig.host, &rig.guest, config) {
         Err(RunError::Config(problem)) => problem,
         other => panic!("{other:?}"),
     };
@@ -138,18 +124,14 @@ fn what_cannot_be_is_refused_before_anything_runs() {
         ),
         "{many}"
     );
-    let short = refused(&RunConfig {
-        slice_ns: 60_000,
-        ..config(LockId::Fifo, 1)
-    });
+    let short = refused(&config(LockId::Fifo, 1).with(|run| run.host.slice_ns = 60_000));
     assert!(short.to_string().contains("slice of 60000 ns"), "{short}");
-    let armed = refused(&RunConfig {
-        faults: Faults(vec![Fault {
+    let armed = refused(&config(LockId::Fifo, 1).with(|run| {
+        run.faults = Faults(vec![Fault {
             point: pvqspin::Point::Joined,
             vcpu: None,
             passing: Passing::Nth(1),
-        }]),
-        ..config(LockId::Fifo, 1)
-    });
+        }]);
+    }));
     assert!(matches!(armed, ConfigProblem::EmbeddedOnly), "{armed}");
 }

@@ -1,7 +1,8 @@
 //! Who takes part: every lock of the catalogue, other crates' locks, and what no lock can beat.
 
 use pvqspin_rivals::Lock;
-use pvqspin_rivals::catalog::{CATALOG, LockId, Visitor, with_lock};
+use pvqspin_rivals::catalog::{CATALOG, LockId};
+use pvqspin_rivals::visit::{Visitor, with_lock};
 
 use crate::uncontended::count::count;
 use crate::uncontended::env::OneCpu;

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
+/// Waits below this are drawn there, in ns: about what one atomic instruction takes.
+pub(super) const SHORTEST_WAIT_NS: f64 = 100.0;
+
 /// About how many lines of the grid a scale has.
 const MOST_TICKS: usize = 9;
 

@@ -1,17 +1,15 @@
 //! Which pictures there are of one setting, and what goes into each.
 
-use super::axis::{Axis, nines};
+use super::axis::{Axis, SHORTEST_WAIT_NS};
 use super::lines::{Line, Lines, Value};
 use super::look::{Locks, Mark};
 use super::order::{Better, sorted};
 use super::rows::{Row, Rows};
 use super::scatter::{Dot, Scatter};
+use super::waits::waits;
 use super::{Chart, Plot};
 use crate::aggregate::{AtPoint, Summary};
 use crate::figures::{count, share, time};
-
-/// Waits below this are drawn there, in ns: about what one atomic instruction takes.
-const SHORTEST_WAIT_NS: f64 = 100.0;
 
 /// Fewer calls for each acquisition are drawn there.
 const FEWEST_CALLS: f64 = 1e-6;
@@ -104,12 +102,12 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
     charts
 }
 
-fn over_bound(lock: &Summary) -> f64 {
+pub(super) fn over_bound(lock: &Summary) -> f64 {
     lock.over_bound.median
 }
 
 /// The longest of all repeats, which tables have, is often a matter of what else the machine did.
-fn longest(lock: &Summary) -> f64 {
+pub(super) fn longest(lock: &Summary) -> f64 {
     lock.wait_max_ns.median
 }
 
@@ -149,83 +147,6 @@ fn lines(points: &[&AtPoint], locks: &Locks, place: &Place, figure: fn(&Summary)
         x: Axis::steps(place.crowd, steps),
         y: Axis::rows(0),
         lines: locks.iter().enumerate().filter_map(line).collect(),
-    }
-}
-
-/// The percentiles that are marked, as shares and in words; the longest wait comes behind them.
-const PERCENTILES: [(f64, &str); 5] = [
-    (0.5, "50 %"),
-    (0.9, "90 %"),
-    (0.99, "99 %"),
-    (0.999, "99.9 %"),
-    (0.9999, "99.99 %"),
-];
-
-/// The curves of all waits, shares on a logarithmic scale; where a file has quantiles only, they.
-fn waits(at: &AtPoint, locks: &Locks) -> Lines {
-    let column_of = |share: f64| PERCENTILES.iter().position(|(known, _)| *known == share);
-    let line = |lock: &Summary| {
-        let quantiles: Vec<(f64, f64)> = match lock.waits.is_empty() {
-            true => vec![
-                (0.5, lock.wait_p50_ns.median),
-                (0.99, lock.wait_p99_ns.median),
-                (0.999, lock.wait_p999_ns.median),
-                (0.9999, lock.wait_p9999_ns.median),
-            ],
-            false => PERCENTILES
-                .iter()
-                // There are no percentiles beyond the longest of a few waits.
-                .filter(|(share, _)| (1.0 - share) * lock.waits.len() as f64 >= 1.0)
-                .map(|(share, _)| (*share, lock.waits.quantile(*share) as f64))
-                .collect(),
-        };
-        let mut values: Vec<Value> = quantiles
-            .iter()
-            .filter_map(|(share, y)| {
-                let (column, x) = (column_of(*share)?, nines(*share));
-                Some(Value { column, x, y: *y })
-            })
-            .collect();
-        let mut curve: Vec<(f64, f64)> = match lock.waits.is_empty() {
-            true => values.iter().map(|value| (value.x, value.y)).collect(),
-            false => {
-                let curve = lock.waits.curve().into_iter();
-                curve.map(|(share, ns)| (nines(share), ns as f64)).collect()
-            }
-        };
-        // Without a histogram, the longest wait has no share of its own.
-        if let (false, Some(&(x, y))) = (lock.waits.is_empty(), curve.last()) {
-            values.push(Value {
-                column: PERCENTILES.len(),
-                x,
-                y,
-            });
-        }
-        curve.dedup();
-        Some(Line {
-            lock: locks.number(&lock.lock)?,
-            values,
-            curve,
-        })
-    };
-    let mut lines: Vec<Line> = at.locks.iter().filter_map(line).collect();
-    lines.retain(|line| !line.curve.is_empty());
-    lines.sort_by_key(|line| line.lock);
-    let points = || lines.iter().flat_map(|line| &line.curve);
-    let mut columns: Vec<String> = (PERCENTILES.iter())
-        .map(|(_, words)| format!("{words} of the waits"))
-        .collect();
-    columns.push("the longest wait".to_owned());
-    Lines {
-        x: Axis::nines(
-            "share of all waits that are not longer",
-            points().map(|at| at.0),
-        ),
-        y: Axis::logarithmic("wait", points().map(|at| at.1), SHORTEST_WAIT_NS, time),
-        columns,
-        told: 3,
-        better: Better::Lower,
-        lines,
     }
 }
 
@@ -298,7 +219,7 @@ fn rows(
         .collect()
 }
 
-fn values_of(rows: &[Row]) -> impl Iterator<Item = f64> + '_ {
+pub(super) fn values_of(rows: &[Row]) -> impl Iterator<Item = f64> + '_ {
     rows.iter().flat_map(|row| &row.values).flatten().copied()
 }
 
@@ -373,73 +294,4 @@ fn neighbour(at: &AtPoint, locks: &Locks) -> Rows {
         ranked: true,
         rows,
     }
-}
-
-/// One point as several files have it: throughput over bound, and the longest wait.
-pub(crate) fn beside(at: &[(&str, &AtPoint)], locks: &Locks, place: &str) -> Vec<Chart> {
-    const SIGNS: [Mark; 6] = [
-        Mark::Disc,
-        Mark::Frame,
-        Mark::Up,
-        Mark::Cross,
-        Mark::Diamond,
-        Mark::Plus,
-    ];
-    let signs: Vec<(Mark, String)> = at
-        .iter()
-        .zip(SIGNS.iter().cycle())
-        .map(|((label, _), sign)| (*sign, (*label).to_owned()))
-        .collect();
-    let rows = |figure: fn(&Summary) -> f64| -> Vec<Row> {
-        locks
-            .iter()
-            .enumerate()
-            .filter_map(|(lock, look)| {
-                let values: Vec<Option<f64>> = at
-                    .iter()
-                    .map(|(_, at)| at.lock(&look.name).map(figure))
-                    .collect();
-                let ratio = match (values.first(), values.last()) {
-                    (Some(Some(first)), Some(Some(last))) if values.len() > 1 => {
-                        crate::figures::times(last / first)
-                    }
-                    _ => "-".to_owned(),
-                };
-                let both = values.iter().flatten().count() > 1;
-                both.then_some(Row {
-                    lock,
-                    values,
-                    end: ratio,
-                })
-            })
-            .collect()
-    };
-    let (speed, waiting) = (rows(over_bound), rows(longest));
-    let chart = |name, title: &str, x: Axis, rows: Vec<Row>| Chart {
-        name,
-        title: title.to_owned(),
-        place: place.to_owned(),
-        plot: Plot::Rows(Rows {
-            x,
-            signs: signs.clone(),
-            end: "last/first".to_owned(),
-            joined: true,
-            ranked: false,
-            rows,
-        }),
-    };
-    vec![
-        chart(
-            "beside-throughput",
-            "throughput over bound",
-            Axis::linear("throughput over bound", values_of(&speed), 1.0, share),
-            speed,
-        ),
-        chart(
-            "beside-longest-wait",
-            "longest wait (median of the repeats)",
-            Axis::logarithmic("longest wait", values_of(&waiting), SHORTEST_WAIT_NS, time),
-            waiting,
-        ),
-    ]
 }

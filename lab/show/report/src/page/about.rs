@@ -113,9 +113,9 @@ fn made(about: &About) -> Markup {
                 Some(machine) => {
                     dt { "machine" }
                     dd { (machine.line()) }
-                    @if machine.switch_ns > 0.0 {
+                    @if machine.costs.switch_ns > 0.0 {
                         dt { "its costs" }
-                        dd { (machine.costs()) }
+                        dd { (machine.costs_in_words()) }
                     }
                     @if !machine.governor.is_empty() {
                         dt { "frequency governor" }

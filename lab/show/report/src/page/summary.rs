@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use crate::aggregate::AtPoint;
+use crate::comparison::Comparison;
 use crate::figures::count;
 use crate::repeats::Evidence;
-use crate::sentences::{Comparison, sentences};
+use crate::sentences::sentences;
 use crate::sets::Set;
 use crate::table::warnings;
 

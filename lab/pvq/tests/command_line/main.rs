@@ -1,0 +1,142 @@
+//! Runs the real binary: help, bad input, and a short comparison.
+
+mod refusals;
+mod runs;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn pvq(options: &[&str]) -> Output {
+    // Not where the sources are: some commands leave results where they run.
+    pvq_in(Path::new(env!("CARGO_TARGET_TMPDIR")), options)
+}
+
+fn pvq_in(folder: &Path, options: &[&str]) -> Output {
+    command(folder, options)
+        .output()
+        .expect("the binary starts")
+}
+
+fn command(folder: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pvq"));
+    command
+        .args(options)
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Whether guests can run here. Says so if not: a test that did nothing should be seen to.
+fn can_run(test: &str) -> bool {
+    let doctor = pvq(&["doctor"]);
+    let can = doctor.status.success();
+    if !can {
+        eprintln!(
+            "skipped: {test}: the embedded hypervisor cannot run here\n{}",
+            stdout(&doctor)
+        );
+    }
+    can
+}
+
+/// Exit code 2, the message, and nothing on standard output: nothing has run.
+#[track_caller]
+fn refused(options: &[&str], messages: &[&str]) {
+    let output = pvq(options);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
+    for message in messages {
+        assert!(
+            text.contains(message),
+            "{options:?}: no '{message}' in: {text}"
+        );
+    }
+    assert_eq!(stdout(&output), "", "{options:?} ran something");
+}
+
+#[test]
+fn help_has_examples() {
+    for (options, expected) in [
+        (&["--help"][..], "pvq compare --quick"),
+        (&["compare", "--help"], "--distribution exponential"),
+        (&["trace", "--help"], "pvq trace --lock test-and-set"),
+        (&["threads", "--help"], "pvq threads --quick --no-files"),
+        (&["help", "doctor"], "what this machine can"),
+    ] {
+        let output = pvq(options);
+        assert!(output.status.success(), "{options:?}");
+        assert!(
+            stdout(&output).contains(expected),
+            "{options:?}: {}",
+            stdout(&output)
+        );
+    }
+}
+
+#[test]
+fn list_names_what_options_take() {
+    let output = pvq(&["list"]);
+    assert!(output.status.success());
+    for name in [
+        "fifo",
+        "unfair-hinted",
+        "idx3",
+        "co-scheduled",
+        "contract",
+        "hot-lock",
+        "parking-lot-fair",
+    ] {
+        assert!(stdout(&output).contains(name), "{name} is not listed");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = command(Path::new(env!("CARGO_TARGET_TMPDIR")), &["list"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn old_names_of_commands_answer_with_the_new_ones() {
+    refused(&["merge", "a.csv", "b"], &["`pvq sweep --merge OUT FILES`"]);
+    refused(&["watch", "--quick"], &["`pvq compare --watch`"]);
+    refused(&["study"], &["`cargo xtask study`"]);
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let bash = pvq(&["completions", "bash"]);
+    assert!(bash.status.success());
+    let folder = tempfile::tempdir().expect("a folder");
+    let into = folder.path().to_str().expect("text");
+    let pages = pvq(&["man", "--into", into]);
+    assert!(pages.status.success(), "{}", stderr(&pages));
+    for command in ["compare", "trace", "simulate", "sweep", "report", "doctor"] {
+        assert!(
+            stdout(&bash).contains(command),
+            "no completion of {command}"
+        );
+        let page = folder.path().join(format!("pvq-{command}.1"));
+        assert!(page.is_file(), "no {}", page.display());
+    }
+    let man = pvq(&["man"]);
+    assert!(stdout(&man).starts_with(".ie"), "{}", stdout(&man));
+    refused(
+        &["man", "--into", "/no/such/folder"],
+        &["cannot write manual pages"],
+    );
+}

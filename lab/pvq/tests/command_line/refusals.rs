@@ -1,0 +1,134 @@
+//! What is refused before anything runs, and in which words.
+
+use crate::{pvq, refused, stderr, stdout};
+
+#[test]
+fn unknown_names_get_a_suggestion_and_the_list() {
+    refused(
+        &["compare", "--lock", "test_and_set"],
+        &[
+            "did you mean 'test-and-set'?",
+            "unfair-hinted",
+            "native-queued",
+        ],
+    );
+    refused(&["--workload", "hotlock"], &["did you mean 'hot-lock'?"]);
+    refused(
+        &["simulate", "--workload", "hash-tabel"],
+        &["did you mean 'hash-table'?", "kernel-build"],
+    );
+    refused(
+        &["simulate", "--neighbour", "bussy"],
+        &["did you mean 'busy'?", "halted"],
+    );
+    refused(
+        &["--scheduling", "robin"],
+        &["There are: round-robin, fair, credit, co-scheduled"],
+    );
+    refused(&["--yields", "contrct"], &["did you mean 'contract'?"]);
+    refused(
+        &["--distribution", "normal"],
+        &["fixed, uniform, exponential"],
+    );
+    refused(&["trace", "--lock", "fofo"], &["did you mean 'fifo'?"]);
+    refused(&["comparre"], &["compare"]);
+}
+
+#[test]
+fn a_workload_brings_its_lengths_and_its_unit() {
+    let output = pvq(&[
+        "simulate",
+        "--workload",
+        "leveldb",
+        "--lock",
+        "fifo",
+        "--overcommit",
+        "2",
+        "--duration",
+        "5ms",
+        "--neighbour",
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    for part in [
+        "leveldb, overcommit 2",
+        "inside 80 ns",
+        "gets/s",
+        "neighbour",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}
+
+#[test]
+fn impossible_numbers_of_cpus_are_refused() {
+    refused(&["--overcommit", "0"], &["zero vCPUs"]);
+    refused(&["--overcommit", "-1"], &["a number above 0"]);
+    refused(
+        &["--overcommit", "100000", "--pcpus", "1"],
+        &["a lock word names 16382 at most"],
+    );
+    refused(
+        &["trace", "--overcommit", "100000", "--pcpus", "1"],
+        &["16382 at most"],
+    );
+    refused(&["--pcpus", "0"], &["1 at least"]);
+    refused(&["--pcpus", "100000"], &["this process may use"]);
+    refused(
+        &["--overcommit", "1.25", "--pcpus", "1"],
+        &["they come whole"],
+    );
+}
+
+#[test]
+fn impossible_times_are_refused() {
+    refused(&["--duration", "0"], &["more than 0"]);
+    refused(&["--duration", "20"], &["too short", "20ms"]);
+    refused(&["--slice", "0ms"], &["more than 0"]);
+    refused(
+        &["--slice", "99999999999999999999s"],
+        &["longer than an hour"],
+    );
+    refused(&["--inside", "5s"], &["4 s at most"]);
+    refused(&["--inside", "0"], &["more than 0"]);
+    refused(
+        &["--inside", "1us,2us", "--outside", "1us,2us,3us"],
+        &["pair up"],
+    );
+    refused(&["--watchdog", "soon"], &["a number and a unit"]);
+    refused(&["--repeats", "0"], &["1 at least"]);
+    refused(&["--repeats", "99999999"], &[" h "]);
+}
+
+#[test]
+fn unwritable_output_is_refused_before_anything_runs() {
+    refused(
+        &["--json", "/no/such/folder/x.json"],
+        &["there is no folder /no/such/folder"],
+    );
+    refused(&["--csv", "/"], &["it is a folder"]);
+    refused(&["--json", "/proc/x.json"], &["cannot write /proc/x.json"]);
+    refused(
+        &["--json", "x.json", "--no-files"],
+        &["cannot be used with"],
+    );
+}
+
+#[test]
+fn contradictions_are_refused() {
+    refused(&["--quick", "--full"], &["cannot be used with"]);
+    refused(&["--no-such-option"], &["--no-such-option"]);
+}
+
+#[test]
+fn a_file_that_is_no_guest_image_is_refused() {
+    // Where there is no KVM at all, that is said first.
+    let no_image = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let output = pvq(&["kvm", "--image", no_image, "--no-files"]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let reasons = ["is no guest image", "/dev/kvm"];
+    assert!(reasons.iter().any(|reason| text.contains(reason)), "{text}");
+    refused(&["kvm", "--cpl", "1"], &["possible values: 0, 3"]);
+    refused(&["kvm", "--pcpus", "100000"], &["this process may use"]);
+}
