@@ -15,6 +15,17 @@ use crate::sources::{Source, read};
 const FOLDERS: [&str; 5] = ["crates", "examples", "linux", "lab", "check"];
 /// A file of code has no more lines.
 const MOST_LINES: usize = 400;
+/// Those that are longer still, and how long they may be. The list only shrinks.
+const LONGER: [(&str, usize); 8] = [
+    ("crates/pvqspin/src/kvm/vcpu.rs", 420),
+    ("crates/pvqspin/src/nodes.rs", 420),
+    ("crates/pvqspin/tests/kvm.rs", 640),
+    ("crates/pvqspin/tests/lockdep.rs", 440),
+    ("crates/pvqspin/tests/scripted.rs", 560),
+    ("crates/pvqspin/tests/worlds.rs", 490),
+    ("linux/scx_pvq/bpf/scx_pvq.bpf.c", 870),
+    ("linux/scx_pvq/tests/rules/greedy.rs", 490),
+];
 /// Words that hide who is meant: lock holder, waiter, caller, target. All together may stand so
 /// often in code, and so often in prose.
 const VAGUE: [&str; 4] = ["whoever", "whom", "somebody", "nobody"];
@@ -42,8 +53,15 @@ pub(crate) fn check() -> Result<()> {
         }
         code_vague += vague;
         let lines = text.lines().count();
-        if lines > MOST_LINES {
-            let _ = writeln!(wrong, "{path} has {lines} lines, {MOST_LINES} at most");
+        let longer = LONGER.iter().find(|(long, _)| long == path);
+        let most = longer.map_or(MOST_LINES, |(_, most)| *most);
+        if lines > most {
+            let _ = writeln!(wrong, "{path} has {lines} lines, {most} at most");
+        } else if longer.is_some() && lines <= MOST_LINES {
+            let _ = writeln!(
+                wrong,
+                "{path} has {lines} lines: it leaves the list `LONGER`"
+            );
         }
         longest = longest.max((lines, path.clone()));
     }
@@ -59,8 +77,10 @@ pub(crate) fn check() -> Result<()> {
     ensure!(wrong.is_empty(), "the house is not in order:\n{wrong}");
     let (lines, path) = longest;
     println!(
-        "house: no circle among {modules} modules; the longest file is {path} with {lines} lines; \
-         {code_vague} and {prose_vague} lines of code and prose have vague words"
+        "house: no circle among {modules} modules; the longest file is {path} with {lines} lines, \
+         {} are longer than {MOST_LINES}; {code_vague} and {prose_vague} lines of code and prose have \
+         vague words",
+        LONGER.len()
     );
     Ok(())
 }
