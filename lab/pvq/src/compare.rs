@@ -209,7 +209,7 @@ fn options(plan: &Plan) -> BTreeMap<String, serde_json::Value> {
     options
 }
 
-/// What a host of ours does with its pCPUs, in words.
+/// What the host of pvqspin does with its pCPUs, in words.
 pub(crate) fn our_scheduling(host: &Config) -> String {
     format!(
         "{} slices of {}, yields: {} (loan {} at least)",

@@ -48,8 +48,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Done {
     let without = lock.id == LockId::NativeQueued;
     if lock.policy.is_none() && !without {
         return Err(Failure::bad_input(format!(
-            "'{}' has a word of its own that nothing here can read; explain knows the locks of `pvq list` \
-             that are ours (fifo, fifo-bit, fifo-halt, fifo-holder, bounded), and native-queued",
+            "'{}' has a word of its own that nothing here can read; explain knows the pvqspin locks of \
+             `pvq list` (fifo, fifo-bit, fifo-halt, fifo-holder, bounded), and native-queued",
             lock.name
         )));
     }

@@ -56,7 +56,7 @@ impl Wishes {
         ];
         if let Some((option, _)) = ours.iter().find(|(_, given)| is_stock && *given) {
             return Err(Failure::bad_input(format!(
-                "{option} is for a host of ours: with --transport stock Linux schedules the vCPUs"
+                "{option} is for the host of pvqspin: with --transport stock Linux schedules the vCPUs"
             )));
         }
         let mut hints = Vec::new();
@@ -218,11 +218,11 @@ mod tests {
             ),
             (
                 &["--transport", "stock", "--scheduling", "fair"],
-                "--scheduling is for a host of ours",
+                "--scheduling is for the host of pvqspin",
             ),
             (
                 &["--transport", "stock", "--slice", "1ms"],
-                "--slice is for a host of ours",
+                "--slice is for the host of pvqspin",
             ),
         ] {
             let error = wishes(options).expect_err(said);

@@ -22,7 +22,7 @@ fn text() -> String {
     let mut text = String::new();
     heading(
         &mut text,
-        "Locks (--lock): ours, one for each policy and word format",
+        "Locks (--lock): pvqspin, one for each policy and word format",
     );
     locks(&mut text, |entry| entry.policy.is_some());
     heading(&mut text, "Locks (--lock): peers");

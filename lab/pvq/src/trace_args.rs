@@ -143,7 +143,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_enum)]
     pub(crate) topic: Topic,
 
-    /// The lock: one of ours, or native-queued
+    /// The lock: one of pvqspin, or native-queued
     #[arg(long, value_name = "NAME", default_value = "fifo", value_parser = parse::one_lock)]
     pub(crate) lock: &'static Entry,
 

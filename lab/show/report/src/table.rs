@@ -223,7 +223,7 @@ pub fn heading(point: &Point) -> String {
         PLAIN => String::new(),
         other => format!("{other}, "),
     };
-    // On a host of ours the head of the output says what it is; one command may compare several
+    // On pvqspin's own host the head of the output says what it is; one command may compare several
     // ways to talk to a host that is not.
     let host = match point.host_policy.as_str() {
         NOT_OURS => format!(", {}", point.yield_mode),
