@@ -31,7 +31,8 @@ case $situation in
         echo c >/proc/sysrq-trigger
         ;;
     kexec)
-        (cd / && find init bin scripts -type f -o -name '*.ko' | cpio -o -H newc >/tmp/initramfs)
+        cd /
+        (printf '%s\n' dev proc sys tmp && find init bin scripts ./*.ko ! -type l) | cpio -o -H newc >/tmp/initramfs
         kexec -l /kernel --initrd=/tmp/initramfs \
             --append="$(sed 's/situation=kexec/situation=after-kexec/' /proc/cmdline)" || fail "kexec -l"
         begin
