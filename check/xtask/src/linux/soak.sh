@@ -45,7 +45,7 @@ while [ "$(now)" -lt $until ]; do
 done
 if [ -n "$torture" ]; then
     rmmod locktorture
-    dmesg | grep -E 'spin_lock-torture:.*(Writes|End of test)' | tail -n 2 | sed 's/^[^]]*] //'
+    dmesg | grep -o -E '(Writes: .*Fail: [0-9]*|End of test: [A-Z]*)' | tail -n 2
     dmesg | grep -q 'End of test: SUCCESS' || fail "locktorture"
 fi
 rmmod pvqspin || fail "it does not unload"
