@@ -4,10 +4,20 @@ use std::borrow::Cow;
 use std::env;
 use std::io::{self, IsTerminal};
 
+use clap::ValueEnum;
 use pvqspin_timeline::strip::Charset;
 use ratatui::crossterm::terminal;
 
-use crate::trace_args::Characters;
+/// What the terminal can show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Characters {
+    /// What the locale says
+    Auto,
+    /// Only those of 1963
+    Ascii,
+    /// Blocks and lines
+    Unicode,
+}
 
 /// Where there is no terminal.
 const USUAL_WIDTH: usize = 100;

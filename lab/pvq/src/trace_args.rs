@@ -7,6 +7,7 @@ use pvqspin_rivals::catalog::Entry;
 
 use crate::args::SetupArgs;
 use crate::parse;
+use crate::terminal::Characters;
 
 /// Shown by `pvq trace --help`.
 pub(crate) const TRACE_EXAMPLES: &str = "\
@@ -47,17 +48,6 @@ pub(crate) enum Which {
     Last,
     /// The longest one
     Longest,
-}
-
-/// What the terminal can show.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Characters {
-    /// What the locale says
-    Auto,
-    /// Only those of 1963
-    Ascii,
-    /// Blocks and lines
-    Unicode,
 }
 
 /// One run, recorded.

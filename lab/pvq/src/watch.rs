@@ -21,8 +21,7 @@ use crate::failure::{Done, Failure, note};
 use crate::interrupt;
 use crate::plan::{Plan, PlannedRun};
 use crate::progress::Viewer;
-use crate::terminal;
-use crate::trace_args::Characters;
+use crate::terminal::{self, Characters};
 use crate::watch_board::Board;
 use crate::watch_screen;
 
