@@ -372,8 +372,7 @@ impl From<pvqspin_load::Quantiles> for Latency {
     }
 }
 
-/// JSON has no NaN and no infinity, and a reader should not have to expect null in a number's
-/// place: what could not be measured is 0.
+/// JSON has neither NaN nor infinity: what could not be measured is 0, and never null.
 fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
