@@ -54,7 +54,8 @@ case $situation in
         wait
         exact suspend
         rmmod pvqspin
-        dmesg | grep -q 'hibernation: Creating image' || fail "no image: $(said 'PM: ')"
+        [ "$(dmesg | grep -c 'is now offline')" = 3 ] || fail "CPUs did not go: $(said 'PM: ')"
+        [ "$(nproc)" = 4 ] || fail "$(nproc) of 4 CPUs came back"
         echo "situation: hibernation under load: $(dmesg | grep -c 'is now offline') times a CPU went, $(value expected) sections"
         ;;
     other)
