@@ -97,3 +97,51 @@ fn time_without_competition_is_not_saved_up() {
         });
     }
 }
+
+/// Seven vCPUs that compute and halt in step, half a slice each, beside one that is busy, on seven pCPUs: 0.50 pCPUs
+/// where busy ones leave 0.87, when the half slice that the victim had to itself was held against it in the other.
+#[test]
+fn time_that_no_vcpu_waits_for_costs_nothing() {
+    for scheduling in [Scheduling::Fair, Scheduling::Credit] {
+        for (pcpus, greedy, victim, step) in [
+            (7, vm(7, 100), vm(1, 100), (SLICE / 2, SLICE / 2)),
+            (8, vm(15, 1), vm(1, 2), (SLICE * 9 / 10, SLICE * 2)),
+            (6, vm(6, 3), vm(1, 2), (SLICE - 1_000, SLICE)),
+        ] {
+            holds(&Case {
+                setup: setup(pcpus, scheduling),
+                victim,
+                victim_starts: 0,
+                bystander: None,
+                greedy,
+                programs: vec![vec![Step {
+                    compute_ns: step.0,
+                    action: Action::Halt(None, step.1),
+                }]],
+                first: greedy.vcpus,
+                churn: None,
+            });
+        }
+    }
+}
+
+/// VMs that come and go beside one that is too heavy for its share: half of the victim's share, when a vCPU
+/// that starts stood at an average that the heavy one held back.
+#[test]
+fn coming_and_going_beside_a_heavy_vm_gains_nothing() {
+    for scheduling in [Scheduling::Fair, Scheduling::Credit] {
+        holds(&Case {
+            setup: Setup {
+                min_loan_ns: SLICE / 4,
+                ..setup(8, scheduling)
+            },
+            victim: vm(12, 1),
+            victim_starts: 0,
+            bystander: Some(vm(2, 100)),
+            greedy: vm(5, 2),
+            programs: vec![vec![]],
+            first: 5,
+            churn: Some(7),
+        });
+    }
+}

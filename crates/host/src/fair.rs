@@ -5,10 +5,14 @@
 //!
 //! ```text
 //!                       <- lag: at most 3 slices ->   <- debt: a slice and a loan ->
-//!   virtual time  ------|-----------A---------------V------------------------------|--->
-//!                            the average       the clock: the latest pick
-//!                            one that wakes stands at the earlier of the two
+//!   virtual time  ------|---------------------------V------------------------------|--->
+//!                                                   the clock: the latest pick, and where one
+//!                                                   stands that wakes and owes nothing
 //! ```
+//!
+//! Charge an owner only for time in which some vCPU was queued, as [`loan::charge`](crate::loan::charge) does.
+//! While none is queued each one that could run does, and gains nothing on the others. If it paid, one that always runs
+//! would have to wait when others come that slept meanwhile, and would get less than its share.
 //!
 //! ```
 //! use pvqspin_host::fair::{Account, Clock, Rules};
@@ -119,19 +123,6 @@ impl Clock {
         if !is_before(account.vtime, self.vtime) {
             self.vtime = account.vtime;
             self.weight = account.weight;
-        }
-    }
-
-    /// Where a vCPU of some weight stands that wakes and owes nothing: at the clock; or, if it is heavier than
-    /// the vCPUs that the clock follows, at the average, if that is earlier.
-    ///
-    /// It is where a vCPU is too heavy for its share: it has a pCPU to itself and falls behind a clock that lighter
-    /// ones drive, and one like it that wakes must not stand behind it.
-    #[must_use]
-    pub fn stand(&self, sums: &Sums, weight: u32) -> u64 {
-        match sums.average() {
-            Some(average) if weight > self.weight && is_before(average, self.vtime) => average,
-            _ => self.vtime,
         }
     }
 }

@@ -72,6 +72,8 @@ impl Outcome {
 pub struct Host<P> {
     pub(crate) config: Config,
     pub(crate) clock: u64,
+    /// For how long, in all, a vCPU was queued: other time costs nothing, whichever vCPU uses it.
+    pub(crate) wanted_ns: u64,
     pub(crate) vms: Vec<Vm<P>>,
     pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) pcpus: Vec<PcpuState>,
@@ -104,6 +106,7 @@ impl<P: GuestPages> Host<P> {
         Ok(Self {
             config,
             clock: 0,
+            wanted_ns: 0,
             vms: Vec::new(),
             vcpus: Vec::new(),
             pcpus: (0..config.pcpus).map(|_| PcpuState::default()).collect(),
@@ -346,7 +349,11 @@ impl<P: GuestPages> Host<P> {
     // --- the frame of every event --------------------------------------------------------------
 
     pub(crate) fn advance(&mut self, now: u64) {
-        self.clock = self.clock.max(now);
+        let now = self.clock.max(now);
+        if self.queues.len() > 0 {
+            self.wanted_ns += now - self.clock;
+        }
+        self.clock = now;
         self.events += 1;
     }
 

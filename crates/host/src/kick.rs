@@ -16,8 +16,9 @@ use pvqspin_abi::{Cpu, Status};
 use crate::config::YieldMode;
 use crate::host::Host;
 use crate::ids::VcpuId;
-use crate::loan;
+use crate::loan::{self, Slice};
 use crate::pages::GuestPages;
+use crate::state::account::Account;
 use crate::state::vcpu::{State, Then};
 use crate::switch::Queue;
 
@@ -170,7 +171,7 @@ impl<P: GuestPages> Host<P> {
             let Some(slice) = self.pcpus[p].slice else {
                 continue;
             };
-            let vtime = self.vcpus[slice.owner().index()].account.fair.vtime;
+            let vtime = self.as_if_paid(&slice).fair.vtime;
             // The first of equals, so that the choice does not depend on the direction.
             if worst.is_none_or(|(most, _)| crate::fair::is_before(most, vtime)) {
                 worst = Some((vtime, p));
@@ -197,11 +198,17 @@ impl<P: GuestPages> Host<P> {
         let Some(slice) = self.pcpus[p].slice else {
             return false;
         };
-        let account = |vcpu: VcpuId| &self.vcpus[vcpu.index()].account;
+        let waits = &self.vcpus[waiting.index()].account;
+        let owner = self.as_if_paid(&slice);
         let ran_ns = self.clock.saturating_sub(slice.began());
-        self.may_run_on(waiting, p)
-            && self
-                .policy
-                .preempts(account(waiting), account(slice.owner()), ran_ns)
+        self.may_run_on(waiting, p) && self.policy.preempts(waits, &owner, ran_ns)
+    }
+
+    /// The account of the owner of a slice, as if all of the slice had been paid: what one that waits is
+    /// compared with, or it would wait for the end of a slice that costs nothing.
+    fn as_if_paid(&self, slice: &Slice<VcpuId>) -> Account {
+        let mut account = self.vcpus[slice.owner().index()].account;
+        account.fair.charge(slice.free_ns());
+        account
     }
 }

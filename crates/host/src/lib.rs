@@ -101,8 +101,8 @@
 //!   [`min_loan_ns`](Config::min_loan_ns) nothing takes the pCPU from it; after that a vCPU that wakes
 //!   does so if it would take it from the caller. The caller stays runnable.
 //! - **Lending gains nothing.** A vCPU owns one slice at a time, and does not stand in the queue while that
-//!   slice is lent. All time of a slice is charged to its owner. Borrowed time costs the borrower neither
-//!   time nor place. The rules are those of [`loan`], and hold under every policy.
+//!   slice is lent. All time of a slice is charged to its owner, but for time in which no vCPU was queued:
+//!   that costs nothing. Borrowed time costs the borrower neither time nor place. The rules are those of [`loan`], and hold under every policy.
 //! - **Shares.** Under fair and credit a VM that could always run gets its share by weight, but for a
 //!   constant number of slices, whatever other VMs call, write, or sleep through. What the
 //!   other policies promise is in the table below. `check/greedy` searches for programs that break it.

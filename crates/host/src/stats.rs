@@ -42,7 +42,8 @@ impl StatusCounts {
 pub struct VcpuStats {
     /// Time on a pCPU, at any cost, in nanoseconds.
     pub ran_ns: u64,
-    /// Time charged to it, used by any vCPU, in nanoseconds.
+    /// Time of slices that it owned, used by any vCPU, in nanoseconds. Of time in which no vCPU waited
+    /// nothing counts for its share.
     pub charged_ns: u64,
     /// Time that it could have run and had no pCPU, in nanoseconds, up to its latest run: what a guest counts as
     /// stolen.

@@ -54,14 +54,19 @@ impl<P: GuestPages> RunQueue for Queue<'_, P> {
         self.0.unqueue(vcpu);
     }
 
+    fn wanted_ns(&self, _now: u64) -> u64 {
+        self.0.wanted_ns
+    }
+
     fn charge(&mut self, owner: VcpuId, current: VcpuId, ran_ns: u64, charged_ns: u64) {
         let host = &mut *self.0;
         host.vcpus[current.index()].stats.ran_ns += ran_ns;
-        let payer = owner;
-        host.vcpus[payer.index()].stats.charged_ns += ran_ns;
-        host.with_account(payer, |host, account| {
-            host.policy.charge(account, charged_ns)
-        });
+        host.vcpus[owner.index()].stats.charged_ns += ran_ns;
+        if charged_ns > 0 {
+            host.with_account(owner, |host, account| {
+                host.policy.charge(account, charged_ns)
+            });
+        }
     }
 }
 

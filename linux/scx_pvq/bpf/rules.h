@@ -34,6 +34,9 @@ struct pvq_clock {
 	u64 vtime;
 	u32 weight;
 	u32 unused;
+	/* For how long, in all, a task was queued, and up to when that is known. Other time costs nothing. */
+	u64 wanted_ns;
+	u64 seen;
 };
 
 /* owner 0: there is no slice. */
@@ -44,7 +47,9 @@ struct pvq_slice {
 	u64 planned_end;
 	u64 end;
 	u64 charged_until;
+	u64 wanted_until;
 	u64 chargeable_ns;
+	u64 free_ns;
 	u64 first_loan;
 	u64 lent;
 };
@@ -103,6 +108,18 @@ static inline void pvq_picked(struct pvq_clock *c, const struct pvq_account *a)
 	}
 }
 
+/* Time passes up to an event of the queue; `queued`: whether a task was queued since the last one. */
+static inline void pvq_pass(struct pvq_clock *c, u64 now, int queued)
+{
+	u64 before = c->seen;
+
+	/* Of several CPUs one accounts for each stretch of time. */
+	if (!pvq_is_before(before, now) || __sync_val_compare_and_swap(&c->seen, before, now) != before)
+		return;
+	if (queued)
+		__sync_fetch_and_add(&c->wanted_ns, now - before);
+}
+
 /* The first start: the first slice is paid in advance. */
 static inline void pvq_start(const struct pvq_terms *t, u64 stand, struct pvq_account *a)
 {
@@ -130,7 +147,8 @@ static inline int pvq_preempts(const struct pvq_terms *t, const struct pvq_accou
 	return pvq_is_before(woken->vtime + pvq_span(t->slice_ns / 4, woken->weight), owner_vtime);
 }
 
-static inline void pvq_begin(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t)
+/* `wanted`: the clock's `wanted_ns` at that time. */
+static inline void pvq_begin(struct pvq_slice *s, u64 now, u64 wanted, u64 task, const struct pvq_terms *t)
 {
 	s->owner = task;
 	s->current = task;
@@ -138,7 +156,9 @@ static inline void pvq_begin(struct pvq_slice *s, u64 now, u64 task, const struc
 	s->planned_end = now + t->slice_ns;
 	s->end = s->planned_end;
 	s->charged_until = now;
+	s->wanted_until = wanted;
 	s->chargeable_ns = PVQ_LATE_SLICES * t->slice_ns;
+	s->free_ns = 0;
 	s->first_loan = 0;
 	s->lent = 0;
 }
@@ -166,18 +186,31 @@ static inline int pvq_is_protected(const struct pvq_slice *s, u64 now, const str
 }
 
 /* How much the owner pays for the time since the last charge; `*ran` is how much it was. */
-static inline u64 pvq_due(struct pvq_slice *s, u64 now, u64 *ran)
+static inline u64 pvq_due(struct pvq_slice *s, u64 now, u64 wanted, u64 *ran)
 {
-	u64 due;
+	u64 most, due;
 
 	*ran = 0;
 	if (!s->owner || now <= s->charged_until)
 		return 0;
 	*ran = now - s->charged_until;
-	due = pvq_least(*ran, s->chargeable_ns);
+	most = pvq_least(*ran, s->chargeable_ns);
+	due = pvq_least(most, wanted - s->wanted_until);
 	s->charged_until = now;
-	s->chargeable_ns -= due;
+	s->wanted_until = wanted;
+	s->chargeable_ns -= most;
+	s->free_ns += most - due;
 	return due;
+}
+
+/* The owner's virtual time if all of the slice cost: what a task that wakes is compared with. */
+static inline u64 pvq_as_if_paid(const struct pvq_slice *s, u64 now, u64 vtime, u32 weight)
+{
+	u64 unpaid = s->free_ns;
+
+	if (now > s->charged_until)
+		unpaid += now - s->charged_until;
+	return vtime + pvq_span(unpaid, weight);
 }
 
 /* Who runs on the slice from now on; lending to the owner gives it back. Until `s->end`. */
@@ -200,9 +233,9 @@ static inline int pvq_owner_goes_on(const struct pvq_slice *s, u64 now, int owne
 }
 
 /* The owner was given another CPU: the one that runs on the slice goes on, on a slice of its own. */
-static inline void pvq_convert(struct pvq_slice *s, u64 now, const struct pvq_terms *t)
+static inline void pvq_convert(struct pvq_slice *s, u64 now, u64 wanted, const struct pvq_terms *t)
 {
-	pvq_begin(s, now, s->current, t);
+	pvq_begin(s, now, wanted, s->current, t);
 }
 
 #endif

@@ -126,6 +126,20 @@ static struct pvq_clock *clock_of(u32 domain)
 	return bpf_map_lookup_elem(&clocks, &domain);
 }
 
+/*
+ * For how long, in all, a task was queued in a domain. Asked before every event that changes the queue: what is queued now
+ * was so since the last one.
+ */
+static u64 wanted(u32 domain, u64 now)
+{
+	struct pvq_clock *clock = clock_of(domain);
+
+	if (!clock)
+		return now;
+	pvq_pass(clock, now, scx_bpf_dsq_nr_queued(QUEUE(domain)) > 0);
+	return clock->wanted_ns;
+}
+
 /* Another CPU's clock may be stepped meanwhile: it still never goes back. */
 static void picked(struct pvq_clock *clock, const struct pvq_account *account)
 {
@@ -191,9 +205,9 @@ static void pay(struct task_state *t, u64 due, bool lent)
 }
 
 /* Charges a CPU's slice to its owner. `p` runs there, and its state is at hand. */
-static void charge(struct cpu_state *c, u64 now, struct task_struct *p, struct task_state *t)
+static void charge(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, struct task_state *t)
 {
-	u64 ran, due = pvq_due(&c->slice, now, &ran);
+	u64 ran, due = pvq_due(&c->slice, now, wanted(domain_of(cpu), now), &ran);
 	bool lent = pvq_is_lent(&c->slice);
 
 	if (!ran)
@@ -225,7 +239,7 @@ static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, 
 	struct pvq_clock *clock;
 
 	change_domain(t, domain_of(cpu));
-	pvq_begin(&c->slice, now, p->pid, &rules);
+	pvq_begin(&c->slice, now, wanted(t->domain, now), p->pid, &rules);
 	t->owns = cpu + 1;
 	c->paused = 0;
 	clock = clock_of(t->domain);
@@ -244,8 +258,8 @@ static void notice_taken(struct cpu_state *c, u32 cpu, struct task_struct *p, st
 	if (!c->taken)
 		return;
 	if (c->taken == c->slice.owner && pvq_is_lent(&c->slice) && p && t && c->slice.current == p->pid) {
-		charge(c, c->taken_at, p, t);
-		pvq_convert(&c->slice, c->taken_at, &rules);
+		charge(c, cpu, c->taken_at, p, t);
+		pvq_convert(&c->slice, c->taken_at, c->slice.wanted_until, &rules);
 		t->owns = cpu + 1;
 		c->owner_vtime = t->account.vtime;
 		c->owner_weight = t->account.weight;
@@ -298,6 +312,7 @@ static bool lend(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *prev
 	if (t && t->queue) {
 		after = c->slice;
 		pvq_give_to(&after, now, target, &rules);
+		wanted(t->domain, now);
 		done = move_here(p, t->queue, cpu, after.end - now, &why);
 		if (done) {
 			if (pvq_is_lent(&c->slice))
@@ -397,6 +412,7 @@ static bool steal(u32 cpu, u64 now)
 
 		if (domain >= config.domains)
 			domain -= config.domains;
+		wanted(domain, now);
 		if (move_to_local(QUEUE(domain))) {
 			count(PVQ_STOLEN, 1);
 			return true;
@@ -482,9 +498,7 @@ static s32 find_preempted(struct task_struct *p, const struct task_state *t, u32
 		/* What must run here is not delayed by a loan. */
 		if (!is_pinned(p) && pvq_is_protected(&c->slice, now, &rules))
 			continue;
-		vtime = c->owner_vtime;
-		if (now > c->slice.charged_until)
-			vtime += pvq_span(now - c->slice.charged_until, c->owner_weight);
+		vtime = pvq_as_if_paid(&c->slice, now, c->owner_vtime, c->owner_weight);
 		if (!pvq_preempts(&rules, &t->account, vtime))
 			continue;
 		if (found < 0 || pvq_is_before(latest, vtime)) {
@@ -548,6 +562,7 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 		return;
 	}
 	t->queue = QUEUE(domain);
+	wanted(domain, now);
 	insert_vtime(p, QUEUE(domain), rules.slice_ns, t->account.vtime, flags);
 	other = is_pinned(p) ? -1 : scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 	if (other >= 0) {
@@ -581,7 +596,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	/* A kernel thread was the last to run here, for all. */
 	if (c->paused)
 		c->slice.charged_until = now;
-	charge(c, now, prev, t);
+	charge(c, cpu, now, prev, t);
 	if (c->asked) {
 		bool mine = runs && c->asker == prev->pid;
 
@@ -687,7 +702,7 @@ void BPF_PROG(pvq_stopping, struct task_struct *p, bool runnable)
 	/* The slice may have been lent in this very dispatch: the time up to here was charged there. */
 	if (c->slice.current == p->pid) {
 		notice_taken(c, cpu, p, t);
-		charge(c, now, p, t);
+		charge(c, cpu, now, p, t);
 		c->paused = 1;
 	}
 }

@@ -33,9 +33,9 @@ impl Credit {
 
 impl Policy for Credit {
     fn enters(&mut self, account: &mut Account, entry: &Entry<'_>) {
-        let stand = self.time.stand(account, entry);
         self.time.settle(account, entry);
-        account.boosted = entry.how == Waits::Woken && account.fair.vtime == stand;
+        account.boosted =
+            entry.how == Waits::Woken && Some(account.fair.vtime) == self.time.clock();
         account.turn = entry.turn;
     }
 

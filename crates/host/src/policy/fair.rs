@@ -23,17 +23,12 @@ impl Fair {
     /// Settles the account of a vCPU that enters the queue.
     pub(super) fn settle(&mut self, account: &mut Account, entry: &Entry<'_>) {
         let first = !core::mem::replace(&mut account.started, true);
-        let stand = self.stand(account, entry);
+        let stand = self.clock.vtime;
         match entry.how {
             Waits::Woken if first => self.rules.start(stand, &mut account.fair),
             Waits::Woken => self.rules.wake(stand, &mut account.fair),
             _ => self.rules.requeue(&self.clock, &mut account.fair),
         }
-    }
-
-    /// Where a vCPU stands that wakes and owes nothing.
-    pub(super) fn stand(&self, account: &Account, entry: &Entry<'_>) -> u64 {
-        self.clock.stand(entry.sums, account.fair.weight)
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct CClock {
     pub(crate) vtime: u64,
     pub(crate) weight: u32,
     unused: u32,
+    pub(crate) wanted_ns: u64,
+    seen: u64,
 }
 
 #[repr(C)]
@@ -32,7 +34,9 @@ pub(crate) struct CSlice {
     pub(crate) planned_end: u64,
     pub(crate) end: u64,
     pub(crate) charged_until: u64,
+    pub(crate) wanted_until: u64,
     pub(crate) chargeable_ns: u64,
+    pub(crate) free_ns: u64,
     pub(crate) first_loan: u64,
     pub(crate) lent: u64,
 }
@@ -45,14 +49,16 @@ unsafe extern "C" {
     safe fn c_wake(stand: u64, a: &mut CAccount);
     safe fn c_requeue(t: &CTerms, c: &CClock, a: &mut CAccount);
     safe fn c_preempts(t: &CTerms, woken: &CAccount, owner_vtime: u64) -> i32;
-    safe fn c_begin(s: &mut CSlice, now: u64, task: u64, t: &CTerms);
+    safe fn c_pass(c: &mut CClock, now: u64, queued: i32);
+    safe fn c_begin(s: &mut CSlice, now: u64, wanted: u64, task: u64, t: &CTerms);
     safe fn c_is_over(s: &CSlice, now: u64) -> i32;
     safe fn c_can_lend(s: &CSlice, now: u64, t: &CTerms) -> i32;
     safe fn c_is_protected(s: &CSlice, now: u64, t: &CTerms) -> i32;
-    safe fn c_due(s: &mut CSlice, now: u64, ran: &mut u64) -> u64;
+    safe fn c_due(s: &mut CSlice, now: u64, wanted: u64, ran: &mut u64) -> u64;
+    safe fn c_as_if_paid(s: &CSlice, now: u64, vtime: u64, weight: u32) -> u64;
     safe fn c_give_to(s: &mut CSlice, now: u64, task: u64, t: &CTerms);
     safe fn c_owner_goes_on(s: &CSlice, now: u64, waits: i32) -> i32;
-    safe fn c_convert(s: &mut CSlice, now: u64, t: &CTerms);
+    safe fn c_convert(s: &mut CSlice, now: u64, wanted: u64, t: &CTerms);
 }
 
 impl CAccount {
@@ -91,7 +97,13 @@ impl CClock {
             vtime,
             weight,
             unused: 0,
+            wanted_ns: 0,
+            seen: 0,
         }
+    }
+
+    pub(crate) fn pass(&mut self, now: u64, queued: bool) {
+        c_pass(self, now, i32::from(queued));
     }
 
     pub(crate) fn picked(&mut self, account: &CAccount) {
@@ -100,8 +112,8 @@ impl CClock {
 }
 
 impl CSlice {
-    pub(crate) fn begin(&mut self, now: u64, task: u64, terms: &CTerms) {
-        c_begin(self, now, task, terms);
+    pub(crate) fn begin(&mut self, now: u64, wanted: u64, task: u64, terms: &CTerms) {
+        c_begin(self, now, wanted, task, terms);
     }
 
     pub(crate) fn is_over(&self, now: u64) -> bool {
@@ -117,10 +129,14 @@ impl CSlice {
     }
 
     /// What the owner pays, and for how long a task ran.
-    pub(crate) fn due(&mut self, now: u64) -> (u64, u64) {
+    pub(crate) fn due(&mut self, now: u64, wanted: u64) -> (u64, u64) {
         let mut ran = 0;
-        let due = c_due(self, now, &mut ran);
+        let due = c_due(self, now, wanted, &mut ran);
         (due, ran)
+    }
+
+    pub(crate) fn as_if_paid(&self, now: u64, owner: &CAccount) -> u64 {
+        c_as_if_paid(self, now, owner.vtime, owner.weight)
     }
 
     pub(crate) fn give_to(&mut self, now: u64, task: u64, terms: &CTerms) {
@@ -131,7 +147,7 @@ impl CSlice {
         c_owner_goes_on(self, now, i32::from(waits)) != 0
     }
 
-    pub(crate) fn convert(&mut self, now: u64, terms: &CTerms) {
-        c_convert(self, now, terms);
+    pub(crate) fn convert(&mut self, now: u64, wanted: u64, terms: &CTerms) {
+        c_convert(self, now, wanted, terms);
     }
 }

@@ -14,11 +14,13 @@ void c_start(const struct pvq_terms *t, u64 stand, struct pvq_account *a) { pvq_
 void c_wake(u64 stand, struct pvq_account *a) { pvq_wake(stand, a); }
 void c_requeue(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a) { pvq_requeue(t, c, a); }
 int c_preempts(const struct pvq_terms *t, const struct pvq_account *w, u64 v) { return pvq_preempts(t, w, v); }
-void c_begin(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t) { pvq_begin(s, now, task, t); }
+void c_pass(struct pvq_clock *c, u64 now, int queued) { pvq_pass(c, now, queued); }
+void c_begin(struct pvq_slice *s, u64 now, u64 wanted, u64 task, const struct pvq_terms *t) { pvq_begin(s, now, wanted, task, t); }
 int c_is_over(const struct pvq_slice *s, u64 now) { return pvq_is_over(s, now); }
 int c_can_lend(const struct pvq_slice *s, u64 now, const struct pvq_terms *t) { return pvq_can_lend(s, now, t); }
 int c_is_protected(const struct pvq_slice *s, u64 now, const struct pvq_terms *t) { return pvq_is_protected(s, now, t); }
-u64 c_due(struct pvq_slice *s, u64 now, u64 *ran) { return pvq_due(s, now, ran); }
+u64 c_due(struct pvq_slice *s, u64 now, u64 wanted, u64 *ran) { return pvq_due(s, now, wanted, ran); }
+u64 c_as_if_paid(const struct pvq_slice *s, u64 now, u64 v, u32 w) { return pvq_as_if_paid(s, now, v, w); }
 void c_give_to(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t) { pvq_give_to(s, now, task, t); }
 int c_owner_goes_on(const struct pvq_slice *s, u64 now, int waits) { return pvq_owner_goes_on(s, now, waits); }
-void c_convert(struct pvq_slice *s, u64 now, const struct pvq_terms *t) { pvq_convert(s, now, t); }
+void c_convert(struct pvq_slice *s, u64 now, u64 wanted, const struct pvq_terms *t) { pvq_convert(s, now, wanted, t); }

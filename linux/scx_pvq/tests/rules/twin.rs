@@ -119,6 +119,7 @@ struct Machine {
     owns: Vec<Option<usize>>,
     waiting: BTreeSet<u64>,
     charged: Vec<u64>,
+    wanted: u64,
 }
 
 impl RunQueue for Machine {
@@ -144,6 +145,10 @@ impl RunQueue for Machine {
         self.waiting.remove(&task);
     }
 
+    fn wanted_ns(&self, _now: u64) -> u64 {
+        self.wanted
+    }
+
     fn charge(&mut self, owner: u64, _current: u64, _ran_ns: u64, charged_ns: u64) {
         self.charged[owner as usize] += charged_ns;
     }
@@ -157,12 +162,13 @@ struct Twin {
     slices: Vec<CSlice>,
     charged: Vec<u64>,
     terms: CTerms,
+    clock: CClock,
 }
 
 impl Twin {
     fn charge(&mut self, pcpu: usize, now: u64) {
         let owner = self.slices[pcpu].owner as usize;
-        let (due, _ran) = self.slices[pcpu].due(now);
+        let (due, _ran) = self.slices[pcpu].due(now, self.clock.wanted_ns);
         self.charged[owner] += due;
     }
 }
@@ -188,6 +194,7 @@ fn compare_loans(seed: u64) {
         owns: vec![None; TASKS as usize + 1],
         waiting: (1..=TASKS).collect(),
         charged: vec![0; TASKS as usize + 1],
+        wanted: 0,
     };
     let mut twin = Twin {
         slices: vec![CSlice::default(); PCPUS],
@@ -196,14 +203,20 @@ fn compare_loans(seed: u64) {
             slice_ns,
             min_loan_ns: terms.min_loan_ns,
         },
+        clock: CClock::of(0, 1),
     };
     let mut now = random.below(1 << 40);
+    twin.clock.pass(now, false);
     for event in 0..EVENTS {
         // Mostly within a slice, now and then much later.
-        now += match random.below(10) {
+        let passed = match random.below(10) {
             0 => random.below(20 * slice_ns),
             _ => random.below(slice_ns / 2),
         };
+        let queued = random.below(3) > 0;
+        now += passed;
+        machine.wanted += if queued { passed } else { 0 };
+        twin.clock.pass(now, queued);
         let p = random.below(PCPUS as u64) as usize;
         let task = 1 + random.below(TASKS);
         let at = format!("TWIN_SEED={seed}, event {event}");
@@ -212,7 +225,7 @@ fn compare_loans(seed: u64) {
                 if machine.waiting.contains(&task) && machine.owns[task as usize].is_none() {
                     machine.runs(task);
                     loan::begin(&mut machine, now, p, task, &terms);
-                    twin.slices[p].begin(now, task, &twin.terms);
+                    twin.slices[p].begin(now, twin.clock.wanted_ns, task, &twin.terms);
                 }
             }
             (Some(_), 0 | 1) => {
@@ -260,7 +273,7 @@ fn compare_loans(seed: u64) {
                 if slice.loan().is_some() && machine.owns[slice.current() as usize].is_none() {
                     twin.charge(p, now);
                     loan::convert(&mut machine, now, p, &terms);
-                    twin.slices[p].convert(now, &twin.terms);
+                    twin.slices[p].convert(now, twin.clock.wanted_ns, &twin.terms);
                 }
             }
         }
@@ -273,6 +286,13 @@ fn compare_loans(seed: u64) {
             assert_eq!(
                 (slice.owner(), slice.current(), slice.end(), slice.began()),
                 (c.owner, c.current, c.end, c.began),
+                "{at}"
+            );
+            assert_eq!(slice.free_ns(), c.free_ns, "{at}");
+            let owner = CAccount::new(7);
+            assert_eq!(
+                c.as_if_paid(now, &owner),
+                fair::span(now - c.charged_until + slice.free_ns(), 7),
                 "{at}"
             );
             for later in [

@@ -15,7 +15,7 @@
 //! | rule | function |
 //! | --- | --- |
 //! | a task owns at most one slice; while it is lent, its owner is not queued | [`begin`], [`lend`], [`wake`] |
-//! | all time of a slice is charged to its owner | [`charge`] |
+//! | all time of a slice is charged to its owner, but for time that no other task wanted | [`charge`] |
 //! | a borrower that lends on ends its own loan, and the slice stays the same | [`lend`] |
 //! | a borrower that sleeps leaves the rest to the owner, if that waits | [`leave`] |
 //! | an owner that wakes takes back what is left | [`wake`], [`take_back`] |
@@ -24,137 +24,9 @@
 //!
 //! `examples/own_queue.rs` adopts it for a run queue of fifty lines.
 
-/// What a slice is granted, in nanoseconds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Terms {
-    /// How long it is.
-    pub slice_ns: u64,
-    /// How long a loan is at least, and by how much loans may stretch the slice.
-    pub min_loan_ns: u64,
-    /// How much of it is charged at most, however late its end comes. Above `slice_ns + min_loan_ns` this
-    /// matters only on a machine that stood still.
-    pub most_charged_ns: u64,
-}
+mod slice;
 
-/// A stretch of time on a pCPU.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Slice<T> {
-    owner: T,
-    current: T,
-    began: u64,
-    planned_end: u64,
-    end: u64,
-    min_loan_ns: u64,
-    charged_until: u64,
-    chargeable_ns: u64,
-    first_loan: Option<u64>,
-}
-
-/// The use of a slice by another task than its owner.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Loan<T> {
-    /// Owns the slice, and pays for it.
-    pub lender: T,
-    /// Runs on it, and pays nothing.
-    pub borrower: T,
-    /// When it ends at the latest, in nanoseconds on the caller's clock.
-    pub until: u64,
-}
-
-impl<T: Copy + Eq> Slice<T> {
-    fn new(owner: T, now: u64, terms: &Terms) -> Self {
-        let end = now.saturating_add(terms.slice_ns);
-        Self {
-            owner,
-            current: owner,
-            began: now,
-            planned_end: end,
-            end,
-            min_loan_ns: terms.min_loan_ns,
-            charged_until: now,
-            chargeable_ns: terms.most_charged_ns,
-            first_loan: None,
-        }
-    }
-
-    /// The task that pays.
-    #[must_use]
-    pub const fn owner(&self) -> T {
-        self.owner
-    }
-
-    /// The task that runs.
-    #[must_use]
-    pub const fn current(&self) -> T {
-        self.current
-    }
-
-    /// When it began.
-    #[must_use]
-    pub const fn began(&self) -> u64 {
-        self.began
-    }
-
-    /// When it ends, loans near its end included.
-    #[must_use]
-    pub const fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// When it was to end when it began.
-    #[must_use]
-    pub const fn planned_end(&self) -> u64 {
-        self.planned_end
-    }
-
-    /// The loan that it is used by, if it is.
-    #[must_use]
-    pub fn loan(&self) -> Option<Loan<T>> {
-        (self.current != self.owner).then_some(Loan {
-            lender: self.owner,
-            borrower: self.current,
-            until: self.end,
-        })
-    }
-
-    /// Whether its time is up.
-    #[must_use]
-    pub const fn is_over(&self, now: u64) -> bool {
-        now >= self.end
-    }
-
-    /// Whether any of it can be lent.
-    #[must_use]
-    pub const fn can_lend(&self, now: u64) -> bool {
-        now < self.limit()
-    }
-
-    /// Whether nothing may take its pCPU now: for the shortest loan from its first loan on.
-    #[must_use]
-    pub fn is_protected(&self, now: u64) -> bool {
-        self.protected_until(now).is_some()
-    }
-
-    /// Until when nothing may take its pCPU, if that is so now.
-    #[must_use]
-    pub fn protected_until(&self, now: u64) -> Option<u64> {
-        let until = self.first_loan?.saturating_add(self.min_loan_ns);
-        (self.loan().is_some() && now < until).then_some(until)
-    }
-
-    const fn limit(&self) -> u64 {
-        self.planned_end.saturating_add(self.min_loan_ns)
-    }
-
-    fn give_to(&mut self, now: u64, to: T) {
-        let at_least = now.saturating_add(self.min_loan_ns);
-        self.end = self.end.max(at_least.min(self.limit()));
-        self.current = to;
-        if to != self.owner {
-            self.first_loan.get_or_insert(now);
-        }
-    }
-}
+pub use slice::{Loan, Slice, Terms};
 
 /// How a task waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -194,8 +66,14 @@ pub trait RunQueue {
     /// A waiting task is about to run: it leaves the queue, if it is there.
     fn runs(&mut self, task: Self::Task);
 
-    /// `current` ran for `ran_ns` on a slice of `owner`, which pays for `charged_ns`: the same, but on a
-    /// machine that stood still.
+    /// For how long, in all, some task was queued, in nanoseconds. Time in which none is costs nothing,
+    /// or it would be held against the task that used it: see [`crate::fair`]. By default all time costs.
+    fn wanted_ns(&self, now: u64) -> u64 {
+        now
+    }
+
+    /// `current` ran for `ran_ns` on a slice of `owner`, which pays for `charged_ns`: what was
+    /// [wanted](Self::wanted_ns) of it, and on a machine that stood still no more than the terms say.
     fn charge(&mut self, owner: Self::Task, current: Self::Task, ran_ns: u64, charged_ns: u64);
 }
 
@@ -214,23 +92,20 @@ pub enum Next<T> {
 pub fn begin<Q: RunQueue>(q: &mut Q, now: u64, pcpu: usize, task: Q::Task, terms: &Terms) {
     debug_assert!(q.owns(task).is_none(), "a task owns one slice at most");
     *q.owns(task) = Some(pcpu);
-    *q.slice(pcpu) = Some(Slice::new(task, now, terms));
+    let wanted_ns = q.wanted_ns(now);
+    *q.slice(pcpu) = Some(Slice::new(task, now, wanted_ns, terms));
 }
 
 /// Charges the slice on a pCPU up to now.
 pub fn charge<Q: RunQueue>(q: &mut Q, now: u64, pcpu: usize) {
+    let wanted_ns = q.wanted_ns(now);
     let Some(slice) = q.slice(pcpu) else {
         return;
     };
-    let ran_ns = now.saturating_sub(slice.charged_until);
-    if ran_ns == 0 {
-        return;
+    if let Some((ran_ns, charged_ns)) = slice.due(now, wanted_ns) {
+        let (owner, current) = (slice.owner(), slice.current());
+        q.charge(owner, current, ran_ns, charged_ns);
     }
-    slice.charged_until = now;
-    let charged_ns = ran_ns.min(slice.chargeable_ns);
-    slice.chargeable_ns -= charged_ns;
-    let (owner, current) = (slice.owner, slice.current);
-    q.charge(owner, current, ran_ns, charged_ns);
 }
 
 /// Runs a waiting task on what is left of the slice of a pCPU. `stays`: whether the one that runs there now
@@ -246,16 +121,16 @@ pub fn lend<Q: RunQueue>(
 ) -> Option<(Q::Task, u64)> {
     charge(q, now, pcpu);
     let mut slice = (*q.slice(pcpu)).filter(|slice| slice.can_lend(now))?;
-    if to == slice.current || !q.is_waiting(to) {
+    if to == slice.current() || !q.is_waiting(to) {
         return None;
     }
     if stays {
-        wait_again(q, slice.current);
+        wait_again(q, slice.current());
     }
     q.runs(to);
     slice.give_to(now, to);
     *q.slice(pcpu) = Some(slice);
-    Some((to, slice.end))
+    Some((to, slice.end()))
 }
 
 /// A borrower that could run on waits again: for its own slice, if another task runs on that.
@@ -274,7 +149,7 @@ pub fn leave<Q: RunQueue>(q: &mut Q, now: u64, pcpu: usize) -> Next<Q::Task> {
     let slice = *q.slice(pcpu);
     match slice {
         Some(slice)
-            if slice.loan().is_some() && !slice.is_over(now) && q.is_waiting(slice.owner) =>
+            if slice.loan().is_some() && !slice.is_over(now) && q.is_waiting(slice.owner()) =>
         {
             resume(q, now, pcpu, slice)
         }
@@ -291,10 +166,10 @@ fn resume<Q: RunQueue>(
     pcpu: usize,
     mut slice: Slice<Q::Task>,
 ) -> Next<Q::Task> {
-    q.runs(slice.owner);
-    slice.give_to(now, slice.owner);
+    q.runs(slice.owner());
+    slice.give_to(now, slice.owner());
     *q.slice(pcpu) = Some(slice);
-    Next::Run(slice.owner, slice.end)
+    Next::Run(slice.owner(), slice.end())
 }
 
 /// Why the slice of a pCPU ends although the task that runs there could go on.
@@ -313,22 +188,22 @@ pub fn end<Q: RunQueue>(q: &mut Q, now: u64, pcpu: usize, current_stays: Option<
     let Some(slice) = q.slice(pcpu).take() else {
         return;
     };
-    *q.owns(slice.owner) = None;
+    *q.owns(slice.owner()) = None;
     let how = match current_stays {
         Some(Why::Displaced) => Waits::Displaced,
         _ => Waits::AfterSlice,
     };
     if slice.loan().is_none() {
         if current_stays.is_some() {
-            q.waits(slice.owner, how);
+            q.waits(slice.owner(), how);
         }
         return;
     }
-    if q.is_waiting(slice.owner) {
-        q.waits(slice.owner, Waits::AfterSlice);
+    if q.is_waiting(slice.owner()) {
+        q.waits(slice.owner(), Waits::AfterSlice);
     }
     if current_stays.is_some() {
-        wait_again(q, slice.current);
+        wait_again(q, slice.current());
     }
 }
 
@@ -349,10 +224,10 @@ pub fn wake<Q: RunQueue>(q: &mut Q, task: Q::Task) -> Option<usize> {
 pub fn take_back<Q: RunQueue>(q: &mut Q, now: u64, pcpu: usize) -> Option<(Q::Task, u64)> {
     charge(q, now, pcpu);
     let slice = (*q.slice(pcpu)).filter(|slice| slice.loan().is_some() && !slice.is_over(now))?;
-    if !q.is_waiting(slice.owner) {
+    if !q.is_waiting(slice.owner()) {
         return None;
     }
-    wait_again(q, slice.current);
+    wait_again(q, slice.current());
     match resume(q, now, pcpu, slice) {
         Next::Run(task, until) => Some((task, until)),
         Next::Pick => None,
@@ -369,16 +244,17 @@ pub fn convert<Q: RunQueue>(q: &mut Q, now: u64, pcpu: usize, terms: &Terms) {
         return;
     };
     *q.owns(lender) = None;
+    let wanted_ns = q.wanted_ns(now);
     let mut next = Some(pcpu);
     while let Some(pcpu) = next {
         charge(q, now, pcpu);
         let Some(slice) = *q.slice(pcpu) else {
             break;
         };
-        let borrower = slice.current;
+        let borrower = slice.current();
         // It owns a slice that yet another task runs on: that one becomes the owner there.
         next = q.owns(borrower).replace(pcpu);
-        *q.slice(pcpu) = Some(Slice::new(borrower, now, terms));
+        *q.slice(pcpu) = Some(Slice::new(borrower, now, wanted_ns, terms));
     }
     if q.is_waiting(lender) {
         q.waits(lender, Waits::AfterSlice);
