@@ -168,7 +168,10 @@ fn turn(
 }
 
 /// Everything that ran in a part.
-fn in_all(part: &Part, kind: &mut dyn FnMut(&Path, u64) -> Result<Kind>) -> Result<Counts> {
+pub(crate) fn in_all(
+    part: &Part,
+    kind: &mut dyn FnMut(&Path, u64) -> Result<Kind>,
+) -> Result<Counts> {
     let mut counts = Counts {
         instructions: part.instructions,
         locked: 0,

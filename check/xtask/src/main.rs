@@ -12,6 +12,7 @@ mod debian_packages;
 mod excerpts;
 mod fast_path;
 mod foreign_tests;
+mod hand_over;
 mod house;
 mod initramfs;
 mod instructions;
@@ -43,6 +44,7 @@ mod readme_runs;
 mod run;
 mod scx_check;
 mod sources;
+mod toolchains;
 mod unsafe_list;
 
 use std::path::PathBuf;
@@ -73,6 +75,13 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Count the instructions of contended hand-overs, here and in another revision: fails if they have
+    /// become more.
+    HandOver {
+        /// The other revision.
+        #[arg(long, value_name = "REV")]
+        against: Option<String>,
+    },
     /// Model-check the lock with loom, bounded to about a minute.
     Loom,
     /// Open pages of results in a headless Chromium: fails if anything on them does not work. Needs
@@ -89,6 +98,9 @@ enum Task {
     Licences,
     /// Build every feature combination of the lock crate.
     Features,
+    /// Build the published crates with the oldest compilers that they promise, and for targets of 32 bits.
+    /// Installs both with rustup; what cannot be had is left out.
+    Toolchains,
     /// Boot a stock Debian kernel with KVM in QEMU, all emulated, and run pvq in it.
     KvmInQemu(kvm_in_qemu::Options),
     /// Boot a Debian kernel in QEMU, load scx_pvq, and check that a directed yield runs its target and that lenders pay; and
@@ -213,12 +225,14 @@ fn main() -> Result<()> {
     match Args::parse().task {
         Task::Asm { write } => asm::check(write),
         Task::Instructions { write } => instructions::check(write),
+        Task::HandOver { against } => hand_over::count(against.as_deref()),
         Task::Browser { screenshots, page } => {
             browser::check(screenshots.as_deref(), page.as_deref())
         }
         Task::Loom => run::loom(),
         Task::Licences => licences::check(),
         Task::Features => run::features(),
+        Task::Toolchains => toolchains::check(),
         Task::KvmInQemu(options) => std::process::exit(kvm_in_qemu::run_task(&options)?),
         Task::ScxCheck { kernel } => scx_check::check(&kernel),
         Task::LinuxStudy(options) => linux_study::run(&options),

@@ -2,14 +2,12 @@
 
 use core::cell::Cell;
 use core::hint;
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{thread, thread_local};
 
 use super::slots;
-use crate::env::{Budget, Env};
+use crate::env::{Budget, Env, Sleep};
 use crate::nodes::CpuNodes;
 use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
 
@@ -26,28 +24,6 @@ const LOOKS_PER_TICK: u32 = 16;
 /// Ordinary threads. See the [module](crate::threads).
 #[derive(Clone, Copy, Debug)]
 pub struct Threads;
-
-/// Whether a thread is on a CPU, as far as it tells: only it knows when it gives one away.
-#[derive(Debug)]
-pub(super) struct Presence(AtomicU32);
-
-impl Presence {
-    pub(super) const fn new() -> Self {
-        Self(AtomicU32::new(RunSample::RUNNING.raw()))
-    }
-
-    fn sample(&self) -> RunSample {
-        // Acquire pairs with the release in `set`, as for the page of a vCPU.
-        RunSample::from_raw(self.0.load(Acquire))
-    }
-
-    fn set(&self, state: RunState) {
-        // Plain load and store: only the thread itself writes.
-        let generation = RunSample::from_raw(self.0.load(Relaxed)).generation();
-        let sample = RunSample::new(state, generation.next());
-        self.0.store(sample.raw(), Release);
-    }
-}
 
 /// How often a waiter yields before it sleeps. Among threads of one priority each yield gives
 /// all others a turn; whatever is not released after so many is held for long, or by a thread that a
@@ -92,6 +68,11 @@ fn step_aside() {
 }
 
 impl Env for Threads {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     #[inline]
     fn cpu() -> Cpu {
         slots::cpu()
@@ -149,17 +130,6 @@ impl Env for Threads {
         true
     }
 
-    fn halt(_hint: Option<Hint>) {
-        // Who has no slot never waits in a queue, and only who waits in one halts.
-        if let Some(slot) = slots::own() {
-            slot.parker.halt();
-        }
-    }
-
-    fn kick(cpu: Cpu) {
-        slots::of(cpu).parker.kick();
-    }
-
     fn yield_to(_hint: Hint) -> Status {
         step_aside();
         Status::Stale
@@ -169,6 +139,19 @@ impl Env for Threads {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         let since = BEGAN.get_or_init(Instant::now).elapsed();
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Threads {
+    fn halt(_hint: Option<Hint>) {
+        // Who has no slot never waits in a queue, and only who waits in one halts.
+        if let Some(slot) = slots::own() {
+            slot.parker.halt();
+        }
+    }
+
+    fn kick(cpu: Cpu) {
+        slots::of(cpu).parker.kick();
     }
 }
 

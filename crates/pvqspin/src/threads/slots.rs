@@ -11,21 +11,21 @@
 //! so its threads never queue: they take the way that an NMI takes which interrupted three spinning
 //! contexts. A number that is shared is only ever a hint, since no thread waits under it.
 
-use core::cell::Cell;
 use core::fmt;
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicU32, AtomicUsize};
 use std::thread_local;
 
-use super::env::Presence;
 use super::parker::Parker;
+use super::presence::Presence;
 use crate::nodes::CpuNodes;
 use pvqspin_abi::Cpu;
 
 /// How many threads can have a slot at the same time.
 pub const MAX_THREADS: usize = 4_096;
 
-const BITS: usize = u64::BITS as usize;
+/// In words that every processor has atomically: some of 32 bits have no others.
+const BITS: usize = usize::BITS as usize;
 
 /// All that is kept for one thread.
 #[derive(Debug)]
@@ -47,7 +47,8 @@ impl Slot {
 }
 
 static SLOTS: [Slot; MAX_THREADS] = [const { Slot::new() }; MAX_THREADS];
-static TAKEN: [AtomicU64; MAX_THREADS / BITS] = [const { AtomicU64::new(0) }; MAX_THREADS / BITS];
+static TAKEN: [AtomicUsize; MAX_THREADS / BITS] =
+    [const { AtomicUsize::new(0) }; MAX_THREADS / BITS];
 
 /// Where the threads without a slot stand.
 static WITHOUT: Slot = Slot {
@@ -68,8 +69,8 @@ const OUTSIDE: Cpu = match Cpu::new(MAX_THREADS) {
 
 thread_local! {
     /// `cpu + 1`, or 0 before the first lock. Without a destructor, so that it can be read for as
-    /// long as the thread runs any code.
-    static NUMBER: Cell<u32> = const { Cell::new(0) };
+    /// long as the thread runs any code. An atomic for the thread's own signal handlers.
+    static NUMBER: AtomicU32 = const { AtomicU32::new(0) };
     /// Gives the slot back.
     static LEASE: Lease = const { Lease };
 }
@@ -79,17 +80,22 @@ struct Lease;
 impl Drop for Lease {
     fn drop(&mut self) {
         // From here on this thread is outside: `LEASE` cannot be had again.
-        let number = NUMBER.replace(OUTSIDE.plus_one());
+        let number = NUMBER.with(|number| number.swap(OUTSIDE.plus_one(), Relaxed));
         if let Some(cpu) = Cpu::from_plus_one(number) {
             give_back(cpu);
         }
     }
 }
 
+#[inline]
+fn number() -> Option<Cpu> {
+    Cpu::from_plus_one(NUMBER.with(|number| number.load(Relaxed)))
+}
+
 /// The calling thread's number.
 #[inline]
 pub(super) fn cpu() -> Cpu {
-    match Cpu::from_plus_one(NUMBER.get()) {
+    match number() {
         Some(cpu) => cpu,
         None => enrol(),
     }
@@ -97,7 +103,7 @@ pub(super) fn cpu() -> Cpu {
 
 /// The slot of the calling thread, if it has one of its own.
 pub(super) fn own() -> Option<&'static Slot> {
-    Cpu::from_plus_one(NUMBER.get()).and_then(|cpu| SLOTS.get(cpu.index()))
+    number().and_then(|cpu| SLOTS.get(cpu.index()))
 }
 
 /// The slot of a thread, or the one that threads without a slot share.
@@ -115,7 +121,12 @@ fn enrol() -> Cpu {
         Ok(()) => take().unwrap_or(OUTSIDE),
         Err(_ended) => OUTSIDE,
     };
-    NUMBER.set(cpu.plus_one());
+    // A signal handler that took its first lock in the middle of this has a slot of its own: it is done
+    // with it, and it goes back.
+    let before = NUMBER.with(|number| number.swap(cpu.plus_one(), Relaxed));
+    if let Some(of_handler) = Cpu::from_plus_one(before) {
+        give_back(of_handler);
+    }
     cpu
 }
 
@@ -194,4 +205,17 @@ pub fn registered() -> usize {
         .iter()
         .map(|word| word.load(Relaxed).count_ones() as usize)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_in_the_middle_of_the_first_lock_costs_no_slot() {
+        // What a handler leaves behind: a number, set after this thread saw none.
+        for _ in 0..=MAX_THREADS {
+            assert_ne!(enrol(), OUTSIDE, "slots were lost");
+        }
+    }
 }

@@ -1,0 +1,157 @@
+//! The published crates on the oldest compilers that they promise, and on targets of 32 bits.
+//!
+//! `rustup` installs what is missing, if it can. What cannot be had is left out, and said so.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::run::{cargo, root, succeed, target_dir};
+
+/// All features of the lock but `lock_api`: version 0.5 of that crate needs a newer compiler.
+const WITHOUT_LOCK_API: &str = "lock_api_04,counters,byte_release,kvm,lockdep,std,worlds";
+/// What a kernel may use where there are no 64-bit atomics and no standard library.
+const BARE: &str = "lock_api,lock_api_04,counters,lockdep,worlds";
+
+struct Package {
+    name: &'static str,
+    options: &'static [&'static str],
+}
+
+const PACKAGES: [Package; 5] = [
+    Package {
+        name: "pvqspin-abi",
+        options: &[],
+    },
+    Package {
+        name: "pvqspin-host",
+        options: &[],
+    },
+    Package {
+        name: "pvqspin",
+        options: &["--no-default-features", "--features", WITHOUT_LOCK_API],
+    },
+    Package {
+        name: "pvqspin-c",
+        options: &[],
+    },
+    Package {
+        name: "pvqspin-adapters",
+        options: &[],
+    },
+];
+
+/// Targets of 32 bits, and the features of the lock there.
+const TARGETS: [(&str, &str); 4] = [
+    ("i686-unknown-linux-gnu", WITHOUT_LOCK_API),
+    ("armv7-unknown-linux-gnueabihf", WITHOUT_LOCK_API),
+    // No 64-bit atomics.
+    ("riscv32imac-unknown-none-elf", BARE),
+    ("thumbv7em-none-eabihf", BARE),
+];
+
+/// Has no atomic exchanges at all.
+const TOO_SMALL: &str = "riscv32imc-unknown-none-elf";
+const COMPLAINT: &str = "pvqspin needs atomic exchanges of 32 bits";
+
+/// Checks all of them.
+pub(crate) fn check() -> Result<()> {
+    oldest_compilers()?;
+    small_targets()
+}
+
+fn oldest_compilers() -> Result<()> {
+    for Package { name, options } in PACKAGES {
+        let version = promised(name)?;
+        if !rustup(&[
+            "toolchain",
+            "install",
+            "--profile",
+            "minimal",
+            "--no-self-update",
+            &version,
+        ]) {
+            println!("LEFT OUT: {name} on Rust {version}: rustup cannot install it");
+            continue;
+        }
+        println!("{name} on Rust {version}");
+        succeed(
+            Command::new("rustup")
+                .args(["run", &version, "cargo", "check", "--quiet", "--locked"])
+                .args(["--package", name])
+                .args(options)
+                .current_dir(root())
+                .env_remove("CARGO")
+                .env_remove("RUSTC")
+                .env_remove("RUSTUP_TOOLCHAIN")
+                .env("CARGO_TARGET_DIR", target_dir("toolchains")),
+        )?;
+    }
+    Ok(())
+}
+
+/// The `rust-version` of a package.
+fn promised(name: &str) -> Result<String> {
+    let output = cargo()
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .context("cannot start cargo")?;
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let packages = metadata["packages"].as_array().context("no packages")?;
+    let package = packages.iter().find(|package| package["name"] == name);
+    let version = package.and_then(|package| package["rust_version"].as_str());
+    Ok(version
+        .with_context(|| format!("{name} promises no compiler"))?
+        .to_owned())
+}
+
+fn small_targets() -> Result<()> {
+    for (target, features) in TARGETS {
+        if !rustup(&["target", "add", target]) {
+            println!("LEFT OUT: {target}: rustup cannot install it");
+            continue;
+        }
+        println!("pvqspin, pvqspin-c and pvqspin-host for {target}");
+        succeed(
+            for_target(target)
+                .args(["--package", "pvqspin", "--no-default-features"])
+                .args(["--features", features]),
+        )?;
+        succeed(for_target(target).args(["--package", "pvqspin-c", "--package", "pvqspin-host"]))?;
+    }
+    if !rustup(&["target", "add", TOO_SMALL]) {
+        println!("LEFT OUT: {TOO_SMALL}: rustup cannot install it");
+        return Ok(());
+    }
+    println!("pvqspin for {TOO_SMALL}, which is told why not");
+    let output = for_target(TOO_SMALL)
+        .args(["--package", "pvqspin"])
+        .output()
+        .context("cannot start cargo")?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !output.status.success() && complaint.contains(COMPLAINT),
+        "pvqspin for {TOO_SMALL}: not '{COMPLAINT}', but\n{complaint}"
+    );
+    Ok(())
+}
+
+fn for_target(target: &str) -> Command {
+    let mut cargo = cargo();
+    cargo
+        .args(["check", "--quiet", "--locked", "--target", target])
+        .env("CARGO_TARGET_DIR", target_dir("toolchains"));
+    cargo
+}
+
+/// Whether rustup could do it.
+fn rustup(arguments: &[&str]) -> bool {
+    Command::new("rustup")
+        .args(arguments)
+        .current_dir(root())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
