@@ -223,31 +223,6 @@ fn a_release_of_what_is_not_held() {
 }
 
 #[test]
-fn seventeen_locks_released_in_the_order_taken_leave_nothing_behind() {
-    let _alone = alone();
-    let locks: Vec<QSpinLock<Scripted, Fifo>> = (0..17).map(|_| QSpinLock::default()).collect();
-    for _ in 0..2 {
-        let tokens: Vec<_> = locks.iter().map(QSpinLock::lock).collect();
-        for (lock, token) in locks.iter().zip(tokens) {
-            // SAFETY: taken in the line before.
-            unsafe { lock.unlock(token) };
-        }
-    }
-    // (The tables are full once: reported here, unless another test was first.)
-    assert!(kinds().iter().all(|kind| *kind == Kind::TableFull));
-    let (a, b) = (Lock::new(0), Lock::new(0));
-    drop(a.lock());
-    drop(b.lock());
-    {
-        let _a = a.lock();
-        let token = locks[0].lock();
-        // SAFETY: taken in the line before.
-        unsafe { locks[0].unlock(token) };
-    }
-    assert_eq!(kinds(), []);
-}
-
-#[test]
 fn hand_over_hand_never_runs_out_of_room() {
     let _alone = alone();
     let locks: Vec<Lock> = (0..40).map(Lock::from).collect();
