@@ -6,7 +6,7 @@ use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use crate::api::mutex::MutexOf;
+use crate::api::cell::MutexOf;
 use crate::api::raw::RawLock;
 
 /// Access to the data of a mutex, until it is dropped: then the lock is released.

@@ -1,10 +1,10 @@
 //! A mutex that needs no `lock_api`.
 
-use core::cell::UnsafeCell;
 use core::fmt;
 
+use crate::api::cell::MutexOf;
 use crate::api::guard::Guard;
-use crate::api::irq::IrqLock;
+use crate::api::irq_lock::IrqLock;
 use crate::api::raw::RawLock;
 use crate::lock::QSpinLock;
 use crate::policy::Fifo;
@@ -49,26 +49,13 @@ pub type Mutex<T, E, P = Fifo, W = Idx3> = MutexOf<T, QSpinLock<E, P, W>>;
 /// The guard of a [`Mutex`].
 pub type MutexGuard<'a, T, E, P = Fifo, W = Idx3> = Guard<'a, T, QSpinLock<E, P, W>>;
 
-/// Data behind the lock `L`: [`Mutex`] and [`irq::Mutex`](crate::irq::Mutex) are this.
-pub struct MutexOf<T: ?Sized, L> {
-    lock: L,
-    data: UnsafeCell<T>,
-}
-
-// SAFETY: the lock hands out access to one CPU at a time, which amounts to sending `T` from one to
-// the next; `L` keeps that promise.
-unsafe impl<T: ?Sized + Send, L: Sync> Sync for MutexOf<T, L> {}
-
 impl<T, E, P, W> MutexOf<T, QSpinLock<E, P, W>> {
     const_unless_loom! {
         /// Free, with this data.
         #[must_use]
         #[cfg_attr(feature = "lockdep", track_caller)]
         pub fn new(data: T) -> Self {
-            Self {
-                lock: QSpinLock::new(),
-                data: UnsafeCell::new(data),
-            }
+            Self::of(QSpinLock::new(), data)
         }
     }
 }
@@ -79,38 +66,8 @@ impl<T, E, I, P, W> MutexOf<T, IrqLock<E, I, P, W>> {
         #[must_use]
         #[cfg_attr(feature = "lockdep", track_caller)]
         pub fn new(data: T) -> Self {
-            Self {
-                lock: IrqLock::new(),
-                data: UnsafeCell::new(data),
-            }
+            Self::of(IrqLock::new(), data)
         }
-    }
-}
-
-impl<T, L> MutexOf<T, L> {
-    /// The data, without locking: nothing else can have the mutex.
-    pub fn into_inner(self) -> T {
-        self.data.into_inner()
-    }
-}
-
-impl<T: ?Sized, L> MutexOf<T, L> {
-    /// The lock itself, for a [`report`](crate::report).
-    #[must_use]
-    #[inline]
-    pub fn raw(&self) -> &L {
-        &self.lock
-    }
-
-    /// The data, without locking: the borrow shows that nothing else has it.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.data.get_mut()
-    }
-
-    /// Where the data is, for code that knows by other means that it holds the lock.
-    #[inline]
-    pub const fn data_ptr(&self) -> *mut T {
-        self.data.get()
     }
 }
 
@@ -135,23 +92,6 @@ impl<T: ?Sized, L: RawLock> MutexOf<T, L> {
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.lock.is_locked()
-    }
-}
-
-/// A free lock with the default data. With the feature `lockdep` it is a class of its own.
-impl<T: Default, L: Default> Default for MutexOf<T, L> {
-    fn default() -> Self {
-        Self::from(T::default())
-    }
-}
-
-/// A free lock with this data. With the feature `lockdep` it is a class of its own.
-impl<T, L: Default> From<T> for MutexOf<T, L> {
-    fn from(data: T) -> Self {
-        Self {
-            lock: L::default(),
-            data: UnsafeCell::new(data),
-        }
     }
 }
 

@@ -3,12 +3,13 @@
 //! The traits are for naming types ([`MutexOf<T, L>`](crate::MutexOf)), and sealed: the locks of this
 //! crate implement them, each call is one of theirs.
 
-use crate::api::irq::{Interrupts, IrqLock, IrqRwLock, IrqToken};
+use crate::api::irq_lock::{Interrupts, IrqLock, IrqToken};
+use crate::api::irq_rwlock::IrqRwLock;
 use crate::env::Env;
 use crate::lock::QSpinLock;
 use crate::policy::Policy;
-use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
-use crate::rw::upgrade::UpgradableToken;
+use crate::rw::lock::QRwLock;
+use crate::rw::token::{ReadToken, UpgradableToken, WriteToken};
 use crate::token::Token;
 use crate::word::Format;
 
@@ -130,9 +131,9 @@ macro_rules! raw_lock {
             }
 
             #[inline]
-            // SAFETY: the caller promises what the trait asks for.
+            // SAFETY: the trait asks the caller for what the lock's own `unlock` asks for.
             unsafe fn unlock(&self, token: $token) {
-                // SAFETY: the caller's promise is the same.
+                // SAFETY: this CPU holds the lock, and the token is from taking it: the caller's promise.
                 unsafe { self.unlock(token) }
             }
         }
@@ -197,7 +198,8 @@ macro_rules! raw_rw_lock {
             #[inline]
             // SAFETY: the caller promises what the trait asks for.
             unsafe fn unlock_read(&self, token: $read) {
-                // SAFETY: the caller's promise is the same, here and below.
+                // SAFETY: this CPU has the lock in this way, and the token is from taking it: the caller's
+                // promise, here and below.
                 unsafe { self.unlock_read(token) }
             }
 

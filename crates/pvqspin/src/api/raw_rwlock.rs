@@ -3,8 +3,8 @@
 use crate::env::Env;
 use crate::lockdep::Class;
 use crate::policy::Policy;
-use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
-use crate::rw::upgrade::UpgradableToken;
+use crate::rw::lock::QRwLock;
+use crate::rw::token::{ReadToken, UpgradableToken, WriteToken};
 use crate::word::Format;
 
 /// `lock_api::RwLock` over a [`QRwLock`], eight bytes plus the data.

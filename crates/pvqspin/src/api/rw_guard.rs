@@ -6,8 +6,8 @@ use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
+use crate::api::cell::RwLockOf;
 use crate::api::raw::RawRwLock;
-use crate::api::rwlock::RwLockOf;
 
 /// Read access to the data of a reader-writer lock, until it is dropped.
 ///

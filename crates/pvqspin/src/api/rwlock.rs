@@ -1,9 +1,9 @@
 //! A reader-writer lock with data, that needs no `lock_api`.
 
-use core::cell::UnsafeCell;
 use core::fmt;
 
-use crate::api::irq::IrqRwLock;
+use crate::api::cell::RwLockOf;
+use crate::api::irq_rwlock::IrqRwLock;
 use crate::api::raw::RawRwLock;
 use crate::api::rw_guard::{ReadGuard, UpgradableGuard, WriteGuard};
 use crate::policy::Fifo;
@@ -55,26 +55,13 @@ pub type RwLockReadGuard<'a, T, E, P = Fifo, W = Idx3> = ReadGuard<'a, T, QRwLoc
 /// A writer's guard of a [`RwLock`].
 pub type RwLockWriteGuard<'a, T, E, P = Fifo, W = Idx3> = WriteGuard<'a, T, QRwLock<E, P, W>>;
 
-/// Data behind the reader-writer lock `L`: [`RwLock`] and [`irq::RwLock`](crate::irq::RwLock) are this.
-pub struct RwLockOf<T: ?Sized, L> {
-    lock: L,
-    data: UnsafeCell<T>,
-}
-
-// SAFETY: the lock gives `&T` to several CPUs at once, which needs `Sync`, and `&mut T` to one
-// after the other, which needs `Send`; `L` keeps the two apart.
-unsafe impl<T: ?Sized + Send + Sync, L: Sync> Sync for RwLockOf<T, L> {}
-
 impl<T, E, P, W> RwLockOf<T, QRwLock<E, P, W>> {
     const_unless_loom! {
         /// Free, with this data.
         #[must_use]
         #[cfg_attr(feature = "lockdep", track_caller)]
         pub fn new(data: T) -> Self {
-            Self {
-                lock: QRwLock::new(),
-                data: UnsafeCell::new(data),
-            }
+            Self::of(QRwLock::new(), data)
         }
     }
 }
@@ -85,38 +72,8 @@ impl<T, E, I, P, W> RwLockOf<T, IrqRwLock<E, I, P, W>> {
         #[must_use]
         #[cfg_attr(feature = "lockdep", track_caller)]
         pub fn new(data: T) -> Self {
-            Self {
-                lock: IrqRwLock::new(),
-                data: UnsafeCell::new(data),
-            }
+            Self::of(IrqRwLock::new(), data)
         }
-    }
-}
-
-impl<T, L> RwLockOf<T, L> {
-    /// The data, without locking: nothing else can have the lock.
-    pub fn into_inner(self) -> T {
-        self.data.into_inner()
-    }
-}
-
-impl<T: ?Sized, L> RwLockOf<T, L> {
-    /// The lock itself, for a [`report`](crate::report).
-    #[must_use]
-    #[inline]
-    pub fn raw(&self) -> &L {
-        &self.lock
-    }
-
-    /// The data, without locking: the borrow shows that nothing else has it.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.data.get_mut()
-    }
-
-    /// Where the data is, for code that knows by other means that it holds the lock.
-    #[inline]
-    pub const fn data_ptr(&self) -> *mut T {
-        self.data.get()
     }
 }
 
@@ -191,23 +148,6 @@ impl<T: ?Sized, L: RawRwLock> RwLockOf<T, L> {
     fn writer(&self, token: L::WriteToken) -> WriteGuard<'_, T, L> {
         // SAFETY: as above.
         unsafe { WriteGuard::new(self, token) }
-    }
-}
-
-/// A free lock with the default data. With the feature `lockdep` it is a class of its own.
-impl<T: Default, L: Default> Default for RwLockOf<T, L> {
-    fn default() -> Self {
-        Self::from(T::default())
-    }
-}
-
-/// A free lock with this data. With the feature `lockdep` it is a class of its own.
-impl<T, L: Default> From<T> for RwLockOf<T, L> {
-    fn from(data: T) -> Self {
-        Self {
-            lock: L::default(),
-            data: UnsafeCell::new(data),
-        }
     }
 }
 

@@ -6,13 +6,11 @@ use core::ptr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
-use crate::lockdep::{ClassName, How, InterruptState};
+use crate::lockdep::finding::{CHAIN, ClassName, How, InterruptState};
 
 /// The most classes.
 const CLASSES: usize = 128;
 const WORDS: usize = CLASSES / 32;
-/// The most classes of an earlier order that a report names.
-pub(crate) const CHAIN: usize = 8;
 /// How often to try for the flag of those who learn: learning takes microseconds.
 const TRIES: usize = 1_000;
 
@@ -103,7 +101,7 @@ impl Slot {
 
     /// Sets flags; says whether one of them is new.
     fn set(&self, flags: u32) -> bool {
-        // Looking first keeps a line that everybody reads from being written all the time.
+        // Looking first keeps a line that all CPUs read from being written all the time.
         self.flags.load(Relaxed) & flags != flags
             && self.flags.fetch_or(flags, Relaxed) & flags != flags
     }

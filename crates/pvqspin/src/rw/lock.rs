@@ -1,9 +1,10 @@
-//! The reader-writer lock and its fast paths. Waiting at the front is in `wait.rs`.
+//! The reader-writer lock: what it consists of. `fast.rs` takes and releases it, `slow.rs` and `front.rs`
+//! wait for it.
 //!
 //! ```text
 //!   QRwLock, 8 bytes
 //!     word     readers, or the writer; who is first in line      crate::rw::word
-//!     queue    a QSpinLock: everybody else who waits             crate::queue::join
+//!     queue    a QSpinLock: all other CPUs that wait             crate::queue::join
 //! ```
 //!
 //! The wait queue *is* a [`QSpinLock`]: a CPU that must wait takes it, and waits for the word only
@@ -24,86 +25,15 @@
 //! is the holder of the queue, who is named, yielded to and hurried by what the mutex has for it.
 
 use core::fmt;
-use core::marker::PhantomData;
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::env::Env;
 use crate::lock::QSpinLock;
 use crate::lockdep::{Class, How, Late};
-use crate::policy::{Fifo, Policy, Stalls};
-use crate::queue::release;
-use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, writer_of, written_by};
-use crate::rw::{wait, word};
-use crate::token::Token;
+use crate::policy::{Fifo, Policy};
+use crate::rw::token::ReadToken;
+use crate::rw::word::{WRITER, first_of, readers_of, writer_of, written_by};
 use crate::word::{Format, Idx3};
-
-/// What a read acquisition must remember until its release. It belongs to the CPU that took it.
-#[must_use = "without its token a lock can never be released"]
-#[derive(Debug)]
-pub struct ReadToken {
-    /// The mark that this acquisition added to those of its CPU, or 0.
-    mark: u32,
-    not_send: PhantomData<*mut ()>,
-}
-
-/// What a write acquisition must remember until its release. It belongs to the CPU that took it.
-#[must_use = "without its token a lock can never be released"]
-#[derive(Debug)]
-pub struct WriteToken {
-    /// The word while no CPU is first in line.
-    alone: u32,
-    /// The turn in the queue that the writer keeps, if it queued.
-    turn: Option<Token>,
-}
-
-// SAFETY: a shared reference to a token gives access to nothing: reading it out takes the token
-// by value. It is the move to another CPU that `not_send` forbids.
-unsafe impl Sync for ReadToken {}
-
-impl ReadToken {
-    /// The token as a number, for code that has to keep it outside of Rust's sight.
-    #[must_use]
-    #[inline]
-    pub const fn into_raw(self) -> u32 {
-        self.mark
-    }
-
-    /// The inverse of [`into_raw`](Self::into_raw).
-    #[inline]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self {
-            mark: raw,
-            not_send: PhantomData,
-        }
-    }
-}
-
-impl WriteToken {
-    pub(crate) const fn new(alone: u32, turn: Option<Token>) -> Self {
-        Self { alone, turn }
-    }
-
-    /// The word while no CPU is first in line, and the turn that the writer keeps.
-    pub(crate) fn into_parts(self) -> (u32, Option<Token>) {
-        (self.alone, self.turn)
-    }
-
-    /// The token as a number, for code that has to keep it outside of Rust's sight.
-    #[must_use]
-    #[inline]
-    pub fn into_raw(self) -> u64 {
-        // No token is 0: it has the bit that says "locked".
-        let turn = self.turn.map_or(0, Token::into_raw);
-        u64::from(turn) << 32 | u64::from(self.alone)
-    }
-
-    /// The inverse of [`into_raw`](Self::into_raw).
-    #[inline]
-    pub fn from_raw(raw: u64) -> Self {
-        let turn = (raw >> 32) as u32;
-        Self::new(raw as u32, (turn != 0).then(|| Token::from_raw(turn)))
-    }
-}
 
 /// An 8-byte queued reader-writer lock without data.
 ///
@@ -195,7 +125,7 @@ impl<E, P, W> QRwLock<E, P, W> {
         core::ptr::from_ref(self).addr()
     }
 
-    /// The raw word, for debuggers. The source of this crate draws it in `rw_word.rs`.
+    /// The raw word, for debuggers. The source of this crate draws it in `rw/word.rs`.
     #[must_use]
     pub fn raw_word(&self) -> u32 {
         self.word.load(Ordering::Relaxed)
@@ -216,11 +146,6 @@ impl<E, P, W> QRwLock<E, P, W> {
 
 impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     pub(crate) const PARAVIRTUAL: bool = P::RULES.paravirtual();
-    const MAY_HALT: bool = match P::RULES.stalls {
-        Stalls::Spin => false,
-        Stalls::Yield => P::RULES.may_find_holds_long(),
-        Stalls::Halt => true,
-    };
 
     /// The word of a lock that the running CPU writes and no other wants. As with the mutex,
     /// a native writer has no name.
@@ -230,54 +155,6 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
             written_by(E::cpu())
         } else {
             WRITER
-        }
-    }
-
-    /// Takes the lock to read, waiting for as long as it takes.
-    #[inline]
-    pub fn read(&self) -> ReadToken {
-        self.class.taking::<E>(self.address(), How::Shared);
-        match self.read_open() {
-            Some(token) => token,
-            None => wait::read(self),
-        }
-    }
-
-    /// Takes the lock to read if no CPU writes, or waits.
-    #[inline]
-    pub fn try_read(&self) -> Option<ReadToken> {
-        self.class.trying::<E>(self.address(), How::Shared);
-        let token = self.read_open()?;
-        self.class.taken::<E>(self.address());
-        Some(token)
-    }
-
-    #[inline]
-    fn read_open(&self) -> Option<ReadToken> {
-        // No CPU is first in line, none writes, and there is room for one more: one comparison.
-        // The queue is looked at for its order only: see "Order".
-        let open = |word: u32| word < READERS && !self.queue.is_locked();
-        self.enter(open, |word| word + 1)
-    }
-
-    /// Takes the lock to read, past all waiters: it waits for a writer that *holds* the lock, and
-    /// for nothing else.
-    ///
-    /// For an interrupt handler whose CPU may be reading already, or waiting to. Behind a waiting
-    /// writer it would wait for ever, because that one waits for the read section that the handler
-    /// has interrupted. The writer that holds the lock has interrupts masked, so it is another CPU,
-    /// and waits for nothing in this lock: there is no cycle.
-    ///
-    /// Writers have no bound against it. Keep it to handlers.
-    pub fn read_nested(&self) -> ReadToken {
-        self.class.taking::<E>(self.address(), How::Nested);
-        loop {
-            // The first in line stays so.
-            let open = |word| word & WRITER == 0 && readers_of(word) < READERS;
-            if let Some(token) = self.enter(open, |word| word + 1) {
-                return token;
-            }
-            wait::wait_unqueued(self);
         }
     }
 
@@ -314,141 +191,31 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         }
     }
 
-    /// Takes the lock to write, waiting for as long as it takes.
+    /// For the order checker: this CPU is about to wait for the lock.
     #[inline]
-    pub fn write(&self) -> WriteToken {
-        self.class.taking::<E>(self.address(), How::Exclusive);
-        match self.write_free() {
-            Some(token) => token,
-            None => wait::write(self),
-        }
+    pub(crate) fn taking(&self, how: How) {
+        self.class.taking::<E>(self.address(), how);
     }
 
-    /// Takes the lock to write if no CPU has it or waits for it.
+    /// For the order checker: this CPU is about to try the lock.
     #[inline]
-    pub fn try_write(&self) -> Option<WriteToken> {
-        self.class.trying::<E>(self.address(), How::Exclusive);
-        let token = self.write_free()?;
-        self.class.taken::<E>(self.address());
-        Some(token)
+    pub(crate) fn trying(&self, how: How) {
+        self.class.trying::<E>(self.address(), how);
     }
 
+    /// For the order checker: trying succeeded.
     #[inline]
-    fn write_free(&self) -> Option<WriteToken> {
-        if self.queue.is_locked() {
-            return None;
-        }
-        let alone = Self::alone();
-        // Acquire pairs with the releases of the writer and of all readers before.
-        self.word
-            .compare_exchange(0, alone, Ordering::Acquire, Ordering::Relaxed)
-            .ok()
-            .map(|_| WriteToken::new(alone, None))
-    }
-
-    /// Ends a read section.
-    ///
-    /// # Safety
-    ///
-    /// The running CPU reads under this lock, and `token` is what taking it returned.
-    #[inline]
-    pub unsafe fn unlock_read(&self, token: ReadToken) {
-        let late = self.class.released::<E>(self.address());
-        // What is needed of the lock is read before the release: afterwards it may be gone.
-        let queue = if Self::PARAVIRTUAL {
-            self.queue.raw_word()
-        } else {
-            0
-        };
-        if Self::MAY_HALT {
-            wait::answer_for_the_kick::<E>(self.word.load(Ordering::Relaxed));
-        }
-        // Release pairs with the acquire of the next writer. It cannot fail, and says in the same
-        // step whether we were the last, and who is first in line.
-        let seen = self.word.fetch_sub(1, Ordering::Release);
-        Self::unmark(&token);
-        if Self::PARAVIRTUAL && (seen > READERS || seen == 1 && queue != 0) {
-            wait::after_a_reader::<E, P, W>(seen, queue);
-        }
-        late.tell::<E>();
-    }
-
-    /// Ends a write section.
-    ///
-    /// # Safety
-    ///
-    /// The running CPU writes under this lock, and `token` is what taking it returned.
-    #[inline]
-    pub unsafe fn unlock_write(&self, token: WriteToken) {
-        let late = self.class.released::<E>(self.address());
-        if let Some(turn) = token.turn {
-            self.pass_turn_on(turn);
-            late.tell::<E>();
-            return;
-        }
-        // Release pairs with the acquire of the next acquisition.
-        if let Err(seen) =
-            self.word
-                .compare_exchange(token.alone, 0, Ordering::Release, Ordering::Relaxed)
-        {
-            self.pass_on(seen);
-        }
-        late.tell::<E>();
-    }
-
-    /// Ends the write section of a writer that queued.
-    #[cold]
-    #[inline(never)]
-    fn pass_turn_on(&self, turn: Token) {
-        // No other CPU has been first in line, so none has touched the word. Release pairs
-        // with the acquire of the next acquisition.
-        self.word.store(0, Ordering::Release);
-        // SAFETY: this CPU holds the queue since it queued, and the token is from then. The queue,
-        // and so the lock, is not gone before it is released.
-        unsafe { self.queue.unlock(turn) };
-    }
-
-    /// Ends a write section while a CPU is first in line.
-    #[cold]
-    #[inline(never)]
-    fn pass_on(&self, mut seen: u32) {
-        // Only the first in line changes the word under a writer, and at most twice.
-        while let Err(now) = self.word.compare_exchange(
-            seen,
-            word::without_writer(seen),
-            Ordering::Release,
-            Ordering::Relaxed,
-        ) {
-            seen = now;
-        }
-        if Self::PARAVIRTUAL
-            && let Some(first) = first_of(seen)
-        {
-            release::attend_to::<E, P>(first, seen & ASLEEP != 0);
-        }
-    }
-
-    /// For the order checker: this CPU waits for the lock to read.
-    pub(crate) fn about_to_read(&self) {
-        self.class.taking::<E>(self.address(), How::Shared);
-    }
-
-    /// For the order checker: this CPU is going to read if that takes no waiting.
-    pub(crate) fn about_to_try_to_read(&self) {
-        self.class.trying::<E>(self.address(), How::Shared);
-    }
-
-    /// For the order checker: it reads without having waited.
-    pub(crate) fn reads_by_trying(&self) {
+    pub(crate) fn taken(&self) {
         self.class.taken::<E>(self.address());
     }
 
     /// For the order checker: this CPU gives the lock back.
-    pub(crate) fn about_to_release(&self) -> Late {
+    #[inline]
+    pub(crate) fn releasing(&self) -> Late {
         self.class.released::<E>(self.address())
     }
 
-    /// Shows everybody that this CPU reads here. Native readers keep it to themselves.
+    /// Shows all CPUs that this one reads here. Native readers keep it to themselves.
     #[inline]
     pub(crate) fn mark(&self) -> ReadToken {
         let mark = if Self::PARAVIRTUAL {
@@ -456,16 +223,13 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         } else {
             0
         };
-        ReadToken {
-            mark,
-            not_send: PhantomData,
-        }
+        ReadToken::new(mark)
     }
 
     #[inline]
     pub(crate) fn unmark(token: &ReadToken) {
-        if token.mark != 0 {
-            E::nodes(E::cpu()).stop_reading(token.mark);
+        if token.mark() != 0 {
+            E::nodes(E::cpu()).stop_reading(token.mark());
         }
     }
 

@@ -13,38 +13,15 @@
 //!
 //! An upgrade waits for readers that know nothing of it: none of them would kick it, so it never halts.
 
-use core::marker::PhantomData;
-
 use crate::atomic::Ordering;
-use crate::env::Env;
+use crate::env::{Env, Sleep};
+use crate::lockdep::How;
 use crate::policy::Policy;
-use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
-use crate::rw::wait;
+use crate::rw::lock::QRwLock;
+use crate::rw::slow;
+use crate::rw::token::{ReadToken, UpgradableToken, WriteToken};
 use crate::rw::word::{ASLEEP, WRITER, first_of, readers_of, without_writer};
-use crate::token::Token;
 use crate::word::Format;
-
-/// What an upgradable read acquisition must remember. It belongs to the CPU that took it.
-#[must_use = "without its token a lock can never be released"]
-#[derive(Debug)]
-pub struct UpgradableToken {
-    read: ReadToken,
-    turn: Token,
-    not_send: PhantomData<*mut ()>,
-}
-
-// SAFETY: a shared reference to a token gives access to nothing, as for the others.
-unsafe impl Sync for UpgradableToken {}
-
-impl UpgradableToken {
-    pub(crate) const fn new(read: ReadToken, turn: Token) -> Self {
-        Self {
-            read,
-            turn,
-            not_send: PhantomData,
-        }
-    }
-}
 
 impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     /// From writing to reading: what this CPU wrote stays as it is until it stops to read.
@@ -79,7 +56,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
             && seen & ASLEEP != 0
             && let Some(first) = first_of(seen)
         {
-            E::kick(first);
+            Sleep::kick::<E>(first);
         }
         read
     }
@@ -88,18 +65,18 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     ///
     /// It waits in the queue, and whatever calls later waits behind it until it is released.
     pub fn upgradable_read(&self) -> UpgradableToken {
-        self.about_to_read();
-        wait::upgradable(self)
+        self.taking(How::Shared);
+        slow::upgradable(self)
     }
 
     /// Takes the lock to read, alone among those that may become writers, if no CPU writes or waits.
     pub fn try_upgradable_read(&self) -> Option<UpgradableToken> {
-        self.about_to_try_to_read();
+        self.trying(How::Shared);
         let turn = self.queue.try_lock()?;
         let open = |word| word & WRITER == 0 && first_of(word).is_none();
         match self.enter(open, |word| word + 1) {
             Some(read) => {
-                self.reads_by_trying();
+                self.taken();
                 Some(UpgradableToken::new(read, turn))
             }
             None => {
@@ -116,8 +93,8 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     ///
     /// The running CPU reads under this lock, and `token` is what taking it returned.
     pub unsafe fn upgrade(&self, token: UpgradableToken) -> WriteToken {
-        let UpgradableToken { read, turn, .. } = token;
-        wait::upgrade(self);
+        let (read, turn) = token.into_parts();
+        slow::upgrade(self);
         Self::unmark(&read);
         WriteToken::new(Self::alone(), Some(turn))
     }
@@ -138,7 +115,7 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
         if !self.take_from_one_reader() {
             return Err(token);
         }
-        let UpgradableToken { read, turn, .. } = token;
+        let (read, turn) = token.into_parts();
         Self::unmark(&read);
         Ok(WriteToken::new(Self::alone(), Some(turn)))
     }
@@ -161,9 +138,10 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     ///
     /// As for [`upgrade`](Self::upgrade).
     pub unsafe fn downgrade_upgradable(&self, token: UpgradableToken) -> ReadToken {
+        let (read, turn) = token.into_parts();
         // SAFETY: this CPU has the turn since it took the lock, and the token is from then.
-        unsafe { self.queue.unlock_without_lending(token.turn) };
-        token.read
+        unsafe { self.queue.unlock_without_lending(turn) };
+        read
     }
 
     /// Ends an upgradable read section.
@@ -172,13 +150,14 @@ impl<E: Env, P: Policy, W: Format> QRwLock<E, P, W> {
     ///
     /// The running CPU reads under this lock, and `token` is what taking it returned.
     pub unsafe fn unlock_upgradable_read(&self, token: UpgradableToken) {
-        let late = self.about_to_release();
+        let late = self.releasing();
+        let (read, turn) = token.into_parts();
         // Release pairs with the acquire of the next writer, which has to take the queue first.
         self.word.fetch_sub(1, Ordering::Release);
-        Self::unmark(&token.read);
+        Self::unmark(&read);
         // SAFETY: this CPU has the turn since it took the lock, and the token is from then. The lock
         // is not gone before that.
-        unsafe { self.queue.unlock(token.turn) };
+        unsafe { self.queue.unlock(turn) };
         late.tell::<E>();
     }
 }

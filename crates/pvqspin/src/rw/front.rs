@@ -14,7 +14,7 @@
 //! `docs/decisions/0006-naming-readers.md` has the alternatives.
 
 use crate::atomic::Ordering;
-use crate::env::{Budget, Env, Point};
+use crate::env::{Budget, Env, Point, Sleep};
 use crate::events::Event;
 use crate::nodes::CpuNodes;
 use crate::policy::{Policy, Stalls};
@@ -22,12 +22,9 @@ use crate::queue::at_head::look_at_holder;
 use crate::queue::decide::{Action, Role, Snapshot, decide};
 use crate::queue::edge::Edge;
 use crate::queue::look::{self, Seen};
-use crate::queue::release::Lends;
-use crate::queue::{age, ask, holds, release};
-use crate::rw::lock::{QRwLock, ReadToken, WriteToken};
-use crate::rw::upgrade::UpgradableToken;
+use crate::queue::{age, ask, holds};
+use crate::rw::lock::QRwLock;
 use crate::rw::word::{ASLEEP, READERS, WRITER, first_of, readers_of, with_first, writer_of};
-use crate::token::Token;
 use crate::word::Format;
 use pvqspin_abi::Cpu;
 
@@ -35,137 +32,19 @@ use pvqspin_abi::Cpu;
 /// for each CPU, about what a short section lasts.
 const READERS_PATIENCE_NS: u32 = 2_000;
 
-/// Takes a lock to read that could not be had at once.
-#[cold]
-#[inline(never)]
-pub(crate) fn read<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> ReadToken {
-    let turn = take_turn(lock);
-    let token = Front::wait_in(lock, Wants::Read, || {
-        // No CPU is first in line any more.
-        let entered = |word| (word & READERS) + 1;
-        lock.enter(|word| !Wants::Read.is_blocked(word), entered)
-    });
-    // SAFETY: this CPU took the queue above. The next CPU can read beside us, or has to wait for
-    // us: none needs our pCPU more than we do.
-    unsafe { lock.queue.unlock_without_lending(turn) };
-    token
-}
-
-/// Takes a lock to write that could not be had at once.
-#[cold]
-#[inline(never)]
-pub(crate) fn write<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> WriteToken {
-    let turn = take_turn(lock);
-    let alone = QRwLock::<E, P, W>::alone();
-    Front::wait_in(lock, Wants::Write, || {
-        let seen = lock.word.load(Ordering::Relaxed);
-        // Acquire pairs with the releases of the writer and of all readers before.
-        let take = |seen| {
-            lock.word
-                .compare_exchange(seen, alone, Ordering::Acquire, Ordering::Relaxed)
-                .ok()
-        };
-        Some(seen)
-            .filter(|&seen| !Wants::Write.is_blocked(seen))
-            .and_then(take)
-    });
-    WriteToken::new(alone, Some(turn))
-}
-
-/// Takes a lock to read, and keeps the turn.
-#[cold]
-#[inline(never)]
-pub(crate) fn upgradable<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> UpgradableToken {
-    let turn = take_turn(lock);
-    let read = Front::wait_in(lock, Wants::Read, || {
-        let entered = |word| (word & READERS) + 1;
-        lock.enter(|word| !Wants::Read.is_blocked(word), entered)
-    });
-    UpgradableToken::new(read, turn)
-}
-
-/// Waits, as the reader that has the turn, until it is the only reader, and makes it the writer.
-#[cold]
-#[inline(never)]
-pub(crate) fn upgrade<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) {
-    Front::wait_in(lock, Wants::Upgrade, || {
-        lock.take_from_one_reader().then_some(())
-    });
-}
-
-/// Queues until it is this CPU's turn. It passes [`Point::Joined`] once, here or in the queue.
-fn take_turn<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) -> Token {
-    if let Some(turn) = lock.queue.try_lock() {
-        E::checkpoint(Point::Joined);
-        return turn;
-    }
-    lock.queue.lock()
-}
-
-/// Waits until no CPU writes, without a turn.
-#[cold]
-pub(crate) fn wait_unqueued<E: Env, P: Policy, W: Format>(lock: &QRwLock<E, P, W>) {
-    let seen = lock.word.load(Ordering::Relaxed);
-    E::checkpoint(Point::Fallback);
-    let open = || !Wants::Read.is_blocked(lock.word.load(Ordering::Relaxed));
-    let Some(writer) = writer_of(seen).filter(|_| P::RULES.paravirtual()) else {
-        E::spin_until(open, Budget::FOREVER);
-        return;
-    };
-    let _edge = Edge::<E, P>::to(Some(writer));
-    let stalled = || look::is_stuck::<E>(writer);
-    E::spin_until(|| open() || stalled(), Budget::FOREVER);
-    if !open()
-        && E::may_lend()
-        // No CPU would kick us: we do not halt, and the snapshot says so.
-        && let Action::Yield(writer, why) =
-            decide(&P::RULES, Role::First, &look_at_holder::<E>(Some(writer)))
-    {
-        ask::back_off::<E, P>(ask::yield_to::<E>(why, writer), open);
-    }
-}
-
-/// A reader that sleeping would depend on for its kick says so, before it can be preempted between
-/// its release and the kick. A CPU that watches over the sleeper finds us through its edge.
-#[inline]
-pub(crate) fn answer_for_the_kick<E: Env>(seen: u32) {
-    if seen & (ASLEEP | WRITER) == ASLEEP
-        && readers_of(seen) == 1
-        && let Some(first) = first_of(seen)
-    {
-        E::redirect_wait_of(first, Some(E::cpu()));
-    }
-}
-
-/// A reader has left, and a CPU waits. The last one looks after the first in line, by the
-/// word or, if it has not come so far yet, by the queue. (Both are from before: advice.)
-#[cold]
-#[inline(never)]
-pub(crate) fn after_a_reader<E: Env, P: Policy, W: Format>(seen: u32, queue: u32) {
-    if let Some(first) = first_of(seen) {
-        if readers_of(seen) == 1 {
-            release::attend_to::<E, P>(first, seen & ASLEEP != 0);
-        } else if E::waiting_for(first) == Some(E::cpu()) {
-            // It waits for the others now.
-            E::redirect_wait_of(first, None);
-        }
-    } else if let Some(next) = look::mover_of::<E, W>(queue) {
-        E::checkpoint(Point::Released);
-        release::lend_to::<E, P>(next, Lends::Yes, true);
-    }
-}
-
 /// What the first in line waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wants {
+pub(super) enum Wants {
+    /// To read.
     Read,
+    /// To write.
     Write,
     /// To write, and reads already.
     Upgrade,
 }
 
 impl Wants {
-    fn is_blocked(self, word: u32) -> bool {
+    pub(super) fn is_blocked(self, word: u32) -> bool {
         match self {
             Self::Read => word & WRITER != 0 || readers_of(word) == READERS,
             Self::Write => word & (WRITER | READERS) != 0,
@@ -175,7 +54,7 @@ impl Wants {
 }
 
 /// The CPU that has the queue.
-struct Front<'a, E, P, W> {
+pub(super) struct Front<'a, E, P, W> {
     lock: &'a QRwLock<E, P, W>,
     wants: Wants,
     cpu: Cpu,
@@ -186,7 +65,7 @@ struct Front<'a, E, P, W> {
 
 impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
     /// Waits until `take` succeeds, which is tried whenever the word allows it.
-    fn wait_in<T>(
+    pub(super) fn wait_in<T>(
         lock: &'a QRwLock<E, P, W>,
         wants: Wants,
         mut take: impl FnMut() -> Option<T>,
@@ -367,7 +246,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
     }
 
     fn may_halt(&self) -> bool {
-        self.outermost && self.nodes.in_use() == 1 && E::pressure()
+        E::SLEEP.is_some() && self.outermost && self.nodes.in_use() == 1 && E::pressure()
     }
 
     /// How long to spin before something else is considered.
@@ -405,7 +284,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
         }
         self.nodes.count(Event::HaltAtHead);
         E::checkpoint(Point::Halting);
-        E::halt(target.map(ask::hint_for::<E>));
+        Sleep::halt::<E>(target.map(ask::hint_for::<E>));
         if self.is_blocked() {
             self.nodes.count(Event::SpuriousWake);
         }
