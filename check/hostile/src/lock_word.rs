@@ -26,7 +26,7 @@ const TAIL: u32 = 0xffff_0000;
 
 fn tail<W: Format>(word: u32) {
     match W::tail(word) {
-        Tail::Nobody => {}
+        Tail::Empty => {}
         // A damaged word may name a CPU that the format cannot: it is never written back.
         Tail::SoleHolder(cpu) | Tail::Waiter(cpu, _) if cpu.index() >= W::MAX_CPUS => {}
         Tail::SoleHolder(cpu) => assert_eq!(W::tail(W::sole_holder(cpu)), Tail::SoleHolder(cpu)),

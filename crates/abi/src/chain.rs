@@ -1,4 +1,4 @@
-//! From a hint to the vCPU that everybody waits for in the end.
+//! From a hint to the vCPU that all wait for in the end.
 //!
 //! ```text
 //!   caller --hint--> waiter --waits for--> waiter --waits for--> holder

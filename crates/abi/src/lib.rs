@@ -10,7 +10,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`chain`] | from a hint to the virtual CPU that everybody waits for: the walk |
+//! | [`chain`] | from a hint to the virtual CPU that all wait for: the walk |
 //! | [`cpu`] | virtual CPU numbers, as the lock word can name them |
 //! | [`hypercall`] | the calls, their register encoding, and the status that comes back |
 //! | [`page`] | the shared pages: run state and generation, wait-for edge, pressure |

@@ -91,7 +91,7 @@ pub enum RunState {
 pub struct RunSample(u32);
 
 impl RunSample {
-    /// Running, generation 0: what an environment without a host reports of everybody.
+    /// Running, generation 0: what an environment without a host reports of every CPU.
     pub const RUNNING: Self = Self::new(RunState::Running, Generation(0));
 
     /// A sample.

@@ -112,7 +112,8 @@ impl<E, I, P, W> mutex_traits::ConstInit for Raw<E, I, P, W> {
     const INIT: Self = Self::new();
 }
 
-// SAFETY: the lock excludes, and is held for the whole of the body.
+// SAFETY: the trait wants that no two bodies run at once. `scoped` runs each under the lock, whose token
+// lives until the body has returned or unwound.
 #[cfg(feature = "mutex-traits")]
 unsafe impl<E: Env, I: Interrupts, P: Policy, W: Format> mutex_traits::ScopedRawMutex
     for Raw<E, I, P, W>
@@ -130,7 +131,7 @@ unsafe impl<E: Env, I: Interrupts, P: Policy, W: Format> mutex_traits::ScopedRaw
     }
 }
 
-// SAFETY: the lock excludes, and is held for the whole of the body.
+// SAFETY: as for `ScopedRawMutex`.
 #[cfg(feature = "embassy-sync")]
 unsafe impl<E: Env, I: Interrupts, P: Policy, W: Format> embassy_sync::blocking_mutex::raw::RawMutex
     for Raw<E, I, P, W>

@@ -47,7 +47,7 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> CriticalSection<E, I, P, W> {
         }
         let token = self.lock.lock();
         self.owner.store(me, Relaxed);
-        // SAFETY: this CPU holds the lock.
+        // SAFETY: `saved` belongs to the CPU that holds the lock: this one, since the line above.
         unsafe { *self.saved.get() = Some((token, state)) };
         false
     }
@@ -62,11 +62,12 @@ impl<E: Env, I: Interrupts, P: Policy, W: Format> CriticalSection<E, I, P, W> {
         if was_in {
             return;
         }
-        // SAFETY: this CPU holds the lock until the line below.
+        // SAFETY: `saved` belongs to the CPU that holds the lock. The caller is in the section, so this one does,
+        // until `unlock` below.
         let saved = unsafe { (*self.saved.get()).take() };
         self.owner.store(0, Relaxed);
         if let Some((token, state)) = saved {
-            // SAFETY: the token is from `acquire`, on this CPU.
+            // SAFETY: `acquire` put the token there on this CPU, and `take` made sure that it is used once.
             unsafe { self.lock.unlock(token) };
             // SAFETY: the state is from `acquire`, on this CPU, and is put back once.
             unsafe { I::restore(state) };

@@ -57,7 +57,7 @@ typedef uint64_t pvq_write_token;
 #define PVQ_FUNCTIONS(policy)                                                                     \
     /* Takes the lock, waiting for as long as it takes. */                                        \
     pvq_token pvq_lock_##policy(pvq_lock *lock);                                                  \
-    /* Takes it if it is free and nobody waits; says whether. */                                  \
+    /* Takes it if it is free and nothing waits; says whether. */                                 \
     bool pvq_try_lock_##policy(pvq_lock *lock, pvq_token *token);                                 \
     /* Releases it. The running CPU holds it, and the token is what taking it returned. */        \
     void pvq_unlock_##policy(pvq_lock *lock, pvq_token token);                                    \
@@ -115,14 +115,14 @@ enum pvq_run_state pvq_run_sample(uint32_t cpu, uint32_t *generation);
 /* Whether any vCPU that could run may lack a pCPU. Waiters halt only then. */
 bool pvq_pressure(void);
 
-#define PVQ_NOBODY UINT32_MAX
+#define PVQ_NO_CPU UINT32_MAX
 
-/* Whom cpu waits for: the kernel keeps one word for each CPU, PVQ_NOBODY at first. */
+/* The CPU that cpu waits for: the kernel keeps one word for each CPU, PVQ_NO_CPU at first. */
 void pvq_set_waiting_for(uint32_t cpu, uint32_t target);
 uint32_t pvq_waiting_for(uint32_t cpu);
 
 /* Halts the running CPU until it is kicked, after asking the host to run target (or
- * PVQ_NOBODY) if its generation still is this one. May return at any time.
+ * PVQ_NO_CPU) if its generation still is this one. May return at any time.
  * A kick of a CPU that has not halted yet ends its next halt. */
 void pvq_halt(uint32_t target, uint32_t generation);
 void pvq_kick(uint32_t cpu);
@@ -135,7 +135,7 @@ enum pvq_yield_status {
     PVQ_REFUSED = 3,
 };
 
-/* Lends this pCPU to target, or to whom that waits for in the end, if the generation is still its. */
+/* Lends this pCPU to target, or to the CPU that it waits for in the end, if the generation is still its. */
 enum pvq_yield_status pvq_yield_to(uint32_t target, uint32_t generation);
 
 #ifdef PVQ_BARE_METAL
@@ -146,7 +146,7 @@ enum pvq_run_state pvq_run_sample(uint32_t cpu, uint32_t *generation) {
 }
 bool pvq_pressure(void) { return false; }
 void pvq_set_waiting_for(uint32_t cpu, uint32_t target) { (void)cpu, (void)target; }
-uint32_t pvq_waiting_for(uint32_t cpu) { (void)cpu; return PVQ_NOBODY; }
+uint32_t pvq_waiting_for(uint32_t cpu) { (void)cpu; return PVQ_NO_CPU; }
 void pvq_halt(uint32_t target, uint32_t generation) { (void)target, (void)generation; }
 void pvq_kick(uint32_t cpu) { (void)cpu; }
 enum pvq_yield_status pvq_yield_to(uint32_t target, uint32_t generation) {

@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
-use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, RunSample, RunState, Status};
+use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, RunSample, RunState, Sleep, Status};
 
 /// The kernel that this is linked to.
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +11,8 @@ pub struct InC;
 
 /// `PVQ_NODES_SIZE` of the header.
 pub const NODES_SIZE: usize = 256;
-/// `PVQ_NOBODY` of the header.
-pub const NOBODY: u32 = u32::MAX;
+/// `PVQ_NO_CPU` of the header.
+pub const NO_CPU: u32 = u32::MAX;
 
 // (As a Rust library this may be built with features of `pvqspin` that make more of them.)
 #[cfg(pvqspin_staticlib)]
@@ -51,11 +51,15 @@ fn number(cpu: Cpu) -> u32 {
 }
 
 fn target(cpu: Option<Cpu>) -> u32 {
-    cpu.map_or(NOBODY, number)
+    cpu.map_or(NO_CPU, number)
 }
 
 impl Env for InC {
     const MAX_CPUS: usize = pvqspin::MAX_CPUS;
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
 
     #[inline]
     fn cpu() -> Cpu {
@@ -133,15 +137,6 @@ impl Env for InC {
         pvq_set_waiting_for(number(cpu), target(to));
     }
 
-    fn halt(hint: Option<Hint>) {
-        let generation = hint.map_or(0, |hint| hint.generation.get());
-        pvq_halt(target(hint.map(|hint| hint.cpu)), generation);
-    }
-
-    fn kick(cpu: Cpu) {
-        pvq_kick(number(cpu));
-    }
-
     fn yield_to(hint: Hint) -> Status {
         let raw = pvq_yield_to(number(hint.cpu), hint.generation.get());
         Status::from_register(raw.into())
@@ -150,5 +145,16 @@ impl Env for InC {
     #[inline]
     fn now_ns() -> u64 {
         pvq_now_ns()
+    }
+}
+
+impl InC {
+    fn halt(hint: Option<Hint>) {
+        let generation = hint.map_or(0, |hint| hint.generation.get());
+        pvq_halt(target(hint.map(|hint| hint.cpu)), generation);
+    }
+
+    fn kick(cpu: Cpu) {
+        pvq_kick(number(cpu));
     }
 }

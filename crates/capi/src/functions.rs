@@ -54,7 +54,7 @@ impl Write for Text {
 }
 
 fn report(text: &impl fmt::Display, to: *mut u8, size: usize) -> usize {
-    // SAFETY: the header asks for `size` bytes at `to`.
+    // SAFETY: there are `size` bytes at `to`, which the header asks of the caller of both report functions.
     let mut out = unsafe { Text::new(to, size) };
     // It never fails: what has no room is counted.
     let _ = write!(out, "{text}");
@@ -104,7 +104,8 @@ macro_rules! functions {
             /// See the module.
             #[unsafe(export_name = concat!("pvq_unlock_", $suffix))]
             pub unsafe extern "C" fn unlock(lock: &Lock, token: u32) {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller holds the lock on this CPU, and the token is what taking it returned:
+                // the header asks for both.
                 unsafe { lock.unlock(Token::from_raw(token)) }
             }
 
@@ -145,7 +146,7 @@ macro_rules! functions {
             /// See the module.
             #[unsafe(export_name = concat!("pvq_read_unlock_", $suffix))]
             pub unsafe extern "C" fn read_unlock(lock: &RwLock, token: u32) {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller reads on this CPU, and the token is what taking the lock returned.
                 unsafe { lock.unlock_read(ReadToken::from_raw(token)) }
             }
 
@@ -170,7 +171,7 @@ macro_rules! functions {
             /// See the module.
             #[unsafe(export_name = concat!("pvq_write_unlock_", $suffix))]
             pub unsafe extern "C" fn write_unlock(lock: &RwLock, token: u64) {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller writes on this CPU, and the token is what taking the lock returned.
                 unsafe { lock.unlock_write(WriteToken::from_raw(token)) }
             }
         }

@@ -77,6 +77,52 @@ impl Point {
     ];
 }
 
+/// How a CPU sleeps, and how it is woken: an environment has both, or neither.
+///
+/// ```
+/// use pvqspin::{Cpu, Hint, Sleep};
+/// # fn hypercall_halt(_: Option<Hint>) {}
+/// # fn hypercall_kick(_: Cpu) {}
+///
+/// // In `impl Env`: const SLEEP: Option<Sleep> =
+/// const SLEEP: Option<Sleep> = Some(Sleep {
+///     halt: hypercall_halt,
+///     kick: hypercall_kick,
+/// });
+/// # let _ = SLEEP;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Sleep {
+    /// Stops this CPU until it is kicked, and asks the host to run the hinted one. It may return at any
+    /// time, for any reason: the lock looks again.
+    ///
+    /// Called with interrupts as they are where the lock is taken: masked, under an
+    /// [`IrqLock`](crate::irq::IrqLock). An interrupt may end it.
+    pub halt: fn(Option<Hint>),
+    /// Ends the halt of that CPU, or the next one if it has not halted yet.
+    ///
+    /// It orders: what the caller did before it is visible to the CPU once its halt has ended.
+    pub kick: fn(Cpu),
+}
+
+impl Sleep {
+    /// Halts in `E`. Returns at once where no CPU sleeps.
+    #[inline]
+    pub fn halt<E: Env>(hint: Option<Hint>) {
+        if let Some(sleep) = E::SLEEP {
+            (sleep.halt)(hint);
+        }
+    }
+
+    /// Kicks in `E`. Does nothing where no CPU sleeps.
+    #[inline]
+    pub fn kick<E: Env>(cpu: Cpu) {
+        if let Some(sleep) = E::SLEEP {
+            (sleep.kick)(cpu);
+        }
+    }
+}
+
 /// An environment in which the lock runs.
 ///
 /// # Contract
@@ -87,9 +133,7 @@ impl Point {
 /// - [`nodes`](Self::nodes) returns the same place for the same CPU, always, and different places
 ///   for different CPUs. A lock of an implementation that breaks this may hang for ever; it still
 ///   excludes, because every acquisition is one exchange of the word from free to held.
-/// - [`halt`](Self::halt) may return at any time, for any reason; the lock looks again.
-/// - A [`kick`](Self::kick) of a CPU that has not halted yet must end its next halt. What happened
-///   before a kick is visible after the halt that it ended.
+/// - [`SLEEP`](Self::SLEEP), where there is one, keeps the contract of [`Sleep`].
 /// - [`spin_until`](Self::spin_until) must also see what the *host* writes, and its budget must run
 ///   out: an implementation with Arm's `WFE` needs the event stream.
 ///
@@ -129,6 +173,9 @@ pub trait Env: Sized + 'static {
     /// The default is what the words of all formats have. An environment with more says so, and can then
     /// use [`Idx3`](crate::Idx3) only.
     const MAX_CPUS: usize = <crate::word::SpareBit as crate::word::Format>::MAX_CPUS;
+
+    /// How CPUs sleep. Without it they spin, whatever the policy.
+    const SLEEP: Option<Sleep> = None;
 
     /// The virtual CPU that executes this.
     ///
@@ -196,23 +243,6 @@ pub trait Env: Sized + 'static {
         0
     }
 
-    /// Stops this CPU until it is kicked, and asks the host to run the hinted one.
-    ///
-    /// Called with interrupts as they are where the lock is taken: masked, under an
-    /// [`IrqLock`](crate::irq::IrqLock). An interrupt may end it; the lock looks again.
-    #[inline]
-    fn halt(hint: Option<Hint>) {
-        let _ = hint;
-    }
-
-    /// Ends the halt of `cpu`, or its next one.
-    ///
-    /// It orders: what the caller did before it is visible to `cpu` once its halt has ended.
-    #[inline]
-    fn kick(cpu: Cpu) {
-        let _ = cpu;
-    }
-
     /// Lends this pCPU to the hinted CPU, or to the CPU that it waits for in the end. Returns when this CPU
     /// runs again, at once or a loan later. A host without directed yields refuses.
     #[inline]
@@ -239,8 +269,8 @@ pub trait Env: Sized + 'static {
     /// is not told: the default is not to know.
     #[cfg(feature = "lockdep")]
     #[inline]
-    fn interrupt_state() -> crate::lockdep::InterruptState {
-        crate::lockdep::InterruptState::Unknown
+    fn interrupt_state() -> crate::lockdep::finding::InterruptState {
+        crate::lockdep::finding::InterruptState::Unknown
     }
 
     /// The order checker found something: print it, or panic. It comes once for each finding, on
@@ -249,7 +279,7 @@ pub trait Env: Sized + 'static {
     /// It may take locks, but for those that the CPU holds already.
     #[cfg(feature = "lockdep")]
     #[inline]
-    fn order_violation(violation: &crate::lockdep::Violation) {
+    fn order_violation(violation: &crate::lockdep::finding::Violation) {
         let _ = violation;
     }
 

@@ -119,7 +119,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::compiler_fence;
 
-use crate::env::{Budget, Env};
+use crate::env::{Budget, Env, Sleep};
 use crate::nodes::CpuNodes;
 use crate::policy::Bounded;
 use crate::word::Idx3;
@@ -385,6 +385,10 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
 
 impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
     const MAX_CPUS: usize = K::MAX_CPUS;
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
 
     #[inline]
     fn cpu() -> Cpu {
@@ -478,49 +482,6 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
         K::vcpu(cpu).set_waiting_for(to);
     }
 
-    fn halt(hint: Option<Hint>) {
-        let cpu = K::cpu();
-        let vcpu = K::vcpu(cpu);
-        // Nothing could wake a CPU that has not started, or that the host calls it does not wake.
-        if !Self::is_paravirtual() || vcpu.apic_id().is_none() {
-            return;
-        }
-        // The hint first, while there is a pCPU to give it: perhaps the kick comes meanwhile.
-        if let Some(hint) = hint {
-            let _ = Self::yield_to(hint);
-        }
-        // SAFETY: CPL 0, as `start_cpu` was promised. Each way below unmasks what was masked here.
-        let were_enabled = unsafe { I::mask() };
-        if vcpu.begin_halt(K::record(cpu)) {
-            if were_enabled {
-                // SAFETY: as for `mask`; they were enabled.
-                unsafe { I::halt_unmasked() };
-            } else {
-                // SAFETY: as for `mask`. Whoever sees that this CPU halts and does not kick it breaks
-                // the contract of the lock, which kicks each waiter that it finds halted.
-                unsafe { I::halt_masked() };
-            }
-            vcpu.end_halt();
-        } else if were_enabled {
-            // SAFETY: as for `mask`; they were enabled.
-            unsafe { I::unmask() };
-        }
-    }
-
-    fn kick(cpu: Cpu) {
-        if !Self::is_paravirtual() {
-            return;
-        }
-        let vcpu = K::vcpu(cpu);
-        let sleeps = vcpu.note_kick();
-        // A preempted one has the host's favour from the same call.
-        if (sleeps || Self::sample(cpu).is_preempted())
-            && let Some(apic_id) = vcpu.apic_id()
-        {
-            Self::hypercall(HC_KICK_CPU, 0, apic_id.into());
-        }
-    }
-
     fn yield_to(hint: Hint) -> Status {
         if K::host().transport() < Transport::DirectedYield {
             return Status::Refused;
@@ -542,6 +503,51 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
             Status::Refused
         } else {
             Status::Ran
+        }
+    }
+}
+
+impl<K: Kernel, I: Instructions> Kvm<K, I> {
+    fn halt(hint: Option<Hint>) {
+        let cpu = K::cpu();
+        let vcpu = K::vcpu(cpu);
+        // Nothing could wake a CPU that has not started, or that the host calls it does not wake.
+        if !Self::is_paravirtual() || vcpu.apic_id().is_none() {
+            return;
+        }
+        // The hint first, while there is a pCPU to give it: perhaps the kick comes meanwhile.
+        if let Some(hint) = hint {
+            let _ = Self::yield_to(hint);
+        }
+        // SAFETY: CPL 0, as `start_cpu` was promised. Each way below unmasks what was masked here.
+        let were_enabled = unsafe { I::mask() };
+        if vcpu.begin_halt(K::record(cpu)) {
+            if were_enabled {
+                // SAFETY: as for `mask`; they were enabled.
+                unsafe { I::halt_unmasked() };
+            } else {
+                // SAFETY: as for `mask`. A CPU that sees this one halt and does not kick it breaks
+                // the contract of the lock, which kicks each waiter that it finds halted.
+                unsafe { I::halt_masked() };
+            }
+            vcpu.end_halt();
+        } else if were_enabled {
+            // SAFETY: as for `mask`; they were enabled.
+            unsafe { I::unmask() };
+        }
+    }
+
+    fn kick(cpu: Cpu) {
+        if !Self::is_paravirtual() {
+            return;
+        }
+        let vcpu = K::vcpu(cpu);
+        let sleeps = vcpu.note_kick();
+        // A preempted one has the host's favour from the same call.
+        if (sleeps || Self::sample(cpu).is_preempted())
+            && let Some(apic_id) = vcpu.apic_id()
+        {
+            Self::hypercall(HC_KICK_CPU, 0, apic_id.into());
         }
     }
 }

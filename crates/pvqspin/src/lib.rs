@@ -5,7 +5,7 @@
 //! A spinlock assumes that its holder runs. In a virtual machine with more virtual than physical
 //! CPUs it often does not: the hypervisor preempts the vCPU that holds the lock (lock-holder
 //! preemption), or a fair lock is handed to a waiter that is off its pCPU (lock-waiter
-//! preemption), and everybody else burns time slices. Kernels fell back to unfair locks, which
+//! preemption), and all others burn time slices. Kernels fell back to unfair locks, which
 //! starve.
 //!
 //! # What this lock does about it
@@ -60,7 +60,7 @@
 //! # Features
 //!
 //! All are additive: `lock_api` (default), `lock_api_04`, `counters`, `byte_release`, `kvm` for kernels on
-//! KVM (x86-64), `worlds` for kernels on Power, Xen, Hyper-V and Arm, `std` for
+//! KVM (x86-64), `worlds` for kernels on Power, Xen, Hyper-V and Arm (targets with 64-bit atomics), `std` for
 //! the lock in ordinary threads (`threads`), and `lockdep` (order checking: it makes locks larger and slower,
 //! and is for debug builds of a kernel).
 
@@ -69,6 +69,9 @@
 
 #[cfg(feature = "std")]
 extern crate std;
+
+#[cfg(not(target_has_atomic = "32"))]
+compile_error!("pvqspin needs atomic exchanges of 32 bits, which this target does not have");
 
 #[macro_use]
 mod atomic;
@@ -96,20 +99,21 @@ mod rw;
 pub mod threads;
 mod token;
 pub mod word;
-#[cfg(all(feature = "worlds", not(loom)))]
+#[cfg(all(feature = "worlds", target_has_atomic = "64", not(loom)))]
 pub mod worlds;
 
+pub use api::cell::{MutexOf, RwLockOf};
 pub use api::guard::{Guard, MappedGuard};
 pub use api::irq;
-pub use api::mutex::{Mutex, MutexGuard, MutexOf};
+pub use api::mutex::{Mutex, MutexGuard};
 pub use api::raw::{RawLock, RawRwLock};
 #[cfg(all(feature = "lock_api_04", not(loom)))]
 pub use api::raw_mutex_04::RawMutex04;
 pub use api::rw_guard::{
     MappedReadGuard, MappedWriteGuard, ReadGuard, UpgradableGuard, WriteGuard,
 };
-pub use api::rwlock::{RwLock, RwLockOf, RwLockReadGuard, RwLockWriteGuard};
-pub use env::{Budget, Env, Point};
+pub use api::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use env::{Budget, Env, Point, Sleep};
 pub use events::Event;
 pub use lock::QSpinLock;
 pub use nodes::{CpuNodes, NodeLook, NodeState};
@@ -118,7 +122,7 @@ pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, Run
 /// The former name of [`report`].
 #[doc(hidden)]
 pub use report as dump;
-pub use rw::lock::{QRwLock, ReadToken, WriteToken};
-pub use rw::upgrade::UpgradableToken;
+pub use rw::lock::QRwLock;
+pub use rw::token::{ReadToken, UpgradableToken, WriteToken};
 pub use token::Token;
 pub use word::{Format, Idx3, SpareBit, Tail};

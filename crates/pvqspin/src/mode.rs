@@ -11,7 +11,7 @@ use core::marker::PhantomData;
 use core::str::FromStr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::env::{Budget, Env, Point};
+use crate::env::{Budget, Env, Point, Sleep};
 use crate::nodes::CpuNodes;
 use pvqspin_abi::{Cpu, Hint, RunSample, Status};
 
@@ -23,7 +23,7 @@ use pvqspin_abi::{Cpu, Hint, RunSample, Status};
 /// let mode: Mode = "auto".parse().unwrap();
 /// let choice = mode.choose(Detected { hypervisor: true, directed_yield: true, dedicated: false });
 /// assert!(choice.paravirtual);
-/// // The caller logs it, so that everybody can see what runs:
+/// // The caller logs it, so that a log shows what runs:
 /// assert_eq!(
 ///     choice.to_string(),
 ///     "pvqspin: paravirtual (auto: the host offers directed yields)"
@@ -215,6 +215,13 @@ pub struct Switchable<E, S>(PhantomData<fn() -> (E, S)>);
 
 impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
     const MAX_CPUS: usize = E::MAX_CPUS;
+    const SLEEP: Option<Sleep> = match E::SLEEP {
+        Some(_) => Some(Sleep {
+            halt: Self::halt,
+            kick: Self::kick,
+        }),
+        None => None,
+    };
 
     #[inline]
     fn cpu() -> Cpu {
@@ -282,20 +289,6 @@ impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
     }
 
     #[inline]
-    fn halt(hint: Option<Hint>) {
-        if S::switch().is_paravirtual() {
-            E::halt(hint);
-        }
-    }
-
-    #[inline]
-    fn kick(cpu: Cpu) {
-        if S::switch().is_paravirtual() {
-            E::kick(cpu);
-        }
-    }
-
-    #[inline]
     fn yield_to(hint: Hint) -> Status {
         if S::switch().is_paravirtual() {
             E::yield_to(hint)
@@ -322,5 +315,21 @@ impl<E: Env, S: HasSwitch> Env for Switchable<E, S> {
     #[inline]
     fn checkpoint(point: Point) {
         E::checkpoint(point);
+    }
+}
+
+impl<E: Env, S: HasSwitch> Switchable<E, S> {
+    #[inline]
+    fn halt(hint: Option<Hint>) {
+        if S::switch().is_paravirtual() {
+            Sleep::halt::<E>(hint);
+        }
+    }
+
+    #[inline]
+    fn kick(cpu: Cpu) {
+        if S::switch().is_paravirtual() {
+            Sleep::kick::<E>(cpu);
+        }
     }
 }

@@ -80,7 +80,7 @@ impl fmt::Display for CpuReport {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
     /// No CPU, and none waits.
-    Nobody,
+    Free,
     /// It is free, and only this CPU may take it.
     HandedTo(CpuReport),
     /// This CPU holds it.
@@ -196,7 +196,7 @@ impl Report {
             Held::Free | Held::HandedTo(_) | Held::Unnamed { .. } => None,
         };
         report.holder = match (held, holder) {
-            (Held::Free, _) => Holder::Nobody,
+            (Held::Free, _) => Holder::Free,
             (Held::HandedTo(head), _) => Holder::HandedTo(CpuReport::of::<E>(head)),
             (_, Some(holder)) => Holder::Named(CpuReport::of::<E>(holder)),
             (_, None) => Holder::Unnamed,
@@ -268,7 +268,7 @@ fn place_of<E: Env, W: Format>(at: u32, node: &Node, named: bool, paravirtual: b
     let pred = node.pred.load(Ordering::Relaxed);
     let first = match W::tail(pred) {
         Tail::SoleHolder(_) => true,
-        Tail::Nobody => !paravirtual,
+        Tail::Empty => !paravirtual,
         Tail::Waiter(..) => false,
     };
     if first || named || node_state == state::HEAD {
@@ -320,7 +320,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "word {:#010x}: ", self.word)?;
         match self.holder {
-            Holder::Nobody => f.write_str("free"),
+            Holder::Free => f.write_str("free"),
             Holder::HandedTo(cpu) => write!(f, "free, and {cpu} may take it"),
             Holder::Named(cpu) => write!(f, "held by {cpu}"),
             Holder::Unnamed => f.write_str("held"),

@@ -82,12 +82,13 @@
 
 mod env;
 mod parker;
+mod presence;
 mod slots;
 
 pub use env::Threads;
 pub use slots::{MAX_THREADS, TooManyThreads, register, registered};
 
-use crate::api::rwlock::RwLockOf;
+use crate::api::cell::RwLockOf;
 use crate::lock::QSpinLock;
 use crate::policy::Bounded;
 use crate::rw::lock::QRwLock;

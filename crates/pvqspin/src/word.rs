@@ -74,7 +74,7 @@ pub const fn head_of(word: u32) -> Option<Cpu> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tail {
     /// No CPU: the lock is free, or held without a name (native).
-    Nobody,
+    Empty,
     /// This CPU holds the lock and no other waits.
     SoleHolder(Cpu),
     /// The last waiter: its CPU, and the context of its node.
@@ -237,7 +237,7 @@ impl Format for Idx3 {
     #[inline]
     fn tail(word: u32) -> Tail {
         match (Cpu::from_plus_one(word >> 18), word >> IDX_SHIFT & IDX_MASK) {
-            (None, _) => Tail::Nobody,
+            (None, _) => Tail::Empty,
             (Some(cpu), SOLE_IDX) => Tail::SoleHolder(cpu),
             (Some(cpu), context) => Tail::Waiter(cpu, context as usize),
         }
@@ -272,7 +272,7 @@ impl Format for SpareBit {
     #[inline]
     fn tail(word: u32) -> Tail {
         match (Cpu::from_plus_one(word >> 19), word & SOLE_BIT != 0) {
-            (None, _) => Tail::Nobody,
+            (None, _) => Tail::Empty,
             (Some(cpu), true) => Tail::SoleHolder(cpu),
             (Some(cpu), false) => Tail::Waiter(cpu, (word >> IDX_SHIFT & IDX_MASK) as usize),
         }
@@ -300,7 +300,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(W::tail(!TAIL), Tail::Nobody);
+        assert_eq!(W::tail(!TAIL), Tail::Empty);
     }
 
     #[test]

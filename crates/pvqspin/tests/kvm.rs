@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use pvqspin::kvm::{Call, Features, Host, Instructions, Kernel, Kvm, StealTime, Transport, Vcpu};
 use pvqspin::mode::{Detected, Mode};
-use pvqspin::{Budget, Cpu, CpuNodes, Env, Hint, RunState, Status};
+use pvqspin::{Budget, Cpu, CpuNodes, Env, Hint, RunState, Sleep, Status};
 
 const CPUS: usize = 256;
 const ALL: u32 = 1 << 5 | 1 << 7 | 1 << 13;
@@ -327,7 +327,7 @@ fn a_cpu_that_starts_says_where_its_record_is() {
     assert_eq!(did(), [Did::WriteMsr(0x4b56_4d03, 0)]);
     // A vCPU that is gone is neither woken nor named.
     host_runs(3, false);
-    Guests::kick(cpu(3));
+    Sleep::kick::<Guests>(cpu(3));
     assert_eq!(Guests::yield_to(hint(3)), Status::Refused);
     assert_eq!(did(), []);
 }
@@ -338,8 +338,8 @@ fn without_a_host_no_instruction_is_executed() {
     host_runs(1, false);
     assert_eq!(Guests::run_sample(cpu(1)).state(), RunState::Running);
     assert!(!Guests::pressure());
-    Guests::halt(Some(hint(1)));
-    Guests::kick(cpu(1));
+    Sleep::halt::<Guests>(Some(hint(1)));
+    Sleep::kick::<Guests>(cpu(1));
     assert_eq!(Guests::yield_to(hint(1)), Status::Refused);
     assert_eq!(did(), []);
 }
@@ -350,7 +350,7 @@ fn without_steal_time_vcpus_kick_and_halt_and_yield_to_nobody() {
     assert_eq!(did(), [], "there is no such register");
     assert!(Guests::pressure(), "nothing says that there is none");
     assert_eq!(Guests::yield_to(hint(1)), Status::Refused);
-    on(1, || Guests::halt(Some(hint(2))));
+    on(1, || Sleep::halt::<Guests>(Some(hint(2))));
     assert_eq!(did(), [Did::Mask, Did::HaltMasked]);
 }
 
@@ -359,9 +359,9 @@ fn a_kick_that_comes_first_leaves_no_halt() {
     start(ALL);
     did();
     WORLD.with(|world| world.interrupts_enabled.set(true));
-    Guests::kick(cpu(1));
+    Sleep::kick::<Guests>(cpu(1));
     assert_eq!(did(), [], "it does not sleep");
-    on(1, || Guests::halt(None));
+    on(1, || Sleep::halt::<Guests>(None));
     assert_eq!(did(), [Did::Mask, Did::Unmask]);
     assert!(WORLD.with(|world| world.interrupts_enabled.get()));
 }
@@ -373,8 +373,8 @@ fn a_kick_between_masking_and_halting_is_not_lost() {
         did();
         WORLD.with(|world| world.interrupts_enabled.set(enabled));
         // Before the word is looked at: the halt does not happen.
-        just_before(Did::Mask, || on(0, || Guests::kick(cpu(1))));
-        on(1, || Guests::halt(None));
+        just_before(Did::Mask, || on(0, || Sleep::kick::<Guests>(cpu(1))));
+        on(1, || Sleep::halt::<Guests>(None));
         assert!(
             !did()
                 .iter()
@@ -388,8 +388,8 @@ fn a_kick_between_masking_and_halting_is_not_lost() {
         } else {
             Did::HaltMasked
         };
-        just_before(halt.clone(), || on(0, || Guests::kick(cpu(1))));
-        on(1, || Guests::halt(None));
+        just_before(halt.clone(), || on(0, || Sleep::kick::<Guests>(cpu(1))));
+        on(1, || Sleep::halt::<Guests>(None));
         assert_eq!(did(), [Did::Mask, kick_call(1), halt]);
         assert_eq!(WORLD.with(|world| world.interrupts_enabled.get()), enabled);
         assert_eq!(Guests::run_sample(cpu(1)).state(), RunState::Running);
@@ -401,7 +401,7 @@ fn a_kick_calls_the_host_for_who_is_preempted_awake() {
     start(ALL);
     did();
     host_runs(1, false);
-    Guests::kick(cpu(1));
+    Sleep::kick::<Guests>(cpu(1));
     assert_eq!(did(), [kick_call(1)]);
 }
 
@@ -459,13 +459,13 @@ fn a_halt_hands_over_its_hint_first() {
     start(ALL);
     did();
     host_runs(2, false);
-    Guests::halt(Some(hint(2)));
+    Sleep::halt::<Guests>(Some(hint(2)));
     assert_eq!(did(), [yield_call(2), Did::Mask, Did::HaltMasked]);
     // The kick came while the target ran: no reason to halt any more.
     just_before(yield_call(2), || {
-        on(2, || Guests::kick(cpu(0)));
+        on(2, || Sleep::kick::<Guests>(cpu(0)));
     });
-    Guests::halt(Some(hint(2)));
+    Sleep::halt::<Guests>(Some(hint(2)));
     // (A vCPU that lent its pCPU is off it: the host hears of the kick.)
     assert_eq!(did(), [kick_call(0), yield_call(2), Did::Mask]);
 }
@@ -531,7 +531,7 @@ fn a_handler_that_ended_a_halt_is_asked_for_if_it_is_preempted() {
             assert_eq!(Guests::yield_to(hint(1)), Status::Ran);
         });
     });
-    on(1, || Guests::halt(None));
+    on(1, || Sleep::halt::<Guests>(None));
     assert_eq!(did(), [Did::Mask, yield_call(1), Did::HaltUnmasked]);
 }
 
@@ -545,10 +545,10 @@ fn a_handler_may_say_itself_that_the_halt_is_over() {
         on(1, Guests::interrupted);
         assert_eq!(Guests::run_sample(cpu(1)).state(), RunState::Running);
         did();
-        on(0, || Guests::kick(cpu(1)));
+        on(0, || Sleep::kick::<Guests>(cpu(1)));
         assert_eq!(did(), [], "it is awake");
     });
-    on(1, || Guests::halt(None));
+    on(1, || Sleep::halt::<Guests>(None));
     assert_eq!(Guests::run_sample(cpu(1)).state(), RunState::Running);
 }
 

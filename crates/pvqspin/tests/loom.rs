@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The host is the worst that the contract allows. It reports every other CPU as preempted, always,
-//! so that each waiter takes its paravirtual steps whenever it may; its yields run whomever loom
-//! likes; its halts end by a kick, or never. A lost wake-up is a deadlock, which loom reports. Other
+//! so that each waiter takes its paravirtual steps whenever it may; its yields run any thread that
+//! loom likes; its halts end by a kick, or never. A lost wake-up is a deadlock, which loom reports. Other
 //! hosts let the pressure go while a CPU sleeps, or refuse what they are asked for.
 
 #![cfg(loom)]
@@ -69,7 +69,7 @@ fn explore<E: Env, P: Policy, W: Format>(cpus: usize, times: usize, preemptions:
             other.join().expect("no panics");
         }
         assert!(!shared.lock.is_locked(), "{:#010x}", shared.lock.raw_word());
-        // SAFETY: everybody else has ended.
+        // SAFETY: all other threads have ended.
         shared
             .count
             .with(|count| assert_eq!(unsafe { *count }, cpus * times));

@@ -538,7 +538,7 @@ fn nobody_sleeps_where_the_host_does_as_it_is_told() {
         asked.iter().all(|call| matches!(call, Call::YieldTo(..))),
         "{asked:?}"
     );
-    // In strict order a sleeper would hold everybody up, refused or not.
+    // In strict order a sleeper would hold the queue up, refused or not.
     let asked = asks_behind_the_head::<Fifo>(Status::Refused);
     assert!(
         asked.iter().all(|call| matches!(call, Call::YieldTo(..))),

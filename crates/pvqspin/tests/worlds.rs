@@ -11,7 +11,7 @@ use pvqspin::worlds::hyperv::{self, HyperV};
 use pvqspin::worlds::power::{self, Power};
 use pvqspin::worlds::xen::{self, Runstate, Xen};
 use pvqspin::worlds::{Kernel, Words};
-use pvqspin::{Budget, Cpu, CpuNodes, Env, Hint, Mutex, Policy, RunState, Status};
+use pvqspin::{Budget, Cpu, CpuNodes, Env, Hint, Mutex, Policy, RunState, Sleep, Status};
 
 const CPUS: usize = 100;
 
@@ -243,24 +243,24 @@ type OnArm = Arm<Guest>;
 fn kicks<E: Env>(halt: &[Did], idle: Did, kick: Did) {
     did();
     // Before the halt: there is none.
-    E::kick(cpu(1));
+    Sleep::kick::<E>(cpu(1));
     assert_eq!(did(), [], "it does not sleep");
-    on(1, || E::halt(None));
+    on(1, || Sleep::halt::<E>(None));
     let without: Vec<Did> = halt.iter().filter(|did| **did != idle).cloned().collect();
     assert_eq!(did(), without);
     // During it: the host is called, once.
     at(idle, || {
         assert_eq!(state::<E>(1), RunState::Halted);
-        on(0, || E::kick(cpu(1)));
-        on(0, || E::kick(cpu(1)));
+        on(0, || Sleep::kick::<E>(cpu(1)));
+        on(0, || Sleep::kick::<E>(cpu(1)));
     });
-    on(1, || E::halt(None));
+    on(1, || Sleep::halt::<E>(None));
     let mut calls = did();
     calls.retain(|did| *did != kick);
     assert_eq!(calls, halt);
     assert_eq!(state::<E>(1), RunState::Running);
     // After it: the next halt sleeps again.
-    on(1, || E::halt(None));
+    on(1, || Sleep::halt::<E>(None));
     assert_eq!(did(), halt);
 }
 
@@ -443,7 +443,7 @@ fn hyper_v_is_told_of_long_spins_as_often_as_it_asks() {
             .set(hyperv::Features::from_cpuid(0, u32::MAX))
     });
     looks_in_60_us::<OnHyperV>(|| {});
-    OnHyperV::halt(None);
+    Sleep::halt::<OnHyperV>(None);
     assert!(!OnHyperV::pressure());
     assert_eq!(did(), [], "no right to be idle, and no wish to be told");
 }

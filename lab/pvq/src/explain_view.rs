@@ -41,7 +41,7 @@ impl Reader {
     /// The fields of a word, by name.
     fn fields(self, word: u32) -> String {
         let tail = match self.tail(word) {
-            Tail::Nobody => "none".to_owned(),
+            Tail::Empty => "none".to_owned(),
             Tail::SoleHolder(cpu) if self.bits => format!("{}, sole holder (bit H)", name(cpu)),
             Tail::SoleHolder(cpu) => format!("{}, sole holder (idx 3)", name(cpu)),
             Tail::Waiter(cpu, context) => format!("{}, last waiter (idx {context})", name(cpu)),

@@ -50,7 +50,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicU32, fence};
 
-use pvqspin::{Budget, Cpu, Env, Point};
+use pvqspin::{Budget, Cpu, Env, Point, Sleep};
 
 use crate::Lock;
 use crate::queue::{Node, Queue};
@@ -198,7 +198,7 @@ impl<E: Env> LinuxPv<E> {
         node.state.store(state::HASHED, Relaxed);
         if self.locked.load(Relaxed) == SLOW {
             E::checkpoint(Point::Halting);
-            E::halt(None);
+            Sleep::halt::<E>(None);
         }
         false
     }
@@ -209,7 +209,7 @@ impl<E: Env> LinuxPv<E> {
         self.locked.store(FREE, Release);
         E::checkpoint(Point::Released);
         if let Some(front) = Cpu::from_plus_one(front) {
-            E::kick(front);
+            Sleep::kick::<E>(front);
         }
     }
 }
@@ -233,7 +233,7 @@ fn halt_in_queue<E: Env>(node: &Node) {
     fence(SeqCst);
     if !node.is_at_front() {
         E::checkpoint(Point::Halting);
-        E::halt(None);
+        Sleep::halt::<E>(None);
     }
     // HASHED stays: the holder has arranged for a kick already.
     let _ = node
@@ -285,7 +285,7 @@ mod tests {
 
     use super::*;
     use crate::test_env::Alone;
-    use pvqspin::{CpuNodes, Hint};
+    use pvqspin::CpuNodes;
 
     /// Something happens when a wait has failed, and its waiter does not see it any more.
     struct TooLate;
@@ -295,6 +295,11 @@ mod tests {
     }
 
     impl Env for TooLate {
+        const SLEEP: Option<Sleep> = Some(Sleep {
+            halt: |_| panic!("no kick would come"),
+            kick: |_| {},
+        });
+
         fn cpu() -> Cpu {
             Alone::cpu()
         }
@@ -307,10 +312,6 @@ mod tests {
             let held = condition();
             THEN.get()();
             held
-        }
-
-        fn halt(_hint: Option<Hint>) {
-            panic!("no kick would come");
         }
     }
 

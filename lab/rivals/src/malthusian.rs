@@ -38,7 +38,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU32, AtomicU64, fence};
 
-use pvqspin::{Budget, Cpu, Env, Point};
+use pvqspin::{Budget, Cpu, Env, Point, Sleep};
 
 use crate::Lock;
 use crate::per_cpu::PerCpu;
@@ -135,7 +135,7 @@ impl<E: Env> Malthusian<E> {
             fence(SeqCst);
             if !node.is_at_front() {
                 E::checkpoint(Point::Halting);
-                E::halt(None);
+                Sleep::halt::<E>(None);
             }
             node.state.store(0, Relaxed);
         }
@@ -149,7 +149,7 @@ impl<E: Env> Malthusian<E> {
         // (It may be in its next wait by now. Then the kick ends a halt for nothing.)
         fence(SeqCst);
         if self.queue.node(to).state.load(Relaxed) == PARKED {
-            E::kick(to);
+            Sleep::kick::<E>(to);
         }
     }
 

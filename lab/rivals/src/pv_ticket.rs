@@ -28,7 +28,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use pvqspin::{Budget, Env, Point};
+use pvqspin::{Budget, Env, Point, Sleep};
 
 use crate::Lock;
 use crate::per_cpu::PerCpu;
@@ -84,7 +84,7 @@ impl<E: Env> PvTicket<E> {
         let seen = self.serving.fetch_add(SLEEPER, AcqRel);
         if ticket_of(seen) != ticket {
             E::checkpoint(Point::Halting);
-            E::halt(None);
+            Sleep::halt::<E>(None);
         }
         slot.store(0, Relaxed);
         self.serving.fetch_sub(SLEEPER, Relaxed);
@@ -100,7 +100,7 @@ impl<E: Env> PvTicket<E> {
             .iter()
             .find(|(_, slot)| slot.load(Relaxed) == wanted);
         if let Some((Some(cpu), _)) = waiter {
-            E::kick(cpu);
+            Sleep::kick::<E>(cpu);
         }
     }
 }

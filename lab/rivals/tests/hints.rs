@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, RunSample, RunState, Status};
+use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, RunSample, RunState, Sleep, Status};
 use pvqspin_rivals::Lock;
 use pvqspin_rivals::linux_pv::LinuxPv;
 use pvqspin_rivals::malthusian::Malthusian;
@@ -54,6 +54,11 @@ fn host(call: Call) -> Status {
 }
 
 impl Env for Scripted {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn cpu() -> Cpu {
         cpu(ME.get())
     }
@@ -76,16 +81,18 @@ impl Env for Scripted {
         SAMPLES.get()[cpu.index()]
     }
 
+    fn yield_to(hint: Hint) -> Status {
+        host(Call::YieldTo(hint))
+    }
+}
+
+impl Scripted {
     fn halt(hint: Option<Hint>) {
         host(Call::Halt(hint));
     }
 
     fn kick(cpu: Cpu) {
         host(Call::Kick(cpu));
-    }
-
-    fn yield_to(hint: Hint) -> Status {
-        host(Call::YieldTo(hint))
     }
 }
 

@@ -109,7 +109,7 @@ unsafe fn release<P: Policy>(word: &AtomicU32) {
         // It may have been taken on another CPU: rare, and Linux allows it.
         Tail::SoleHolder(holder) => Idx3::sole_holder(holder) | LOCKED,
         // Taken by Linux's fast path, and found so again.
-        Tail::Nobody => LOCKED,
+        Tail::Empty => LOCKED,
         Tail::Waiter(..) if seen & PENDING != 0 && head_of(seen) == Some(me) => {
             passed().unwrap_or(Idx3::sole_holder(me) | LOCKED)
         }

@@ -42,7 +42,7 @@ impl Names {
 fn holder_is_named<E: Env>(word: u32, me: Cpu) -> bool {
     match Idx3::tail(word) {
         Tail::SoleHolder(_) => true,
-        Tail::Nobody => false,
+        Tail::Empty => false,
         Tail::Waiter(..) => {
             // The head's edge names the holder; one that passed over the head stands in its place.
             let head = head_of(word).filter(|&head| head != me);

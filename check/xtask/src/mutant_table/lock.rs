@@ -119,7 +119,7 @@ pub(crate) const LOCK: &[Mutant] = &[
         "weak_read_release",
         "a reader leaves without releasing",
         &[place(
-            "crates/pvqspin/src/rw/lock.rs",
+            "crates/pvqspin/src/rw/fast.rs",
             "self.word.fetch_sub(1, «Ordering::Release»)",
             "Ordering::Relaxed",
         )],
@@ -132,7 +132,7 @@ pub(crate) const LOCK: &[Mutant] = &[
         "weak_write_release",
         "a writer that queued leaves without releasing",
         &[place(
-            "crates/pvqspin/src/rw/lock.rs",
+            "crates/pvqspin/src/rw/fast.rs",
             "self.word.store(0, «Ordering::Release»)",
             "Ordering::Relaxed",
         )],
@@ -184,7 +184,7 @@ pub(crate) const LOCK: &[Mutant] = &[
         &[place(
             "crates/pvqspin/src/queue/release.rs",
             "let (held, free) = «clear(word, passed, seen)»;",
-            "{ if seen & PENDING != 0 && passed.is_none() && let Some(head) = head_of(seen) { E::kick(head); } let (held, free) = clear(word, passed, seen); (held & !PENDING, free) }",
+            "{ if seen & PENDING != 0 && passed.is_none() && let Some(head) = head_of(seen) { Sleep::kick::<E>(head); } let (held, free) = clear(word, passed, seen); (held & !PENDING, free) }",
         )],
         &[
             check(Loom, "fifo_halt::two_cpus_twice_each"),

@@ -8,7 +8,7 @@
 #define CPUS 2
 
 static pvq_nodes nodes[CPUS];
-static uint32_t now_on, waiting_for[CPUS] = {PVQ_NOBODY, PVQ_NOBODY}, yielded_to = PVQ_NOBODY;
+static uint32_t now_on, waiting_for[CPUS] = {PVQ_NO_CPU, PVQ_NO_CPU}, yielded_to = PVQ_NO_CPU;
 static bool preempted[CPUS];
 static pvq_lock lock = PVQ_LOCK_INIT;
 static pvq_token held;
@@ -29,11 +29,11 @@ void pvq_set_waiting_for(uint32_t cpu, uint32_t target) { waiting_for[cpu] = tar
 uint32_t pvq_waiting_for(uint32_t cpu) { return waiting_for[cpu]; }
 void pvq_halt(uint32_t target, uint32_t generation) {
     (void)target, (void)generation;
-    assert(!"nobody halts here");
+    assert(!"no CPU halts here");
 }
 void pvq_kick(uint32_t cpu) {
     (void)cpu;
-    assert(!"nobody is kicked here");
+    assert(!"no CPU is kicked here");
 }
 enum pvq_yield_status pvq_yield_to(uint32_t target, uint32_t generation) {
     assert(generation == 7 && waiting_for[1] == 0);
@@ -51,7 +51,7 @@ int main(void) {
     preempted[0] = true;
     now_on = 1;
     pvq_token token = pvq_lock_fifo(&lock);
-    assert(yielded_to == 0 && waiting_for[1] == PVQ_NOBODY);
+    assert(yielded_to == 0 && waiting_for[1] == PVQ_NO_CPU);
     pvq_unlock_fifo(&lock, token);
     assert(lock.word == 0);
     puts("ok");

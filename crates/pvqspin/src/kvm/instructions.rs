@@ -1,7 +1,7 @@
 //! The privileged instructions that a KVM guest needs, behind a trait so that tests can fake them.
 
 use core::arch::asm;
-use core::arch::x86_64::__cpuid_count;
+use core::arch::x86_64::{__cpuid_count, CpuidResult};
 
 /// The instruction that enters the hypervisor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,7 +72,10 @@ const INTERRUPT_FLAG: u64 = 1 << 9;
 
 impl Instructions for X86 {
     fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
-        let found = __cpuid_count(leaf, subleaf);
+        // Unsafe to call until Rust 1.94, and safe since.
+        let cpuid: unsafe fn(u32, u32) -> CpuidResult = __cpuid_count;
+        // SAFETY: every x86-64 processor has the instruction, and it changes nothing.
+        let found = unsafe { cpuid(leaf, subleaf) };
         [found.eax, found.ebx, found.ecx, found.edx]
     }
 

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::atomic::Ordering;
-use crate::env::{Env, Point};
+use crate::env::{Env, Point, Sleep};
 use crate::events::Event;
 use crate::nodes::state;
 use crate::policy::Policy;
@@ -111,7 +111,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
         self.nodes.count(Event::HaltAtHead);
         E::checkpoint(Point::Halting);
-        E::halt(holder.map(ask::hint_for::<E>));
+        Sleep::halt::<E>(holder.map(ask::hint_for::<E>));
         self.slept.set(true);
         if !is_free(self.word.load(Ordering::Relaxed)) {
             self.nodes.count(Event::SpuriousWake);
@@ -180,7 +180,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         match cpu_of::<W>(next) {
             Some(head) if Self::YIELDS && !E::pressure() => {
                 self.nodes.count(Event::Kick);
-                E::kick(head);
+                Sleep::kick::<E>(head);
             }
             _ => {
                 self.word.fetch_or(PENDING, Ordering::Relaxed);

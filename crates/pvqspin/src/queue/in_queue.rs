@@ -14,7 +14,7 @@
 //! ```
 
 use crate::atomic::Ordering;
-use crate::env::{Budget, Env, Point};
+use crate::env::{Budget, Env, Point, Sleep};
 use crate::events::Event;
 use crate::nodes::state;
 use crate::policy::{Names, Policy, Rules};
@@ -126,20 +126,6 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
     }
 
-    /// The CPU before us and, if it is off its pCPU, the front under the word `seen`.
-    fn look_ahead(&self, before: Cpu, seen: u32) -> Snapshot {
-        let before = Seen::at::<E>(before);
-        Snapshot {
-            before: Some(before),
-            front: if before.is_off() {
-                self.front(seen)
-            } else {
-                Front::Unseen
-            },
-            ..Snapshot::NOTHING
-        }
-    }
-
     /// Whether the waiter before us cannot watch over those before it. Asked in every round of the
     /// spin loop, so it touches the lock's word only if that waiter sleeps.
     fn is_absent(&self, before: Cpu) -> bool {
@@ -164,9 +150,14 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         edge: &Edge<E, P>,
         promoted: &impl Fn() -> bool,
     ) -> Option<Token> {
-        let before = before?;
+        // One that is on its pCPU watches over those before it: the word need not be looked at.
+        let before = before.map(Seen::at::<E>).filter(Seen::is_off)?;
         let seen = self.word.load(Ordering::Relaxed);
-        let mut snapshot = self.look_ahead(before, seen);
+        let mut snapshot = Snapshot {
+            before: Some(before),
+            front: self.front(seen),
+            ..Snapshot::NOTHING
+        };
         let head_age_us = if P::RULES.passes_over() {
             self.look_who_may_be_passed(&mut snapshot)
         } else {
@@ -200,7 +191,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             return Some(token);
         }
         // Nothing to ask for, or asked in vain: wait until the picture changes.
-        ask::back_off::<E, P>(status, || promoted() || self.has_changed(seen, before));
+        ask::back_off::<E, P>(status, || promoted() || self.has_changed(seen, before.cpu));
         None
     }
 
@@ -210,7 +201,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let awake = || E::run_sample(head.cpu) != head.sample;
         if !E::spin_until(awake, Budget::ns(KICK_PATIENCE_NS)) {
             self.nodes.count(Event::Kick);
-            E::kick(head.cpu);
+            Sleep::kick::<E>(head.cpu);
         }
     }
 
@@ -294,7 +285,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
             Names::Predecessor => self.absent_head(word).or(before),
             Names::Holder => holder_of::<E, W>(word).or(before),
         };
-        E::halt(target.map(ask::hint_for::<E>));
+        Sleep::halt::<E>(target.map(ask::hint_for::<E>));
         self.slept.set(true);
         let woken_early = node_state
             .compare_exchange(

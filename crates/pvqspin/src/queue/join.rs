@@ -72,7 +72,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                     return match before {
                         Tail::Waiter(..) => Joined::Behind(seen & TAIL),
                         Tail::SoleHolder(holder) => Joined::First(Some(holder)),
-                        Tail::Nobody => Joined::First(None),
+                        Tail::Empty => Joined::First(None),
                     };
                 }
             }

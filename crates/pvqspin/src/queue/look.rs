@@ -99,7 +99,7 @@ pub(crate) fn holder_of<E: Env, W: Format>(word: u32) -> Option<Cpu> {
 pub(crate) fn cpu_in_line_before<W: Format>(node: &Node) -> Option<Cpu> {
     match W::tail(node.pred.load(Ordering::Relaxed)) {
         Tail::Waiter(cpu, _) | Tail::SoleHolder(cpu) => Some(cpu),
-        Tail::Nobody => None,
+        Tail::Empty => None,
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn mover_of<E: Env, W: Format>(word: u32) -> Option<Cpu> {
 pub(crate) fn cpu_of<W: Format>(tail: u32) -> Option<Cpu> {
     match W::tail(tail) {
         Tail::Waiter(cpu, _) => Some(cpu),
-        Tail::SoleHolder(_) | Tail::Nobody => None,
+        Tail::SoleHolder(_) | Tail::Empty => None,
     }
 }
 
@@ -120,6 +120,6 @@ pub(crate) fn cpu_of<W: Format>(tail: u32) -> Option<Cpu> {
 pub(crate) fn node_of<E: Env, W: Format>(tail: u32) -> Option<&'static Node> {
     match W::tail(tail) {
         Tail::Waiter(cpu, context) => Some(E::nodes(cpu).node(context)),
-        Tail::SoleHolder(_) | Tail::Nobody => None,
+        Tail::SoleHolder(_) | Tail::Empty => None,
     }
 }

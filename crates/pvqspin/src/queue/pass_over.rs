@@ -77,14 +77,18 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         self.look_whether_closed(snapshot)
     }
 
-    /// Adds whether the lock is closed to all but its head. Returns the age of the head, in µs.
+    /// Adds whether the lock is closed to all but its head. Returns the age of the head, in µs. (A head
+    /// that runs takes the lock any moment, whatever its age.)
     fn look_whether_closed(&self, snapshot: &mut Snapshot) -> Option<u32> {
         let Front::Free(head) = snapshot.front else {
             return None;
         };
+        if !head.is_off() {
+            return None;
+        }
         let age_us = age::age_of_head::<E>(head.cpu);
         snapshot.closed = age::closes::<P>(age_us);
-        if snapshot.closed && snapshot.all_ahead_off && head.is_off() {
+        if snapshot.closed && snapshot.all_ahead_off {
             self.nodes.count(Event::Closed);
         }
         Some(age_us)

@@ -1,7 +1,7 @@
 //! Releasing: the native store, and what a paravirtual releaser does for the next in line.
 
 use crate::atomic::{AtomicU32, Ordering};
-use crate::env::{Env, Point};
+use crate::env::{Env, Point, Sleep};
 use crate::events::Event;
 use crate::policy::Policy;
 use crate::queue::age;
@@ -98,7 +98,7 @@ fn kick<E: Env, P: Policy>(first: Cpu, asleep: bool) -> bool {
         return false;
     };
     E::nodes(E::cpu()).count(Event::Kick);
-    E::kick(next.cpu);
+    Sleep::kick::<E>(next.cpu);
     true
 }
 

@@ -67,6 +67,6 @@ impl<'a, E: Env, P: Policy, W: Format> Waiter<'a, E, P, W> {
     /// the outermost wait of a CPU halts.
     pub(super) fn may_halt(&self) -> bool {
         let outermost = self.nodes.in_use() == 1;
-        E::pressure() && outermost
+        E::SLEEP.is_some() && E::pressure() && outermost
     }
 }

@@ -22,7 +22,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{Kernel, common, names, own_ns, spin};
-use crate::env::{Budget, Env};
+use crate::env::{Budget, Env, Sleep};
 use crate::nodes::CpuNodes;
 use crate::policy::FifoHalt;
 use pvqspin_abi::{Cpu, Generation, Hint, RunSample, RunState, Status};
@@ -145,6 +145,11 @@ impl<K: Platform> Arm<K> {
 impl<K: Platform> Env for Arm<K> {
     common!(K);
 
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
         let condition = || {
             let held = condition();
@@ -169,6 +174,12 @@ impl<K: Platform> Env for Arm<K> {
             .is_none_or(|time| K::window(cpu).lacks_pcpu(time.stolen_ns(), K::now_ns()))
     }
 
+    fn yield_to(_hint: Hint) -> Status {
+        Status::Refused
+    }
+}
+
+impl<K: Platform> Arm<K> {
     fn halt(_hint: Option<Hint>) {
         K::masked(|| K::words(K::cpu()).halt(K::wait_for_interrupt));
     }
@@ -177,9 +188,5 @@ impl<K: Platform> Env for Arm<K> {
         if K::words(cpu).kick() {
             K::interrupt(cpu);
         }
-    }
-
-    fn yield_to(_hint: Hint) -> Status {
-        Status::Refused
     }
 }

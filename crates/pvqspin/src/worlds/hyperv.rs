@@ -21,7 +21,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::{Kernel, common, names, spin};
-use crate::env::{Budget, Env};
+use crate::env::{Budget, Env, Sleep};
 use crate::nodes::CpuNodes;
 use crate::policy::FifoHalt;
 use pvqspin_abi::{Cpu, Generation, Hint, RunSample, RunState, Status};
@@ -98,6 +98,11 @@ names!(HyperV, FifoHalt);
 impl<K: Platform> Env for HyperV<K> {
     common!(K);
 
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
         let limit = K::features().spins_before_notice;
         let looks = Cell::new(0_u32);
@@ -123,6 +128,12 @@ impl<K: Platform> Env for HyperV<K> {
         K::features().guest_idle
     }
 
+    fn yield_to(_hint: Hint) -> Status {
+        Status::Refused
+    }
+}
+
+impl<K: Platform> HyperV<K> {
     fn halt(_hint: Option<Hint>) {
         if K::features().guest_idle {
             K::masked(|| K::words(K::cpu()).halt(K::idle));
@@ -133,9 +144,5 @@ impl<K: Platform> Env for HyperV<K> {
         if K::words(cpu).kick() {
             K::interrupt(cpu);
         }
-    }
-
-    fn yield_to(_hint: Hint) -> Status {
-        Status::Refused
     }
 }

@@ -25,7 +25,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::{Kernel, common, end_of_chain, names, spin};
-use crate::env::{Budget, Env};
+use crate::env::{Budget, Env, Sleep};
 use crate::nodes::CpuNodes;
 use crate::policy::Bounded;
 use pvqspin_abi::{Cpu, Generation, Hint, RunSample, RunState, Status};
@@ -89,6 +89,11 @@ impl<K: Platform> Power<K> {
 impl<K: Platform> Env for Power<K> {
     common!(K);
 
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
         spin(condition, budget, K::now_ns)
     }
@@ -99,20 +104,6 @@ impl<K: Platform> Env for Power<K> {
 
     fn pressure() -> bool {
         K::is_shared()
-    }
-
-    fn halt(hint: Option<Hint>) {
-        if let Some(hint) = hint {
-            let _ = Self::yield_to(hint);
-        }
-        K::words(K::cpu()).halt(K::cede);
-    }
-
-    fn kick(cpu: Cpu) {
-        // A prod is remembered, so it does no harm for one that has not ceded yet.
-        if K::words(cpu).kick() {
-            K::prod(cpu);
-        }
     }
 
     fn yield_to(hint: Hint) -> Status {
@@ -130,6 +121,22 @@ impl<K: Platform> Env for Power<K> {
             Status::Refused
         } else {
             Status::Ran
+        }
+    }
+}
+
+impl<K: Platform> Power<K> {
+    fn halt(hint: Option<Hint>) {
+        if let Some(hint) = hint {
+            let _ = Self::yield_to(hint);
+        }
+        K::words(K::cpu()).halt(K::cede);
+    }
+
+    fn kick(cpu: Cpu) {
+        // A prod is remembered, so it does no harm for one that has not ceded yet.
+        if K::words(cpu).kick() {
+            K::prod(cpu);
         }
     }
 }

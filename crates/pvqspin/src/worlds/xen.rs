@@ -22,7 +22,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{Kernel, common, names, own_ns, spin};
-use crate::env::{Budget, Env};
+use crate::env::{Budget, Env, Sleep};
 use crate::nodes::CpuNodes;
 use crate::policy::Bounded;
 use pvqspin_abi::{Cpu, Generation, Hint, RunSample, RunState, Status};
@@ -128,6 +128,11 @@ names!(Xen, Bounded);
 impl<K: Platform> Env for Xen<K> {
     common!(K);
 
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
         let own = || own_ns(K::now_ns, || K::runstate(K::cpu()).stolen_ns());
         spin(condition, budget, own)
@@ -142,6 +147,12 @@ impl<K: Platform> Env for Xen<K> {
         K::runstate(K::cpu()).lacks_pcpu(K::now_ns())
     }
 
+    fn yield_to(_hint: Hint) -> Status {
+        Status::Refused
+    }
+}
+
+impl<K: Platform> Xen<K> {
     fn halt(_hint: Option<Hint>) {
         K::words(K::cpu()).halt(K::poll);
     }
@@ -150,9 +161,5 @@ impl<K: Platform> Env for Xen<K> {
         if K::words(cpu).kick() {
             K::send(cpu);
         }
-    }
-
-    fn yield_to(_hint: Hint) -> Status {
-        Status::Refused
     }
 }

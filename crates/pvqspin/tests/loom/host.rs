@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
-use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, Point, RunSample, RunState, Status};
+use pvqspin::{
+    Budget, Cpu, CpuNodes, Env, Generation, Hint, Point, RunSample, RunState, Sleep, Status,
+};
 
 /// How many CPUs there are at most.
 pub(crate) const CPUS: usize = 4;
@@ -139,7 +141,7 @@ pub(crate) trait Host: 'static {
     const CALL_NS: u64 = 0;
 }
 
-/// Everybody runs.
+/// Every CPU runs.
 pub(crate) struct AllRun;
 
 impl Host for AllRun {
@@ -147,7 +149,7 @@ impl Host for AllRun {
     const ASLEEP: RunState = RunState::Running;
 }
 
-/// Everybody else is preempted, always; yields run whomever loom likes.
+/// Every other CPU is preempted, always; yields run any thread that loom likes.
 pub(crate) struct AllPreempted;
 
 impl Host for AllPreempted {
@@ -203,6 +205,11 @@ pub(crate) fn all_nodes_are_given_back() {
 pub(crate) const NOWHERE: u8 = u8::MAX;
 
 impl<H: Host, const LATE: u8> Env for Model<H, LATE> {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn cpu() -> Cpu {
         numbered(CPU.with(Cell::get))
     }
@@ -256,35 +263,6 @@ impl<H: Host, const LATE: u8> Env for Model<H, LATE> {
         CPUS
     }
 
-    fn halt(_hint: Option<Hint>) {
-        note(|reached| reached.halts += 1);
-        let me = Self::cpu().index();
-        let halt = &HALTS[me];
-        let mut kicked = halt.kicked.lock().expect("no panics");
-        while !*kicked {
-            learn(|known| {
-                known.asleep[me] = true;
-                known.most_asleep = known.most_asleep.max(known.sleepers());
-            });
-            kicked = halt.bell.wait(kicked).expect("no panics");
-        }
-        learn(|known| known.asleep[me] = false);
-        *kicked = false;
-    }
-
-    fn kick(cpu: Cpu) {
-        let known = known();
-        let me = Self::cpu().index();
-        note(|reached| {
-            reached.kicks_of_holders += usize::from(known.holds[me]);
-            // A releaser's edge is gone.
-            reached.kicks_of_waiters += usize::from(known.edges[me].is_some());
-        });
-        let halt = &HALTS[cpu.index()];
-        *halt.kicked.lock().expect("no panics") = true;
-        halt.bell.notify_one();
-    }
-
     fn yield_to(_hint: Hint) -> Status {
         thread::yield_now();
         learn(|known| {
@@ -321,5 +299,36 @@ impl<H: Host, const LATE: u8> Env for Model<H, LATE> {
             (3, late) if late as u8 == LATE => GATE.wait(),
             _ => {}
         }
+    }
+}
+
+impl<H: Host, const LATE: u8> Model<H, LATE> {
+    fn halt(_hint: Option<Hint>) {
+        note(|reached| reached.halts += 1);
+        let me = Self::cpu().index();
+        let halt = &HALTS[me];
+        let mut kicked = halt.kicked.lock().expect("no panics");
+        while !*kicked {
+            learn(|known| {
+                known.asleep[me] = true;
+                known.most_asleep = known.most_asleep.max(known.sleepers());
+            });
+            kicked = halt.bell.wait(kicked).expect("no panics");
+        }
+        learn(|known| known.asleep[me] = false);
+        *kicked = false;
+    }
+
+    fn kick(cpu: Cpu) {
+        let known = known();
+        let me = Self::cpu().index();
+        note(|reached| {
+            reached.kicks_of_holders += usize::from(known.holds[me]);
+            // A releaser's edge is gone.
+            reached.kicks_of_waiters += usize::from(known.edges[me].is_some());
+        });
+        let halt = &HALTS[cpu.index()];
+        *halt.kicked.lock().expect("no panics") = true;
+        halt.bell.notify_one();
     }
 }

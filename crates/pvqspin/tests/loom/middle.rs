@@ -46,7 +46,7 @@ fn explore<H: Host, W: Format, const LATE: u8>() -> Reached {
             waiter.join().expect("no panics");
         }
         assert!(!shared.lock.is_locked(), "{:#010x}", shared.lock.raw_word());
-        // SAFETY: everybody else has ended.
+        // SAFETY: all other threads have ended.
         shared
             .count
             .with(|count| assert_eq!(unsafe { *count }, WAITERS));

@@ -29,9 +29,59 @@ impl<E: Env, P: Policy, W: Format> SharedRw<E, P, W> {
         // SAFETY: the token is from above.
         unsafe { self.lock.unlock_read(token) };
     }
+
+    /// Writes, and reads on: no other writer comes in between.
+    fn downgrade(&self) {
+        let token = self.lock.write();
+        // SAFETY: the lock is held; loom checks that it orders the accesses.
+        let written = self.count.with_mut(|count| unsafe {
+            *count += 1;
+            *count
+        });
+        // SAFETY: the token is from above.
+        let token = unsafe { self.lock.downgrade(token) };
+        // SAFETY: no thread writes; loom checks it.
+        self.count
+            .with(|count| assert_eq!(unsafe { *count }, written));
+        // SAFETY: the token is from above.
+        unsafe { self.lock.unlock_read(token) };
+    }
+
+    /// Reads, and then writes: no other writer comes in between.
+    fn upgrade(&self) {
+        let token = self.lock.upgradable_read();
+        // SAFETY: no thread writes; loom checks it.
+        let read = self.count.with(|count| unsafe { *count });
+        // SAFETY: the token is from above; so is the next.
+        let token = unsafe {
+            match self.lock.try_upgrade(token) {
+                Ok(token) => token,
+                Err(token) => self.lock.upgrade(token),
+            }
+        };
+        // SAFETY: the lock is held; loom checks that it orders the accesses.
+        self.count.with_mut(|count| unsafe {
+            assert_eq!(*count, read);
+            *count += 1;
+        });
+        // SAFETY: the token is from above.
+        unsafe { self.lock.unlock_write(token) };
+    }
+
+    /// Reads, could write, and reads on.
+    fn downgrade_upgradable(&self) {
+        let token = self.lock.upgradable_read();
+        // SAFETY: the token is from above.
+        let token = unsafe { self.lock.downgrade_upgradable(token) };
+        // SAFETY: no thread writes; loom checks it.
+        self.count.with(|count| assert!(unsafe { *count } <= CPUS));
+        // SAFETY: the token is from above.
+        unsafe { self.lock.unlock_read(token) };
+    }
 }
 
-/// What each CPU does, a letter for each turn: `w` writes, `r` reads.
+/// What each CPU does, a letter for each turn: `w` writes, `r` reads, `d` writes and reads on, `u` reads
+/// and then writes, `l` reads, could write, and reads on.
 fn explore_rw<E: Env, P: Policy, W: Format>(turns: &[&'static str], preemptions: usize) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(preemptions + extra_preemptions());
@@ -46,10 +96,12 @@ fn explore_rw<E: Env, P: Policy, W: Format>(turns: &[&'static str], preemptions:
         let act = |shared: &SharedRw<E, P, W>, cpu: usize, turns: &str| {
             become_cpu(cpu);
             for turn in turns.chars() {
-                if turn == 'w' {
-                    shared.write();
-                } else {
-                    shared.read();
+                match turn {
+                    'w' => shared.write(),
+                    'd' => shared.downgrade(),
+                    'u' => shared.upgrade(),
+                    'l' => shared.downgrade_upgradable(),
+                    _ => shared.read(),
                 }
             }
         };
@@ -64,8 +116,8 @@ fn explore_rw<E: Env, P: Policy, W: Format>(turns: &[&'static str], preemptions:
             other.join().expect("no panics");
         }
         assert!(!shared.lock.is_locked(), "{:?}", shared.lock);
-        let written = turns.concat().matches('w').count();
-        // SAFETY: everybody else has ended.
+        let written = turns.concat().matches(['w', 'd', 'u']).count();
+        // SAFETY: all other threads have ended.
         shared
             .count
             .with(|count| assert_eq!(unsafe { *count }, written));
@@ -91,6 +143,19 @@ macro_rules! explore_all_rw {
             #[test]
             fn two_readers_and_a_writer() {
                 explore_rw::<$env, $policy, $word>(&["r", "w", "r"], $three);
+            }
+
+            #[test]
+            fn a_writer_reads_on() {
+                explore_rw::<$env, $policy, $word>(&["d", "dr"], $two);
+                explore_rw::<$env, $policy, $word>(&["d", "w", "r"], 1);
+            }
+
+            #[test]
+            fn a_reader_becomes_the_writer() {
+                explore_rw::<$env, $policy, $word>(&["u", "ur"], $two);
+                explore_rw::<$env, $policy, $word>(&["u", "u", "r"], 1);
+                explore_rw::<$env, $policy, $word>(&["u", "w", "l"], 1);
             }
         }
     )* };

@@ -57,7 +57,7 @@ fn explore<H: Host, P: Policy, W: Format>(
             thread.join().expect("no panics");
         }
         assert!(!shared.lock.is_locked(), "{:#010x}", shared.lock.raw_word());
-        // SAFETY: everybody else has ended.
+        // SAFETY: all other threads have ended.
         shared
             .count
             .with(|count| assert_eq!(unsafe { *count }, waiters));

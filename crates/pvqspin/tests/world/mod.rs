@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use pvqspin::{
-    Budget, Cpu, CpuNodes, Env, Event, Generation, Hint, Point, RunSample, RunState, Status,
+    Budget, Cpu, CpuNodes, Env, Event, Generation, Hint, Point, RunSample, RunState, Sleep, Status,
 };
 
 pub(crate) const CPUS: usize = 8;
@@ -110,6 +110,11 @@ pub(crate) fn waits_for(index: usize) -> Option<usize> {
 pub(crate) struct Scripted;
 
 impl Env for Scripted {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn cpu() -> Cpu {
         cpu(WORLD.with(|world| world.cpu.get()))
     }
@@ -155,15 +160,6 @@ impl Env for Scripted {
         CPUS
     }
 
-    fn halt(hint: Option<Hint>) {
-        record(Call::Halt(hint.map(|hint| hint.cpu.index())));
-        next_step();
-    }
-
-    fn kick(cpu: Cpu) {
-        record(Call::Kick(cpu.index()));
-    }
-
     fn yield_to(hint: Hint) -> Status {
         record(Call::YieldTo(hint.cpu.index(), hint.generation.get()));
         next_step();
@@ -196,5 +192,16 @@ impl Env for Scripted {
         if let Some((_, step)) = due {
             step();
         }
+    }
+}
+
+impl Scripted {
+    fn halt(hint: Option<Hint>) {
+        record(Call::Halt(hint.map(|hint| hint.cpu.index())));
+        next_step();
+    }
+
+    fn kick(cpu: Cpu) {
+        record(Call::Kick(cpu.index()));
     }
 }

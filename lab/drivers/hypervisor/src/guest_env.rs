@@ -7,7 +7,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use pvqspin::{Budget, CpuNodes, Env, Point};
+use pvqspin::{Budget, CpuNodes, Env, Point, Sleep};
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
 use pvqspin_load::Guest;
 use pvqspin_load::own_time::Ticks;
@@ -42,6 +42,11 @@ fn not_a_guest() -> ! {
 }
 
 impl Env for GuestEnv {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     #[inline(always)]
     fn cpu() -> Cpu {
         vcb().cpu
@@ -87,14 +92,6 @@ impl Env for GuestEnv {
         vcb().memory.page(cpu).set_waiting_for(to);
     }
 
-    fn halt(hint: Option<Hint>) {
-        vcb().hypercall(Hypercall::Halt(hint));
-    }
-
-    fn kick(cpu: Cpu) {
-        vcb().hypercall(Hypercall::Kick(cpu));
-    }
-
     fn yield_to(hint: Hint) -> Status {
         vcb().hypercall(Hypercall::YieldTo(hint))
     }
@@ -113,6 +110,16 @@ impl Env for GuestEnv {
         }
         // SAFETY: guest code of this vCPU runs, on its own stack.
         unsafe { vcb.time.interrupt_at::<Self>(point) };
+    }
+}
+
+impl GuestEnv {
+    pub(crate) fn halt(hint: Option<Hint>) {
+        vcb().hypercall(Hypercall::Halt(hint));
+    }
+
+    pub(crate) fn kick(cpu: Cpu) {
+        vcb().hypercall(Hypercall::Kick(cpu));
     }
 }
 

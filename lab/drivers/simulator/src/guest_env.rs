@@ -3,7 +3,7 @@
 //! A vCPU gives control back in what takes time (`compute`, `spin_until`, hypercalls, some
 //! checkpoints) and, under jitter, in everything else.
 
-use pvqspin::{Budget, CpuNodes, Env, Point};
+use pvqspin::{Budget, CpuNodes, Env, Point, Sleep};
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
 use pvqspin_load::Guest;
 use pvqspin_load::timer::Timer;
@@ -22,6 +22,11 @@ pub(crate) enum SimEnv {}
 const FREE_CHECKS: u32 = 32;
 
 impl Env for SimEnv {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn cpu() -> Cpu {
         let shared = shared();
         shared.disturb();
@@ -109,14 +114,6 @@ impl Env for SimEnv {
         shared.guests.iter().filter(|guest| guest.vm == vm).count()
     }
 
-    fn halt(hint: Option<Hint>) {
-        call(Hypercall::Halt(hint));
-    }
-
-    fn kick(cpu: Cpu) {
-        call(Hypercall::Kick(cpu));
-    }
-
     fn yield_to(hint: Hint) -> Status {
         call(Hypercall::YieldTo(hint))
     }
@@ -130,6 +127,16 @@ impl Env for SimEnv {
         if Timer::may_come_at(point) {
             interrupt_if_due();
         }
+    }
+}
+
+impl SimEnv {
+    fn halt(hint: Option<Hint>) {
+        call(Hypercall::Halt(hint));
+    }
+
+    fn kick(cpu: Cpu) {
+        call(Hypercall::Kick(cpu));
     }
 }
 

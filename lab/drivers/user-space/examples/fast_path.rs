@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use pvqspin::{
     AtomicCpu, Bounded, Budget, Cpu, CpuNodes, Env, Fifo, Generation, Hint, Idx3, Native, QRwLock,
-    QSpinLock, ReadToken, RunSample, RunState, SpareBit, Status, WriteToken,
+    QSpinLock, ReadToken, RunSample, RunState, Sleep, SpareBit, Status, WriteToken,
 };
 use pvqspin_rivals::Lock;
 use pvqspin_rivals::catalog::BOUNDED_WAIT_US;
@@ -56,6 +56,11 @@ extern "C" fn page_set_waiting_for(cpu: u32) -> u32 {
 }
 
 impl Env for Guest {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     #[inline]
     fn cpu() -> Cpu {
         CPU.load()
@@ -91,17 +96,19 @@ impl Env for Guest {
         Cpu::from_plus_one(page_set_waiting_for(cpu.map_or(0, Cpu::plus_one)))
     }
 
+    fn yield_to(hint: Hint) -> Status {
+        hypercall_yield_to(hint.cpu.plus_one());
+        Status::Ran
+    }
+}
+
+impl Guest {
     fn halt(hint: Option<Hint>) {
         hypercall_halt(hint.map_or(0, |hint| hint.cpu.plus_one()));
     }
 
     fn kick(cpu: Cpu) {
         hypercall_kick(cpu.plus_one());
-    }
-
-    fn yield_to(hint: Hint) -> Status {
-        hypercall_yield_to(hint.cpu.plus_one());
-        Status::Ran
     }
 }
 

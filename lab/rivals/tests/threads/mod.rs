@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pvqspin::{Budget, Cpu, CpuNodes, Env, Generation, Hint, Point, RunSample, RunState, Status};
+use pvqspin::{
+    Budget, Cpu, CpuNodes, Env, Generation, Hint, Point, RunSample, RunState, Sleep, Status,
+};
 
 /// The host gives every wait the budget that the lock asks for, and preempts no vCPU.
 pub(crate) const PATIENT: u8 = 0;
@@ -102,6 +104,11 @@ fn random_below(limit: u64) -> u64 {
 }
 
 impl<const MOOD: u8> Env for Threads<MOOD> {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     fn cpu() -> Cpu {
         Cpu::new(CPU.get()).expect("in range")
     }
@@ -145,6 +152,26 @@ impl<const MOOD: u8> Env for Threads<MOOD> {
         MOOD != PATIENT
     }
 
+    fn yield_to(_hint: Hint) -> Status {
+        YIELDS.fetch_add(1, Relaxed);
+        std::thread::yield_now();
+        Status::from_register(random_below(4))
+    }
+
+    fn now_ns() -> u64 {
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        // Never 0, which stands for an environment without a clock.
+        START.elapsed().as_nanos() as u64 + 1
+    }
+
+    fn checkpoint(_point: Point) {
+        if MOOD != PATIENT && random_below(4) == 0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl<const MOOD: u8> Threads<MOOD> {
     fn halt(_hint: Option<Hint>) {
         HALTS.fetch_add(1, Relaxed);
         let me = CPU.get();
@@ -171,23 +198,5 @@ impl<const MOOD: u8> Env for Threads<MOOD> {
         KICKS.fetch_add(1, Relaxed);
         *locked(&KICKED[cpu.index()]) = true;
         WAKE[cpu.index()].notify_one();
-    }
-
-    fn yield_to(_hint: Hint) -> Status {
-        YIELDS.fetch_add(1, Relaxed);
-        std::thread::yield_now();
-        Status::from_register(random_below(4))
-    }
-
-    fn now_ns() -> u64 {
-        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-        // Never 0, which stands for an environment without a clock.
-        START.elapsed().as_nanos() as u64 + 1
-    }
-
-    fn checkpoint(_point: Point) {
-        if MOOD != PATIENT && random_below(4) == 0 {
-            std::thread::yield_now();
-        }
     }
 }

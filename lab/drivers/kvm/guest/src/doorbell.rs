@@ -3,7 +3,7 @@
 
 use core::arch::asm;
 
-use pvqspin::{Budget, CpuNodes, Env};
+use pvqspin::{Budget, CpuNodes, Env, Sleep};
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunSample, Status};
 use pvqspin_kvm_boot::doorbell::{PORT, Ring};
 use pvqspin_load::own_time::OwnTime;
@@ -41,6 +41,11 @@ impl Doorbell {
 }
 
 impl Env for Doorbell {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     #[inline(always)]
     fn cpu() -> Cpu {
         cpu::area().number.load()
@@ -84,14 +89,6 @@ impl Env for Doorbell {
         cpu::page(cpu).set_waiting_for(to);
     }
 
-    fn halt(hint: Option<Hint>) {
-        Self::call(Hypercall::Halt(hint));
-    }
-
-    fn kick(cpu: Cpu) {
-        Self::call(Hypercall::Kick(cpu));
-    }
-
     fn yield_to(hint: Hint) -> Status {
         Self::call(Hypercall::YieldTo(hint))
     }
@@ -99,6 +96,16 @@ impl Env for Doorbell {
     #[inline]
     fn now_ns() -> u64 {
         clock::now_ns()
+    }
+}
+
+impl Doorbell {
+    fn halt(hint: Option<Hint>) {
+        Self::call(Hypercall::Halt(hint));
+    }
+
+    fn kick(cpu: Cpu) {
+        Self::call(Hypercall::Kick(cpu));
     }
 }
 

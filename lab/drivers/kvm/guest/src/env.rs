@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
 
-use pvqspin::{Budget, CpuNodes, Env, Point};
+use pvqspin::{Budget, CpuNodes, Env, Point, Sleep};
 use pvqspin_abi::{Cpu, Hint, RunSample, Status};
 use pvqspin_load::Guest;
 use pvqspin_load::own_time::Ticks;
@@ -18,6 +18,11 @@ pub(crate) struct GuestEnv<T>(PhantomData<fn() -> T>);
 /// Everything that the lock asks for is the transport's. What is added only measures: it stamps, and
 /// takes the timer's interrupt, for there is no other one.
 impl<T: Transport> Env for GuestEnv<T> {
+    const SLEEP: Option<Sleep> = Some(Sleep {
+        halt: Self::halt,
+        kick: Self::kick,
+    });
+
     #[inline(always)]
     fn cpu() -> Cpu {
         T::cpu()
@@ -64,14 +69,6 @@ impl<T: Transport> Env for GuestEnv<T> {
         T::redirect_wait_of(cpu, to);
     }
 
-    fn halt(hint: Option<Hint>) {
-        T::halt(hint);
-    }
-
-    fn kick(cpu: Cpu) {
-        T::kick(cpu);
-    }
-
     fn yield_to(hint: Hint) -> Status {
         let status = T::yield_to(hint);
         T::count_yield(status);
@@ -90,6 +87,16 @@ impl<T: Transport> Env for GuestEnv<T> {
         time.stamp::<Self>(point);
         // SAFETY: the area of the vCPU that runs this.
         unsafe { time.interrupt_at::<Self>(point) };
+    }
+}
+
+impl<T: Transport> GuestEnv<T> {
+    fn halt(hint: Option<Hint>) {
+        Sleep::halt::<T>(hint);
+    }
+
+    fn kick(cpu: Cpu) {
+        Sleep::kick::<T>(cpu);
     }
 }
 

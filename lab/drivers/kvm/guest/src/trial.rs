@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use pvqspin::Sleep;
 use pvqspin_kvm_boot::boot::{COMPUTE_TURNS, RINGS, Trial};
 use pvqspin_kvm_boot::doorbell::{PORT, Ring};
 
@@ -47,7 +48,7 @@ fn perform<T: Transport>(trial: Trial) {
         Trial::Panic => panic!("on purpose"),
         // An area that was never written holds call number 0, which is none.
         Trial::BadCall => ring(Ring::Hypercall),
-        Trial::HaltForEver => T::halt(None),
+        Trial::HaltForEver => Sleep::halt::<T>(None),
         Trial::Compute => compute::turns(COMPUTE_TURNS),
         Trial::Rings => (0..RINGS).for_each(|_| ring(Ring::Probe)),
         // SAFETY: the call changes nothing but RAX. `vmcall` is Intel's; KVM on AMD makes `vmmcall`
