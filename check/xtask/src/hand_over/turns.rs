@@ -62,8 +62,7 @@ impl Env for Turns {
 
 /// Each CPU takes the lock so often, and gives it away when all others wait for it.
 fn hand_around<P: Policy>(cpus: usize, times: usize) {
-    let lock = QSpinLock::<Turns, P>::new();
-    let lock = &lock;
+    let lock: &'static _ = Box::leak(Box::new(QSpinLock::<Turns, P>::new()));
     let mut all: Vec<_> = (0..cpus)
         .map(|cpu| {
             Coroutine::<(), (), ()>::new(move |yielder, ()| {
