@@ -81,9 +81,9 @@
 //! # What a stock host gives
 //!
 //! A *hint*: `KVM_HC_SCHED_YIELD` asks Linux's scheduler to prefer the target on the target's own run
-//! queue, which it may decline, and returns 0 always. So [`yield_to`](Env::yield_to) looks at the
+//! queue, which it may decline, and returns 0 always. So [`yield_to`](crate::Env::yield_to) looks at the
 //! record before the call, for what the host of the contract would drop
-//! ([`Stale`](Status::Stale), [`AlreadyRunning`](Status::AlreadyRunning)), and after it: `Ran` if the
+//! ([`Stale`](crate::Status::Stale), [`AlreadyRunning`](crate::Status::AlreadyRunning)), and after it: `Ran` if the
 //! target has been put on a pCPU since, else `Refused`. The policy for such a host is
 //! [`Bounded`]. `docs/kvm.md` says what that comes to, measured.
 //!

@@ -2,7 +2,7 @@
 
 use core::cell::UnsafeCell;
 
-/// Data behind the lock `L`: [`Mutex`] and [`irq::Mutex`](crate::irq::Mutex) are this.
+/// Data behind the lock `L`: [`Mutex`](crate::Mutex) and [`irq::Mutex`](crate::irq::Mutex) are this.
 pub struct MutexOf<T: ?Sized, L> {
     pub(super) lock: L,
     data: UnsafeCell<T>,
@@ -61,7 +61,7 @@ impl<T, L: Default> From<T> for MutexOf<T, L> {
     }
 }
 
-/// Data behind the reader-writer lock `L`: [`RwLock`] and [`irq::RwLock`](crate::irq::RwLock) are this.
+/// Data behind the reader-writer lock `L`: [`RwLock`](crate::RwLock) and [`irq::RwLock`](crate::irq::RwLock) are this.
 pub struct RwLockOf<T: ?Sized, L> {
     pub(super) lock: L,
     data: UnsafeCell<T>,

@@ -51,7 +51,8 @@ pub trait Interrupts: 'static {
     unsafe fn restore(state: Self::State);
 }
 
-/// What an acquisition of an [`IrqLock`] must remember, or with another `T` one of an [`IrqRwLock`].
+/// What an acquisition of an [`IrqLock`] must remember, or with another `T` one of an
+/// [`IrqRwLock`](crate::irq::IrqRwLock).
 pub struct IrqToken<I: Interrupts, T = Token> {
     pub(super) token: T,
     pub(super) state: I::State,
