@@ -237,7 +237,6 @@ fn situations() -> Vec<Guest> {
             "refuse",
             "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on,kvm-hint-dedicated=on",
         ),
-        guest("no KVM", "refuse", "kvm=off"),
     ]
 }
 
