@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// What clang is called, newest first.
+/// What clang is called, newest first. The plain name may be an old one: what clang 14 makes, kernel
+/// 7.3 refuses (`bpf_cpumask_test_cpu`: incompatible).
 const NAMES: [&str; 10] = [
-    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16",
+    "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang",
     "clang-15", "clang-14",
 ];
 

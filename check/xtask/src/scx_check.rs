@@ -170,8 +170,8 @@ fn clang() -> Result<String> {
     let named = std::env::var("CLANG").ok();
     let versions = (14..=22).rev().map(|version| format!("clang-{version}"));
     (named.into_iter())
-        .chain(["clang".to_owned()])
         .chain(versions)
+        .chain(["clang".to_owned()])
         .find(|name| Command::new(name).arg("--version").output().is_ok())
         .context("clang is missing: `apt-get install clang`, or name it in CLANG")
 }
