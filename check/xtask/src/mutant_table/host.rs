@@ -103,11 +103,18 @@ pub(crate) const HOST: &[Mutant] = &[
     mutant(
         "host_charges_borrower",
         "borrowed time is charged to the vCPU that runs",
-        &[place(
-            "crates/host/src/switch.rs",
-            "let payer = «owner»;",
-            "current",
-        )],
+        &[
+            place(
+                "crates/host/src/switch.rs",
+                "host.vcpus[«owner».index()].stats.charged_ns += ran_ns;",
+                "current",
+            ),
+            place(
+                "crates/host/src/switch.rs",
+                "host.with_account(«owner», |host, account| { host.policy.charge(account, charged_ns)",
+                "current",
+            ),
+        ],
         &[check(
             Host,
             "loans::the_donor_is_charged_and_the_borrower_runs",
