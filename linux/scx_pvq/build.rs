@@ -6,12 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// What clang is called, newest first. The plain name may be an old one: what clang 14 makes, kernel
-/// 7.3 refuses (`bpf_cpumask_test_cpu`: incompatible).
-const NAMES: [&str; 10] = [
+/// What clang is called, newest first; the plain name comes last, because it may be an old one.
+const NAMES: [&str; 8] = [
     "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang",
-    "clang-15", "clang-14",
 ];
+/// What older ones make of the program does not pass the kernel's verifier.
+const OLDEST: u32 = 16;
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=bpf");
@@ -35,21 +35,35 @@ fn main() -> Result<()> {
 }
 
 fn clang() -> Result<PathBuf> {
-    let works = |name: &Path| {
-        let output = Command::new(name).arg("--print-targets").output();
-        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("bpf"))
-    };
     if let Some(named) = env::var_os("CLANG").map(PathBuf::from) {
         if !works(&named) {
             bail!(
-                "CLANG names {}, which is no clang that compiles for BPF",
+                "CLANG names {}, which is no clang {OLDEST} or later that compiles for BPF",
                 named.display()
             );
         }
         return Ok(named);
     }
-    NAMES.iter().map(PathBuf::from).find(|name| works(name)).context(
-        "scx_pvq needs clang 14 or later to compile its BPF program, and none is in the path: `apt-get install clang`, or \
-         what your system calls it; or name it in the environment variable CLANG",
-    )
+    NAMES.iter().map(PathBuf::from).find(|name| works(name)).with_context(|| format!(
+        "scx_pvq needs clang {OLDEST} or later to compile its BPF program, and none is in the path: `apt-get install clang-{OLDEST}`, \
+         or what your system calls it; or name it in the environment variable CLANG",
+    ))
+}
+
+/// Whether this clang is new enough, and knows BPF.
+fn works(name: &Path) -> bool {
+    let said = |option| {
+        let output = Command::new(name).arg(option).output();
+        output.map_or_else(
+            |_| String::new(),
+            |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let version = said("--version");
+    let major = version
+        .split("version ")
+        .nth(1)
+        .and_then(|rest| rest.split('.').next())
+        .and_then(|number| number.parse::<u32>().ok());
+    major.is_some_and(|major| major >= OLDEST) && said("--print-targets").contains("bpf")
 }

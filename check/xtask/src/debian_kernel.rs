@@ -29,6 +29,20 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// As `uname -r` has it: what the folder of its modules is called.
+    pub(crate) fn release(&self) -> String {
+        let names = self
+            .modules
+            .first()
+            .into_iter()
+            .flat_map(|path| path.iter());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .skip_while(|name| name != "modules")
+            .nth(1)
+            .unwrap_or_else(|| "of unknown version".to_owned())
+    }
+
     /// What an unpacked package holds.
     pub(crate) fn in_dir(dir: &Path) -> Result<Self> {
         let image = find_image(dir)

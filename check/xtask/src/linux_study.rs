@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -23,9 +24,9 @@ pub(crate) struct Options {
     /// Processors, a list.
     #[arg(long, value_delimiter = ',', default_value = "2,4,8")]
     cpus: Vec<u32>,
-    /// vCPUs for each processor.
-    #[arg(long, default_value = "2,4")]
-    overcommit: String,
+    /// vCPUs for each processor, a list.
+    #[arg(long, value_delimiter = ',', default_value = "2,4")]
+    overcommit: Vec<u32>,
     /// Locks, as `pvq kvm --lock` has them.
     #[arg(
         long,
@@ -49,65 +50,161 @@ pub(crate) struct Options {
     neighbour: bool,
     #[command(flatten)]
     kernel: Choice,
+    /// Start no machine later than this, and say what is left: the same command goes on from there.
+    #[arg(long, value_name = "MINUTES")]
+    minutes: Option<u64>,
     /// Make the tables from results that are there, and run nothing.
     #[arg(long)]
     tables: bool,
+    /// Write the page with the tables to this file, instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
 }
 
 const RESULTS: &str = "results.json";
 
-/// Makes the runs, then the tables.
-pub(crate) fn run(options: &Options) -> Result<()> {
-    let cache = kvm_in_qemu::cache()?;
-    let mut rows = Vec::new();
-    for &cpus in &options.cpus {
-        ensure!((1..=16).contains(&cpus), "{cpus} processors: 1 to 16");
-        for host in [Host::Stock, Host::Scx] {
-            for &seed in &options.seeds {
-                let name = format!(
-                    "{}-{cpus}{}-{seed}",
-                    if host == Host::Scx { "scx" } else { "stock" },
-                    if options.neighbour { "-neighbour" } else { "" }
-                );
-                let dir = options.out.join(&name);
-                if !dir.join(RESULTS).is_file() {
-                    ensure!(!options.tables, "{} is not there", dir.display());
-                    measure(options, &cache, host, cpus, seed, &dir)?;
+/// One boot of one machine.
+#[derive(Clone, Copy)]
+struct Unit {
+    host: Host,
+    cpus: u32,
+    overcommit: u32,
+    seed: u32,
+}
+
+/// Every boot, what is cheap first.
+fn units(options: &Options) -> Vec<Unit> {
+    let mut all = Vec::new();
+    for &seed in &options.seeds {
+        for &cpus in &options.cpus {
+            for &overcommit in &options.overcommit {
+                for host in [Host::Stock, Host::Scx] {
+                    all.push(Unit {
+                        host,
+                        cpus,
+                        overcommit,
+                        seed,
+                    });
                 }
-                let text = fs::read(dir.join(RESULTS))?;
-                let results = serde_json::from_slice(&text)
-                    .with_context(|| format!("{} is no JSON", dir.display()))?;
-                rows.extend(read(host, &results));
             }
         }
     }
-    print!("{}", tables(&rows));
+    all
+}
+
+/// Makes the runs, then the tables.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    for &cpus in &options.cpus {
+        ensure!((1..=16).contains(&cpus), "{cpus} processors: 1 to 16");
+    }
+    let cache = kvm_in_qemu::cache()?;
+    let began = Instant::now();
+    let mut rows = Vec::new();
+    let mut yields = Vec::new();
+    let mut left = 0;
+    for unit in units(options) {
+        let Unit {
+            host,
+            cpus,
+            overcommit,
+            seed,
+        } = unit;
+        let name = format!(
+            "{}-{cpus}x{overcommit}{}-{seed}",
+            if host == Host::Scx { "scx" } else { "stock" },
+            if options.neighbour { "-neighbour" } else { "" }
+        );
+        let dir = options.out.join(&name);
+        if !dir.join(RESULTS).is_file() {
+            let late = (options.minutes)
+                .is_some_and(|minutes| began.elapsed() >= Duration::from_secs(60 * minutes));
+            if options.tables || late {
+                left += 1;
+                continue;
+            }
+            measure(options, &cache, unit, &dir)?;
+        }
+        let json = |name: &str| -> Result<Value> {
+            let text = fs::read(dir.join(name))?;
+            serde_json::from_slice(&text)
+                .with_context(|| format!("{name} in {} is no JSON", dir.display()))
+        };
+        rows.extend(read(host, &json(RESULTS)?));
+        if host == Host::Scx {
+            yields.push((name, json(SCX_REPORT)?));
+        }
+    }
+    let made = fs::read_to_string(options.out.join(MADE)).unwrap_or_default();
+    let text = format!("{made}{}{}", tables(&rows), yield_table(&yields));
+    match &options.page {
+        Some(path) => {
+            fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?
+        }
+        None => print!("{text}"),
+    }
+    if left > 0 {
+        eprintln!("linux-study: {left} machines are left; the same command goes on");
+    }
     Ok(())
 }
 
-fn measure(
-    options: &Options,
-    cache: &Path,
-    host: Host,
-    cpus: u32,
-    seed: u32,
-    dir: &Path,
-) -> Result<()> {
+/// With what the results were made: the head of the page.
+const MADE: &str = "made.md";
+
+fn note_versions(options: &Options, kernel: &Kernel) -> Result<()> {
+    let text = format!(
+        "# Locks on Linux hosts: the tables\n\n`cargo xtask linux-study` made them: Debian's kernel {}, unmodified, as host, in QEMU {}, \
+         instructions counted. Random numbers begin with {}; {} for each run; last run {}.\n\
+         Each cell: throughput over the best of its column; in brackets over what the processors could do in turns; longest wait; hypercalls for \
+         each acquisition.\n\n",
+        kernel.release(),
+        qemu::version_name()?,
+        options
+            .seeds
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+        options.duration,
+        today()?,
+    );
+    fs::create_dir_all(&options.out)
+        .with_context(|| format!("cannot create {}", options.out.display()))?;
+    fs::write(options.out.join(MADE), text)?;
+    Ok(())
+}
+
+/// As 2026-11-28, in UTC.
+fn today() -> Result<String> {
+    let output = Command::new("date")
+        .args(["-u", "+%F"])
+        .output()
+        .context("cannot start date")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()> {
+    let Unit {
+        host,
+        cpus,
+        overcommit,
+        seed,
+    } = unit;
     qemu::provide()?;
     qemu::counts_fairly(cpus)?;
     let choice = Host::Scx.kernel(&options.kernel);
     let kernel = Kernel::fetch(&choice, cache)?;
-    let pcpus = cpus.to_string();
+    note_versions(options, &kernel)?;
     let mut arguments: Vec<String> = [
         "kvm",
         "--transport",
         "stock",
         "--pcpus",
-        &pcpus,
+        &cpus.to_string(),
         "--lock",
         &options.lock,
         "--overcommit",
-        &options.overcommit,
+        &overcommit.to_string(),
         "--inside",
         &options.inside,
         "--outside",
@@ -156,6 +253,33 @@ fn measure(
         }
     }
     Ok(())
+}
+
+/// What became of the yields that reached `scx_pvq`, all locks and sections of a machine together.
+fn yield_table(machines: &[(String, Value)]) -> String {
+    if machines.is_empty() {
+        return String::new();
+    }
+    let mut text = "What became of the directed yields that reached `scx_pvq`, all locks of a machine together\n\n\
+                    | machine | asked | ran | affinity | not waiting | moved | no time left | paid of what was lent |\n\
+                    | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for (name, counts) in machines {
+        let count = |name: &str| counts[name].as_u64().unwrap_or(0);
+        let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {:.1} % | {} | {} | {} | {} | {:.1} % |",
+            count("asked"),
+            percent(count("ran"), count("asked")),
+            count("refused_affinity"),
+            count("refused_not_waiting"),
+            count("refused_moved"),
+            count("refused_no_time"),
+            percent(count("lent_paid_ns"), count("lent_ns")),
+        );
+    }
+    text
 }
 
 /// One lock at one point.

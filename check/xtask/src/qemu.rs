@@ -21,8 +21,7 @@ fn program() -> OsString {
 /// Fails if QEMU is too old to count instructions on so many processors: before 8.1 each has a turn that lasts until the next
 /// timer, up to a tick of 4 ms, and what runs there looks preempted to the others.
 pub(crate) fn counts_fairly(cpus: u32) -> Result<()> {
-    let output = Command::new(program()).arg("--version").output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = what_it_says()?;
     let version = version(&text).with_context(|| format!("QEMU has no version: {text}"))?;
     ensure!(
         cpus <= 2 || version >= (8, 1),
@@ -31,6 +30,23 @@ pub(crate) fn counts_fairly(cpus: u32) -> Result<()> {
         version.1
     );
     Ok(())
+}
+
+/// The version of QEMU, as it names it.
+pub(crate) fn version_name() -> Result<String> {
+    let text = what_it_says()?;
+    let name = text
+        .split("version ")
+        .nth(1)
+        .and_then(|rest| rest.split_whitespace().next());
+    Ok(name
+        .with_context(|| format!("QEMU has no version: {text}"))?
+        .to_owned())
+}
+
+fn what_it_says() -> Result<String> {
+    let output = Command::new(program()).arg("--version").output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Of `QEMU emulator version 11.1.3 (Debian ...)`.

@@ -168,12 +168,12 @@ fn compile(cache: &Path, mistake: &Mistake) -> Result<PathBuf> {
 
 fn clang() -> Result<String> {
     let named = std::env::var("CLANG").ok();
-    let versions = (14..=22).rev().map(|version| format!("clang-{version}"));
+    let versions = (16..=22).rev().map(|version| format!("clang-{version}"));
     (named.into_iter())
         .chain(versions)
         .chain(["clang".to_owned()])
         .find(|name| Command::new(name).arg("--version").output().is_ok())
-        .context("clang is missing: `apt-get install clang`, or name it in CLANG")
+        .context("clang is missing: `apt-get install clang-16`, or name it in CLANG")
 }
 
 /// libbpf's headers, as the build of scx_pvq left them.

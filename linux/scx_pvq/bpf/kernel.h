@@ -109,6 +109,7 @@ struct sched_ext_ops {
 	void (*dispatch)(s32, struct task_struct *);
 	void (*running)(struct task_struct *);
 	void (*stopping)(struct task_struct *, bool);
+	void (*tick)(struct task_struct *);
 	bool (*yield)(struct task_struct *, struct task_struct *);
 	s32 (*init_task)(struct task_struct *, struct scx_init_task_args *);
 	s32 (*init)(void);

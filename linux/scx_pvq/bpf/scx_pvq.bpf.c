@@ -8,6 +8,8 @@
  *   yield    notes whom this CPU lends to, and gives up the slice
  *   dispatch lends; or gives the rest back to the owner; or ends the slice, and picks the first of the queue
  *
+ *   tick     ends slices: the kernel looks at them at its tick alone, so a slice lasts until the tick nearest to its end
+ *
  * What is decided stands in rules.h. A CPU's own state is written by that CPU alone, in scheduler callbacks, where it can
  * not be preempted; the exception is `taken`, which an idle CPU writes when it takes the owner of a slice.
  */
@@ -40,6 +42,16 @@ struct cpu_state {
 	/* The owner of the slice that another CPU took, and when. */
 	u32 taken;
 	u64 taken_at;
+	u64 ticked_at;
+	/* When the task that runs was lent this CPU. */
+	u64 lent_at;
+};
+
+/* The time from tick to tick, measured: 0 until it is known. */
+struct tick_time {
+	u64 period_ns;
+	u64 first_at;
+	u64 first_jiffies;
 };
 
 struct task_state {
@@ -98,6 +110,32 @@ static struct pvq_terms terms(void)
 		.min_loan_ns = config.terms.min_loan_ns,
 	};
 	return t;
+}
+
+/* Not beside `end`, whose place the loader knows. */
+static struct tick_time ticks SEC(".data.ticks");
+
+/*
+ * How long a slice that begins now is: until the tick nearest to its end, and half a tick more, because ticks may come
+ * late. It can be lent for all of that time, and `pvq_tick` ends it.
+ */
+static u64 slice_length(const struct cpu_state *c, u64 now)
+{
+	u64 slice = config.terms.slice_ns, period = ticks.period_ns, since, length;
+
+	since = now - c->ticked_at;
+	/* The CPU was idle, and its tick stopped; or the time is not known yet. */
+	if (!period || since >= 64 * period)
+		return slice + period / 2;
+	length = (since + slice + period / 2) / period * period;
+	length = length > since + slice / 4 ? length - since : length + period - since;
+	return length + period / 2;
+}
+
+/* For the kernel, which counts a slice down at its ticks: none is over before `pvq_tick` says so. */
+static u64 counted(u64 left)
+{
+	return left + ticks.period_ns;
 }
 
 static struct cpu_state *cpu_state(u32 cpu)
@@ -239,6 +277,7 @@ static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, 
 	struct pvq_clock *clock;
 
 	change_domain(t, domain_of(cpu));
+	rules.slice_ns = slice_length(c, now);
 	pvq_begin(&c->slice, now, wanted(t->domain, now), p->pid, &rules);
 	t->owns = cpu + 1;
 	c->paused = 0;
@@ -259,6 +298,7 @@ static void notice_taken(struct cpu_state *c, u32 cpu, struct task_struct *p, st
 		return;
 	if (c->taken == c->slice.owner && pvq_is_lent(&c->slice) && p && t && c->slice.current == p->pid) {
 		charge(c, cpu, c->taken_at, p, t);
+		rules.slice_ns = slice_length(c, c->taken_at);
 		pvq_convert(&c->slice, c->taken_at, c->slice.wanted_until, &rules);
 		t->owns = cpu + 1;
 		c->owner_vtime = t->account.vtime;
@@ -313,11 +353,12 @@ static bool lend(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *prev
 		after = c->slice;
 		pvq_give_to(&after, now, target, &rules);
 		wanted(t->domain, now);
-		done = move_here(p, t->queue, cpu, after.end - now, &why);
+		done = move_here(p, t->queue, cpu, counted(after.end - now), &why);
 		if (done) {
 			if (pvq_is_lent(&c->slice))
 				count(after.current == after.owner ? PVQ_GIVEN_BACK : PVQ_CHAINED, 1);
 			c->slice = after;
+			c->lent_at = now;
 			t->queue = 0;
 		}
 	}
@@ -341,7 +382,7 @@ static bool resume(struct cpu_state *c, u32 cpu, u64 now)
 	if (!p)
 		return false;
 	pvq_give_to(&after, now, after.owner, &rules);
-	done = move_here(p, HELD(cpu), cpu, after.end - now, &why);
+	done = move_here(p, HELD(cpu), cpu, counted(after.end - now), &why);
 	bpf_task_release(p);
 	if (done) {
 		c->slice = after;
@@ -538,7 +579,7 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 	/* A slice that a kernel thread interrupted goes on after it. */
 	if (c->interrupted && cpu == here && c->slice.owner && c->slice.current == p->pid &&
 	    !pvq_is_over(&c->slice, now)) {
-		insert(p, SCX_DSQ_LOCAL, c->slice.end - now, flags);
+		insert(p, SCX_DSQ_LOCAL, counted(c->slice.end - now), flags);
 		return;
 	}
 	/* Another task runs on its slice: it waits for that. */
@@ -578,6 +619,13 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 	}
 }
 
+/* For the verifier: a test that the compiler does not leave out because it knows the answer. */
+#define is_there(pointer)                                \
+	({                                               \
+		asm volatile("" : "+r"(pointer));        \
+		(pointer) != 0;                          \
+	})
+
 SEC("struct_ops/pvq_dispatch")
 void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 {
@@ -607,7 +655,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 		c->asked = 0;
 		/* Refused: the caller goes on with what it has. */
 		if (mine && c->slice.current == prev->pid && !pvq_is_over(&c->slice, now)) {
-			set_slice(prev, c->slice.end - now);
+			set_slice(prev, counted(c->slice.end - now));
 			return;
 		}
 	}
@@ -616,7 +664,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	if (!runs && resume(c, cpu, now))
 		return;
 	end_slice(c, cpu, prev, t);
-	if (runs) {
+	if (runs && is_there(prev) && is_there(t)) {
 		if (t->owns) {
 			struct cpu_state *o = cpu_state(t->owns - 1);
 
@@ -626,7 +674,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 		if (!waits_elsewhere) {
 			pvq_requeue(&rules, clock, &t->account);
 			if (!yielded && bpf_cpumask_test_cpu(cpu, prev->cpus_ptr) &&
-			    !first_goes_before(QUEUE(domain), t->account.vtime))
+			    !first_goes_before(QUEUE(domain), t->account.vtime) && is_there(prev) && is_there(t))
 				goto keep;
 		}
 	}
@@ -636,7 +684,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 		if (steal(cpu, now))
 			return;
 	}
-	if (!runs || !bpf_cpumask_test_cpu(cpu, prev->cpus_ptr))
+	if (!runs || !is_there(prev) || !is_there(t) || !bpf_cpumask_test_cpu(cpu, prev->cpus_ptr))
 		return;
 	/* Nothing else wants to run here. What it owns elsewhere is the borrower's from now on. */
 	if (waits_elsewhere) {
@@ -649,8 +697,8 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 		}
 	}
 keep:
-	set_slice(prev, rules.slice_ns);
 	begin(c, cpu, now, prev, t);
+	set_slice(prev, counted(c->slice.end - now));
 }
 
 SEC("struct_ops/pvq_running")
@@ -682,6 +730,7 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 	if (!t->started)
 		place(p, t, domain_of(cpu), true);
 	begin(c, cpu, now, p, t);
+	set_slice(p, counted(c->slice.end - now));
 }
 
 SEC("struct_ops/pvq_stopping")
@@ -705,6 +754,38 @@ void BPF_PROG(pvq_stopping, struct task_struct *p, bool runnable)
 		charge(c, cpu, now, p, t);
 		c->paused = 1;
 	}
+}
+
+/* The time of a tick on this CPU, and of ticks at all: the longer it is measured, the more exactly. */
+static void note_tick(struct cpu_state *c, u64 now)
+{
+	u64 jiffies = bpf_jiffies64();
+
+	c->ticked_at = now;
+	if (!ticks.first_at) {
+		ticks.first_jiffies = jiffies;
+		ticks.first_at = now;
+	} else if (jiffies - ticks.first_jiffies >= 16 && jiffies - ticks.first_jiffies < 1024) {
+		ticks.period_ns = (now - ticks.first_at) / (jiffies - ticks.first_jiffies);
+	}
+}
+
+SEC("struct_ops/pvq_tick")
+void BPF_PROG(pvq_tick, struct task_struct *p)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct cpu_state *c = cpu_state(bpf_get_smp_processor_id());
+
+	if (!c)
+		return;
+	note_tick(c, now);
+	if (!c->slice.owner || c->slice.current != p->pid)
+		return;
+	/* A loan that began just now has its least time, which nothing ends more exactly than the next tick. */
+	if (pvq_is_lent(&c->slice) && now - c->lent_at < config.terms.min_loan_ns)
+		return;
+	if (pvq_is_over(&c->slice, now + ticks.period_ns))
+		set_slice(p, 0);
 }
 
 SEC("struct_ops/pvq_yield")
@@ -780,6 +861,7 @@ struct sched_ext_ops pvq_ops = {
 	.dispatch = (void *)pvq_dispatch,
 	.running = (void *)pvq_running,
 	.stopping = (void *)pvq_stopping,
+	.tick = (void *)pvq_tick,
 	.yield = (void *)pvq_yield,
 	.init_task = (void *)pvq_init_task,
 	.init = (void *)pvq_init,

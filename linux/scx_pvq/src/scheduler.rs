@@ -13,8 +13,8 @@ use crate::topology::{self, Topology};
 
 static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scx_pvq.bpf.o"));
 
-/// Of `struct sched_ext_ops` in bpf/kernel.h: nine callbacks come first.
-const FLAGS_AT: usize = 9 * 8;
+/// Of `struct sched_ext_ops` in bpf/kernel.h: ten callbacks come first.
+const FLAGS_AT: usize = 10 * 8;
 const TIMEOUT_AT: usize = FLAGS_AT + 8;
 const SWITCH_PARTIAL: u64 = 1 << 3;
 
