@@ -106,6 +106,8 @@ pub(crate) struct Job<'a> {
     pub(crate) program: Option<&'a Path>,
     /// Its arguments.
     pub(crate) arguments: &'a [String],
+    /// More programs, by the names that they have there, with the libraries that they need.
+    pub(crate) programs: &'a [(String, PathBuf)],
     /// The options of scx_pvq.
     pub(crate) scx_options: &'a [String],
     /// More files to take along, by the name that they have there.
@@ -135,6 +137,7 @@ impl Job<'_> {
             None => pvq()?,
         };
         programs.push(("program".to_owned(), program));
+        programs.extend_from_slice(self.programs);
         command.push("/program".to_owned());
         command.extend(self.arguments.iter().cloned());
         let mut files = self.files.to_vec();
@@ -184,6 +187,7 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
         kernel: &kernel,
         program: options.program.as_deref(),
         arguments: &arguments,
+        programs: &[],
         scx_options: &scx_options,
         files: &[],
         cache: &cache,

@@ -228,6 +228,7 @@ fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()
         kernel: &kernel,
         program: None,
         arguments: &arguments,
+        programs: &[],
         scx_options: &[],
         files: &[],
         cache,

@@ -43,6 +43,7 @@ mod readme;
 mod readme_runs;
 mod run;
 mod scx_check;
+mod scx_scripts;
 mod sources;
 mod toolchains;
 mod unsafe_list;
@@ -106,6 +107,12 @@ enum Task {
     /// Boot a Debian kernel in QEMU, load scx_pvq, and check that a directed yield runs its target and that lenders pay; and
     /// that the check finds two deliberate mistakes.
     ScxCheck {
+        /// Instead, check what an operator meets: errors, statistics, and every kind of end.
+        #[arg(long, conflicts_with = "ordinary")]
+        operation: bool,
+        /// Instead, time ordinary programs under scx_pvq and under Linux's own scheduler.
+        #[arg(long)]
+        ordinary: bool,
         #[command(flatten)]
         kernel: debian_kernel::Choice,
     },
@@ -234,7 +241,15 @@ fn main() -> Result<()> {
         Task::Features => run::features(),
         Task::Toolchains => toolchains::check(),
         Task::KvmInQemu(options) => std::process::exit(kvm_in_qemu::run_task(&options)?),
-        Task::ScxCheck { kernel } => scx_check::check(&kernel),
+        Task::ScxCheck {
+            operation,
+            ordinary,
+            kernel,
+        } => match (operation, ordinary) {
+            (true, _) => scx_scripts::operation(&kernel),
+            (_, true) => scx_scripts::ordinary(&kernel),
+            _ => scx_check::check(&kernel),
+        },
         Task::LinuxStudy(options) => linux_study::run(&options),
         Task::DebianPackages {
             suite,

@@ -20,13 +20,13 @@ use crate::run::root;
 const PROGRAM: &str = "linux/scx_pvq/bpf/scx_pvq.bpf.c";
 
 /// A deliberate mistake.
-struct Mistake {
-    name: &'static str,
+pub(crate) struct Mistake {
+    pub(crate) name: &'static str,
     /// Stands exactly once in the program.
-    right: &'static str,
-    wrong: &'static str,
-    /// What [`judge`] says of it.
-    found: &'static str,
+    pub(crate) right: &'static str,
+    pub(crate) wrong: &'static str,
+    /// What is said of it.
+    pub(crate) found: &'static str,
 }
 
 const MISTAKES: [Mistake; 2] = [
@@ -111,6 +111,7 @@ fn boot(cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<(Value, 
         kernel,
         program: None,
         arguments: &ARGUMENTS.map(str::to_owned),
+        programs: &[],
         scx_options: &scx_options,
         files: &files,
         cache,
@@ -135,7 +136,7 @@ fn boot(cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<(Value, 
 }
 
 /// Compiles the program with a mistake.
-fn compile(cache: &Path, mistake: &Mistake) -> Result<PathBuf> {
+pub(crate) fn compile(cache: &Path, mistake: &Mistake) -> Result<PathBuf> {
     let source = fs::read_to_string(root().join(PROGRAM))?;
     ensure!(
         source.matches(mistake.right).count() == 1,

@@ -1,0 +1,101 @@
+#!/busybox sh
+# What an operator meets: errors, statistics, ends of every kind. A line for each thing that is checked; the exit status is the
+# number of those that failed.
+/busybox mkdir -p /bin /etc
+/busybox --install -s /bin
+export PATH=/bin
+echo 'root:x:0:0::/:/bin/sh' >/etc/passwd
+echo 'guest:x:1000:1000::/:/bin/sh' >>/etc/passwd
+log=/tmp/log
+class=/sys/kernel/sched_ext
+failed=0
+
+report() { # NAME STATUS
+    if [ "$2" = 0 ]; then echo "ok: $1"; else
+        echo "FAILED: $1"
+        head -c 600 $log
+        failed=$((failed + 1))
+    fi
+}
+says() { grep -qF -- "$1" $log; }
+state_becomes() {
+    for _ in $(seq 100); do
+        [ "$(cat $class/state)" = "$1" ] && return 0
+        sleep 0.1
+    done
+    return 1
+}
+said_soon() {
+    for _ in $(seq 100); do
+        says "$1" && return 0
+        sleep 0.1
+    done
+    return 1
+}
+# Runs scx_pvq with these options: its exit status has to be $1, and $2 among what it says.
+answers() {
+    status=$1 text=$2 name=$3
+    shift 3
+    /scx_pvq "$@" >$log 2>&1
+    [ $? = "$status" ] && says "$text"
+    report "$name" $?
+}
+start() {
+    /scx_pvq "$@" >$log 2>&1 &
+    program=$!
+    state_becomes enabled
+}
+# The program of `start` has to end with this status.
+ends_with() {
+    wait $program
+    [ $? = "$1" ] && state_becomes disabled
+}
+
+answers 2 'unexpected argument' 'an unknown option' --nonsense
+answers 2 'more than half a slice' 'a loan longer than half a slice' --slice-us 100 --min-loan-us 60
+answers 1 'is no BPF object' 'an object that is none' --object /command
+answers 1 'no scx_pvq is running' 'a monitor of nothing' --monitor
+answers 7 'scheduler is back' 'the exit status of a command' -- sh -c 'exit 7'
+su guest -c /scx_pvq >$log 2>&1
+[ $? = 1 ] && says 'only root'
+report 'no root' $?
+
+start --stats 1 --json && said_soon '"asked"'
+report 'statistics as JSON' $?
+timeout -s INT 3 /scx_pvq --monitor >/tmp/monitor
+grep -q 'yields' /tmp/monitor
+report 'a monitor' $?
+/scx_pvq >/tmp/second 2>&1
+[ $? = 1 ] && grep -q 'another scheduler is loaded' /tmp/second
+report 'another scheduler is loaded' $?
+kill -INT $program
+ends_with 0 && says "scheduler is back"
+report 'an end by SIGINT' $?
+
+start && kill -KILL $program && ends_with 137
+report 'an end by SIGKILL' $?
+
+start && echo 0 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
+report 'a CPU that goes' $?
+: >$log
+echo 1 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
+report 'a CPU that comes' $?
+kill -TERM $program
+ends_with 0
+report 'an end by SIGTERM' $?
+
+start && echo S >/proc/sysrq-trigger && ends_with 1 && says 'the kernel ended it'
+report 'an end by SysRq' $?
+start --watchdog-ms 1000 --object /stall.o && ends_with 1 && says 'runnable task stall' && says 'CPU states'
+report 'an ejection by the watchdog, with its dump' $?
+
+/scx_pvq --partial -- sh -c 'cut -d" " -f41 /proc/self/stat; cat /sys/kernel/sched_ext/switch_all' >$log 2>&1
+[ $? = 0 ] && grep -qx 7 $log && grep -qx 0 $log
+report 'only what asks for it, with --partial' $?
+
+mount -t tmpfs none /sys/kernel
+/scx_pvq >$log 2>&1
+[ $? = 1 ] && says 'has no class sched_ext'
+report 'a kernel without the class' $?
+echo "$failed failed" >/out/operation.txt
+exit $failed

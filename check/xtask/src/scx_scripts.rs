@@ -1,0 +1,97 @@
+//! Scripts that run in an emulated machine with `scx_pvq` at hand: what an operator meets, and ordinary programs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::debian_kernel::{Choice, Kernel};
+use crate::debian_packages::Packages;
+use crate::kvm_in_qemu::{self, Host, Job};
+use crate::qemu::{self, Clock, Ending, Machine, Outcome};
+use crate::run::root;
+use crate::scx_check::{Mistake, compile};
+
+/// A shell, and a benchmark that everybody knows.
+const PACKAGES: [&str; 2] = ["busybox-static", "rt-tests"];
+
+/// With it no task gets its turn, and the kernel ejects the scheduler.
+const STALL: Mistake = Mistake {
+    name: "no queue is looked at",
+    right: "	if (move_to_local(QUEUE(domain)))\n		return;\n	if (!runs",
+    wrong: "	if (!runs",
+    found: "runnable task stall",
+};
+
+/// Checks errors, statistics and every kind of end.
+pub(crate) fn operation(choice: &Choice) -> Result<()> {
+    let cache = kvm_in_qemu::cache()?;
+    kvm_in_qemu::scx_pvq()?;
+    let stall = compile(&cache, &STALL)?;
+    let outcome = run(
+        &cache,
+        choice,
+        "operation",
+        &[("stall.o".to_owned(), stall)],
+    )?;
+    // It is written last: a script that broke off has not checked everything.
+    let end = outcome
+        .file("operation.txt")
+        .context("the script did not come to its end")?;
+    ensure!(
+        end == b"0 failed\n",
+        "{}",
+        String::from_utf8_lossy(end).trim()
+    );
+    println!("scx-check: all of it is well");
+    Ok(())
+}
+
+/// Times ordinary programs on both schedulers, in turns.
+pub(crate) fn ordinary(choice: &Choice) -> Result<()> {
+    let outcome = run(&kvm_in_qemu::cache()?, choice, "ordinary", &[])?;
+    ensure!(
+        outcome.ending == Ending::Exit(0),
+        "the script ended with {:?}",
+        outcome.ending
+    );
+    Ok(())
+}
+
+fn run(cache: &Path, choice: &Choice, script: &str, more: &[(String, PathBuf)]) -> Result<Outcome> {
+    qemu::provide()?;
+    let kernel = Kernel::fetch(&Host::Scx.kernel(choice), cache)?;
+    let tools = cache.join("tools");
+    if !tools.is_dir() {
+        Packages::of_this_machine().unpack(&PACKAGES.map(str::to_owned), &tools)?;
+    }
+    let mut files = vec![
+        (
+            "script".to_owned(),
+            root().join(format!("check/xtask/src/scx/{script}.sh")),
+        ),
+        ("busybox".to_owned(), tools.join("bin/busybox")),
+    ];
+    files.extend_from_slice(more);
+    Job {
+        host: Host::Stock,
+        kernel: &kernel,
+        // busybox does what its own name says, and what is run is called `program`.
+        program: Some(Path::new("/usr/bin/env")),
+        arguments: &["/busybox", "sh", "/script"].map(str::to_owned),
+        programs: &[
+            ("scx_pvq".to_owned(), kvm_in_qemu::scx_pvq()?),
+            ("hackbench".to_owned(), tools.join("usr/bin/hackbench")),
+        ],
+        scx_options: &[],
+        files: &files,
+        cache,
+        machine: Machine {
+            cpus: 2,
+            clock: Clock::Instructions,
+            seed: 1,
+            timeout: Duration::from_secs(660),
+        },
+    }
+    .run()
+}
