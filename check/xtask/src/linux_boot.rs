@@ -68,8 +68,8 @@ impl Machine<'_> {
     /// Boots it, and returns what it printed; prints it, too, as it comes.
     ///
     /// One boot of some twenty ends without a word: the emulated host is reset, by a fault of the emulator's threads
-    /// (decision 9 has one that is known). Then it is booted again. A fault of the lock or the module ends a guest and
-    /// not the host, whose kernel is Debian's, and the host reports that.
+    /// (decision 9 has one that is known). Then it is booted again. A guest that is reset does not end the host, which
+    /// reports it: it is booted again, too, for the cause may be the same. A rare reset that the module caused is not told apart.
     pub(crate) fn boot(&self) -> Result<String> {
         for _ in 1..BOOTS {
             match self.boot_once()? {
