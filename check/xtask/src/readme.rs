@@ -14,6 +14,10 @@
 //!
 //! `NAME.json` is what `pvq` wrote with `--json`: `docs/results.md` describes it.
 
+#[cfg(test)]
+mod tests;
+mod words;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -23,8 +27,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::words::{median, share, time};
 use crate::markdown;
-use crate::readme_runs::FOLDER;
+use crate::readme_runs::{self, FOLDER};
 use crate::run::{replace, root};
 
 const BEGIN: &str = "<!-- results: ";
@@ -96,6 +101,11 @@ fn block(name: &str, kind: &str, folder: &str) -> Result<String> {
     let read = |path: &Path| {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
+    if readme_runs::is_kept(name) && !file("json").exists() {
+        return Ok(format!(
+            "*Not measured yet: `cargo xtask readme --run {name}` does it, on a machine that does nothing else.*"
+        ));
+    }
     if let Some(range) = kind.strip_prefix("output ") {
         return output(&read(&file("txt"))?, range);
     }
@@ -108,6 +118,9 @@ fn block(name: &str, kind: &str, folder: &str) -> Result<String> {
             .split_once(' ')
             .context("a gap and locks are expected")?;
         return costs(&json, gap.parse()?, locks);
+    }
+    if kind == "caption" {
+        return Ok(serde_json::from_str::<Head>(&json)?.caption());
     }
     let mut results: Results = serde_json::from_str(&json)?;
     if let Some(sections) = kind.strip_prefix("table ") {
@@ -132,7 +145,6 @@ fn block(name: &str, kind: &str, folder: &str) -> Result<String> {
             );
             Ok(results.table())
         }
-        "caption" => Ok(results.caption()),
         "picture" => {
             ensure!(
                 file("svg").exists(),
@@ -199,12 +211,17 @@ fn costs(json: &str, gap: u32, locks: &str) -> Result<String> {
 /// The part of a results file that is shown.
 #[derive(Deserialize)]
 struct Results {
+    results: Vec<Run>,
+}
+
+/// How a file was made.
+#[derive(Deserialize)]
+struct Head {
     command: String,
     driver: String,
     seed: u64,
     started_unix_s: u64,
     machine: Machine,
-    results: Vec<Run>,
 }
 
 #[derive(Deserialize)]
@@ -329,7 +346,9 @@ impl Results {
             locks.join("; ")
         )
     }
+}
 
+impl Head {
     fn caption(&self) -> String {
         let day = UNIX_EPOCH + Duration::from_secs(self.started_unix_s);
         let day = humantime::format_rfc3339_seconds(day).to_string();
@@ -357,36 +376,3 @@ impl Results {
         )
     }
 }
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn share(value: f64) -> String {
-    if value < 0.01 {
-        format!("{value:.3}")
-    } else {
-        format!("{value:.2}")
-    }
-}
-
-fn time(ns: u64) -> String {
-    let ns = ns as f64;
-    let digits = |value: f64| {
-        if value < 10.0 {
-            format!("{value:.1}")
-        } else {
-            format!("{value:.0}")
-        }
-    };
-    match ns {
-        ns if ns < 1e3 => format!("{ns} ns"),
-        ns if ns < 1e6 => format!("{} µs", digits(ns / 1e3)),
-        ns if ns < 1e9 => format!("{} ms", digits(ns / 1e6)),
-        ns => format!("{} s", digits(ns / 1e9)),
-    }
-}
-
-#[cfg(test)]
-mod tests;

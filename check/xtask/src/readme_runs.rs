@@ -55,6 +55,11 @@ const KEPT: [Kept; 5] = [
     },
 ];
 
+/// Whether a run of this name is kept, if it was made.
+pub(crate) fn is_kept(name: &str) -> bool {
+    KEPT.iter().any(|kept| kept.name == name)
+}
+
 /// Runs these again, and keeps their results in place of those of before.
 pub(crate) fn again(names: &[String]) -> Result<()> {
     let known = || KEPT.map(|kept| kept.name).join(", ");

@@ -56,7 +56,7 @@ fn a_win_is_told() {
         answer,
         "fifo, which tells the host which vCPU to run, reached 102 % of the throughput of \
              unfair-hinted, the fastest of the others: as fast. Its longest wait was 22 µs, against \
-             30 ms with unfair-hinted: 1 364 times shorter."
+             30 ms with unfair-hinted: 1 400 times shorter."
     );
 }
 
