@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::aggregate::{AtPoint, Summary};
 use crate::estimate::{Estimate, Verdict};
-use crate::figures::{count, percent, range, time};
+use crate::figures::{percent, range, time, times};
 use crate::repeats::Evidence;
 use crate::spread::Spread;
 
@@ -202,7 +202,7 @@ fn waits(pairs: &[(&Summary, &Summary)], evidence: Evidence) -> Option<Estimate>
 fn factor(value: f64) -> String {
     match value {
         v if v < 9.95 => format!("{v:.1} times"),
-        v => format!("{} times", count(v)),
+        v => format!("{} times", times(v).trim_end_matches('x')),
     }
 }
 
