@@ -1,10 +1,10 @@
 //! Every lock that can be compared, by name.
 //!
 //! A lock is a type, so that each workload is compiled for it and no call goes through a table.
-//! [`with_lock`] turns a [`LockId`], which a command line can name, into that type.
+//! [`with_lock`](crate::visit::with_lock) turns a [`LockId`], which a command line can name, into that type.
 //!
-//! One lock is not in the catalogue, because no machine can have it: [`IDEAL`] needs an [`Oracle`].
-//! An environment that is one gets it from [`with_lock_or_ideal`].
+//! One lock is not in the catalogue, because no machine can have it: [`IDEAL`] needs an [`Oracle`](crate::ideal::Oracle).
+//! An environment that is one gets it from [`with_lock_or_ideal`](crate::visit::with_lock_or_ideal).
 
 /// How long the catalogue's `bounded` lets a waiter be passed over, in µs.
 pub const BOUNDED_WAIT_US: u32 = 1_000;
@@ -22,39 +22,39 @@ pub enum LockId {
     Bounded,
     /// Ours: as `Fifo`, on the word with a spare bit.
     FifoBit,
-    /// [`TestAndSet`].
+    /// [`TestAndSet`](crate::test_and_set::TestAndSet).
     TestAndSet,
-    /// [`Ticket`].
+    /// [`Ticket`](crate::ticket::Ticket).
     Ticket,
-    /// [`NativeQueued`].
+    /// [`NativeQueued`](crate::native_queued::NativeQueued).
     NativeQueued,
-    /// [`UnfairQueued`].
+    /// [`UnfairQueued`](crate::unfair_queued::UnfairQueued).
     UnfairQueued,
-    /// [`PvTicket`].
+    /// [`PvTicket`](crate::pv_ticket::PvTicket).
     PvTicket,
-    /// [`LinuxPv`].
+    /// [`LinuxPv`](crate::linux_pv::LinuxPv).
     LinuxPv,
-    /// [`UnfairHinted`].
+    /// [`UnfairHinted`](crate::unfair_hinted::UnfairHinted).
     UnfairHinted,
-    /// [`TestAndSetBackoff`].
+    /// [`TestAndSetBackoff`](crate::test_and_set_backoff::TestAndSetBackoff).
     TestAndSetBackoff,
-    /// [`Mcs`].
+    /// [`Mcs`](crate::mcs::Mcs).
     Mcs,
-    /// [`Clh`].
+    /// [`Clh`](crate::clh::Clh).
     Clh,
-    /// [`McsTp`].
+    /// [`McsTp`](crate::mcs_tp::McsTp).
     McsTp,
-    /// [`PreemptableTicket`].
+    /// [`PreemptableTicket`](crate::preemptable_ticket::PreemptableTicket).
     PreemptableTicket,
-    /// [`Malthusian`].
+    /// [`Malthusian`](crate::malthusian::Malthusian).
     Malthusian,
-    /// [`Shuffling`].
+    /// [`Shuffling`](crate::shuffling::Shuffling).
     Shuffling,
-    /// [`S390Queued`].
+    /// [`S390Queued`](crate::s390_queued::S390Queued).
     S390Queued,
-    /// [`Powerpc`].
+    /// [`Powerpc`](crate::powerpc::Powerpc).
     Powerpc,
-    /// [`Ideal`]: for an [`Oracle`] only, and not in the [`CATALOG`].
+    /// [`Ideal`](crate::ideal::Ideal): for an [`Oracle`](crate::ideal::Oracle) only, and not in the [`CATALOG`].
     Ideal,
 }
 
@@ -300,7 +300,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.name == name)
 }
 
-/// As [`find`], for an [`Oracle`]: it can also have the [`IDEAL`].
+/// As [`find`], for an [`Oracle`](crate::ideal::Oracle): it can also have the [`IDEAL`].
 #[must_use]
 pub fn find_or_ideal(name: &str) -> Option<&'static Entry> {
     find(name).or_else(|| (name == IDEAL.name).then_some(&IDEAL))

@@ -124,7 +124,9 @@ fn what_cannot_be_is_refused_before_anything_runs() {
         ),
         "{many}"
     );
-    let short = refused(&config(LockId::Fifo, 1).with(|run| run.host.slice_ns = 60_000));
+    let short = refused(&config(LockId::Fifo, 1).with(|run| {
+        (run.host.slice_ns, run.host.min_loan_ns) = (60_000, 30_000);
+    }));
     assert!(short.to_string().contains("slice of 60000 ns"), "{short}");
     let armed = refused(&config(LockId::Fifo, 1).with(|run| {
         run.faults = Faults(vec![Fault {
