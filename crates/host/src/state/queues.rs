@@ -79,6 +79,7 @@ impl Queues {
         self.classes[class as usize].heap.update(vcpu, key);
     }
 
+    #[cfg(debug_assertions)]
     pub(crate) fn contains(&self, class: u32, vcpu: usize) -> bool {
         self.classes[class as usize].heap.contains(vcpu)
     }
