@@ -282,7 +282,7 @@ successor: /* successor.rs: linked_successor() */
 		seen = node_next[MY_NODE];
 		if :: next == 0 -> goto name_head :: else ->
 #ifdef STRICT
-			/* In strict order a link does not change. */
+			/* In strict order a link does not change: promote_next() relies on it. */
 			assert(CPU_OF(seen) == next);
 #endif
 			next = 0; goto promote

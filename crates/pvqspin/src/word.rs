@@ -111,6 +111,7 @@ pub enum Held {
 impl Held {
     /// Reads a word, of a lock whose policy is paravirtual or not. Every word means something.
     #[must_use]
+    #[inline]
     pub fn read<W: Format>(word: u32, paravirtual: bool) -> Self {
         let (locked, pending) = (word & LOCKED != 0, word & PENDING != 0);
         let unnamed = Self::Unnamed { locked, pending };
@@ -120,16 +121,25 @@ impl Held {
         if !paravirtual {
             return unnamed;
         }
-        match (W::tail(word), locked, pending, head_of(word)) {
-            (Tail::SoleHolder(holder), true, false, None) => Self::Sole(holder),
-            (Tail::Waiter(..), true, wants_kick, head) => Self::Queued { head, wants_kick },
-            (Tail::Waiter(..), false, false, Some(head)) => Self::HandedTo(head),
-            (Tail::Waiter(..), false, true, Some(holder)) => Self::Past(holder),
-            _ => unnamed,
-        }
+        // The bits first: a head that asks for `Past` in every round then reads only them.
+        let meaning = if locked {
+            match (W::tail(word), pending, head_of(word)) {
+                (Tail::SoleHolder(holder), false, None) => Some(Self::Sole(holder)),
+                (Tail::Waiter(..), wants_kick, head) => Some(Self::Queued { head, wants_kick }),
+                _ => None,
+            }
+        } else {
+            match (W::tail(word), pending, head_of(word)) {
+                (Tail::Waiter(..), false, Some(head)) => Some(Self::HandedTo(head)),
+                (Tail::Waiter(..), true, Some(holder)) => Some(Self::Past(holder)),
+                _ => None,
+            }
+        };
+        meaning.unwrap_or(unnamed)
     }
 
     /// Reads a word of a paravirtual lock.
+    #[inline]
     pub(crate) fn in_paravirtual<W: Format>(word: u32) -> Self {
         Self::read::<W>(word, true)
     }

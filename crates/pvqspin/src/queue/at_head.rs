@@ -19,7 +19,7 @@ use crate::queue::holds;
 use crate::queue::look::{Seen, cpu_of, is_stuck, node_of};
 use crate::queue::waiter::Waiter;
 use crate::token::Token;
-use crate::word::{Format, HEAD, Held, LOCKED, PENDING, TAIL, head_bits, is_free};
+use crate::word::{Format, Held, LOCKED, PENDING, TAIL, head_bits, is_free};
 use pvqspin_abi::{Cpu, RunState};
 
 impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
@@ -121,14 +121,16 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
     /// Takes the free word and promotes the next in line. False if the word changed meanwhile.
     fn take(&self, seen: u32) -> bool {
         let last = seen & TAIL == self.tail;
-        let next = self.node.next.load(Ordering::Acquire);
-        let named = if P::RULES.passes_over() {
+        let link = if P::RULES.passes_over() {
             // The link may be older than the word: the CPU that it names may have overtaken us
             // since, and the word must never name a stranger. `promote_next` looks again.
             0
         } else {
-            cpu_of::<W>(next).map_or(0, head_bits)
+            // In strict order it stays what it is once it is there. Acquire pairs with the release
+            // in `link`: the successor's node is initialised.
+            self.node.next.load(Ordering::Acquire)
         };
+        let named = cpu_of::<W>(link).map_or(0, head_bits);
         let held = match (Self::PARAVIRTUAL, last) {
             (true, true) => self.alone(),
             (true, false) => seen & TAIL | named | LOCKED,
@@ -145,23 +147,25 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         }
         E::checkpoint(Point::Taken);
         if !last {
-            self.promote_next(named);
+            self.promote_next(link);
         }
         true
     }
 
-    /// Makes the successor the head. `named` is what the word's head field says already.
-    fn promote_next(&self, named: u32) {
-        let next = self.linked_successor();
-        let bits = cpu_of::<W>(next).map_or(0, head_bits);
-        if Self::PARAVIRTUAL && bits != named {
-            // It had not linked itself when we took the lock, or left since. Two steps, both
-            // ours: under a holder no other CPU writes the head field.
-            if named != 0 {
-                self.word.fetch_and(!HEAD, Ordering::Relaxed);
+    /// Makes the successor the head. `link` is it, if the word's head field names it already.
+    fn promote_next(&self, link: u32) {
+        let next = if link == 0 {
+            // It had not linked itself when we took the lock.
+            let next = self.linked_successor();
+            if Self::PARAVIRTUAL {
+                // A step of its own, and ours: under a holder no other CPU writes the head field.
+                let bits = cpu_of::<W>(next).map_or(0, head_bits);
+                self.word.fetch_or(bits, Ordering::Relaxed);
             }
-            self.word.fetch_or(bits, Ordering::Relaxed);
-        }
+            next
+        } else {
+            link
+        };
         let Some(node) = node_of::<E, W>(next) else {
             return;
         };

@@ -4,6 +4,10 @@
 //! The callers look, fill a [`Snapshot`] and carry the [`Action`] out. The mutex and the
 //! reader-writer lock share it. Nothing here reads memory or asks the host; the tests at the end
 //! have a row for every case.
+//!
+//! All of it is `#[inline]`: each caller knows its role and the rules when it is compiled, and what
+//! remains is its row of the table. Without, every contended release of another crate's lock wrote
+//! two snapshots to memory for two calls.
 
 use crate::events::Event;
 use crate::policy::{Rules, Stalls};
@@ -127,6 +131,7 @@ pub(crate) enum Action {
 }
 
 /// Decides.
+#[inline]
 pub(crate) fn decide(rules: &Rules, role: Role, seen: &Snapshot) -> Action {
     match role {
         Role::Newcomer => may_pass_over(rules, seen).map_or(Action::LookAgain, Action::PassOver),
@@ -139,11 +144,13 @@ pub(crate) fn decide(rules: &Rules, role: Role, seen: &Snapshot) -> Action {
     }
 }
 
+#[inline]
 fn yields(rules: &Rules) -> bool {
     matches!(rules.stalls, Stalls::Yield)
 }
 
 /// The head of a free lock, if it and all those between are off their pCPUs, and its age allows it.
+#[inline]
 fn may_pass_over(rules: &Rules, seen: &Snapshot) -> Option<Seen> {
     match seen.front {
         Front::Free(head)
@@ -155,6 +162,7 @@ fn may_pass_over(rules: &Rules, seen: &Snapshot) -> Option<Seen> {
     }
 }
 
+#[inline]
 fn queued(rules: &Rules, seen: &Snapshot) -> Action {
     let Some(before) = seen.before else {
         return Action::LookAgain;
@@ -188,6 +196,7 @@ fn queued(rules: &Rules, seen: &Snapshot) -> Action {
 /// Holds have been long lately, and the present holder runs: without the first, the queue would
 /// turn into a convoy of sleepers; without the second, no CPU would be left to lend the holder a
 /// pCPU. Where sleepers may be passed over and the host refuses, however long holds are.
+#[inline]
 fn resting(rules: &Rules, seen: &Snapshot) -> Action {
     let sleeps = match rules.stalls {
         Stalls::Spin => false,
@@ -205,6 +214,7 @@ fn resting(rules: &Rules, seen: &Snapshot) -> Action {
     }
 }
 
+#[inline]
 fn first(rules: &Rules, seen: &Snapshot) -> Action {
     match (rules.stalls, seen.before) {
         (Stalls::Spin, _) | (Stalls::Yield, None) => Action::LookAgain,
@@ -224,6 +234,7 @@ fn first(rules: &Rules, seen: &Snapshot) -> Action {
     }
 }
 
+#[inline]
 fn behind_readers(rules: &Rules, seen: &Snapshot) -> Action {
     match (rules.stalls, seen.before) {
         (Stalls::Spin, _) => Action::LookAgain,
@@ -234,6 +245,7 @@ fn behind_readers(rules: &Rules, seen: &Snapshot) -> Action {
     }
 }
 
+#[inline]
 fn halt_if_possible(seen: &Snapshot) -> Action {
     if seen.may_halt {
         Action::Halt
@@ -242,6 +254,7 @@ fn halt_if_possible(seen: &Snapshot) -> Action {
     }
 }
 
+#[inline]
 fn releasing(seen: &Snapshot) -> Action {
     match seen.before {
         Some(next) if seen.wants_kick => Action::Kick(next),
@@ -250,6 +263,7 @@ fn releasing(seen: &Snapshot) -> Action {
 }
 
 /// The lock is free, and no CPU can use it before the next in line runs.
+#[inline]
 fn lending(rules: &Rules, seen: &Snapshot) -> Action {
     match seen.before {
         Some(next) if next.is_preempted() => {
