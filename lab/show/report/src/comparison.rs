@@ -28,6 +28,8 @@ pub struct Comparison {
     pub waits: Option<Estimate>,
     /// Runs of both that other work disturbed, and all.
     disturbed: (usize, usize),
+    /// Whether the longest waits leave out runs, which the tables count: those that were disturbed.
+    waits_of_some: bool,
 }
 
 impl Comparison {
@@ -65,6 +67,8 @@ impl Comparison {
             our_wait_ns: longest_wait(pairs.iter().map(|pair| pair.0)),
             their_wait_ns: longest_wait(pairs.iter().map(|pair| pair.1)),
             waits: waits(&pairs, evidence),
+            waits_of_some: both().any(|lock| lock.disturbed > 0)
+                && both().all(|lock| lock.quiet().next().is_some()),
             disturbed: (
                 both().map(|lock| lock.disturbed).sum(),
                 both().map(|lock| lock.repeats).sum(),
@@ -155,9 +159,14 @@ impl Comparison {
             .map_or_else(String::new, |waiting| format!(": {waiting}"));
         format!(
             "{ours}{about} reached {} of the throughput of {rival}, the fastest of the others: {}{why}. \
-             Its longest wait was {}, against {} with {rival}{waiting}.",
+             Its longest wait{} was {}, against {} with {rival}{waiting}.",
             self.reached(),
             self.speed(),
+            if self.waits_of_some {
+                " in undisturbed runs"
+            } else {
+                ""
+            },
             time(self.our_wait_ns),
             time(self.their_wait_ns),
         )

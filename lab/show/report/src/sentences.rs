@@ -47,10 +47,17 @@ fn problem(points: &[AtPoint], crowded: &[&AtPoint], evidence: Evidence) -> Stri
         );
     }
     let alone: Option<Vec<f64>> = worst.iter().map(|at| uncrowded_best(points, at)).collect();
-    let kept: Vec<String> = [(false, "unfair"), (true, "in order")]
-        .into_iter()
-        .filter_map(|(fair, how)| kept_by_silent(&worst, alone.as_deref(), (fair, how), evidence))
-        .collect();
+    let mut kept = Vec::new();
+    let mut unknown = String::new();
+    for (fair, how) in [(false, "unfair"), (true, "in order")] {
+        match kept_by_silent(&worst, alone.as_deref(), (fair, how), evidence) {
+            Some(share) => kept.push(share),
+            None if worst.iter().any(|at| silent(at, fair).next().is_some()) => {
+                unknown = format!(" ({how}: nothing can be said)");
+            }
+            None => {}
+        }
+    }
     let base = match alone {
         Some(_) => "the best lock's throughput without overcommit",
         None => "what is possible",
@@ -65,7 +72,7 @@ fn problem(points: &[AtPoint], crowded: &[&AtPoint], evidence: Evidence) -> Stri
         );
     }
     format!(
-        "With {crowd} vCPUs to a CPU, the best locks that tell the host nothing reach {} of {base}.",
+        "With {crowd} vCPUs to a CPU, the best locks that tell the host nothing reach {} of {base}{unknown}.",
         kept.join(" and ")
     )
 }
@@ -111,13 +118,13 @@ fn kept_by_silent(
     (fair, how): (bool, &str),
     evidence: Evidence,
 ) -> Option<String> {
-    let silent = |lock: &Summary| {
-        !lock.is_ours()
-            && lock.fair == fair
-            && lock.is_judged(evidence)
-            && worst.iter().all(|at| is_silent(at, &lock.lock))
+    let known = |lock: &Summary| {
+        lock.is_judged(evidence)
+            && (worst.iter()).all(|at| {
+                at.lock(&lock.lock).is_none() || silent(at, fair).any(|one| one.lock == lock.lock)
+            })
     };
-    let best = best_overall(worst, silent)?;
+    let best = best_overall(worst, known)?;
     let locks: Vec<&Summary> = worst.iter().filter_map(|at| at.lock(&best)).collect();
     let shares: Vec<f64> = match alone {
         Some(alone) => locks
@@ -131,8 +138,10 @@ fn kept_by_silent(
     Some(format!("{reached} ({how}: {best})"))
 }
 
-fn is_silent(at: &AtPoint, name: &str) -> bool {
-    at.lock(name).is_none_or(|lock| lock.hypercalls == 0)
+/// The rivals of a kind that made no hypercalls at a point.
+fn silent(at: &AtPoint, fair: bool) -> impl Iterator<Item = &Summary> {
+    (at.locks.iter())
+        .filter(move |lock| !lock.is_ours() && lock.fair == fair && lock.hypercalls == 0)
 }
 
 /// The best throughput of any lock in the same setting with a CPU for every vCPU.

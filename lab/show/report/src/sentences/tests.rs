@@ -61,6 +61,39 @@ fn a_win_is_told() {
 }
 
 #[test]
+fn what_is_left_out_is_said() {
+    let disturb = |name: &str, repeats: std::ops::Range<u32>| {
+        let records = [(0, 0.99), (1, 1.0), (2, 1.01)].map(|(repeat, factor)| {
+            world(570_000.0, 22_000)
+                .into_iter()
+                .map(move |record| Record {
+                    repeat,
+                    throughput_per_s: record.throughput_per_s * factor,
+                    ..record
+                })
+        });
+        let mut records: Vec<Record> = records.into_iter().flatten().collect();
+        for record in &mut records {
+            if record.lock == name && repeats.contains(&record.repeat) {
+                record.interrupted_ns = Some(record.duration_ns);
+                record.wait_ns.max *= 300;
+            }
+        }
+        sentences(&summarise(&records), Evidence::Measured)
+    };
+    let [problem, _] = disturb("test-and-set", 0..3);
+    assert!(
+        problem.ends_with("without overcommit (unfair: nothing can be said)."),
+        "{problem}"
+    );
+    let [_, answer] = disturb("fifo", 0..1);
+    assert!(
+        answer.contains("Its longest wait in undisturbed runs was 22 µs,"),
+        "{answer}"
+    );
+}
+
+#[test]
 fn a_defeat_is_told_as_plainly() {
     let [_, answer] = told(&world(280_000.0, 60_000_000));
     assert!(
