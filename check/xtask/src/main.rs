@@ -209,8 +209,9 @@ enum Task {
     },
     /// Write tables, pictures and captions of the guides from the results files in docs/generated.
     Readme {
-        /// Fail if they differ instead of writing them.
-        #[arg(long, conflicts_with = "run")]
+        /// Fail if they differ instead of writing them; fail also if simulated runs that `--run` names give other results
+        /// than those that are kept
+        #[arg(long)]
         check: bool,
         /// First run these again and keep their results: simulate, server; compare, hints, uncontended (on a machine that
         /// does nothing else meanwhile)
@@ -280,7 +281,7 @@ fn main() -> Result<()> {
         Task::Package => publish::package(),
         Task::Semver { baseline } => publish::semver(baseline),
         Task::Readme { check, run } => {
-            readme_runs::again(&run)?;
+            readme_runs::again(&run, check)?;
             readme::readme(check)
         }
         Task::Book { check, write } => book::book(check, write),

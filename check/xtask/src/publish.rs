@@ -1,12 +1,13 @@
 //! What is published: packages that build from what they contain, and an interface that changes only
 //! when its version says so.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::run::{cargo, root, succeed};
+use crate::run::{cargo, root, succeed, target_dir};
 
 /// The crates that others depend on, each before those that need it. All others are the laboratory.
 const PUBLIC: [&str; 5] = [
@@ -36,13 +37,49 @@ pub(crate) fn package() -> Result<()> {
             );
         }
     }
+    forget_unpacked()?;
+    let target = target_dir("package");
+    if target.exists() {
+        std::fs::remove_dir_all(&target)
+            .with_context(|| format!("cannot remove {}", target.display()))?;
+    }
     let packages = PUBLIC.into_iter().flat_map(|name| ["--package", name]);
     succeed(
         cargo()
             .args(["package", "--quiet", "--locked", "--allow-dirty"])
+            .arg("--target-dir")
+            .arg(&target)
             .args(packages),
     )?;
     println!("packages: {}", PUBLIC.join(", "));
+    Ok(())
+}
+
+/// Removes what an earlier check unpacked of these packages. Cargo makes a registry of the packages that it has just packed.
+/// It keeps what it unpacks and builds of any registry by name and version alone: a version whose sources changed would be
+/// built from the old ones, and what was built of it would be taken as new.
+fn forget_unpacked() -> Result<()> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+        .context("neither CARGO_HOME nor a home folder is known")?;
+    let Ok(registries) = std::fs::read_dir(home.join("registry/src")) else {
+        return Ok(()); // Nothing was ever unpacked.
+    };
+    for registry in registries {
+        let registry = registry?;
+        // Registries in folders have no host in their name.
+        if !registry.file_name().to_string_lossy().starts_with('-') {
+            continue;
+        }
+        for name in PUBLIC {
+            let unpacked = (registry.path()).join(format!("{name}-{}", env!("CARGO_PKG_VERSION")));
+            if unpacked.exists() {
+                std::fs::remove_dir_all(&unpacked)
+                    .with_context(|| format!("cannot remove {}", unpacked.display()))?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -93,6 +130,12 @@ pub(crate) fn semver(baseline: Option<String>) -> Result<()> {
             "cargo-semver-checks is not installed, so nothing was compared with {baseline}\n\
              `cargo install cargo-semver-checks --locked` installs it (minutes)"
         );
+    }
+    forget_unpacked()?;
+    let target = target_dir("package");
+    if target.exists() {
+        std::fs::remove_dir_all(&target)
+            .with_context(|| format!("cannot remove {}", target.display()))?;
     }
     let packages = PUBLIC.into_iter().flat_map(|name| ["--package", name]);
     succeed(

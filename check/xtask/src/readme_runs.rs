@@ -21,37 +21,43 @@ struct Kept {
     command: &'static str,
     /// The picture of its page that is kept, too.
     picture: Option<&'static str>,
+    /// Whether it gives the same figures on every machine and each time.
+    simulated: bool,
 }
 
-/// All of them. Those of `simulate` give the same figures on every machine; the others want a machine that does
-/// nothing else meanwhile.
+/// All of them. Those that are not simulated want a machine that does nothing else meanwhile.
 const KEPT: [Kept; 5] = [
     Kept {
         name: "simulate",
         command: "simulate --pcpus 2 --overcommit 1,2,4,8 --scheduling round-robin \
                   --lock fifo,bounded,unfair-hinted,linux-pv,pv-ticket,test-and-set,native-queued",
         picture: Some("1-pareto.svg"),
+        simulated: true,
     },
     Kept {
         name: "server",
         command: "simulate --profile server-2x32 --outside 60us --overcommit 4 --scheduling round-robin \
                   --lock fifo,bounded,unfair-hinted,linux-pv,powerpc,pv-ticket",
         picture: None,
+        simulated: true,
     },
     Kept {
         name: "compare",
         command: "compare --targets",
         picture: None,
+        simulated: false,
     },
     Kept {
         name: "hints",
         command: "compare --yields hint --lock bounded,fifo,unfair-hinted,linux-pv",
         picture: None,
+        simulated: false,
     },
     Kept {
         name: "uncontended",
         command: "uncontended",
         picture: None,
+        simulated: false,
     },
 ];
 
@@ -60,19 +66,28 @@ pub(crate) fn is_kept(name: &str) -> bool {
     KEPT.iter().any(|kept| kept.name == name)
 }
 
-/// Runs these again, and keeps their results in place of those of before.
-pub(crate) fn again(names: &[String]) -> Result<()> {
+/// Runs these again, and keeps their results in place of those of before. With `check` nothing is kept, and it is an
+/// error if the results are others.
+pub(crate) fn again(names: &[String], check: bool) -> Result<()> {
     let known = || KEPT.map(|kept| kept.name).join(", ");
     let chosen: Vec<&Kept> = (names.iter())
         .map(|name| {
             let kept = KEPT.iter().find(|kept| kept.name == name);
-            kept.with_context(|| format!("no run is called {name}; there are {}", known()))
+            let kept = kept.with_context(|| format!("no run is called {name}; there are {}", known()))?;
+            ensure!(
+                kept.simulated || !check,
+                "{name} is timed and gives other figures each time; only simulated runs can be checked"
+            );
+            Ok(kept)
         })
         .collect::<Result<_>>()?;
+    if chosen.is_empty() {
+        return Ok(());
+    }
     let pvq = pvq()?;
     chosen
         .into_iter()
-        .try_for_each(|kept| run(&pvq, kept).with_context(|| kept.name.to_owned()))
+        .try_for_each(|kept| run(&pvq, kept, check).with_context(|| kept.name.to_owned()))
 }
 
 /// Whether a file of results has these already, made on another day. Simulated runs are the same each time.
@@ -87,7 +102,7 @@ fn is_same_again(file: &Path, results: &str) -> bool {
         .all(|field| before[field] == now[field])
 }
 
-fn run(pvq: &Path, kept: &Kept) -> Result<()> {
+fn run(pvq: &Path, kept: &Kept, check: bool) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let json = format!("{}.json", kept.name);
     println!("readme: pvq {}", kept.command);
@@ -106,10 +121,23 @@ fn run(pvq: &Path, kept: &Kept) -> Result<()> {
         "it ended with {}\n{printed}",
         output.status
     );
+    let written = |from: &Path| {
+        fs::read_to_string(folder.path().join(from))
+            .with_context(|| format!("it left no {}", from.display()))
+    };
+    let file = |ending: &str| root().join(FOLDER).join(format!("{}.{ending}", kept.name));
+    if check {
+        ensure!(
+            is_same_again(&file("json"), &written(Path::new(&json))?),
+            "it gives other results than {FOLDER}/{json} has; \
+             if they should be others: `cargo xtask readme --run {}`",
+            kept.name
+        );
+        return Ok(());
+    }
     let keep = |from: &Path, ending: &str| {
-        let text = fs::read_to_string(folder.path().join(from))
-            .with_context(|| format!("it left no {}", from.display()))?;
-        let to = root().join(FOLDER).join(format!("{}.{ending}", kept.name));
+        let text = written(from)?;
+        let to = file(ending);
         match ending == "json" && is_same_again(&to, &text) {
             true => Ok(()),
             false => replace(&to, &text),
@@ -120,10 +148,7 @@ fn run(pvq: &Path, kept: &Kept) -> Result<()> {
     let printed: String = (printed.split_inclusive('\n'))
         .filter(|line| !line.starts_with("written: "))
         .collect();
-    replace(
-        &root().join(FOLDER).join(format!("{}.txt", kept.name)),
-        &(printed.trim_end().to_owned() + "\n"),
-    )?;
+    replace(&file("txt"), &(printed.trim_end().to_owned() + "\n"))?;
     if let Some(picture) = kept.picture {
         let charts = format!("{}-charts", kept.name);
         keep(&Path::new(&charts).join(picture), "svg")?;
