@@ -29,14 +29,14 @@ struct Kept {
 const KEPT: [Kept; 5] = [
     Kept {
         name: "simulate",
-        command: "simulate --pcpus 2 --overcommit 1,2,4,8 --scheduling round-robin \
+        command: "simulate --pcpus 2 --overcommit 1,2,4,8 \
                   --lock fifo,bounded,unfair-hinted,linux-pv,pv-ticket,test-and-set,native-queued",
         picture: Some("1-pareto.svg"),
         simulated: true,
     },
     Kept {
         name: "server",
-        command: "simulate --profile server-2x32 --outside 60us --overcommit 4 --scheduling round-robin \
+        command: "simulate --profile server-2x32 --outside 60us --overcommit 4 \
                   --lock fifo,bounded,unfair-hinted,linux-pv,powerpc,pv-ticket",
         picture: None,
         simulated: true,

@@ -61,7 +61,7 @@ pub(crate) struct SetupArgs {
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
     pub(crate) pcpus: Option<usize>,
 
-    /// How the host shares its CPUs: round-robin, fair, credit, co-scheduled [default: round-robin]
+    /// How the host shares its CPUs: round-robin, fair, credit, co-scheduled [default: fair]
     #[arg(long, value_name = "NAME", value_parser = parse::scheduling)]
     pub(crate) scheduling: Option<Scheduling>,
 

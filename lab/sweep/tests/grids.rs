@@ -20,7 +20,7 @@ fn axes_multiply_and_locks_vary_first() {
          yields = ['contract', 'hint']\nfollow_chain = false\nseeds = [7, 8]",
     );
     assert_eq!(lines.len(), 2 * 2 * 2 * 2);
-    let first = "g: fifo under hot-lock on 2 pCPUs, 2 vCPUs, 1 µs/2 µs uniform, round-robin contract, chain off, \
+    let first = "g: fifo under hot-lock on 2 pCPUs, 2 vCPUs, 1 µs/2 µs uniform, fair contract, chain off, \
                  costs flat, seed 7";
     assert_eq!(lines[0], first);
     assert_eq!(lines[1], first.replace("fifo", "unfair-hinted"));

@@ -59,7 +59,7 @@ pub struct Run {
 }
 
 impl Default for Run {
-    /// The default lock, alone on one pCPU under round robin, 1 µs inside and 2 µs outside, for
+    /// The default lock, alone on one pCPU of the default host, 1 µs inside and 2 µs outside, for
     /// 100 ms.
     fn default() -> Self {
         let section = |mean_ns| Section {
@@ -74,10 +74,7 @@ impl Default for Run {
                 outside: section(2_000),
                 seed: 1,
             },
-            host: Config {
-                scheduling: Scheduling::RoundRobin,
-                ..Config::default()
-            },
+            host: Config::default(),
             vcpus: 1,
             weight: 1024,
             neighbour: None,

@@ -232,15 +232,21 @@ fn a_preemption_at_any_point_breaks_no_bound() {
 
 #[test]
 fn a_bound_holds_on_a_host_that_takes_hints_only() {
-    for overcommit in [2, 4, 8] {
-        let config = config(LockId::Bounded, 2, overcommit)
-            .with(|sim| sim.run.host.yields = YieldMode::Hint);
-        let longest = simulate(&config).outcome.wait.max;
-        let bound = u64::from(BOUNDED_WAIT_US) * 1_000;
-        assert!(
-            longest < bound * 5 / 4,
-            "overcommit {overcommit}: {longest}"
-        );
+    let bound = u64::from(BOUNDED_WAIT_US) * 1_000;
+    // A fair host refuses a head that has had its share: until the slices of those that run are over.
+    let slice = SimConfig::default().run.host.slice_ns;
+    for (scheduling, least) in [(Scheduling::RoundRobin, 0), (Scheduling::Fair, slice)] {
+        for overcommit in [2, 4, 8] {
+            let config = config(LockId::Bounded, 2, overcommit).with(|sim| {
+                sim.run.host.yields = YieldMode::Hint;
+                sim.run.host.scheduling = scheduling;
+            });
+            let longest = simulate(&config).outcome.wait.max;
+            assert!(
+                longest < least + bound * 5 / 4,
+                "{scheduling}, overcommit {overcommit}: {longest}"
+            );
+        }
     }
 }
 
