@@ -1,5 +1,5 @@
 /* The lock word, the queue nodes, and what must be true of them. Models crates/pvqspin/src/word.rs
- * (format Idx3) and nodes.rs.
+ * (format Idx3), node.rs and nodes.rs.
  *
  *    tail (5 bits) | head (3 bits) | P | L         tail: cpu, context (two bits); 3: sole holder
  */
@@ -26,7 +26,7 @@
 #define IS_HELD(w)      (((w) & (LOCKED | PENDING)) != 0)
 #define IS_PAST(w)      (((w) & (LOCKED | PENDING)) == PENDING)
 
-/* nodes.rs: Node, one for each CPU and context. */
+/* node.rs: Node, one for each CPU and context. */
 #define WAITING 0
 #define SLEEPS  1   /* state::HALTED */
 #define PROMOTED 2  /* state::HEAD */

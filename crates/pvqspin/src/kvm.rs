@@ -108,12 +108,14 @@ mod env;
 mod features;
 mod host;
 mod instructions;
+mod steal_time;
 mod vcpu;
 
 pub use features::{Features, Transport};
 pub use host::Host;
 pub use instructions::{Call, Instructions, X86};
-pub use vcpu::{StealTime, Vcpu};
+pub use steal_time::StealTime;
+pub use vcpu::Vcpu;
 
 use core::fmt;
 use core::marker::PhantomData;

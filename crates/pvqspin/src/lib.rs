@@ -72,6 +72,10 @@ extern crate std;
 
 #[cfg(not(target_has_atomic = "32"))]
 compile_error!("pvqspin needs atomic exchanges of 32 bits, which this target does not have");
+#[cfg(all(feature = "worlds", not(target_has_atomic = "64")))]
+compile_error!(
+    "the feature `worlds` needs atomics of 64 bits, which this target does not have: hosts write times of 64 bits"
+);
 
 #[macro_use]
 mod atomic;
@@ -81,6 +85,11 @@ mod api;
 pub mod bare;
 pub mod env;
 pub mod events;
+#[cfg(all(
+    any(all(feature = "kvm", target_arch = "x86_64"), feature = "worlds"),
+    not(loom)
+))]
+mod guest;
 #[cfg(all(feature = "kvm", target_arch = "x86_64", not(loom)))]
 pub mod kvm;
 mod lock;
@@ -90,6 +99,7 @@ pub mod lockdep;
 #[path = "lockdep/off.rs"]
 mod lockdep;
 pub mod mode;
+mod node;
 mod nodes;
 pub mod policy;
 mod queue;
@@ -99,7 +109,7 @@ mod rw;
 pub mod threads;
 mod token;
 pub mod word;
-#[cfg(all(feature = "worlds", target_has_atomic = "64", not(loom)))]
+#[cfg(all(feature = "worlds", not(loom)))]
 pub mod worlds;
 
 pub use api::cell::{MutexOf, RwLockOf};
@@ -116,7 +126,8 @@ pub use api::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use env::{Budget, Env, Point, Sleep};
 pub use events::Event;
 pub use lock::QSpinLock;
-pub use nodes::{CpuNodes, NodeLook, NodeState};
+pub use node::{NodeLook, NodeState};
+pub use nodes::CpuNodes;
 pub use policy::{Bounded, Fifo, FifoHalt, FifoHolder, Names, Native, Policy, Rules, Stalls};
 pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
 /// The former name of [`report`].

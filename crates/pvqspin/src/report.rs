@@ -26,7 +26,7 @@ use crate::atomic::Ordering;
 use crate::env::Env;
 use crate::irq::{Interrupts, IrqLock};
 use crate::lock::QSpinLock;
-use crate::nodes::{Node, state};
+use crate::node::{Node, state};
 use crate::policy::Policy;
 use crate::queue::age;
 use crate::queue::look::{cpu_in_line_before, cpu_of, node_of};

@@ -18,13 +18,10 @@
 //! not, and decide the race between a halt and a kick, as on KVM: the second one sees the first.
 
 use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
-use core::sync::atomic::compiler_fence;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-use crate::env::Budget;
 use crate::nodes::CpuNodes;
-use pvqspin_abi::chain::{self, End, Look};
-use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
+use pvqspin_abi::{Cpu, RunState};
 
 pub mod arm;
 pub mod hyperv;
@@ -34,12 +31,6 @@ pub mod xen;
 const YIELDING: u32 = 1 << 0;
 const HALTED: u32 = 1 << 1;
 const KICKED: u32 = 1 << 2;
-
-/// How often a spinning waiter looks at its condition between two looks at the clock.
-const LOOKS_PER_TICK: u32 = 16;
-
-/// How many vCPUs a yield looks at on its way along the chain, as on KVM.
-const LONGEST_WALK: usize = 64;
 
 /// What a vCPU writes down of itself. All zero is one that has not started. A kernel has an array of
 /// them, beside that of [`CpuNodes`].
@@ -111,6 +102,9 @@ impl Words {
 /// The contract is that of [`Env`](crate::Env): [`cpu`](Self::cpu) is constant while a lock is taken or
 /// held, and [`nodes`](Self::nodes) and [`words`](Self::words) are a place of its own for each CPU.
 pub trait Kernel: 'static {
+    /// [`Env::MAX_CPUS`](crate::Env::MAX_CPUS), if there may be more than 8,190.
+    const MAX_CPUS: usize = <crate::word::SpareBit as crate::word::Format>::MAX_CPUS;
+
     /// The CPU that executes this: from a per-CPU variable. On every fast path.
     fn cpu() -> Cpu;
 
@@ -125,74 +119,41 @@ pub trait Kernel: 'static {
 
     /// Monotonic time in nanoseconds, comparable between CPUs. It must advance.
     fn now_ns() -> u64;
-}
 
-/// Spins until `condition` holds or the budget is gone by a clock of the running vCPU.
-fn spin(mut condition: impl FnMut() -> bool, budget: Budget, clock: impl Fn() -> u64) -> bool {
-    let mut began = None;
-    loop {
-        for _ in 0..LOOKS_PER_TICK {
-            if condition() {
-                return true;
-            }
-            core::hint::spin_loop();
-        }
-        if let Some(budget) = budget.get() {
-            let now = clock();
-            // A clock that differs a little between CPUs must not make a budget endless.
-            let spent = now.wrapping_sub(*began.get_or_insert(now)) as i64;
-            if spent >= budget.into() {
-                return condition();
-            }
-        }
+    /// Whether the running CPU may lend its pCPU: not in a handler that interrupts code with interrupts
+    /// masked. See [`Env::may_lend`](crate::Env::may_lend).
+    #[inline]
+    fn may_lend() -> bool {
+        true
     }
-}
 
-/// The clock without what was stolen. Only differences count.
-fn own_ns(now: impl Fn() -> u64, stolen: impl Fn() -> u64) -> u64 {
-    loop {
-        // The host adds to what was stolen while this vCPU is off: between two equal looks it was not.
-        let before = stolen();
-        compiler_fence(SeqCst);
-        let now = now();
-        compiler_fence(SeqCst);
-        if stolen() == before {
-            return now.wrapping_sub(before);
-        }
+    /// [`Env::self_deadlock`](crate::Env::self_deadlock): this CPU is about to wait for the lock at this
+    /// address, which it holds.
+    #[inline]
+    fn self_deadlock(lock: usize) {
+        let _ = lock;
     }
-}
 
-/// The CPU to run for a hint, for a host that takes a name and follows no chain.
-fn end_of_chain<K: Kernel>(hint: Hint, sample: impl Fn(Cpu) -> RunSample) -> Result<Cpu, Status> {
-    let (me, cpus) = (K::cpu(), K::cpu_count());
-    if hint.cpu == me || hint.cpu.index() >= cpus {
-        return Err(Status::Refused);
+    /// [`Env::interrupt_state`](crate::Env::interrupt_state): whether the running CPU could be
+    /// interrupted. The default cannot tell.
+    #[cfg(feature = "lockdep")]
+    fn interrupt_state() -> crate::lockdep::InterruptState {
+        crate::lockdep::InterruptState::Unknown
     }
-    if sample(hint.cpu).generation() != hint.generation {
-        return Err(Status::Stale);
-    }
-    let looks = core::cell::Cell::new(0);
-    let (end, _) = chain::follow(cpus, me.index(), hint.cpu.index(), |index| {
-        looks.set(looks.get() + 1);
-        let cpu = Cpu::new(index).unwrap_or(hint.cpu);
-        Look {
-            state: sample(cpu).state(),
-            waits_for: K::words(cpu)
-                .waiting_for()
-                .map(Cpu::index)
-                .filter(|_| looks.get() < LONGEST_WALK),
-        }
-    });
-    match end {
-        End::Run(index) => Cpu::new(index).ok_or(Status::Refused),
-        End::Running => Err(Status::AlreadyRunning),
-        End::NoTarget => Err(Status::Refused),
+
+    /// [`Env::order_violation`](crate::Env::order_violation): the order checker found something. By
+    /// default nothing happens.
+    #[cfg(feature = "lockdep")]
+    fn order_violation(violation: &crate::lockdep::Violation) {
+        let _ = violation;
     }
 }
 
 /// The functions of [`Env`](crate::Env) that are the same in all of these worlds.
 macro_rules! common {
     ($K:ident) => {
+        const MAX_CPUS: usize = $K::MAX_CPUS;
+
         #[inline]
         fn cpu() -> Cpu {
             $K::cpu()
@@ -211,6 +172,25 @@ macro_rules! common {
         #[inline]
         fn now_ns() -> u64 {
             $K::now_ns()
+        }
+
+        #[inline]
+        fn may_lend() -> bool {
+            $K::may_lend()
+        }
+
+        fn self_deadlock(lock: usize) {
+            $K::self_deadlock(lock);
+        }
+
+        #[cfg(feature = "lockdep")]
+        fn interrupt_state() -> crate::lockdep::InterruptState {
+            $K::interrupt_state()
+        }
+
+        #[cfg(feature = "lockdep")]
+        fn order_violation(violation: &crate::lockdep::Violation) {
+            $K::order_violation(violation);
         }
 
         fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {

@@ -31,7 +31,7 @@ pub struct MappedGuard<'a, T: ?Sized, L: RawLock> {
 
 // SAFETY: sharing a guard shares `&T` and nothing else, for a token is taken out by value only.
 unsafe impl<T: ?Sized + Sync, L: RawLock> Sync for Guard<'_, T, L> {}
-// SAFETY: as above.
+// SAFETY: sharing a mapped guard shares `&T` and nothing else, as with a whole one.
 unsafe impl<T: ?Sized + Sync, L: RawLock> Sync for MappedGuard<'_, T, L> {}
 
 impl<'a, T: ?Sized, L: RawLock> Guard<'a, T, L> {

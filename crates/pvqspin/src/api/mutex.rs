@@ -84,7 +84,7 @@ impl<T: ?Sized, L: RawLock> MutexOf<T, L> {
     #[inline]
     pub fn try_lock(&self) -> Option<Guard<'_, T, L>> {
         let token = self.lock.try_lock()?;
-        // SAFETY: as in `lock`.
+        // SAFETY: this CPU holds the lock.
         Some(unsafe { Guard::new(self, token) })
     }
 

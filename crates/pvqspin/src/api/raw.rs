@@ -198,50 +198,49 @@ macro_rules! raw_rw_lock {
             #[inline]
             // SAFETY: the caller promises what the trait asks for.
             unsafe fn unlock_read(&self, token: $read) {
-                // SAFETY: this CPU has the lock in this way, and the token is from taking it: the caller's
-                // promise, here and below.
+                // SAFETY: this CPU reads, and the token is from that: the caller's promise.
                 unsafe { self.unlock_read(token) }
             }
 
             #[inline]
             // SAFETY: the caller promises what the trait asks for.
             unsafe fn unlock_write(&self, token: $write) {
-                // SAFETY: as above.
+                // SAFETY: this CPU writes, and the token is from that: the caller's promise.
                 unsafe { self.unlock_write(token) }
             }
 
             #[inline]
             // SAFETY: the caller promises what the trait asks for.
             unsafe fn unlock_upgradable(&self, token: $upgradable) {
-                // SAFETY: as above.
+                // SAFETY: this CPU reads and may upgrade, and the token is from that: the caller's promise.
                 unsafe { self.unlock_upgradable_read(token) }
             }
 
             #[inline]
             // SAFETY: the caller promises what the trait asks for.
             unsafe fn downgrade(&self, token: $write) -> $read {
-                // SAFETY: as above.
+                // SAFETY: this CPU writes, and the token is from that: the caller's promise.
                 unsafe { self.downgrade(token) }
             }
 
             #[inline]
             // SAFETY: the caller promises what the trait asks for.
             unsafe fn upgrade(&self, token: $upgradable) -> $write {
-                // SAFETY: as above.
+                // SAFETY: this CPU reads and may upgrade, and the token is from that: the caller's promise.
                 unsafe { self.upgrade(token) }
             }
 
             #[inline]
             // SAFETY: the caller promises what the trait asks for.
             unsafe fn try_upgrade(&self, token: $upgradable) -> Result<$write, $upgradable> {
-                // SAFETY: as above.
+                // SAFETY: this CPU reads and may upgrade, and the token is from that: the caller's promise.
                 unsafe { self.try_upgrade(token) }
             }
 
             #[inline]
             // SAFETY: the caller promises what the trait asks for.
             unsafe fn downgrade_upgradable(&self, token: $upgradable) -> $read {
-                // SAFETY: as above.
+                // SAFETY: this CPU reads and may upgrade, and the token is from that: the caller's promise.
                 unsafe { self.downgrade_upgradable(token) }
             }
         }

@@ -106,12 +106,12 @@ unsafe impl<E: Env, P: Policy, W: Format> lock_api::RawRwLockUpgrade for QRwLock
     }
 
     unsafe fn upgrade(&self, guard: UpgradableToken) -> WriteToken {
-        // SAFETY: as above.
+        // SAFETY: the caller's promise is the same.
         unsafe { QRwLock::upgrade(self, guard) }
     }
 
     unsafe fn try_upgrade(&self, guard: UpgradableToken) -> Result<WriteToken, UpgradableToken> {
-        // SAFETY: as above.
+        // SAFETY: the caller's promise is the same.
         unsafe { QRwLock::try_upgrade(self, guard) }
     }
 }

@@ -135,18 +135,18 @@ impl<T: ?Sized, L: RawRwLock> RwLockOf<T, L> {
 
     #[inline]
     fn reader(&self, token: L::ReadToken) -> ReadGuard<'_, T, L> {
-        // SAFETY: this CPU has the lock in that way. Here and below.
+        // SAFETY: the token says that this CPU reads.
         unsafe { ReadGuard::new(self, token) }
     }
 
     fn upgradable(&self, token: L::UpgradableToken) -> UpgradableGuard<'_, T, L> {
-        // SAFETY: as above.
+        // SAFETY: the token says that this CPU reads, and may upgrade.
         unsafe { UpgradableGuard::new(self, token) }
     }
 
     #[inline]
     fn writer(&self, token: L::WriteToken) -> WriteGuard<'_, T, L> {
-        // SAFETY: as above.
+        // SAFETY: the token says that this CPU writes.
         unsafe { WriteGuard::new(self, token) }
     }
 }

@@ -1,23 +1,12 @@
 //! [`Env`] on KVM: what a waiter sees of its vCPUs, and what it tells the host.
 
-use core::cell::Cell;
-use core::sync::atomic::Ordering::SeqCst;
-use core::sync::atomic::compiler_fence;
-
 use super::features::Transport;
 use super::instructions::Instructions;
 use super::{HC_KICK_CPU, HC_SCHED_YIELD, Kernel, Kvm};
 use crate::env::{Budget, Env, Sleep};
+use crate::guest::{end_of_chain, own_ns, spin};
 use crate::nodes::CpuNodes;
-use pvqspin_abi::chain::{self, End, Look};
 use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
-
-/// How often a spinning waiter looks at its condition between two looks at the clock.
-const LOOKS_PER_TICK: u32 = 16;
-
-/// How many vCPUs a yield looks at on its way along the chain. Each is a cache line of another CPU:
-/// so many take about as long as the hypercall. A vCPU that far on names the next stretch itself.
-const LONGEST_WALK: usize = 64;
 
 impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
     const MAX_CPUS: usize = K::MAX_CPUS;
@@ -65,24 +54,8 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
         K::order_violation(violation);
     }
 
-    fn spin_until(mut condition: impl FnMut() -> bool, budget: Budget) -> bool {
-        let mut began = None;
-        loop {
-            for _ in 0..LOOKS_PER_TICK {
-                if condition() {
-                    return true;
-                }
-                core::hint::spin_loop();
-            }
-            if let Some(budget) = budget.get() {
-                let now = Self::own_ns();
-                // A clock that differs a little between CPUs must not make a budget endless.
-                let spent = now.wrapping_sub(*began.get_or_insert(now)) as i64;
-                if spent >= budget.into() {
-                    return condition();
-                }
-            }
-        }
+    fn spin_until(condition: impl FnMut() -> bool, budget: Budget) -> bool {
+        spin(condition, budget, Self::own_ns)
     }
 
     fn run_sample(cpu: Cpu) -> RunSample {
@@ -127,7 +100,7 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
         if K::host().transport() < Transport::DirectedYield {
             return Status::Refused;
         }
-        let target = match Self::end_of_chain(hint) {
+        let target = match end_of_chain::<Self>(hint) {
             Ok(target) => target,
             Err(status) => return status,
         };
@@ -149,20 +122,9 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
 }
 
 impl<K: Kernel, I: Instructions> Kvm<K, I> {
-    /// The running CPU's own time in ns: the clock without what was stolen. Only differences count.
     fn own_ns() -> u64 {
         let record = K::record(K::cpu());
-        loop {
-            // The host adds to the record while this vCPU is off, so it stands still between two
-            // equal looks, and the clock was read in the same run.
-            let stolen = record.steal_ns();
-            compiler_fence(SeqCst);
-            let now = K::now_ns();
-            compiler_fence(SeqCst);
-            if record.steal_ns() == stolen {
-                return now.wrapping_sub(stolen);
-            }
-        }
+        own_ns(K::now_ns, || record.steal_ns())
     }
 
     /// Whether the host is told anything at all.
@@ -180,36 +142,6 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
         //
         // What it returns says nothing: 0 for all that is understood.
         let _ = unsafe { I::hypercall(K::host().call(), number, first, second) };
-    }
-
-    /// The CPU to run for a hint, as far as the guest can tell.
-    fn end_of_chain(hint: Hint) -> Result<Cpu, Status> {
-        let me = Self::cpu();
-        let vcpus = K::cpu_count();
-        if hint.cpu == me || hint.cpu.index() >= vcpus {
-            return Err(Status::Refused);
-        }
-        if Self::run_sample(hint.cpu).generation() != hint.generation {
-            return Err(Status::Stale);
-        }
-        let looks = Cell::new(0);
-        let (end, _) = chain::follow(vcpus, me.index(), hint.cpu.index(), |index| {
-            looks.set(looks.get() + 1);
-            // Every index is below the number of CPUs, all of which have a number.
-            let cpu = Cpu::new(index).unwrap_or(hint.cpu);
-            Look {
-                state: Self::sample(cpu).state(),
-                waits_for: K::vcpu(cpu)
-                    .waiting_for()
-                    .map(Cpu::index)
-                    .filter(|_| looks.get() < LONGEST_WALK),
-            }
-        });
-        match end {
-            End::Run(index) => Cpu::new(index).ok_or(Status::Refused),
-            End::Running => Err(Status::AlreadyRunning),
-            End::NoTarget => Err(Status::Refused),
-        }
     }
 
     fn halt(hint: Option<Hint>) {

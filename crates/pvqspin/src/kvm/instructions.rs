@@ -110,7 +110,7 @@ impl Instructions for X86 {
                     options(nostack)
                 );
             },
-            // SAFETY: as above.
+            // SAFETY: the caller's promise; KVM treats the other vendor's instruction in the same way.
             Call::Vmmcall => unsafe {
                 asm!(
                     "xchg rbx, {first}",

@@ -45,12 +45,11 @@
 //! *Idle* is never reported: a CPU that a lock names is in the lock's code or in a critical section.
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use pvqspin_abi::{Cpu, Generation, RunSample, RunState};
+use pvqspin_abi::{Cpu, RunSample, RunState};
 
-/// `preempted` in the record, bit 0. Bit 1 is a request of a guest to its host, and none of ours.
-const PREEMPTED: u8 = 1 << 0;
+use super::steal_time::StealTime;
 
 const YIELDING: u32 = 1 << 0;
 const HALTED: u32 = 1 << 1;
@@ -60,54 +59,6 @@ const KICKED: u32 = 1 << 2;
 const WINDOW_NS: u64 = 10_000_000;
 /// It does not if this part of the window was stolen from it. Less is the host's own housekeeping.
 const STOLEN_PART: u64 = 64;
-
-/// The record that KVM keeps of a vCPU, as in its public `kvm_para.h`: `struct kvm_steal_time`.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub struct StealTime {
-    steal: AtomicU64,
-    version: AtomicU32,
-    flags: AtomicU32,
-    preempted: AtomicU8,
-    reserved: [AtomicU8; 47],
-}
-
-impl StealTime {
-    const fn new() -> Self {
-        Self {
-            steal: AtomicU64::new(0),
-            version: AtomicU32::new(0),
-            flags: AtomicU32::new(0),
-            preempted: AtomicU8::new(0),
-            reserved: [const { AtomicU8::new(0) }; 47],
-        }
-    }
-
-    /// For how long the vCPU could run and did not, in ns, up to when it last came back.
-    #[must_use]
-    pub fn steal_ns(&self) -> u64 {
-        self.steal.load(Relaxed)
-    }
-
-    /// Whether the host says that it took the vCPU off its pCPU.
-    #[must_use]
-    pub fn is_preempted(&self) -> bool {
-        // Acquire: who sees a CPU preempted also sees the edge that it published before.
-        self.preempted.load(Acquire) & PREEMPTED != 0
-    }
-
-    /// How often the host put the vCPU on a pCPU, or took it back from its own user space.
-    ///
-    /// The host makes `version` odd, adds to `steal`, and makes `version` even again, each time
-    /// before the guest's next instruction, so that a run cannot pass unseen. (A return from user
-    /// space counts as well: then an earlier hint is stale, and it looks
-    /// again.)
-    #[must_use]
-    pub fn generation(&self) -> Generation {
-        // Acquire: the flag is looked at afterwards.
-        Generation::new(self.version.load(Acquire) >> 1)
-    }
-}
 
 /// All that [`Kvm`](super::Kvm) keeps of one vCPU. A kernel has an array of them, beside that of
 /// [`CpuNodes`](crate::CpuNodes).
@@ -293,8 +244,10 @@ impl Default for Vcpu {
 
 #[cfg(test)]
 mod tests {
+    use super::super::steal_time::PREEMPTED;
     use super::*;
     use core::mem::{align_of, offset_of, size_of};
+    use pvqspin_abi::Generation;
 
     #[test]
     fn the_record_is_laid_out_as_kvm_writes_it() {

@@ -10,7 +10,7 @@
 use crate::atomic::Ordering;
 use crate::env::{Env, Point, Sleep};
 use crate::events::Event;
-use crate::nodes::state;
+use crate::node::state;
 use crate::policy::Policy;
 use crate::queue::ask;
 use crate::queue::decide::{Action, Role, Snapshot, decide};

@@ -16,7 +16,7 @@
 use crate::atomic::Ordering;
 use crate::env::{Budget, Env, Point, Sleep};
 use crate::events::Event;
-use crate::nodes::state;
+use crate::node::state;
 use crate::policy::{Names, Policy, Rules};
 use crate::queue::ask::{self, should_back_off};
 use crate::queue::decide::{Action, Front, Role, Snapshot, decide};

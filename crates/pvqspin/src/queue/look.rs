@@ -15,7 +15,7 @@
 
 use crate::atomic::Ordering;
 use crate::env::Env;
-use crate::nodes::Node;
+use crate::node::Node;
 use crate::word::{Format, Held, Tail};
 use pvqspin_abi::{Cpu, RunSample, RunState};
 

@@ -5,7 +5,8 @@ use core::marker::PhantomData;
 
 use crate::atomic::AtomicU32;
 use crate::env::{Budget, Env};
-use crate::nodes::{CpuNodes, Node};
+use crate::node::Node;
+use crate::nodes::CpuNodes;
 use crate::policy::{Kind, Policy, Stalls};
 use crate::queue::holds;
 use crate::word::{Format, LOCKED};

@@ -20,8 +20,9 @@ use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::{Kernel, common, names, spin};
+use super::{Kernel, common, names};
 use crate::env::{Budget, Env, Sleep};
+use crate::guest::spin;
 use crate::nodes::CpuNodes;
 use crate::policy::FifoHalt;
 use pvqspin_abi::{Cpu, Generation, Hint, RunSample, RunState, Status};

@@ -24,8 +24,9 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::{Kernel, common, end_of_chain, names, spin};
+use super::{Kernel, common, names};
 use crate::env::{Budget, Env, Sleep};
+use crate::guest::{end_of_chain, spin};
 use crate::nodes::CpuNodes;
 use crate::policy::Bounded;
 use pvqspin_abi::{Cpu, Generation, Hint, RunSample, RunState, Status};
@@ -107,7 +108,7 @@ impl<K: Platform> Env for Power<K> {
     }
 
     fn yield_to(hint: Hint) -> Status {
-        let target = match end_of_chain::<K>(hint, Self::run_sample) {
+        let target = match end_of_chain::<Self>(hint) {
             Ok(target) => target,
             Err(status) => return status,
         };

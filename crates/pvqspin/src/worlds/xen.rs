@@ -21,8 +21,9 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::{Kernel, common, names, own_ns, spin};
+use super::{Kernel, common, names};
 use crate::env::{Budget, Env, Sleep};
+use crate::guest::{own_ns, spin};
 use crate::nodes::CpuNodes;
 use crate::policy::Bounded;
 use pvqspin_abi::{Cpu, Generation, Hint, RunSample, RunState, Status};

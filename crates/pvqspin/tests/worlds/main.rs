@@ -2,242 +2,19 @@
 
 #![cfg(not(loom))]
 
-use std::cell::{Cell, RefCell};
-use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+mod machine;
 
-use pvqspin::worlds::arm::{self, Arm, StolenTime, Window};
-use pvqspin::worlds::hyperv::{self, HyperV};
 use pvqspin::worlds::power::{self, Power};
-use pvqspin::worlds::xen::{self, Runstate, Xen};
 use pvqspin::worlds::{Kernel, Words};
-use pvqspin::{Budget, Cpu, CpuNodes, Env, Hint, Mutex, Policy, RunState, Sleep, Status};
+use pvqspin::worlds::{arm, hyperv};
+use pvqspin::{
+    Budget, Cpu, CpuNodes, Env, Fifo, Format, Idx3, Mutex, Policy, RunState, Sleep, Status, Tail,
+};
 
-const CPUS: usize = 100;
-
-/// What the host was asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Did {
-    Confer(usize, u32),
-    Prod(usize),
-    Cede,
-    Poll,
-    Send(usize),
-    Idle,
-    Interrupt(usize),
-    LongSpin(u32),
-    Mask,
-    Unmask,
-}
-
-type Action = Box<dyn FnOnce()>;
-
-/// One test's machine, on the test's own thread.
-struct World {
-    nodes: &'static [CpuNodes; CPUS],
-    words: &'static [Words; CPUS],
-    yield_counts: [Cell<u32>; CPUS],
-    runstates: &'static [Runstate; CPUS],
-    stolen: &'static [StolenTime; CPUS],
-    has_stolen: Cell<bool>,
-    windows: &'static [Window; CPUS],
-    features: Cell<hyperv::Features>,
-    cpu: Cell<usize>,
-    now_ns: Cell<u64>,
-    did: RefCell<Vec<Did>>,
-    /// Happens once, when the host is next asked for this.
-    at: RefCell<Option<(Did, Action)>>,
-    at_clock: RefCell<Option<Action>>,
-}
-
-thread_local! {
-    static WORLD: World = World {
-        // One small leak for each test.
-        nodes: Box::leak(Box::new([const { CpuNodes::new() }; CPUS])),
-        words: Box::leak(Box::new([const { Words::new() }; CPUS])),
-        yield_counts: [const { Cell::new(0) }; CPUS],
-        runstates: Box::leak(Box::new([const { Runstate::new() }; CPUS])),
-        stolen: Box::leak(Box::new([const { StolenTime::new() }; CPUS])),
-        has_stolen: Cell::new(true),
-        windows: Box::leak(Box::new([const { Window::new() }; CPUS])),
-        features: Cell::new(hyperv::Features::from_cpuid(1 << 10, 1_000)),
-        cpu: Cell::new(0),
-        now_ns: Cell::new(0),
-        did: RefCell::default(),
-        at: RefCell::default(),
-        at_clock: RefCell::default(),
-    };
-}
-
-struct Guest;
-
-fn asked(what: Did) {
-    let at = WORLD.with(|world| world.at.borrow_mut().take_if(|(when, _)| *when == what));
-    WORLD.with(|world| world.did.borrow_mut().push(what));
-    if let Some((_, action)) = at {
-        action();
-    }
-}
-
-impl Kernel for Guest {
-    fn cpu() -> Cpu {
-        cpu(WORLD.with(|world| world.cpu.get()))
-    }
-    fn cpu_count() -> usize {
-        CPUS
-    }
-    fn nodes(cpu: Cpu) -> &'static CpuNodes {
-        WORLD.with(|world| &world.nodes[cpu.index()])
-    }
-    fn words(cpu: Cpu) -> &'static Words {
-        WORLD.with(|world| &world.words[cpu.index()])
-    }
-    fn now_ns() -> u64 {
-        let now = WORLD.with(|world| {
-            world.now_ns.set(world.now_ns.get() + 100);
-            world.now_ns.get()
-        });
-        if let Some(action) = WORLD.with(|world| world.at_clock.take()) {
-            action();
-        }
-        now
-    }
-}
-
-impl power::Platform for Guest {
-    fn yield_count(cpu: Cpu) -> u32 {
-        WORLD.with(|world| world.yield_counts[cpu.index()].get())
-    }
-    fn confer(cpu: Cpu, count: u32) {
-        asked(Did::Confer(cpu.index(), count));
-    }
-    fn prod(cpu: Cpu) {
-        asked(Did::Prod(cpu.index()));
-    }
-    fn cede() {
-        asked(Did::Cede);
-    }
-}
-
-impl xen::Platform for Guest {
-    fn runstate(cpu: Cpu) -> &'static Runstate {
-        WORLD.with(|world| &world.runstates[cpu.index()])
-    }
-    fn poll() {
-        asked(Did::Poll);
-    }
-    fn send(cpu: Cpu) {
-        asked(Did::Send(cpu.index()));
-    }
-}
-
-impl hyperv::Platform for Guest {
-    fn features() -> hyperv::Features {
-        WORLD.with(|world| world.features.get())
-    }
-    fn idle() {
-        asked(Did::Idle);
-    }
-    fn interrupt(cpu: Cpu) {
-        asked(Did::Interrupt(cpu.index()));
-    }
-    fn notify_long_spin(spins: u32) {
-        asked(Did::LongSpin(spins));
-    }
-    fn masked(body: impl FnOnce()) {
-        asked(Did::Mask);
-        body();
-        asked(Did::Unmask);
-    }
-}
-
-impl arm::Platform for Guest {
-    fn stolen_time(cpu: Cpu) -> Option<&'static StolenTime> {
-        WORLD.with(|world| {
-            let time = &world.stolen[cpu.index()];
-            world.has_stolen.get().then_some(time)
-        })
-    }
-    fn window(cpu: Cpu) -> &'static Window {
-        WORLD.with(|world| &world.windows[cpu.index()])
-    }
-    fn wait_for_interrupt() {
-        asked(Did::Idle);
-    }
-    fn interrupt(cpu: Cpu) {
-        asked(Did::Interrupt(cpu.index()));
-    }
-    fn masked(body: impl FnOnce()) {
-        asked(Did::Mask);
-        body();
-        asked(Did::Unmask);
-    }
-}
-
-fn cpu(index: usize) -> Cpu {
-    Cpu::new(index).expect("in range")
-}
-
-fn on<R>(index: usize, action: impl FnOnce() -> R) -> R {
-    let before = WORLD.with(|world| world.cpu.replace(index));
-    let result = action();
-    WORLD.with(|world| world.cpu.set(before));
-    result
-}
-
-fn did() -> Vec<Did> {
-    WORLD.with(|world| world.did.take())
-}
-
-fn at(what: Did, action: impl FnOnce() + 'static) {
-    WORLD.with(|world| *world.at.borrow_mut() = Some((what, Box::new(action))));
-}
-
-/// Power's host puts a vCPU on a pCPU, or takes it off.
-fn power_moves(index: usize) {
-    WORLD.with(|world| {
-        let count = &world.yield_counts[index];
-        count.set(count.get() + 1);
-    });
-}
-
-/// Xen's host says what a vCPU does, at these offsets of the area.
-fn xen_says(index: usize, state: u32, entered: u64, runnable_ns: u64) {
-    let area = std::ptr::from_ref(<Guest as xen::Platform>::runstate(cpu(index)))
-        .cast::<u8>()
-        .cast_mut();
-    // SAFETY: the area is a leaked static of atomics: the state at 0, the time of entry at 8, and at 16 the
-    // times in the four states, of which the second is "runnable". The test's host alone writes them.
-    unsafe {
-        AtomicU64::from_ptr(area.add(8).cast()).store(entered, Release);
-        AtomicU64::from_ptr(area.add(24).cast()).store(runnable_ns, Relaxed);
-        AtomicU32::from_ptr(area.cast()).store(state, Release);
-    }
-}
-
-/// Arm's host says how much was stolen.
-fn arm_stole(index: usize, ns: u64) {
-    let record = std::ptr::from_ref(&WORLD.with(|world| world.stolen)[index]).cast_mut();
-    // SAFETY: a leaked static of atomics; the time is at 8. The test's host alone writes it.
-    let time = unsafe { AtomicU64::from_ptr(record.cast::<u8>().add(8).cast()) };
-    time.store(ns.to_le(), Relaxed);
-}
-
-fn hint<E: Env>(index: usize) -> Hint {
-    Hint {
-        cpu: cpu(index),
-        generation: E::run_sample(cpu(index)).generation(),
-    }
-}
-
-fn state<E: Env>(index: usize) -> RunState {
-    E::run_sample(cpu(index)).state()
-}
-
-type OnPower = Power<Guest>;
-type OnXen = Xen<Guest>;
-type OnHyperV = HyperV<Guest>;
-type OnArm = Arm<Guest>;
+use machine::{
+    CPUS, Did, Guest, OnArm, OnHyperV, OnPower, OnXen, WORLD, alone, arm_stole, at, cpu, did, hint,
+    on, power_moves, state, xen_says,
+};
 
 /// No kick is lost, whenever it comes: `halt` is what the host sees of a halt, `kick` of a kick.
 fn kicks<E: Env>(halt: &[Did], idle: Did, kick: Did) {
@@ -467,6 +244,7 @@ fn hands_over<E: Env, P: Policy>() {
 
 #[test]
 fn locks_are_handed_over_in_every_world() {
+    let _alone = alone();
     hands_over::<OnPower, pvqspin::Bounded>();
     hands_over::<OnXen, pvqspin::Bounded>();
     hands_over::<OnHyperV, pvqspin::FifoHalt>();
@@ -475,4 +253,62 @@ fn locks_are_handed_over_in_every_world() {
     let power = power::Mutex::<_, Guest>::new(1);
     let arm = arm::RwLock::<_, Guest>::new(2);
     assert_eq!((*power.lock(), *arm.read()), (1, 2));
+}
+
+type Strict = Mutex<u32, OnPower, Fifo>;
+
+/// At the first look at the clock at which a CPU is in the queue.
+fn once_queued(lock: &'static Strict, action: impl FnOnce() + 'static) {
+    let look = move || match Idx3::tail(lock.raw().raw_word()) {
+        Tail::Waiter(..) => action(),
+        _ => once_queued(lock, action),
+    };
+    WORLD.with(|world| *world.at_clock.borrow_mut() = Some(Box::new(look)));
+}
+
+/// What the release of a lock asks the host for if CPU 1, which is next, is off its pCPU.
+fn asked_by_a_release(may_lend: bool) -> Vec<Did> {
+    did();
+    let lock: &'static Strict = Box::leak(Box::new(Mutex::new(0)));
+    let held = on(0, || lock.lock());
+    WORLD.with(|world| world.may_lend.set(may_lend));
+    once_queued(lock, move || {
+        power_moves(1);
+        on(0, || drop(held));
+        power_moves(1);
+    });
+    on(1, || *lock.lock() += 1);
+    did()
+}
+
+#[test]
+fn a_release_lends_its_pcpu_unless_the_kernel_says_that_it_may_not() {
+    let _alone = alone();
+    assert_eq!(asked_by_a_release(true), [Did::Confer(1, 1)]);
+    assert_eq!(asked_by_a_release(false), []);
+}
+
+#[test]
+fn a_kernel_is_told_that_a_cpu_waits_for_what_it_holds() {
+    let _alone = alone();
+    let lock: &'static Strict = Box::leak(Box::new(Mutex::new(0)));
+    let held = on(1, || lock.lock());
+    // It would wait for ever: in this test another CPU takes pity.
+    once_queued(lock, || drop(held));
+    on(1, || drop(lock.lock()));
+    let address = std::ptr::from_ref(lock.raw()).addr();
+    WORLD.with(|world| assert_eq!(world.deadlocks.take(), [address]));
+}
+
+#[cfg(feature = "lockdep")]
+#[test]
+fn the_order_checker_tells_the_kernel() {
+    let _alone = alone();
+    let (a, b) = (Strict::new(0), Strict::new(0));
+    for (first, second) in [(&a, &b), (&b, &a)] {
+        let _first = first.lock();
+        let _second = second.lock();
+    }
+    let findings = WORLD.with(|world| world.findings.take());
+    assert_eq!(findings, [pvqspin::lockdep::Kind::Inversion]);
 }

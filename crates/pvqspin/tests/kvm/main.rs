@@ -1,0 +1,8 @@
+//! The KVM environment without KVM: a processor and a host that are played by the test.
+
+#![cfg(target_arch = "x86_64")]
+
+mod found;
+mod halts;
+mod machine;
+mod yields;

@@ -1,0 +1,11 @@
+//! The order checker: each finding once, and none where the order is good.
+
+#![cfg(all(feature = "lockdep", not(loom)))]
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod found;
+mod handlers;
+mod hooks_that_panic;
+mod orders;
