@@ -5,6 +5,7 @@ use crate::model_table::CASES;
 const ORDERING: &str = "no: an ordering; the model is sequentially consistent";
 const SCHEDULING: &str = "no: how the host shares its pCPUs is left open";
 const HOSTILE: &str = "no: the pages of the model are those of honest guests";
+const NO_READERS: &str = "no: the model has no reader-writer lock";
 const COST: &str = "no: it costs time and breaks no promise";
 
 /// The mistakes that the model does not make.
@@ -20,6 +21,9 @@ const NOT_IN_MODEL: &[(&str, &str)] = &[
     ("weak_link", ORDERING),
     ("weak_read_release", ORDERING),
     ("weak_write_release", ORDERING),
+    ("weak_upgrade", ORDERING),
+    ("weak_downgrade", ORDERING),
+    ("upgrade_beside_readers", NO_READERS),
     ("never_halt", COST),
     (
         "lose_interrupted_edge",

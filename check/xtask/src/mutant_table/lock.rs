@@ -142,6 +142,42 @@ pub(crate) const LOCK: &[Mutant] = &[
         ],
     ),
     mutant(
+        "weak_upgrade",
+        "the only reader becomes the writer without acquiring",
+        &[place(
+            "crates/pvqspin/src/rw/upgrade.rs",
+            ".compare_exchange(seen, Self::alone(), «Ordering::Acquire», Ordering::Relaxed)",
+            "Ordering::Relaxed",
+        )],
+        &[
+            check(Loom, "rw::rw_native::a_reader_becomes_the_writer"),
+            check(Loom, "rw::rw_fifo::a_reader_becomes_the_writer"),
+        ],
+    ),
+    mutant(
+        "weak_downgrade",
+        "a writer that queued reads on without releasing what it wrote",
+        &[place(
+            "crates/pvqspin/src/rw/upgrade.rs",
+            "self.word.store(1, «Ordering::Release»)",
+            "Ordering::Relaxed",
+        )],
+        &[check(LoomOneMore, "rw::rw_fifo::a_writer_reads_on")],
+    ),
+    mutant(
+        "upgrade_beside_readers",
+        "a reader becomes the writer while others read",
+        &[place(
+            "crates/pvqspin/src/rw/upgrade.rs",
+            "&& «readers_of(seen) == 1»",
+            "readers_of(seen) >= 1",
+        )],
+        &[
+            check(Loom, "rw::rw_native::a_reader_becomes_the_writer"),
+            check(Loom, "rw::rw_fifo::a_reader_becomes_the_writer"),
+        ],
+    ),
+    mutant(
         "drop_recheck",
         "a waiter in the middle halts without looking whether it was promoted meanwhile",
         &[place(
