@@ -13,8 +13,7 @@ use pvqspin_load::{
     WorkloadId,
 };
 use pvqspin_rivals::catalog::LockId;
-use rand_core::Rng;
-use rand_pcg::Pcg32;
+use pvqspin_simulator::Dice;
 use serde::{Deserialize, Serialize};
 
 /// Who runs the virtual CPUs.
@@ -55,7 +54,7 @@ impl Turn {
     pub(crate) fn of_soak(soak_seed: u64, number: u64) -> Self {
         let driver = Driver::ALL[(number % Driver::ALL.len() as u64) as usize];
         let mut dice = Dice::new(soak_seed, number);
-        let seed = u64::from(dice.0.next_u32());
+        let seed = u64::from(dice.bits());
         Self { driver, seed }
     }
 }
@@ -127,7 +126,7 @@ pub(crate) enum RwPolicy {
 pub(crate) fn schedules(seed: u64) -> Schedules {
     let mut dice = Dice::new(seed, 1);
     let lock = *dice.of(&LOCKS);
-    let first = u64::from(dice.0.next_u32()) << 16;
+    let first = u64::from(dice.bits()) << 16;
     let policies = [
         RwPolicy::Fifo,
         RwPolicy::FifoHalt,
@@ -225,26 +224,6 @@ fn workload(dice: &mut Dice, seed: u64) -> WorkloadConfig {
         inside: section(inside),
         outside: section(outside),
         seed,
-    }
-}
-
-/// Numbers from a seed.
-struct Dice(Pcg32);
-
-impl Dice {
-    /// Different streams of one seed have nothing to do with each other.
-    fn new(seed: u64, stream: u64) -> Self {
-        Self(Pcg32::new(seed, stream))
-    }
-
-    /// A number from `low` to `high`, both included.
-    fn between(&mut self, low: u32, high: u32) -> u32 {
-        low + self.0.next_u32() % (high - low + 1)
-    }
-
-    fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        let at = self.0.next_u32() as usize % choices.len();
-        &choices[at]
     }
 }
 

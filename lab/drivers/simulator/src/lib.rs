@@ -19,6 +19,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `torture`, `explore` | random schedules from a seed, and very many of them |
+//! | `dice` | random choices that a seed repeats |
 //! | `readers_writers` | guests of the reader-writer lock, which check it |
 //! | `guest_code` | guests that are no workload of the catalogue |
 //! | `run`, `counts` | a simulation from warm-up to summary |
@@ -56,6 +57,7 @@ mod checks;
 mod config;
 mod costs;
 mod counts;
+mod dice;
 mod error;
 mod event_loop;
 mod explore;
@@ -90,6 +92,7 @@ mod watch;
 
 pub use config::SimConfig;
 pub use costs::{Costs, LineCosts};
+pub use dice::Dice;
 pub use error::{Dump, SimError, VcpuDump};
 pub use explore::{Explored, explore};
 pub use faults::Jitter;

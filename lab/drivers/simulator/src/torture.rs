@@ -13,11 +13,10 @@ use pvqspin_load::{
     WorkloadId,
 };
 use pvqspin_rivals::catalog::{BOUNDED_WAIT_US, LockId};
-use rand_core::Rng;
-use rand_pcg::Pcg32;
 
 use crate::config::SimConfig;
 use crate::costs::{Costs, LineCosts};
+use crate::dice::Dice;
 use crate::faults::Jitter;
 use crate::wait::WaitLimits;
 
@@ -37,7 +36,7 @@ const WEIGHT: u32 = 1024;
 /// ```
 #[must_use]
 pub fn torture(lock: LockId, seed: u64) -> SimConfig {
-    let mut dice = Dice(Pcg32::new(seed, 0x7012_7012));
+    let mut dice = Dice::new(seed, 0x7012_7012);
     let pcpus = dice.between(1, 4) as usize;
     let vcpus = pcpus + dice.between(1, 7) as usize;
     let slice_ns = dice.between(15_000, 80_000).into();
@@ -198,25 +197,6 @@ fn longest_wait_ns(config: &SimConfig) -> Option<u64> {
     let by_chance = 4;
     let turns = config.run.vcpus as u64;
     Some(slack_ns + turns * (rotation * (by_slices + by_chance) + inside))
-}
-
-/// Numbers from a seed.
-struct Dice(Pcg32);
-
-impl Dice {
-    /// A number from `low` to `high`, both included.
-    fn between(&mut self, low: u32, high: u32) -> u32 {
-        low + self.0.next_u32() % (high - low + 1)
-    }
-
-    fn one_in(&mut self, many: u32) -> bool {
-        self.0.next_u32().is_multiple_of(many)
-    }
-
-    fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        let at = self.0.next_u32() as usize % choices.len();
-        &choices[at]
-    }
 }
 
 #[cfg(test)]
