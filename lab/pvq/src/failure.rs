@@ -85,7 +85,7 @@ pub(crate) fn note(text: &str) {
 
 /// Times in ns in the units that people give them in: drivers and hosts count in ns, and so do their
 /// errors.
-fn in_units(text: &str) -> String {
+pub(crate) fn in_units(text: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in text.split_inclusive(' ') {
         let number = words.last().and_then(|last| {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use pvqspin_report::figures::counted;
 use pvqspin_report::files;
 use pvqspin_sweep::journal;
-use pvqspin_sweep::merge::merge;
+use pvqspin_sweep::merge::{Merged, merge};
 
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, note, print};
 use crate::output_lock::OutputLock;
 use crate::sweep_files;
 
@@ -29,11 +29,11 @@ pub(crate) fn run(out: &Path, parts: &[PathBuf]) -> Done {
     }
     files::check_writable(out).map_err(Failure::BadInput)?;
     let _lock = OutputLock::take(out).map_err(Failure::BadInput)?;
-    let rows = merge(parts).map_err(Failure::BadInput)?;
+    let Merged { rows, failed } = merge(parts).map_err(Failure::BadInput)?;
     let is_json = out.extension().is_some_and(|ending| ending == "json");
     let points = rows.len();
     let written = if is_json {
-        sweep_files::write_json(rows, out)
+        sweep_files::write_json(rows, points + failed.len(), out)
     } else {
         sweep_files::write_csv(&rows, out)
     };
@@ -43,7 +43,11 @@ pub(crate) fn run(out: &Path, parts: &[PathBuf]) -> Done {
         "{} of {}: {out}\n",
         counted(points, "point"),
         counted(parts.len(), "shard")
-    ))
+    ))?;
+    for why in failed.values() {
+        note(&format!("FAILED: {why}"));
+    }
+    sweep_files::ensure_none_failed(failed.len(), points + failed.len())
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {

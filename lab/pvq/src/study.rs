@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use pvqspin_report::files;
+use pvqspin_report::pareto::Drawn;
 use pvqspin_sweep::document;
 use pvqspin_sweep::journal::{Head, Journal};
 use pvqspin_sweep::output;
@@ -77,14 +78,15 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
     let tables = tables(&parts, &rows, args.only.is_empty());
     let pictures = pictures(&parts, &rows, &args.doc).map_err(Failure::Failed)?;
     let after = document::fill(&before, &tables).map_err(Failure::Failed)?;
+    let after = document::name_pictures(&after, &words_of(&pictures));
     let finished = || {
         // Only now, when the rows have served.
         let mut removed = parts.iter().map(|part| fs::remove_file(part.journal()));
         removed.try_for_each(|removed| removed.map_err(Failure::failed))
     };
     let doc = args.doc.display();
-    let stale: Vec<&(PathBuf, String)> = (pictures.iter())
-        .filter(|(path, svg)| fs::read(path).ok().as_deref() != Some(svg.as_bytes()))
+    let stale: Vec<&(PathBuf, Drawn)> = (pictures.iter())
+        .filter(|(path, drawn)| fs::read(path).ok().as_deref() != Some(drawn.svg.as_bytes()))
         .collect();
     if before == after && stale.is_empty() {
         finished()?;
@@ -107,7 +109,7 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
             .with_context(|| format!("cannot make the folder {}", folder.display()))
             .map_err(Failure::Failed)?;
     }
-    let stale = stale.into_iter().map(|(path, svg)| (path, svg));
+    let stale = stale.into_iter().map(|(path, drawn)| (path, &drawn.svg));
     for (path, text) in stale.chain([(&args.doc, &after)]) {
         files::write_atomically(path, |to| to.write_all(text.as_bytes()))
             .map_err(Failure::Failed)?;
@@ -179,6 +181,8 @@ fn simulate(parts: &[Part], args: &StudyArgs) -> Result<Vec<Vec<Row>>, Failure> 
     let mut rows_of_all = Vec::new();
     for ((part, (mut journal, mut rows)), missing) in parts.iter().zip(begun).zip(missing) {
         run_points(&part.plan, &missing, threads, interrupt::asked, |row| {
+            // A table without all of its rows says something else: the first failure is the last.
+            let row = row.map_err(Failure::failed)?;
             progress.begin(&row.facts.grid);
             journal.add(&row).map_err(Failure::Failed)?;
             rows.push(row);
@@ -211,17 +215,29 @@ fn tables(parts: &[Part], rows: &[Vec<Row>], whole: bool) -> BTreeMap<String, St
     tables
 }
 
+/// The folder of the pictures, beside the document.
+const PICTURES: &str = "generated";
+
 /// Every picture, with its file: `generated/study-NAME.svg` beside `study.md`.
-fn pictures(parts: &[Part], rows: &[Vec<Row>], doc: &Path) -> Result<Vec<(PathBuf, String)>> {
+fn pictures(parts: &[Part], rows: &[Vec<Row>], doc: &Path) -> Result<Vec<(PathBuf, Drawn)>> {
     let stem = doc.file_stem().unwrap_or_default().to_string_lossy();
-    let folder = doc.with_file_name("generated");
+    let folder = doc.with_file_name(PICTURES);
     let mut all = Vec::new();
     for (part, rows) in parts.iter().zip(rows) {
         for picture in &part.pictures {
-            for (name, svg) in picture.svgs(rows)? {
-                all.push((folder.join(format!("{stem}-{name}.svg")), svg));
+            for (name, drawn) in picture.draw(rows)? {
+                all.push((folder.join(format!("{stem}-{name}.svg")), drawn));
             }
         }
     }
     Ok(all)
+}
+
+/// What each picture shows, by the file as the document names it.
+fn words_of(pictures: &[(PathBuf, Drawn)]) -> BTreeMap<String, String> {
+    let entry = |(path, drawn): &(PathBuf, Drawn)| {
+        let file = path.file_name()?.to_str()?;
+        Some((format!("{PICTURES}/{file}"), drawn.words.clone()))
+    };
+    pictures.iter().filter_map(entry).collect()
 }

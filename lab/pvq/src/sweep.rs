@@ -16,10 +16,10 @@ use pvqspin_sweep::journal::{Head, Journal};
 use pvqspin_sweep::output;
 use pvqspin_sweep::plan::Plan;
 use pvqspin_sweep::point::Row;
-use pvqspin_sweep::run::{PointError, run as run_points};
+use pvqspin_sweep::run::run as run_points;
 use pvqspin_sweep::source::Source;
 
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, in_units, note, print};
 use crate::interrupt;
 use crate::output_lock::OutputLock;
 use crate::outputs::written;
@@ -27,17 +27,11 @@ use crate::page_files::PageFiles;
 use crate::progress::Progress;
 use crate::settings::usable_cpus;
 use crate::sweep_args::SweepArgs;
-use crate::sweep_files::SweepFiles;
+use crate::sweep_files::{SweepFiles, ensure_none_failed};
 
 /// What one critical section takes to simulate, roughly, in ns: about five events of 100 ns on a
 /// processor of 2.6 GHz.
 const SECTION_COSTS_NS: f64 = 500.0;
-
-impl From<PointError> for Failure {
-    fn from(error: PointError) -> Self {
-        Self::failed(error)
-    }
-}
 
 /// Runs `pvq sweep`.
 pub(crate) fn run(args: &SweepArgs) -> Done {
@@ -79,32 +73,50 @@ pub(crate) fn run(args: &SweepArgs) -> Done {
     let missing = missing(&part, &rows);
     print(&start(&plan, &part, &missing, threads))?;
     let mut progress = Progress::new(missing.len());
-    let stopped = run_points(&plan, &missing, threads, interrupt::asked, |row: Row| {
-        progress.begin(&row.facts.grid);
-        journal_file.add(&row).map_err(Failure::Failed)?;
-        rows.push(row);
+    let mut failed = Vec::new();
+    let stopped = run_points(&plan, &missing, threads, interrupt::asked, |row| {
+        match row {
+            Ok(row) => {
+                progress.begin(&row.facts.grid);
+                journal_file.add(&row)?;
+                rows.push(row);
+            }
+            Err(error) => {
+                progress.begin(&error.point);
+                journal_file.add_failed(&error)?;
+                failed.push(error);
+            }
+        }
         progress.end();
-        Ok::<(), Failure>(())
+        Ok(())
     });
     drop(progress);
-    stopped?;
-    if rows.len() < part.len() {
+    for error in &failed {
+        note(&format!("FAILED: {}", in_units(&error.to_string())));
+    }
+    stopped.map_err(Failure::Failed)?;
+    if rows.len() + failed.len() < part.len() {
         let (done, all) = (rows.len(), part.len());
         let text = format!("{done} of {all} points are finished; the same command goes on\n");
         print(&text)?;
         return Err(Failure::Interrupted);
     }
     if args.shard.is_some() {
-        return print(&format!("written: {}\n", out.display()));
+        print(&format!("written: {}\n", out.display()))?;
+        return ensure_none_failed(failed.len(), part.len());
     }
     output::sort(&mut rows);
-    results.write(rows).map_err(Failure::Failed)?;
+    if !rows.is_empty() {
+        results.write(rows, part.len()).map_err(Failure::Failed)?;
+        print(written(results.paths()).trim_start())?;
+    }
+    // The journal stays where a point has failed: the same command then tries that one again.
+    ensure_none_failed(failed.len(), part.len())?;
     // Only now, when its rows are safe elsewhere.
     let removed = fs::remove_file(&journal);
     removed
         .with_context(|| format!("cannot remove {}", journal.display()))
-        .map_err(Failure::Failed)?;
-    print(written(results.paths()).trim_start())
+        .map_err(Failure::Failed)
 }
 
 /// Reads a grid file.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
+use pvqspin_report::figures::counted;
 use pvqspin_report::load::Source;
 use pvqspin_report::{Machine, Report, files, schema};
 use pvqspin_sweep::output;
 use pvqspin_sweep::point::Row;
 
 use crate::begun;
+use crate::failure::{Done, Failure};
 use crate::page_files::PageFiles;
 
 /// Where the results of a whole sweep go.
@@ -32,14 +34,14 @@ impl SweepFiles<'_> {
         self.page.as_ref().map_or(Ok(()), PageFiles::check)
     }
 
-    /// Writes them.
+    /// Writes them: the rows that there are, of so many points.
     ///
     /// # Errors
     ///
     /// At the first that cannot be written.
-    pub(crate) fn write(&self, rows: Vec<Row>) -> Result<()> {
+    pub(crate) fn write(&self, rows: Vec<Row>, planned: usize) -> Result<()> {
         write_csv(&rows, self.csv)?;
-        let report = report(rows);
+        let report = report(rows, planned);
         if let Some(json) = self.json {
             files::write_atomically(json, |to| schema::write_json(&report, to))?;
         }
@@ -63,18 +65,32 @@ pub(crate) fn write_csv(rows: &[Row], path: &Path) -> Result<()> {
 }
 
 /// Writes rows as the JSON of every driver, with what a sweep knows about each added to it.
-pub(crate) fn write_json(rows: Vec<Row>, path: &Path) -> Result<()> {
-    files::write_atomically(path, |to| schema::write_json(&report(rows), to))
+pub(crate) fn write_json(rows: Vec<Row>, planned: usize, path: &Path) -> Result<()> {
+    files::write_atomically(path, |to| schema::write_json(&report(rows, planned), to))
 }
 
-fn report(rows: Vec<Row>) -> Report<Row> {
+fn report(rows: Vec<Row>, planned: usize) -> Report<Row> {
     // Each row has its own.
     let seed = rows.first().map_or(0, |row| row.facts.seed);
     let options = BTreeMap::new();
     Report {
-        complete: true,
-        planned: rows.len() as u64,
+        complete: rows.len() == planned,
         results: rows,
-        ..begun::report("simulator", Machine::describe(), seed, options, 0)
+        ..begun::report("simulator", Machine::describe(), seed, options, planned)
+    }
+}
+
+/// Whether every point gave a row.
+///
+/// # Errors
+///
+/// Says how many did not.
+pub(crate) fn ensure_none_failed(failed: usize, planned: usize) -> Done {
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::failed(format!(
+            "{failed} of {} failed, and the rows of the others are kept",
+            counted(planned, "point")
+        ))),
     }
 }

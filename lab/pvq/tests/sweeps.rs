@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 mod binary;
 
@@ -190,6 +191,49 @@ fn bad_input_is_refused_before_anything_runs() {
 }
 
 #[test]
+fn a_point_that_fails_is_told_and_the_others_are_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The stacks of the second point do not fit into so little memory.
+    let grid = GRID.replace("overcommit = [1, 2]", "vcpus = [2, 4_000]");
+    fs::write(folder.path().join("g.toml"), grid).expect("writable");
+    let limited = |limit: &str| {
+        let line = format!(
+            "{limit} exec {} sweep g.toml --threads 1 --out out.csv --json out.json --no-page",
+            env!("CARGO_BIN_EXE_pvq")
+        );
+        Command::new("bash")
+            .args(["-c", &line])
+            .current_dir(folder.path())
+            .output()
+            .expect("bash starts")
+    };
+    let output = limited("ulimit -v 262144 &&");
+    let error = binary::stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("FAILED: ") && error.contains("no memory for the stacks"),
+        "{error}"
+    );
+    assert!(error.contains("2 of 4 points failed"), "{error}");
+    let rows = |name: &str| {
+        let text = fs::read_to_string(folder.path().join(name)).expect("written");
+        text.lines().count() - 1
+    };
+    assert_eq!(rows("out.csv"), 2);
+    let json = binary::results(&folder.path().join("out.json"));
+    assert_eq!(
+        (&json["complete"], &json["planned"]),
+        (&false.into(), &4.into())
+    );
+
+    // The same command tries them again.
+    let output = limited("");
+    assert!(output.status.success(), "{}", binary::stderr(&output));
+    assert!(binary::stdout(&output).contains("2 points (2 of 4 are finished already)"));
+    assert_eq!(rows("out.csv"), 4);
+}
+
+#[test]
 fn a_study_writes_its_tables_and_pictures_and_checks_them() {
     let folder = with_grid();
     let path = folder.path();
@@ -199,7 +243,7 @@ fn a_study_writes_its_tables_and_pictures_and_checks_them() {
     let picture = "[[picture]]\nname = 'p'\ngrids = 'g'\neach = 'overcommit'\nline = 'fifo'\n";
     let grid = format!("{GRID}\n{table}{picture}");
     fs::write(path.join("grids/g.toml"), grid).expect("writable");
-    let doc = "Before.\n<!-- table: t -->\n<!-- end of table -->\nAfter.\n";
+    let doc = "Before.\n<!-- table: t -->\n<!-- end of table -->\n![old words](generated/doc-p-2.svg)\nAfter.\n";
     fs::write(path.join("doc.md"), doc).expect("writable");
     let study = ["write-study", "--grids", "grids", "--doc", "doc.md"];
     let check = [&study[..], &["--check"]].concat();
@@ -217,6 +261,11 @@ fn a_study_writes_its_tables_and_pictures_and_checks_them() {
         text.starts_with("Before.\n") && text.ends_with("\nAfter.\n"),
         "{text}"
     );
+    assert!(
+        text.contains("overcommit: 2. Of 2 locks, not beaten in both"),
+        "{text}"
+    );
+    assert!(!text.contains("old words"), "{text}");
     done(path, &check);
 
     let drawn = path.join("generated/doc-p-2.svg");

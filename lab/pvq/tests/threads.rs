@@ -1,48 +1,16 @@
 //! Runs the real binary: `pvq threads`. Apart from the other tests, which would run beside its busy threads.
 
+mod binary;
+
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-fn command(folder: &Path, options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pvq"));
-    command
-        .arg("threads")
-        .args(options)
-        .current_dir(folder)
-        .stdin(Stdio::null());
-    command
-}
+use binary::{kept, pvq, results, signal, started, stderr, stdout};
 
-fn pvq_threads(folder: &Path, options: &[&str]) -> Output {
-    command(folder, options)
-        .output()
-        .expect("the binary starts")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Exit code 2, the messages, and nothing on standard output: nothing has run.
 #[track_caller]
 fn refused(options: &[&str], messages: &[&str]) {
-    let output = pvq_threads(Path::new("."), options);
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
-    for message in messages {
-        assert!(
-            text.contains(message),
-            "{options:?}: no '{message}' in: {text}"
-        );
-    }
-    assert_eq!(stdout(&output), "", "{options:?} ran something");
+    binary::refused(&[&["threads"], options].concat(), messages);
 }
 
 #[test]
@@ -75,9 +43,9 @@ fn what_cannot_be_is_refused() {
 #[test]
 fn a_short_run_writes_its_files() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = "--lock pvqspin,std --overcommit 1,2 --repeats 1 --duration 20ms";
+    let options = "threads --lock pvqspin,std --overcommit 1,2 --repeats 1 --duration 20ms";
     let options: Vec<&str> = options.split_whitespace().collect();
-    let output = pvq_threads(folder.path(), &options);
+    let output = pvq(folder.path(), &options);
     let text = stdout(&output);
     assert!(output.status.success(), "{}\n{text}", stderr(&output));
     for expected in [
@@ -89,15 +57,13 @@ fn a_short_run_writes_its_files() {
     ] {
         assert!(text.contains(expected), "no '{expected}' in:\n{text}");
     }
-    let json =
-        fs::read_to_string(folder.path().join("results/threads-latest.json")).expect("written");
-    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let json = results(&folder.path().join("results/threads-latest.json"));
     assert_eq!(json["schema"], 1);
     assert_eq!(json["driver"], "threads");
     assert_eq!(json["complete"], true);
-    let results = json["results"].as_array().expect("an array");
-    assert_eq!(results.len(), 12, "six locks at two overcommits");
-    for record in results {
+    let records = json["results"].as_array().expect("an array");
+    assert_eq!(records.len(), 12, "six locks at two overcommits");
+    for record in records {
         assert_eq!(record["exclusion_violations"], 0, "{record}");
         assert_eq!(record["wait_ns"], record["call_ns"], "{record}");
         assert!(record["interruptions"].is_null(), "{record}");
@@ -110,17 +76,12 @@ fn a_short_run_writes_its_files() {
 #[test]
 fn ctrl_c_keeps_what_is_finished() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = "--lock std --overcommit 1 --duration 20ms --repeats 2000 --json kept.json";
+    let options =
+        "threads --lock std --overcommit 1 --duration 20ms --repeats 2000 --json kept.json";
     let options: Vec<&str> = options.split_whitespace().collect();
-    let child = command(folder.path(), &options)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let child = started(folder.path(), &options);
     thread::sleep(Duration::from_secs(2));
-    let pid = i32::try_from(child.id()).expect("a process id");
-    // SAFETY: a plain system call; the process is our child and was not waited for yet.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+    signal(&child, libc::SIGINT);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(
@@ -128,8 +89,5 @@ fn ctrl_c_keeps_what_is_finished() {
         "{}",
         stdout(&output)
     );
-    let json = fs::read_to_string(folder.path().join("kept.json")).expect("written");
-    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
-    assert_eq!(json["complete"], false);
-    assert!(!json["results"].as_array().expect("an array").is_empty());
+    kept(&folder.path().join("kept.json"));
 }

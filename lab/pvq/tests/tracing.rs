@@ -225,6 +225,9 @@ fn explain_goes_through_without_a_terminal() {
     ] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
+    for line in text.lines() {
+        assert!(line.chars().count() <= 110, "{line}");
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! A document with generated tables between markers.
+//! A document with generated tables between markers, and with pictures whose texts are generated.
 //!
 //! ```text
 //!   <!-- table: variants -->
 //!   (whatever stands here is written anew)
 //!   <!-- end of table -->
+//!
+//!   ![(written anew, too)](generated/study-pareto-8-hint.svg)
 //! ```
 
 use std::collections::BTreeMap;
@@ -58,6 +60,38 @@ pub fn fill(document: &str, tables: &BTreeMap<String, String>) -> Result<String>
         bail!("the document has no place for the table '{name}': '{BEGIN}{name} -->'");
     }
     Ok(text)
+}
+
+/// The document with these texts, by file as the document names it, for readers who do not see the
+/// pictures. Other pictures keep theirs.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use pvqspin_sweep::document::name_pictures;
+///
+/// let words = BTreeMap::from([("a.svg".to_owned(), "a line that falls".to_owned())]);
+/// let text = "![old](a.svg)\n\nSee [this](a.svg) and ![](b.svg).\n";
+/// let named = name_pictures(text, &words);
+/// assert_eq!(named, "![a line that falls](a.svg)\n\nSee [this](a.svg) and ![](b.svg).\n");
+/// ```
+#[must_use]
+pub fn name_pictures(document: &str, words: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    let mut rest = document;
+    while let Some((before, picture)) = rest.split_once("![") {
+        text += before;
+        text += "![";
+        let file =
+            (picture.split_once("](")).and_then(|(old, file)| Some((old, file.split_once(')')?.0)));
+        rest = match file.and_then(|(old, file)| Some((old, words.get(file)?))) {
+            Some((old, words)) => {
+                text += words;
+                &picture[old.len()..]
+            }
+            None => picture,
+        };
+    }
+    text + rest
 }
 
 fn name_in(line: &str) -> Option<&str> {

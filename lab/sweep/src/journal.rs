@@ -5,7 +5,8 @@
 //!   {"journal":1,"plan":"91c0…","version":"0.1.0, build…","points":96,"shard":null}     the head
 //!   {"grid":"policies","point":17,…}                                            rows, in the
 //!   {"grid":"policies","point":3,…}                                             order in which
-//!   {"grid":"poli                                                               they came
+//!   {"failed":5,"why":"fifo, …"}                                                they came; a point
+//!   {"grid":"poli                                                               that has none
 //!                 ^ a process that is killed leaves half a line: it is cut off
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! file never says less than it did, and rewriting it for each row would take time that grows
 //! with the square of their number.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::grid::MAX_POINTS;
 use crate::plan::{Plan, Shard, program};
 use crate::point::Row;
+use crate::run::PointError;
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -64,8 +67,20 @@ pub struct Contents {
     pub head: Head,
     /// The rows, in the order in which they came.
     pub rows: Vec<Row>,
+    /// The points that were tried and have no row, each with the reason.
+    pub failed: BTreeMap<usize, String>,
     /// How much of the file that is, in bytes.
     whole: u64,
+}
+
+/// How the line of a point without a row begins.
+const FAILED: &[u8] = b"{\"failed\":";
+
+/// A point without a row.
+#[derive(Debug, Serialize, Deserialize)]
+struct FailedPoint {
+    failed: usize,
+    why: String,
 }
 
 /// Reads a journal.
@@ -105,16 +120,26 @@ pub fn parse(text: &[u8], shown: &str) -> Result<Contents> {
     let mut contents = Contents {
         head,
         rows: Vec::new(),
+        failed: BTreeMap::new(),
         whole: first.len() as u64,
     };
     for (number, line) in (2..).zip(lines) {
         if !line.ends_with(b"\n") {
             break;
         }
-        let row = serde_json::from_slice(line)
-            .with_context(|| format!("{shown} is damaged in line {number}"))?;
-        contents.rows.push(row);
+        let damaged = || format!("{shown} is damaged in line {number}");
+        if line.starts_with(FAILED) {
+            let FailedPoint { failed, why } = serde_json::from_slice(line).with_context(damaged)?;
+            contents.failed.insert(failed, why);
+        } else {
+            let row = serde_json::from_slice(line).with_context(damaged)?;
+            contents.rows.push(row);
+        }
         contents.whole += line.len() as u64;
+    }
+    // Tried again, and better.
+    for row in &contents.rows {
+        contents.failed.remove(&row.facts.point);
     }
     Ok(contents)
 }
@@ -127,7 +152,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Goes on with a journal, or begins one. Returns the rows that it has.
+    /// Goes on with a journal, or begins one. Returns the rows that it has: a point that failed has
+    /// none, and is tried again.
     ///
     /// # Errors
     ///
@@ -158,7 +184,26 @@ impl Journal {
     ///
     /// What the file system says.
     pub fn add(&mut self, row: &Row) -> Result<()> {
-        let mut line = serde_json::to_vec(row)?;
+        self.append(serde_json::to_vec(row)?)
+    }
+
+    /// Adds that a point has no row, and why.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn add_failed(&mut self, error: &PointError) -> Result<()> {
+        // The first line of the reason: the others show how everything stood.
+        let reason = error.error.to_string();
+        let reason = reason.lines().next().unwrap_or_default();
+        let failed = FailedPoint {
+            failed: error.number,
+            why: format!("{}: {reason}", error.point),
+        };
+        self.append(serde_json::to_vec(&failed)?)
+    }
+
+    fn append(&mut self, mut line: Vec<u8>) -> Result<()> {
         line.push(b'\n');
         let written = self.file.write_all(&line);
         written.with_context(|| format!("cannot write {}", self.path.display()))

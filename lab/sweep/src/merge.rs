@@ -13,13 +13,22 @@ use crate::point::Row;
 /// Names of files that are shown before the rest is counted.
 const SHOWN: usize = 8;
 
+/// All shards of a sweep.
+#[derive(Debug)]
+pub struct Merged {
+    /// The rows, in the order of their points.
+    pub rows: Vec<Row>,
+    /// The points that have none, each with the reason.
+    pub failed: BTreeMap<usize, String>,
+}
+
 /// Puts the files of all shards together.
 ///
 /// # Errors
 ///
 /// If they are not parts of one plan, if one is there twice, or if points are missing: the error
 /// says which shards are missing, or which were not finished.
-pub fn merge(paths: &[PathBuf]) -> Result<Vec<Row>> {
+pub fn merge(paths: &[PathBuf]) -> Result<Merged> {
     let read = |path: &'_ PathBuf| Ok((path.clone(), journal::read(path)?));
     merge_parts(paths.iter().map(read).collect::<Result<_>>()?)
 }
@@ -29,7 +38,7 @@ pub fn merge(paths: &[PathBuf]) -> Result<Vec<Row>> {
 /// # Errors
 ///
 /// As [`merge`].
-pub fn merge_parts(parts: Vec<(PathBuf, Contents)>) -> Result<Vec<Row>> {
+pub fn merge_parts(parts: Vec<(PathBuf, Contents)>) -> Result<Merged> {
     let Some((first_path, first)) = parts.first() else {
         bail!("there is nothing to merge; name the files of the shards");
     };
@@ -64,9 +73,13 @@ pub fn merge_parts(parts: Vec<(PathBuf, Contents)>) -> Result<Vec<Row>> {
         some(missing, count)
     );
     ensure_complete(&parts)?;
-    let mut rows: Vec<Row> = parts.into_iter().flat_map(|(_, part)| part.rows).collect();
+    let (mut rows, mut failed) = (Vec::new(), BTreeMap::new());
+    for (_, part) in parts {
+        rows.extend(part.rows);
+        failed.extend(part.failed);
+    }
     output::sort(&mut rows);
-    Ok(rows)
+    Ok(Merged { rows, failed })
 }
 
 fn ensure_related(
@@ -101,7 +114,7 @@ fn part_of(contents: &Contents) -> Shard {
     contents.head.shard.unwrap_or(Shard::WHOLE)
 }
 
-/// Every point is there, once.
+/// Every point is there, once, with a row or with the reason why it has none.
 fn ensure_complete(parts: &[(PathBuf, Contents)]) -> Result<()> {
     let mut unfinished = Vec::new();
     for (path, contents) in parts {
@@ -110,8 +123,8 @@ fn ensure_complete(parts: &[(PathBuf, Contents)]) -> Result<()> {
         // As many as `journal::read` lets a file say at most.
         let planned = (first..contents.head.points).step_by(shard.of()).len();
         let mut there = vec![false; planned];
-        for row in &contents.rows {
-            let point = row.facts.point;
+        let with_rows = contents.rows.iter().map(|row| row.facts.point);
+        for point in with_rows.chain(contents.failed.keys().copied()) {
             let past = point.checked_sub(first);
             let own = past.filter(|past| past.is_multiple_of(shard.of()));
             let place = own.and_then(|past| there.get_mut(past / shard.of()));
@@ -123,7 +136,7 @@ fn ensure_complete(parts: &[(PathBuf, Contents)]) -> Result<()> {
                 ),
             }
         }
-        let done = contents.rows.len();
+        let done = contents.rows.len() + contents.failed.len();
         if done < planned {
             let path = path.display();
             unfinished.push(format!("{path} ({shard}: {done} of {planned} points)"));

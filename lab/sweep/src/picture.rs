@@ -10,7 +10,8 @@
 //! ```
 
 use anyhow::Result;
-use pvqspin_report::{Record, pareto};
+use pvqspin_report::Record;
+use pvqspin_report::pareto::{self, Drawn};
 
 use crate::fields::{self, Axis};
 use crate::grid::tables as tables_of;
@@ -72,7 +73,7 @@ impl Picture {
     /// # Errors
     ///
     /// If one cannot be drawn.
-    pub fn svgs(&self, rows: &[Row]) -> Result<Vec<(String, String)>> {
+    pub fn draw(&self, rows: &[Row]) -> Result<Vec<(String, Drawn)>> {
         let rows: Vec<&Row> = (rows.iter())
             .filter(|row| self.grids.contains(&row.facts.grid))
             .collect();
@@ -86,8 +87,8 @@ impl Picture {
             let words: Vec<String> = named
                 .map(|((axis, _), value)| format!("{}: {value}", axis.replace('_', " ")))
                 .collect();
-            let svg = pareto::svg(&records, &words.join(", "), &self.line)?;
-            Ok((format!("{}-{}", self.name, place.join("-")), svg))
+            let drawn = pareto::draw(&records, &words.join(", "), &self.line)?;
+            Ok((format!("{}-{}", self.name, place.join("-")), drawn))
         };
         places.into_iter().map(draw).collect()
     }

@@ -14,27 +14,29 @@ use crate::point::Row;
 #[derive(Debug, thiserror::Error)]
 #[error("{point}\n{error}")]
 pub struct PointError {
+    /// Its number in the plan.
+    pub number: usize,
     /// Which one, in one line.
     pub point: String,
     /// What went wrong.
     pub error: SimError,
 }
 
-/// Runs the points of these numbers, the longest first, and hands each row to `each` on the
-/// calling thread.
+/// Runs the points of these numbers, the longest first, and hands each row, or why there is none, to
+/// `each` on the calling thread.
 ///
-/// It ends before all are done if `stop` says so, if `each` fails, or at the first point that
-/// fails; what is being simulated is finished and handed over.
+/// It ends before all are done if `stop` says so, or if `each` fails; what is being simulated is
+/// finished and handed over.
 ///
 /// # Errors
 ///
-/// What `each` returned, or a point that failed.
-pub fn run<E: From<PointError>>(
+/// What `each` returned.
+pub fn run<E>(
     plan: &Plan,
     numbers: &[usize],
     threads: usize,
     stop: impl Fn() -> bool + Sync,
-    mut each: impl FnMut(Row) -> Result<(), E>,
+    mut each: impl FnMut(Result<Row, PointError>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut order = numbers.to_vec();
     // The last to finish decides when all are done: let it not be a long one.
@@ -56,6 +58,7 @@ pub fn run<E: From<PointError>>(
                     };
                     let point = &plan.points[number];
                     let row = point.run(number).map_err(|error| PointError {
+                        number,
                         point: point.line(),
                         error,
                     });
@@ -68,7 +71,7 @@ pub fn run<E: From<PointError>>(
         drop(sender);
         let mut result = Ok(());
         for row in receiver {
-            let done = row.map_err(E::from).and_then(&mut each);
+            let done = each(row);
             if done.is_err() && result.is_ok() {
                 failed.store(true, Relaxed);
                 result = done;

@@ -48,11 +48,11 @@ fn all_rows(plan: &Plan, threads: usize) -> Vec<Row> {
         threads,
         || false,
         |row| {
-            rows.push(row);
+            rows.push(row?);
             Ok::<(), PointError>(())
         },
     )
-    .expect("it runs");
+    .expect("every point gives a row");
     rows
 }
 
@@ -71,10 +71,12 @@ fn some(plan: &Plan, shard: Option<Shard>, path: &Path, most: usize) -> usize {
     let mut ran = 0;
     run(plan, &missing, 1, stop, |row| {
         ran += 1;
-        journal.add(&row).expect("writable");
-        Ok::<(), PointError>(())
+        match row {
+            Ok(row) => journal.add(&row),
+            Err(error) => journal.add_failed(&error),
+        }
     })
-    .expect("it runs");
+    .expect("writable");
     ran
 }
 
@@ -189,9 +191,32 @@ fn shards_merge_to_what_one_run_gives() {
     let mut parts = shards(&plan, folder.path(), 5);
     parts.reverse();
     assert_eq!(
-        csv(merge(&parts).expect("complete")),
+        csv(merge(&parts).expect("complete").rows),
         csv(all_rows(&plan, 2))
     );
+}
+
+#[test]
+fn a_point_that_fails_keeps_none_of_the_others_from_running() {
+    let (mut plan, folder) = (plan(), tempfile::tempdir().expect("a folder"));
+    // No run is that fast.
+    plan.points[3].config.run.stall_after_ns = Some(1);
+    let parts = shards(&plan, folder.path(), 2);
+    let merged = merge(&parts).expect("every point was tried");
+    assert_eq!(merged.rows.len(), 11);
+    let [(3, why)] = &merged.failed.iter().collect::<Vec<_>>()[..] else {
+        panic!("{:?}", merged.failed);
+    };
+    assert!(why.starts_with(&plan.points[3].line()), "{why}");
+    assert!(why.contains("no vCPU took the lock for"), "{why}");
+
+    // It is tried again, and alone.
+    assert_eq!(some(&plan, Some(part(2, 2)), &parts[1], usize::MAX), 1);
+    plan.points[3].config.run.stall_after_ns = None;
+    assert_eq!(some(&plan, Some(part(2, 2)), &parts[1], usize::MAX), 1);
+    let merged = merge(&parts).expect("complete");
+    assert!(merged.failed.is_empty(), "{:?}", merged.failed);
+    assert_eq!(csv(merged.rows), csv(all_rows(&plan, 2)));
 }
 
 #[test]

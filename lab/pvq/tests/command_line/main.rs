@@ -1,37 +1,18 @@
 //! Runs the real binary: help, bad input, and a short comparison.
 
+#[path = "../binary/mod.rs"]
+mod binary;
 mod refusals;
 mod runs;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
+use binary::{refused, started, stderr, stdout};
+
+/// Runs the binary away from the sources: some commands leave results where they run.
 fn pvq(options: &[&str]) -> Output {
-    // Not where the sources are: some commands leave results where they run.
-    pvq_in(Path::new(env!("CARGO_TARGET_TMPDIR")), options)
-}
-
-fn pvq_in(folder: &Path, options: &[&str]) -> Output {
-    command(folder, options)
-        .output()
-        .expect("the binary starts")
-}
-
-fn command(folder: &Path, options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pvq"));
-    command
-        .args(options)
-        .current_dir(folder)
-        .stdin(Stdio::null());
-    command
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    binary::pvq(Path::new(env!("CARGO_TARGET_TMPDIR")), options)
 }
 
 /// Whether guests can run here. Says so if not: a test that did nothing should be seen to.
@@ -45,21 +26,6 @@ fn can_run(test: &str) -> bool {
         );
     }
     can
-}
-
-/// Exit code 2, the message, and nothing on standard output: nothing has run.
-#[track_caller]
-fn refused(options: &[&str], messages: &[&str]) {
-    let output = pvq(options);
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
-    for message in messages {
-        assert!(
-            text.contains(message),
-            "{options:?}: no '{message}' in: {text}"
-        );
-    }
-    assert_eq!(stdout(&output), "", "{options:?} ran something");
 }
 
 #[test]
@@ -100,11 +66,7 @@ fn list_names_what_options_take() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let mut child = command(Path::new(env!("CARGO_TARGET_TMPDIR")), &["list"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let mut child = started(Path::new(env!("CARGO_TARGET_TMPDIR")), &["list"]);
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", stderr(&output));

@@ -1,6 +1,7 @@
 //! What is refused before anything runs, and in which words.
 
-use crate::{pvq, refused, stderr, stdout};
+use crate::binary::{refused, stderr, stdout};
+use crate::pvq;
 
 #[test]
 fn unknown_names_get_a_suggestion_and_the_list() {

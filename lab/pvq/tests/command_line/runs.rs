@@ -3,19 +3,16 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command};
 use std::thread;
 use std::time::Duration;
 
-use crate::{can_run, command, pvq, pvq_in, stderr, stdout};
+use crate::binary::{self, kept, results, signal, started, stderr, stdout};
+use crate::{can_run, pvq};
 
 /// Starts a comparison, and waits until its first run begins.
 fn running(folder: &Path, options: &[&str]) -> (Child, BufReader<ChildStdout>) {
-    let mut child = command(folder, options)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let mut child = started(folder, options);
     let mut out = BufReader::new(child.stdout.take().expect("piped"));
     // The line of the plan is the last one before that.
     let mut head = String::new();
@@ -57,7 +54,7 @@ fn a_short_comparison_runs_and_writes_its_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let options = "--lock fifo,test-and-set --overcommit 2 --repeats 1 --duration 200ms --targets";
     let options: Vec<&str> = options.split_whitespace().collect();
-    let output = pvq_in(folder.path(), &options);
+    let output = binary::pvq(folder.path(), &options);
     let text = stdout(&output);
     assert!(output.status.success(), "{}\n{text}", stderr(&output));
     for expected in [
@@ -70,15 +67,13 @@ fn a_short_comparison_runs_and_writes_its_files() {
         assert!(text.contains(expected), "no '{expected}' in:\n{text}");
     }
 
-    let json =
-        fs::read_to_string(folder.path().join("results/compare-latest.json")).expect("written");
-    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let json = results(&folder.path().join("results/compare-latest.json"));
     assert_eq!(json["schema"], 1);
     assert_eq!(json["complete"], true);
     assert_eq!(json["driver"], "hypervisor");
-    let results = json["results"].as_array().expect("an array");
-    assert_eq!(results.len(), 4, "two locks at two section lengths");
-    for record in results {
+    let records = json["results"].as_array().expect("an array");
+    assert_eq!(records.len(), 4, "two locks at two section lengths");
+    for record in records {
         assert!(
             record["acquisitions"].as_u64().expect("a count") > 0,
             "{record}"
@@ -131,20 +126,15 @@ fn ctrl_c_keeps_what_is_finished() {
     let options: Vec<&str> = options.split_whitespace().collect();
     let (mut child, mut out) = running(folder.path(), &options);
     thread::sleep(Duration::from_secs(2));
-    let pid = i32::try_from(child.id()).expect("a process id");
-    // SAFETY: a plain system call; the process is our child and was not waited for yet.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+    signal(&child, libc::SIGINT);
     let mut rest = String::new();
     out.read_to_string(&mut rest).expect("text");
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(130), "{rest}");
     assert!(rest.contains("INCOMPLETE"), "{rest}");
 
-    let json = fs::read_to_string(folder.path().join("kept.json")).expect("written");
-    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
-    assert_eq!(json["complete"], false);
-    let kept = json["results"].as_array().expect("an array").len();
-    assert!((1..4_000).contains(&kept), "{kept} results");
+    let kept = kept(&folder.path().join("kept.json"));
+    assert!(kept < 4_000, "{kept} results");
 }
 
 #[test]
@@ -158,11 +148,9 @@ fn a_process_that_is_stopped_has_no_long_waits_and_loses_no_wakeup() {
     let options: Vec<&str> = options.split_whitespace().collect();
     let (child, mut out) = running(folder.path(), &options);
     thread::sleep(Duration::from_millis(700));
-    let pid = i32::try_from(child.id()).expect("a process id");
     let stopped = Duration::from_millis(1_500);
-    for (signal, time) in [(libc::SIGSTOP, stopped), (libc::SIGCONT, Duration::ZERO)] {
-        // SAFETY: a plain system call; the process is our child and was not waited for yet.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    for (number, time) in [(libc::SIGSTOP, stopped), (libc::SIGCONT, Duration::ZERO)] {
+        signal(&child, number);
         thread::sleep(time);
     }
     let mut rest = String::new();
@@ -171,8 +159,7 @@ fn a_process_that_is_stopped_has_no_long_waits_and_loses_no_wakeup() {
     assert!(output.status.success(), "{}{rest}", stderr(&output));
     assert!(!rest.contains("BUG"), "{rest}");
     assert!(rest.contains("REPEATED"), "{rest}");
-    let json = fs::read_to_string(folder.path().join("stopped.json")).expect("written");
-    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let json = results(&folder.path().join("stopped.json"));
     let record = &json["results"][0];
     assert!(record["discarded"].as_u64() >= Some(1), "{record}");
     // A busy machine may make it stand still again; then it says so.
@@ -186,19 +173,10 @@ fn a_terminal_that_hangs_up_keeps_what_is_finished() {
     let folder = tempfile::tempdir().expect("a folder");
     let options = "simulate --overcommit 2,4,8,16,32,64 --duration 50ms --no-page --json kept.json";
     let options: Vec<&str> = options.split_whitespace().collect();
-    let child = command(folder.path(), &options)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let child = started(folder.path(), &options);
     thread::sleep(Duration::from_secs(2));
-    let pid = i32::try_from(child.id()).expect("a process id");
-    // SAFETY: a plain system call; the process is our child and was not waited for yet.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGHUP) }, 0);
+    signal(&child, libc::SIGHUP);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    let json = fs::read_to_string(folder.path().join("kept.json")).expect("written");
-    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
-    assert_eq!(json["complete"], false);
-    assert!(!json["results"].as_array().expect("an array").is_empty());
+    kept(&folder.path().join("kept.json"));
 }

@@ -133,8 +133,12 @@ fn of_shard(text: &str, label: &str) -> Result<Source> {
         .rfind('\n')
         .map_or(0, |end| text[..end].lines().count());
     for (line, number) in lines.take_while(|(_, number)| *number <= whole) {
-        let mut value = serde_json::from_str(line)
+        let mut value: Value = serde_json::from_str(line)
             .with_context(|| format!("it is damaged in line {number}"))?;
+        // A point that was tried and has no row.
+        if value.get("failed").is_some() {
+            continue;
+        }
         clean(&mut value);
         rows.push(row(value).with_context(|| format!("it is damaged in line {number}"))?);
     }

@@ -7,7 +7,16 @@ use crate::chart;
 use crate::chart::look::Locks;
 use crate::schema::Record;
 
-/// The picture as an SVG file: every lock of these records, which are of one point, and a line through
+/// A picture for a document.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// The file.
+    pub svg: String,
+    /// What there is to see, for readers who do not see it: one line.
+    pub words: String,
+}
+
+/// The picture: every lock of these records, which are of one point, and a line through
 /// those of the policy `joined`, from the shortest wait to the longest.
 ///
 /// Throughput is the median of the repeats, the wait the longest of all.
@@ -15,13 +24,28 @@ use crate::schema::Record;
 /// # Errors
 ///
 /// If there are no records, or it cannot be drawn.
-pub fn svg(records: &[Record], place: &str, joined: &str) -> Result<String> {
+pub fn draw(records: &[Record], place: &str, joined: &str) -> Result<Drawn> {
     let points = summarise(records);
     let locks = Locks::of(&points);
     let at = points.first().context("there is nothing to draw")?;
     let longest = |lock: &Summary| lock.wait_max_ns.max;
     let one = |lock: &Summary| lock.policy.as_deref() == Some(joined);
-    chart::pareto(at, &locks, place, longest, one).file(&locks)
+    let chart = chart::pareto(at, &locks, place, longest, one);
+    Ok(Drawn {
+        svg: chart.file(&locks)?,
+        words: format!(
+            "{}, {place}. {}",
+            sentence(&chart.title),
+            chart.reading(&locks)
+        ),
+    })
+}
+
+/// The same as the beginning of a sentence.
+fn sentence(title: &str) -> String {
+    let mut letters = title.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
 }
 
 #[cfg(test)]
@@ -39,16 +63,24 @@ mod tests {
             record.wait_ns.max = max;
             records.push(record);
         }
-        let with_line = svg(&records, "here & now", "bounded").expect("drawn");
+        let Drawn { svg, words } = draw(&records, "here & now", "bounded").expect("drawn");
+        let with_line = svg;
+        assert!(
+            words.starts_with("Throughput")
+                && words.contains(", here & now. Of 3 locks, not beaten in both"),
+            "{words}"
+        );
         for said in locks
             .into_iter()
             .chain(["here &amp; now", "not beaten in both"])
         {
             assert!(with_line.contains(said), "no {said}");
         }
-        let without = svg(&records, "here & now", "no such policy").expect("drawn");
+        let without = draw(&records, "here & now", "no such policy")
+            .expect("drawn")
+            .svg;
         let lines = |svg: &str| svg.matches("<polyline").count();
         assert_eq!(lines(&with_line), lines(&without) + 1);
-        assert!(svg(&[], "nowhere", "bounded").is_err());
+        assert!(draw(&[], "nowhere", "bounded").is_err());
     }
 }
