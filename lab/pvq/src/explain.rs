@@ -157,22 +157,35 @@ fn introduction(lock: &Entry, story: &Story) -> String {
         Trouble::Holder => "A lock holder is preempted",
         Trouble::Waiter => "A waiter is preempted, and then it is its turn",
     };
-    format!(
+    let machine = format!(
         "{what}: {}, simulated with seed {}, {PCPUS} pCPUs, {VCPUS} vCPUs (cpu0 to cpu{}), slices of 3 ms, \
-         {} inside the lock and {} outside.\n\
-         Times count from the moment when {} is off and all wait for it. Under each step, * marks what has \
-         changed:\n\n\
-         \x20   word   the lock's 32 bits. L: held; P: pending, or about the head; tail and head name CPUs\n\
-         \x20   queue  the nodes of those who wait, the first one on the left\n\
-         \x20   edges  what the guest's pages tell the host: what each vCPU waits for\n\
-         \x20   host   who is on which pCPU, who waits for one, who has halted\n\n",
+         {} inside the lock and {} outside.",
         lock.name,
         story.seed,
         VCPUS - 1,
         exact_time(INSIDE_NS.into()),
         exact_time(OUTSIDE_NS.into()),
+    );
+    let times = format!(
+        "Times count from the moment when {} is off and all wait for it. Under each step, * marks what has \
+         changed:",
         story.scene.name(story.episode.vcpu),
+    );
+    format!(
+        "{}\n{}\n\n\
+         \x20   word   the lock's 32 bits: tail and head name CPUs, L is held, P is pending\n\
+         \x20          or about the head\n\
+         \x20   queue  the nodes of the waiters, the first one on the left\n\
+         \x20   edges  what the guest's pages tell the host: what each vCPU waits for\n\
+         \x20   host   who is on which pCPU, who waits for one, who has halted\n\n",
+        wrapped(&machine, width()).join("\n"),
+        wrapped(&times, width()).join("\n"),
     )
+}
+
+/// How wide text is.
+fn width() -> usize {
+    terminal::width().clamp(60, 110)
 }
 
 /// The steps as text: a time, a sentence, and how everything stands.
@@ -182,7 +195,7 @@ fn steps(lock: &Entry, story: &Story, snapshots: &[Snapshot]) -> Vec<String> {
         reader,
         scene: &story.scene,
     };
-    let width = terminal::width().clamp(60, 110);
+    let width = width();
     let mut steps = Vec::new();
     let mut before: Option<&Snapshot> = None;
     for (index, snapshot) in snapshots.iter().enumerate() {
@@ -270,10 +283,8 @@ fn ending(lock: &Entry, topic: Topic, story: &Story) -> Result<String, Failure> 
         _ => LockId::NativeQueued,
     }
     .entry();
-    let mut text = format!(
-        "{}\n\n",
-        pvqspin_timeline::story::verdict(&story.scene, &story.episode)
-    );
+    let verdict = pvqspin_timeline::story::verdict(&story.scene, &story.episode);
+    let mut text = format!("{}\n\n", wrapped(&verdict, width()).join("\n"));
     let _ = writeln!(
         text,
         "{} of the same schedule (the same machine, work and seed):\n",

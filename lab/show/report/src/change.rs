@@ -5,11 +5,12 @@
 //! in 95 of 100 cases some would always be wrong. Here all of them together hold with 95 %: each is
 //! asked for as much more as there are comparisons (Bonferroni). An exit status can depend on it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::aggregate::{AtPoint, Summary};
 use crate::estimate::{CONFIDENCE, Estimate, Evidence, Verdict};
-use crate::figures::{count, exact_time, times};
+use crate::figures::{count, counted, exact_time, times};
 use crate::point::Point;
 use crate::repeats::Figure;
 use crate::sets::Set;
@@ -65,8 +66,8 @@ pub struct Changes {
     pub both: Vec<Change>,
     /// Locks at points that were there before, and are no more.
     pub missing: Vec<(String, Point)>,
-    /// How many came to be.
-    pub added: usize,
+    /// Locks at points that were not there before.
+    pub added: Vec<(String, Point)>,
     /// Differences below this share count as none.
     pub margin: f64,
 }
@@ -135,23 +136,36 @@ pub fn changes(before: &Set, after: &Set, margin: f64) -> Changes {
             repeats: (old.quiet().count(), new.quiet().count()),
         }
     };
-    let all = |set: &Set| set.points.iter().map(|at| at.locks.len()).sum::<usize>();
-    let lost = |at: &AtPoint, lock: &Summary| {
-        let there = after.points.iter().find(|other| other.point == at.point);
-        there.and_then(|there| there.lock(&lock.lock)).is_none()
-    };
     Changes {
         both: pairs.iter().map(change).collect(),
-        missing: before
-            .points
-            .iter()
-            .flat_map(|at| at.locks.iter().map(move |lock| (at, lock)))
-            .filter(|(at, lock)| lost(at, lock))
-            .map(|(at, lock)| (lock.lock.clone(), at.point.clone()))
-            .collect(),
-        added: all(after) - pairs.len(),
+        missing: only_in(before, after),
+        added: only_in(after, before),
         margin,
     }
+}
+
+/// The locks at points of one set that the other does not have.
+fn only_in(set: &Set, other: &Set) -> Vec<(String, Point)> {
+    let lacks = |at: &AtPoint, lock: &Summary| {
+        let there = other.points.iter().find(|other| other.point == at.point);
+        there.and_then(|there| there.lock(&lock.lock)).is_none()
+    };
+    let all = (set.points.iter()).flat_map(|at| at.locks.iter().map(move |lock| (at, lock)));
+    all.filter(|(at, lock)| lacks(at, lock))
+        .map(|(at, lock)| (lock.lock.clone(), at.point.clone()))
+        .collect()
+}
+
+/// The locks by name, each with the number of its points: "fifo at 2 points".
+fn named(locks: &[(String, Point)]) -> String {
+    let mut points: BTreeMap<&str, usize> = BTreeMap::new();
+    for (lock, _) in locks {
+        *points.entry(lock).or_default() += 1;
+    }
+    let told = points
+        .iter()
+        .map(|(lock, &points)| format!("{lock} at {}", counted(points, "point")));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn ratio(before: &[f64], after: &[f64], (confidence, exact): (f64, bool)) -> Option<Estimate> {
@@ -210,13 +224,10 @@ impl Changes {
             "p99.99 wait: {shorter} shorter, {longer} longer, {same_waits} the same, {noisy_waits} \
              within noise, {waits_not_judged} not judged"
         );
-        if !self.missing.is_empty() || self.added > 0 {
-            let _ = writeln!(
-                text,
-                "only before: {}, only afterwards: {}",
-                self.missing.len(),
-                self.added
-            );
+        for (when, locks) in [("before", &self.missing), ("afterwards", &self.added)] {
+            if !locks.is_empty() {
+                let _ = writeln!(text, "only {when}: {}", named(locks));
+            }
         }
         text
     }
@@ -326,6 +337,15 @@ mod tests {
         after.points.remove(0);
         let fewer = changes(&before, &after, LEVEL);
         assert_eq!((fewer.both.len(), fewer.missing.len()), (2, 2));
+        let only = "only before: fifo at 1 point, test-and-set at 1 point";
+        assert!(fewer.render().contains(only), "{}", fewer.render());
+        let more = changes(&after, &before, LEVEL);
+        assert_eq!((more.missing.len(), more.added.len()), (0, 2));
+        assert!(
+            more.render().contains("only afterwards: fifo"),
+            "{}",
+            more.render()
+        );
         after.points.clear();
         let none = changes(&before, &after, LEVEL);
         assert!(none.render().contains("no point in common"));
