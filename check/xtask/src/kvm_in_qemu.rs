@@ -26,7 +26,7 @@ use crate::debian_packages::run;
 use crate::initramfs::Initramfs;
 use crate::kvm_check;
 use crate::qemu::{self, Clock, Ending, Machine, Outcome, Threads};
-use crate::run::{cargo, pvq, root, succeed, target_dir};
+use crate::run::{cargo, own_folder, pvq, root, succeed, target_dir};
 
 /// What to run, on which kernel.
 #[derive(Args)]
@@ -112,7 +112,7 @@ pub(crate) struct Job<'a> {
     pub(crate) scx_options: &'a [String],
     /// More files to take along, by the name that they have there.
     pub(crate) files: &'a [(String, PathBuf)],
-    /// A folder for what is made on the way.
+    /// A folder: what is made on the way goes into one below it that is this process's own.
     pub(crate) cache: &'a Path,
     /// The machine.
     pub(crate) machine: Machine,
@@ -145,11 +145,12 @@ impl Job<'_> {
             files.push((GUEST.to_owned(), pvqspin_guest_image::build()?));
             command.extend(["--image".to_owned(), format!("/{GUEST}")]);
         }
-        let initramfs = self.cache.join("initramfs");
-        let bytes = pack(self.cache, self.kernel, &programs, &files, &command)?;
+        let own = own_folder(self.cache)?;
+        let initramfs = own.join("initramfs");
+        let bytes = pack(&own, self.kernel, &programs, &files, &command)?;
         fs::write(&initramfs, bytes)
             .with_context(|| format!("cannot write {}", initramfs.display()))?;
-        qemu::boot(&self.kernel.image, &initramfs, self.cache, &self.machine)
+        qemu::boot(&self.kernel.image, &initramfs, &own, &self.machine)
     }
 }
 

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::debian_packages::run;
-use crate::linux_boot::{Guest, Machine};
+use crate::linux_boot::{Guest, Machine, WALL};
 use crate::linux_tree::Tree;
-use crate::run::root;
+use crate::qemu::Clock;
+use crate::run::{own_folder, root};
 use crate::{linux_measure, linux_patch};
 
 /// What to do.
@@ -32,7 +33,7 @@ pub(crate) struct Options {
     /// the measurement.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["check", "script", "work"])]
     soak: Option<u32>,
-    /// What random numbers of the soak begin with.
+    /// What random numbers begin with: the machine's, and those of the soak.
     #[arg(long, default_value_t = 1)]
     seed: u16,
     /// Try what does not happen every day, each in a guest of its own: kexec, a panic, a suspend, a
@@ -49,7 +50,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 20_000, conflicts_with = "check")]
     outside: u32,
     /// How long a turn is, in ms.
-    #[arg(long, default_value_t = 1000, conflicts_with = "check")]
+    #[arg(long, default_value_t = 200, conflicts_with = "check")]
     duration: u32,
     /// How many processors the host has.
     #[arg(long, default_value_t = 2)]
@@ -66,8 +67,12 @@ pub(crate) struct Options {
     /// Put this file into the guests; may be given several times.
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     guest_file: Vec<PathBuf>,
+    /// Take time from this machine's clock instead of counting instructions, one a nanosecond. `--check`, `--soak`
+    /// and `--situations` always do: they compare no times.
+    #[arg(long)]
+    wall_clock: bool,
     /// When to stop the machine, in seconds.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 3600)]
     timeout: u64,
 }
 
@@ -124,6 +129,15 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
         guest_kernel,
         host_program: options.host_program.clone(),
         guests: Vec::new(),
+        clock: match options.wall_clock
+            || options.check
+            || options.situations
+            || options.soak.is_some()
+        {
+            true => WALL,
+            false => Clock::Instructions,
+        },
+        seed: options.seed,
         timeout: Duration::from_secs(options.timeout),
     };
     let scripts = root().join("check/xtask/src/linux");
@@ -252,13 +266,14 @@ fn build(tree: &Tree, headers: &str) -> Result<Vec<(String, PathBuf)>> {
             "CARGO",
             std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
         ))?;
-    let dir = tree.dir.join("module");
+    let dir = own_folder(&tree.dir.join("run"))?.join("module");
     let _ = fs::remove_dir_all(&dir);
     copy(&source, &dir, &["Kbuild", "lock.object", "shim", "load"])?;
     run(tree
         .inside("make")
         .args(["-s", "-C", headers])
-        .args(["M=/module", "modules"]))?;
+        .arg(format!("M=/{}", dir.strip_prefix(&tree.dir)?.display()))
+        .arg("modules"))?;
     let mut modules = Vec::new();
     for name in ["pvqspin.ko", "pvqspin_load.ko", "pvqspin_other.ko"] {
         let path = dir.join(name);

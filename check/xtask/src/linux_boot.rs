@@ -8,10 +8,11 @@
 //!               └─ guest: a Debian kernel             <- guest-init.sh, and one of the scripts
 //! ```
 //!
-//! Absolute times mean nothing in there: counts and relations do.
+//! Where this machine's clock is taken, absolute times mean nothing in there: counts and relations do.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,10 +22,15 @@ use anyhow::{Context, Result, ensure};
 use crate::debian_packages::run;
 use crate::initramfs::Initramfs;
 use crate::linux_tree::Tree;
+use crate::qemu::{Clock, Threads};
+use crate::qemu_mend;
+use crate::run::own_folder;
 
 const HOST_INIT: &str = include_str!("linux/host-init.sh");
 const GUEST_INIT: &str = include_str!("linux/guest-init.sh");
 const QEMU: &str = "usr/bin/qemu-system-x86_64";
+/// The one that emulates the host, without a fault that guests of that host meet.
+const MENDED: &str = "usr/bin/qemu-system-x86_64-mended";
 /// What KVM on AMD is made of.
 const KVM: [&str; 3] = [
     "virt/lib/irqbypass",
@@ -61,8 +67,15 @@ pub(crate) struct Machine<'a> {
     /// A program that runs on the host beside the guests.
     pub(crate) host_program: Option<PathBuf>,
     pub(crate) guests: Vec<Guest>,
+    /// Where its time comes from.
+    pub(crate) clock: Clock,
+    /// What its random numbers begin with.
+    pub(crate) seed: u16,
     pub(crate) timeout: Duration,
 }
+
+/// This machine's time.
+pub(crate) const WALL: Clock = Clock::Wall(Threads::OneEach);
 
 impl Machine<'_> {
     /// Boots it, and returns what it printed; prints it, too, as it comes.
@@ -90,27 +103,38 @@ impl Machine<'_> {
 
     /// What it printed; or where its kernel's messages are, if it ended before its guests did.
     fn boot_once(&self) -> Result<Result<String, PathBuf>> {
-        let dir = self.tree.dir.join("run");
-        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let dir = own_folder(&self.tree.dir.join("run"))?;
+        // As QEMU finds it in the tree.
+        let inside = |name: &str| format!("/run/{}/{name}", crate::debian_kernel::file_name(&dir));
         let write = |name: &str, bytes: &[u8]| {
             let path = dir.join(name);
             fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
         };
         write("vmlinuz", &read(&self.tree.image())?)?;
-        write("initramfs", &self.host()?)?;
+        write("initramfs", &self.host(&dir)?)?;
         let output = dir.join("output");
         let _ = fs::remove_file(&output);
         let mut qemu = self
             .tree
-            .inside("qemu-system-x86_64")
-            .args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,+npt"])
+            .inside(&self.qemu()?)
+            .args(self.clock.options())
+            // Random numbers come from the seed alone.
+            .args(["-cpu", "max,+svm,+npt,-rdrand,-rdseed"])
+            .args(["-seed", &self.seed.to_string()])
+            .args(["-rtc", "base=2026-01-01,clock=vm"])
             .args(["-smp", &self.pcpus.to_string(), "-m", "1400"])
             .args(["-nodefaults", "-no-reboot", "-display", "none"])
-            .args(["-serial", "file:/run/output", "-serial", "file:/run/kernel"])
-            .args(["-kernel", "/run/vmlinuz", "-initrd", "/run/initramfs"])
+            .args(["-serial", &format!("file:{}", inside("output"))])
+            .args(["-serial", &format!("file:{}", inside("kernel"))])
+            .args([
+                "-kernel",
+                &inside("vmlinuz"),
+                "-initrd",
+                &inside("initramfs"),
+            ])
             .args([
                 "-append",
-                "console=ttyS1 quiet loglevel=5 panic=-1 mitigations=off nokaslr",
+                "console=ttyS1 quiet loglevel=5 panic=-1 mitigations=off nokaslr norandmaps",
             ])
             .stdin(Stdio::null())
             .spawn()
@@ -148,9 +172,36 @@ impl Machine<'_> {
         }
     }
 
+    /// The QEMU that emulates the host: mended, if that is possible. Without that some guests are reset, and
+    /// where instructions are counted none comes up.
+    fn qemu(&self) -> Result<String> {
+        let mended = self.tree.dir.join(MENDED);
+        if mended.is_file() {
+            return Ok(format!("/{MENDED}"));
+        }
+        match qemu_mend::mended(&read(&self.tree.dir.join(QEMU))?) {
+            Ok(program) => {
+                let part = mended.with_extension("part");
+                fs::write(&part, program)
+                    .and_then(|()| fs::set_permissions(&part, PermissionsExt::from_mode(0o755)))
+                    .and_then(|()| fs::rename(&part, &mended))
+                    .with_context(|| format!("cannot write {}", mended.display()))?;
+                Ok(format!("/{MENDED}"))
+            }
+            Err(error) if self.clock == Clock::Instructions => Err(error.context(
+                "this QEMU cannot be mended, and without that no guest comes up where instructions are counted: \
+                 --wall-clock takes this machine's time",
+            )),
+            Err(error) => {
+                println!("linux: QEMU is taken as it is, some boots may be reset: {error:#}");
+                Ok(format!("/{QEMU}"))
+            }
+        }
+    }
+
     /// The host's initial file system.
-    fn host(&self) -> Result<Vec<u8>> {
-        let mut archive = Archive::new(&self.tree.dir);
+    fn host(&self, dir: &Path) -> Result<Vec<u8>> {
+        let mut archive = Archive::new(&self.tree.dir, dir);
         archive.file("init", HOST_INIT.as_bytes());
         archive.file(
             "bin/busybox",
@@ -177,7 +228,7 @@ impl Machine<'_> {
             .clone()
             .unwrap_or_else(|| self.tree.image());
         archive.file("guest-kernel", &read(&kernel)?);
-        archive.file("guest-initramfs", &self.guest()?);
+        archive.file("guest-initramfs", &self.guest(dir)?);
         // A line for each: shell words.
         let mut guests = String::new();
         for guest in &self.guests {
@@ -191,8 +242,8 @@ impl Machine<'_> {
         Ok(archive.finish())
     }
 
-    fn guest(&self) -> Result<Vec<u8>> {
-        let mut archive = Archive::new(&self.tree.dir);
+    fn guest(&self, dir: &Path) -> Result<Vec<u8>> {
+        let mut archive = Archive::new(&self.tree.dir, dir);
         archive.file("init", GUEST_INIT.as_bytes());
         archive.file(
             "bin/busybox",
@@ -214,15 +265,18 @@ struct Archive<'a> {
     directories: Vec<String>,
     names: Vec<String>,
     tree: &'a Path,
+    /// For what is made on the way.
+    dir: &'a Path,
 }
 
 impl<'a> Archive<'a> {
-    fn new(tree: &'a Path) -> Self {
+    fn new(tree: &'a Path, dir: &'a Path) -> Self {
         let mut archive = Self {
             files: Initramfs::new(),
             directories: vec!["dev".to_owned()],
             names: Vec::new(),
             tree,
+            dir,
         };
         for directory in ["proc", "sys", "tmp"] {
             archive.directory(directory);
@@ -269,7 +323,7 @@ impl<'a> Archive<'a> {
             self.file(name, &read(&root.join(name))?);
         }
         // Most of it is for debuggers.
-        let stripped = self.tree.join("run/stripped");
+        let stripped = self.dir.join("stripped");
         run(Command::new("strip").arg("-o").arg(&stripped).arg(path))?;
         self.file(name, &read(&stripped)?);
         Ok(())

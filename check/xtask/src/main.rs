@@ -39,6 +39,7 @@ mod mutant_table;
 mod mutants;
 mod publish;
 mod qemu;
+mod qemu_mend;
 mod readme;
 mod readme_runs;
 mod run;

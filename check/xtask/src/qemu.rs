@@ -103,7 +103,7 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    fn options(self) -> Vec<&'static str> {
+    pub(crate) fn options(self) -> Vec<&'static str> {
         match self {
             Self::Instructions => vec![
                 "-accel",

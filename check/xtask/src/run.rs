@@ -55,6 +55,24 @@ pub(crate) fn target_dir(name: &str) -> PathBuf {
     base.join("xtask").join(name)
 }
 
+/// A folder for this process alone, so that runs at the same time do not spoil each other. Those of processes that
+/// have ended are removed: the last one's files stay until then, to be looked at.
+pub(crate) fn own_folder(above: &Path) -> Result<PathBuf> {
+    const PREFIX: &str = "run-";
+    if let Ok(entries) = std::fs::read_dir(above) {
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+    let own = above.join(format!("{PREFIX}{}", std::process::id()));
+    std::fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
+    Ok(own)
+}
+
 /// Replaces a file as a whole, or not at all.
 pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
     let write = || {

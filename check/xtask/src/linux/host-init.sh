@@ -39,7 +39,7 @@ boot() {
         -cpu "qemu64,+x2apic,$processor" -smp "$vcpus" -m 500 \
         -nodefaults -no-user-config -display none -serial stdio \
         -kernel /guest-kernel -initrd /guest-initramfs \
-        -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr reboot=t script=$script $kernel" \
+        -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr reboot=t cpuhp.parallel=0 script=$script $kernel" \
         >/tmp/said 2>&1 </dev/null &
     qemu=$!
     began=
