@@ -64,6 +64,15 @@ pub(crate) struct Options {
     /// Run this program on the host, as a scheduler for example, with the libraries it needs.
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     host_program: Option<PathBuf>,
+    /// Its options, separated by spaces. What it leaves in /tmp/report there comes out here.
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        default_value = "",
+        allow_hyphen_values = true,
+        conflicts_with = "check"
+    )]
+    host_options: String,
     /// Put this file into the guests; may be given several times.
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     guest_file: Vec<PathBuf>,
@@ -128,6 +137,7 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
         guest_files: modules,
         guest_kernel,
         host_program: options.host_program.clone(),
+        host_options: options.host_options.clone(),
         guests: Vec::new(),
         clock: match options.wall_clock
             || options.check

@@ -66,6 +66,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) guest_kernel: Option<PathBuf>,
     /// A program that runs on the host beside the guests.
     pub(crate) host_program: Option<PathBuf>,
+    /// Its options, separated by spaces.
+    pub(crate) host_options: String,
     pub(crate) guests: Vec<Guest>,
     /// Where its time comes from.
     pub(crate) clock: Clock,
@@ -222,6 +224,7 @@ impl Machine<'_> {
                 .canonicalize()
                 .with_context(|| format!("there is no {}", program.display()))?;
             archive.program(&program, Path::new("/"), "program")?;
+            archive.file("program-options", self.host_options.as_bytes());
         }
         let kernel = self
             .guest_kernel

@@ -3,7 +3,7 @@
 //! When a hypervisor enters its guest with an interrupt to deliver, QEMU delivers it at once
 //! (`helper_vmrun`), but leaves the vector in `exception_index`. If the emulated processor's turn ends
 //! before the guest exits, QEMU takes that for an exception and delivers it again, in the handler, where
-//! interrupts are off. A Linux guest then waits for a lock that it holds. Decision 39 has the trace.
+//! interrupts are off. A Linux guest then waits for a lock that it holds. Decision 30 has the trace.
 //!
 //! The vector that is left serves a log alone, so the one instruction that stores it is replaced by one
 //! that does nothing.

@@ -15,14 +15,18 @@ use crate::debian_kernel::{Choice, Kernel};
 use crate::debian_packages::run;
 use crate::kvm_in_qemu::{self, Host, Job, SCX_REPORT};
 use crate::qemu::{self, Clock, Ending, Machine};
-use crate::run::root;
+use crate::run::{own_folder, root};
 
-const PROGRAM: &str = "linux/scx_pvq/bpf/scx_pvq.bpf.c";
+const SOURCES: &str = "linux/scx_pvq/bpf";
+/// What clang is given; it includes the other files.
+pub(crate) const PROGRAM: &str = "scx_pvq.bpf.c";
 
 /// A deliberate mistake.
 pub(crate) struct Mistake {
     pub(crate) name: &'static str,
-    /// Stands exactly once in the program.
+    /// The file that it is made in.
+    pub(crate) file: &'static str,
+    /// Stands exactly once there.
     pub(crate) right: &'static str,
     pub(crate) wrong: &'static str,
     /// What is said of it.
@@ -31,13 +35,15 @@ pub(crate) struct Mistake {
 
 const MISTAKES: [Mistake; 2] = [
     Mistake {
-        name: "`.yield` ignores whom it names",
+        name: "`.yield` ignores its target",
+        file: PROGRAM,
         right: "	c->asked = to->pid;\n",
         wrong: "",
         found: "ran their target",
     },
     Mistake {
         name: "a loan is not charged",
+        file: "slices.bpf.h",
         right: "			pay(o, due, lent);\n			c->owner_vtime",
         wrong: "			c->owner_vtime",
         found: "and not all of what",
@@ -137,16 +143,25 @@ fn boot(cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<(Value, 
 
 /// Compiles the program with a mistake.
 pub(crate) fn compile(cache: &Path, mistake: &Mistake) -> Result<PathBuf> {
-    let source = fs::read_to_string(root().join(PROGRAM))?;
+    let sources = root().join(SOURCES);
+    let source = fs::read_to_string(sources.join(mistake.file))?;
     ensure!(
         source.matches(mistake.right).count() == 1,
-        "{PROGRAM} does not have {:?} once: the mistake \"{}\" must be made elsewhere",
+        "{} does not have {:?} once: the mistake \"{}\" must be made elsewhere",
+        mistake.file,
         mistake.right,
         mistake.name
     );
-    let made = cache.join("mistake.bpf.c");
-    fs::write(&made, source.replace(mistake.right, mistake.wrong))?;
-    let object = cache.join("mistake.o");
+    // The compiler looks for what a file includes beside that file first.
+    let dir = own_folder(cache)?.join("mistake");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    fs::copy(sources.join(PROGRAM), dir.join(PROGRAM))?;
+    fs::write(
+        dir.join(mistake.file),
+        source.replace(mistake.right, mistake.wrong),
+    )?;
+    let object = dir.join("mistake.o");
     run(Command::new(clang()?)
         .args([
             "-g",
@@ -157,11 +172,11 @@ pub(crate) fn compile(cache: &Path, mistake: &Mistake) -> Result<PathBuf> {
             "-D__TARGET_ARCH_x86",
         ])
         .arg("-I")
-        .arg(root().join("linux/scx_pvq/bpf"))
+        .arg(&sources)
         .arg("-I")
         .arg(headers()?)
         .arg("-c")
-        .arg(&made)
+        .arg(dir.join(PROGRAM))
         .arg("-o")
         .arg(&object))?;
     Ok(object)
@@ -244,8 +259,9 @@ mod tests {
 
     #[test]
     fn each_mistake_can_be_made() {
-        let source = fs::read_to_string(root().join(PROGRAM)).expect("the program");
         for mistake in &MISTAKES {
+            let path = root().join(SOURCES).join(mistake.file);
+            let source = fs::read_to_string(path).expect("a source of the program");
             assert_eq!(source.matches(mistake.right).count(), 1, "{}", mistake.name);
         }
     }

@@ -10,14 +10,15 @@ use crate::debian_packages::Packages;
 use crate::kvm_in_qemu::{self, Host, Job};
 use crate::qemu::{self, Clock, Ending, Machine, Outcome};
 use crate::run::root;
-use crate::scx_check::{Mistake, compile};
+use crate::scx_check::{Mistake, PROGRAM, compile};
 
-/// A shell, and a benchmark that everybody knows.
+/// A shell, and a well-known benchmark.
 const PACKAGES: [&str; 2] = ["busybox-static", "rt-tests"];
 
 /// With it no task gets its turn, and the kernel ejects the scheduler.
 const STALL: Mistake = Mistake {
     name: "no queue is looked at",
+    file: PROGRAM,
     right: "	if (move_to_local(QUEUE(domain)))\n		return;\n	if (!runs",
     wrong: "	if (!runs",
     found: "runnable task stall",

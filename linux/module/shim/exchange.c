@@ -15,7 +15,6 @@
  *
  * In `stock` and `native` the static calls lead into the kernel itself, as they did before.
  */
-#include <linux/delay.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/sched/clock.h>
@@ -26,6 +25,7 @@
 #include <linux/tracepoint-defs.h>
 #include <trace/events/lock.h>
 
+#include "inside.h"
 #include "pvqspin.h"
 
 const char *const policy_names[POLICIES + 1] = {
@@ -37,9 +37,6 @@ const char *const policy_names[POLICIES + 1] = {
 	[POLICY_FIFO_HALT] = "fifo-halt",
 	[POLICY_FIFO_HOLDER] = "fifo-holder",
 };
-
-/* How long the module's end waits for a call that does not end, in ms. */
-#define LONGEST_CALL_MS 10000
 
 typedef void lock_function(struct qspinlock *lock, u32 seen);
 
@@ -83,32 +80,6 @@ void pvq_never(void)
 	BUG();
 }
 
-/*
- * How many calls of this module's functions a CPU is inside of: in a handler of an NMI, and otherwise. Of
- * those that are not in this file's assembler or in a thunk, which are a few instructions.
- */
-struct inside {
-	u32 calls;
-	u32 calls_in_nmi;
-};
-static DEFINE_PER_CPU(struct inside, inside);
-
-static __always_inline void enter(void)
-{
-	if (unlikely(in_nmi()))
-		this_cpu_inc(inside.calls_in_nmi);
-	else
-		this_cpu_inc(inside.calls);
-}
-
-static __always_inline void leave(void)
-{
-	if (unlikely(in_nmi()))
-		this_cpu_dec(inside.calls_in_nmi);
-	else
-		this_cpu_dec(inside.calls);
-}
-
 /* What the static calls lead to. */
 
 static notrace void lock_test_and_set(struct qspinlock *lock)
@@ -124,27 +95,27 @@ static notrace void lock_test_and_set(struct qspinlock *lock)
 
 static notrace void lock_ours(struct qspinlock *lock, u32 seen)
 {
-	enter();
+	inside_enter();
 	trace_contention_begin(lock, LCB_F_SPIN);
 	pvq_lock(lock, READ_ONCE(policy));
 	trace_contention_end(lock, 0);
-	leave();
+	inside_leave();
 }
 NOKPROBE_SYMBOL(lock_ours);
 
 static notrace void lock_unfair(struct qspinlock *lock, u32 seen)
 {
-	enter();
+	inside_enter();
 	trace_contention_begin(lock, LCB_F_SPIN);
 	lock_test_and_set(lock);
 	trace_contention_end(lock, 0);
-	leave();
+	inside_leave();
 }
 NOKPROBE_SYMBOL(lock_unfair);
 
 static notrace void lock_any(struct qspinlock *lock, u32 seen)
 {
-	enter();
+	inside_enter();
 	switch (READ_ONCE(policy)) {
 	case POLICY_STOCK:
 		pv_lock(lock, seen);
@@ -158,7 +129,7 @@ static notrace void lock_any(struct qspinlock *lock, u32 seen)
 	default:
 		lock_ours(lock, seen);
 	}
-	leave();
+	inside_leave();
 }
 NOKPROBE_SYMBOL(lock_any);
 
@@ -168,7 +139,7 @@ __visible notrace void pvq_unlock_any(struct qspinlock *lock)
 	enum policy now = READ_ONCE(policy);
 	u8 locked = _Q_LOCKED_VAL;
 
-	enter();
+	inside_enter();
 	if (is_ours(now)) {
 		u32 alone = this_cpu_read(pvq_word);
 
@@ -180,7 +151,7 @@ __visible notrace void pvq_unlock_any(struct qspinlock *lock)
 	} else {
 		smp_store_release(&lock->locked, 0);
 	}
-	leave();
+	inside_leave();
 }
 NOKPROBE_SYMBOL(pvq_unlock_any);
 PV_CALLEE_SAVE_REGS_THUNK(pvq_unlock_any);
@@ -188,9 +159,9 @@ PV_CALLEE_SAVE_REGS_THUNK(pvq_unlock_any);
 __visible void pvq_unlock_slow(struct qspinlock *lock);
 __visible notrace void pvq_unlock_slow(struct qspinlock *lock)
 {
-	enter();
+	inside_enter();
 	pvq_unlock(lock, READ_ONCE(policy));
-	leave();
+	inside_leave();
 }
 NOKPROBE_SYMBOL(pvq_unlock_slow);
 PV_CALLEE_SAVE_REGS_THUNK(pvq_unlock_slow);
@@ -324,38 +295,6 @@ int exchange_set(enum policy to, bool names)
 	return 0;
 }
 
-/* How many calls all CPUs are inside of. */
-static u32 calls_inside(bool in_nmi)
-{
-	unsigned int cpu;
-	u32 calls = 0;
-
-	for_each_possible_cpu(cpu)
-		calls += READ_ONCE(*(in_nmi ? per_cpu_ptr(&inside.calls_in_nmi, cpu) : per_cpu_ptr(&inside.calls, cpu)));
-	return calls;
-}
-
-/*
- * Nothing leads to this module's functions any more, and all CPUs have stood still since: one that is inside
- * is a fault, which is told; a handler of an NMI is none, as it runs on a CPU that stands still, too. The
- * module's text stays until both have left.
- */
-static void wait_until_all_have_left(void)
-{
-	u32 calls = calls_inside(false);
-	int ms;
-
-	if (calls)
-		pr_err("pvqspin: %u calls are inside the module after all CPUs have stood still\n", calls);
-	for (ms = 0; calls_inside(false) || calls_inside(true); ms++) {
-		if (ms == LONGEST_CALL_MS) {
-			pr_err("pvqspin: calls inside the module do not end: its text goes under them\n");
-			return;
-		}
-		msleep(1);
-	}
-}
-
 /* Back to what the kernel had, if it is not that already. No CPU is inside this module afterwards. */
 void exchange_undo(void)
 {
@@ -367,7 +306,7 @@ void exchange_undo(void)
 		exchange_set(POLICY_STOCK, false);
 	}
 	stop_machine(nothing, NULL, NULL);
-	wait_until_all_have_left();
+	inside_wait_until_none();
 }
 
 /* Finds all that is needed; says what is not there. */

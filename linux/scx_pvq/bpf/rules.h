@@ -7,7 +7,8 @@
  * decision by decision.
  *
  *   fair time:  an account's virtual time is charged time over weight; the least of a queue runs.
- *   slices:     time on one CPU, charged to its owner, whoever runs on it. A loan is its use by another task.
+ *   slices:     time on one CPU, charged to its owner, whichever task runs on it. A loan is its use by another task.
+ *   ticks:      when a slice begins, so that a tick ends it; and whether this tick does.
  */
 #ifndef PVQ_RULES_H
 #define PVQ_RULES_H
@@ -52,6 +53,13 @@ struct pvq_slice {
 	u64 free_ns;
 	u64 first_loan;
 	u64 lent;
+};
+
+/* The kernel's tick, at which alone it looks at slices. 0: not known yet. */
+struct pvq_ticks {
+	u64 period_ns;
+	u64 first_at;
+	u64 first_jiffies;
 };
 
 static inline int pvq_is_before(u64 a, u64 b)
@@ -236,6 +244,47 @@ static inline int pvq_owner_goes_on(const struct pvq_slice *s, u64 now, int owne
 static inline void pvq_convert(struct pvq_slice *s, u64 now, u64 wanted, const struct pvq_terms *t)
 {
 	pvq_begin(s, now, wanted, s->current, t);
+}
+
+/* A tick on any CPU: the longer ticks are seen, the more exactly is the time from one to the next known. */
+static inline void pvq_note_tick(struct pvq_ticks *t, u64 now, u64 jiffies)
+{
+	u64 seen = jiffies - t->first_jiffies;
+
+	if (!t->first_at) {
+		t->first_jiffies = jiffies;
+		t->first_at = now;
+	} else if (seen >= 16 && seen < 1024) {
+		t->period_ns = (now - t->first_at) / seen;
+	}
+}
+
+/*
+ * How long a slice is that begins `since` after its CPU's last tick: until the tick nearest to its end, a quarter of it at
+ * least, and half a tick more, because ticks may come late. It can be lent for all of that time, and a tick ends it.
+ */
+static inline u64 pvq_until_tick(u64 slice_ns, u64 period_ns, u64 since)
+{
+	u64 nearest;
+
+	/* The CPU was idle, and its tick stopped; or the time is not known yet. */
+	if (!period_ns || since >= 64 * period_ns)
+		return slice_ns + period_ns / 2;
+	nearest = (since + slice_ns + period_ns / 2) / period_ns * period_ns;
+	if (nearest <= since + slice_ns / 4)
+		nearest += period_ns;
+	return nearest - since + period_ns / 2;
+}
+
+/*
+ * Whether a tick ends the slice: the next one would be too late. A loan that began just now has its least time, which
+ * nothing ends more exactly than the next tick.
+ */
+static inline int pvq_ends_at_tick(const struct pvq_slice *s, u64 now, u64 lent_at, u64 period_ns, const struct pvq_terms *t)
+{
+	if (pvq_is_lent(s) && now - lent_at < t->min_loan_ns)
+		return 0;
+	return pvq_is_over(s, now + period_ns);
 }
 
 #endif

@@ -16,7 +16,7 @@ struct pvq_config {
 
 /* In the order of COUNTERS in src/shared.rs. */
 enum pvq_counter {
-	PVQ_YIELDS,		/* sched_yield: nobody is named */
+	PVQ_YIELDS,		/* sched_yield: no target is named */
 	PVQ_ASKED,		/* directed yields */
 	PVQ_RAN,		/* ... whose target ran at once, here */
 	PVQ_REFUSED_AFFINITY,	/* ... whose target may not run on this CPU */

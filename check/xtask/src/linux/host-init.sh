@@ -20,7 +20,7 @@ for module in /modules/*.ko; do
 done
 program=
 if [ -x /program ]; then
-    /program &
+    /program $(cat /program-options) &
     program=$!
     # A scheduler needs a moment to take over; another program may do what it likes.
     for _ in $(seq 20); do
@@ -65,6 +65,8 @@ boot() {
             *) echo "$line" ;;
         esac
     done </tmp/said
+    echo "HOST KVM saw $(cat /sys/kernel/debug/kvm/directed_yield_attempted) directed yields," \
+        "and the scheduler did $(cat /sys/kernel/debug/kvm/directed_yield_successful)"
     kill $qemu 2>/dev/null
     wait $qemu
     return $ended
@@ -81,6 +83,8 @@ done </guests
 if [ -n "$program" ]; then
     kill -INT "$program"
     wait "$program"
+    # What it leaves there comes out.
+    [ -e /tmp/report ] && echo "HOST report $(cat /tmp/report)"
 fi
 dmesg | grep -E 'BUG:|soft lockup|rcu: INFO|sched_ext:'
 echo HOST-END

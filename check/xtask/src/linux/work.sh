@@ -69,7 +69,7 @@ for turn in $(seq "${turns:-3}"); do
 
         for stressor in pipe futex dentry mmap; do
             program=stress-ng-$stressor
-            under_perf stress-ng --$stressor $cpus --timeout 2 --metrics-brief --temp-path /tmp
+            under_perf stress-ng --$stressor $cpus --timeout 1 --metrics-brief --temp-path /tmp
             operations=$(sed -n "s/.* $stressor  *\([0-9][0-9]*\)  *\([0-9.]*\) .*/\1 \2/p" /tmp/said | awk '{ print $1 / $2 }')
             report
         done

@@ -41,6 +41,14 @@ pub(crate) struct CSlice {
     pub(crate) lent: u64,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CTicks {
+    period_ns: u64,
+    first_at: u64,
+    first_jiffies: u64,
+}
+
 // SAFETY: `tests/rules/rules.c` defines these functions with these types; they read and write what they are given, and nothing else.
 unsafe extern "C" {
     safe fn c_charge(a: &mut CAccount, ns: u64);
@@ -59,6 +67,33 @@ unsafe extern "C" {
     safe fn c_give_to(s: &mut CSlice, now: u64, task: u64, t: &CTerms);
     safe fn c_owner_goes_on(s: &CSlice, now: u64, waits: i32) -> i32;
     safe fn c_convert(s: &mut CSlice, now: u64, wanted: u64, t: &CTerms);
+    safe fn c_note_tick(t: &mut CTicks, now: u64, jiffies: u64);
+    safe fn c_until_tick(slice: u64, period: u64, since: u64) -> u64;
+    safe fn c_ends_at_tick(s: &CSlice, now: u64, lent_at: u64, period: u64, t: &CTerms) -> i32;
+}
+
+impl CTicks {
+    /// As if they had been measured.
+    pub(crate) fn of(period_ns: u64) -> Self {
+        Self {
+            period_ns,
+            ..Self::default()
+        }
+    }
+
+    /// 0: not known.
+    pub(crate) fn period_ns(&self) -> u64 {
+        self.period_ns
+    }
+
+    pub(crate) fn note(&mut self, now: u64, jiffies: u64) {
+        c_note_tick(self, now, jiffies);
+    }
+
+    /// How long a slice is that begins `since` after the last tick.
+    pub(crate) fn slice_ns(&self, slice_ns: u64, since: u64) -> u64 {
+        c_until_tick(slice_ns, self.period_ns, since)
+    }
 }
 
 impl CAccount {
@@ -145,6 +180,17 @@ impl CSlice {
 
     pub(crate) fn owner_goes_on(&self, now: u64, waits: bool) -> bool {
         c_owner_goes_on(self, now, i32::from(waits)) != 0
+    }
+
+    /// Whether a tick at `now` ends it; the loan that it may be on began at `lent_at`.
+    pub(crate) fn ends_at_tick(
+        &self,
+        now: u64,
+        lent_at: u64,
+        ticks: &CTicks,
+        terms: &CTerms,
+    ) -> bool {
+        c_ends_at_tick(self, now, lent_at, ticks.period_ns, terms) != 0
     }
 
     pub(crate) fn convert(&mut self, now: u64, wanted: u64, terms: &CTerms) {

@@ -3,4 +3,6 @@
 
 mod c;
 mod greedy;
+mod random;
+mod ticks;
 mod twin;

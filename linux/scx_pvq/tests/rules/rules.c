@@ -24,3 +24,9 @@ u64 c_as_if_paid(const struct pvq_slice *s, u64 now, u64 v, u32 w) { return pvq_
 void c_give_to(struct pvq_slice *s, u64 now, u64 task, const struct pvq_terms *t) { pvq_give_to(s, now, task, t); }
 int c_owner_goes_on(const struct pvq_slice *s, u64 now, int waits) { return pvq_owner_goes_on(s, now, waits); }
 void c_convert(struct pvq_slice *s, u64 now, u64 wanted, const struct pvq_terms *t) { pvq_convert(s, now, wanted, t); }
+void c_note_tick(struct pvq_ticks *t, u64 now, u64 jiffies) { pvq_note_tick(t, now, jiffies); }
+u64 c_until_tick(u64 slice, u64 period, u64 since) { return pvq_until_tick(slice, period, since); }
+int c_ends_at_tick(const struct pvq_slice *s, u64 now, u64 lent_at, u64 period, const struct pvq_terms *t)
+{
+	return pvq_ends_at_tick(s, now, lent_at, period, t);
+}

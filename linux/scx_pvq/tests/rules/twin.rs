@@ -1,49 +1,17 @@
 //! What is decided in C is what `crates/host` decides: `bpf/rules.h`, compiled for user space, beside
 //! `pvqspin_host::{fair, loan}`, on random events.
 //!
-//! A failure prints its seed; `TWIN_SEED=SEED` runs the same events again.
+//! A failure prints its seed; `RULES_SEED=SEED` runs the same events again.
 
 use std::collections::BTreeSet;
 
 use pvqspin_host::fair::{self, Account, Clock};
 use pvqspin_host::loan::{self, Next, RunQueue, Slice, Terms, Waits, Why};
-use rand_core::Rng as _;
-use rand_pcg::Pcg64Mcg;
 
 use crate::c::{CAccount, CClock, CSlice, CTerms};
+use crate::random::{Random, seeds};
 
-const ROUNDS: u64 = 300;
 const EVENTS: u32 = 400;
-
-fn seeds() -> Vec<u64> {
-    match std::env::var("TWIN_SEED") {
-        Ok(text) => vec![text.parse().expect("TWIN_SEED is a number")],
-        Err(_) => {
-            let now = std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(1, |now| now.as_nanos() as u64);
-            (0..ROUNDS).map(|round| now.wrapping_add(round)).collect()
-        }
-    }
-}
-
-struct Random(Pcg64Mcg);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(Pcg64Mcg::new(u128::from(seed) << 1 | 1))
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.0.next_u64() % n
-    }
-
-    /// Of every size, so that the limits are met.
-    fn any(&mut self) -> u64 {
-        let bits = self.below(64);
-        self.0.next_u64() >> bits
-    }
-}
 
 #[test]
 fn fair_time_is_the_same_to_the_bit() {

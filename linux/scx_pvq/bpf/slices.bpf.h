@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/* What happens to slices: who pays for them, who runs on them, who gets them when they are over. */
+#ifndef PVQ_SLICES_BPF_H
+#define PVQ_SLICES_BPF_H
+
+#include "state.bpf.h"
+
+/* An account is charged by the CPU whose slice it owns, and, right after that slice was taken away, by two. */
+static void pay(struct task_state *t, u64 due, bool lent)
+{
+	u64 step = pvq_step(&t->account, due);
+
+	__sync_fetch_and_add(&t->account.vtime, step);
+	if (lent)
+		count(PVQ_LENT_PAID_NS, due);
+}
+
+/* Charges a CPU's slice to its owner. `p` runs there, and its state is at hand. */
+static void charge(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, struct task_state *t)
+{
+	u64 ran, due = pvq_due(&c->slice, now, wanted(domain_of(cpu), now), &ran);
+	bool lent = pvq_is_lent(&c->slice);
+
+	if (!ran)
+		return;
+	if (lent)
+		count(PVQ_LENT_NS, ran);
+	count(PVQ_CHARGED_NS, ran);
+	if (p && t && c->slice.owner == p->pid) {
+		pay(t, due, false);
+		c->owner_vtime = t->account.vtime;
+	} else {
+		struct task_struct *owner = bpf_task_from_pid(c->slice.owner);
+		struct task_state *o;
+
+		if (!owner)
+			return;
+		o = task_state(owner);
+		if (o) {
+			pay(o, due, lent);
+			c->owner_vtime = o->account.vtime;
+		}
+		bpf_task_release(owner);
+	}
+}
+
+static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, struct task_state *t)
+{
+	struct pvq_terms rules = terms_until_tick(c, now);
+	struct pvq_clock *clock;
+
+	change_domain(t, domain_of(cpu));
+	pvq_begin(&c->slice, now, wanted(t->domain, now), p->pid, &rules);
+	t->owns = cpu + 1;
+	c->paused = 0;
+	clock = clock_of(t->domain);
+	if (clock)
+		picked(clock, &t->account);
+	c->owner_vtime = t->account.vtime;
+	c->owner_weight = t->account.weight;
+	count(PVQ_SLICES, 1);
+}
+
+/* An idle CPU has taken the owner of this CPU's slice: the one that runs here pays for itself since then. */
+static void notice_taken(struct cpu_state *c, u32 cpu, struct task_struct *p, struct task_state *t)
+{
+	struct pvq_terms rules = terms_until_tick(c, c->taken_at);
+
+	if (!c->taken)
+		return;
+	if (c->taken == c->slice.owner && pvq_is_lent(&c->slice) && p && t && c->slice.current == p->pid) {
+		charge(c, cpu, c->taken_at, p, t);
+		pvq_convert(&c->slice, c->taken_at, c->slice.wanted_until, &rules);
+		t->owns = cpu + 1;
+		c->owner_vtime = t->account.vtime;
+		c->owner_weight = t->account.weight;
+	}
+	c->taken = 0;
+}
+
+/* Moves one task of a queue to this CPU, for so long. O(1): the queue is not walked. */
+static bool move_here(struct task_struct *p, u64 queue, u32 cpu, u64 slice, u32 *why)
+{
+	struct bpf_iter_scx_dsq it;
+	bool done = false;
+
+	*why = PVQ_REFUSED_NOT_WAITING;
+	/* Opened first: a task that is queued anew after this, with another mask maybe, is not moved. */
+	if (!bpf_iter_scx_dsq_new(&it, queue, 0)) {
+		if (scx_bpf_task_cpu(p) != cpu && !may_run_on(p, cpu)) {
+			*why = PVQ_REFUSED_AFFINITY;
+		} else {
+			*why = PVQ_REFUSED_MOVED;
+			move_set_slice(&it, slice);
+			done = move(&it, p, SCX_DSQ_LOCAL);
+		}
+	}
+	bpf_iter_scx_dsq_destroy(&it);
+	return done;
+}
+
+/* Runs the target of a directed yield on this CPU's slice. */
+static bool lend(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *prev, struct task_state *prev_state)
+{
+	struct pvq_terms rules = terms();
+	struct pvq_slice after;
+	struct task_struct *p;
+	struct task_state *t;
+	u32 why = PVQ_REFUSED_NOT_WAITING;
+	u32 target = c->asked;
+	bool done = false;
+
+	if (!pvq_can_lend(&c->slice, now, &rules) || c->slice.current != prev->pid) {
+		count(PVQ_REFUSED_NO_TIME, 1);
+		return false;
+	}
+	p = bpf_task_from_pid(target);
+	if (!p) {
+		count(why, 1);
+		return false;
+	}
+	t = task_state(p);
+	if (t && t->queue) {
+		after = c->slice;
+		pvq_give_to(&after, now, target, &rules);
+		wanted(t->domain, now);
+		done = move_here(p, t->queue, cpu, counted(after.end - now), &why);
+		if (done) {
+			if (pvq_is_lent(&c->slice))
+				count(after.current == after.owner ? PVQ_GIVEN_BACK : PVQ_CHAINED, 1);
+			c->slice = after;
+			c->lent_at = now;
+			t->queue = 0;
+		}
+	}
+	bpf_task_release(p);
+	count(done ? PVQ_RAN : why, 1);
+	return done;
+}
+
+/* The owner of this CPU's slice, if it waits, has what is left of it. */
+static bool resume(struct cpu_state *c, u32 cpu, u64 now)
+{
+	struct pvq_terms rules = terms();
+	struct task_struct *p;
+	struct pvq_slice after = c->slice;
+	u32 why;
+	bool done;
+
+	if (!pvq_owner_goes_on(&c->slice, now, scx_bpf_dsq_nr_queued(HELD(cpu)) > 0))
+		return false;
+	p = bpf_task_from_pid(c->slice.owner);
+	if (!p)
+		return false;
+	pvq_give_to(&after, now, after.owner, &rules);
+	done = move_here(p, HELD(cpu), cpu, counted(after.end - now), &why);
+	bpf_task_release(p);
+	if (done) {
+		c->slice = after;
+		c->paused = 0;
+		count(PVQ_RESUMED, 1);
+	}
+	return done;
+}
+
+/* A slice is over: its owner, if it waits, goes back to the queue. */
+static void end_slice(struct cpu_state *c, u32 cpu, struct task_struct *prev, struct task_state *prev_state)
+{
+	struct pvq_terms rules = terms();
+	u32 domain = domain_of(cpu);
+	struct pvq_clock *clock = clock_of(domain);
+	int i;
+
+	if (pvq_is_lent(&c->slice))
+		count(PVQ_EXPIRED, 1);
+	if (prev && prev_state && c->slice.owner == prev->pid)
+		prev_state->owns = 0;
+	c->slice.owner = 0;
+	c->slice.current = 0;
+	for (i = 0; i < 4 && scx_bpf_dsq_nr_queued(HELD(cpu)) > 0; i++) {
+		struct bpf_iter_scx_dsq it;
+
+		if (!bpf_iter_scx_dsq_new(&it, HELD(cpu), 0)) {
+			struct task_struct *p = bpf_iter_scx_dsq_next(&it);
+			struct task_state *t = p ? task_state(p) : 0;
+
+			if (p && t && clock) {
+				t->owns = 0;
+				change_domain(t, domain);
+				pvq_requeue(&rules, clock, &t->account);
+				t->queue = QUEUE(domain);
+				move_set_slice(&it, rules.slice_ns);
+				move_set_vtime(&it, t->account.vtime);
+				move_vtime(&it, p, QUEUE(domain));
+			}
+		}
+		bpf_iter_scx_dsq_destroy(&it);
+	}
+}
+
+/* Whether the first of a queue goes before this virtual time. */
+static bool first_goes_before(u64 queue, u64 vtime)
+{
+	struct bpf_iter_scx_dsq it;
+	bool before = false;
+
+	if (!bpf_iter_scx_dsq_new(&it, queue, 0)) {
+		struct task_struct *p = bpf_iter_scx_dsq_next(&it);
+
+		if (p)
+			before = !pvq_is_before(vtime, p->scx.dsq_vtime);
+	}
+	bpf_iter_scx_dsq_destroy(&it);
+	return before;
+}
+
+/* Nothing is queued here: takes a task from another domain, or one that waits while another runs on its slice. */
+static bool steal(u32 cpu, u64 now)
+{
+	u32 here = domain_of(cpu), i;
+
+	bpf_for(i, 1, config.domains) {
+		u32 domain = here + i;
+
+		if (domain >= config.domains)
+			domain -= config.domains;
+		wanted(domain, now);
+		if (move_to_local(QUEUE(domain))) {
+			count(PVQ_STOLEN, 1);
+			return true;
+		}
+	}
+	bpf_for(i, 0, config.cpus) {
+		struct cpu_state *c;
+		u32 owner;
+
+		if (scx_bpf_dsq_nr_queued(HELD(i)) <= 0)
+			continue;
+		c = cpu_state(i);
+		if (!c)
+			continue;
+		owner = c->slice.owner;
+		if (move_to_local(HELD(i))) {
+			c->taken_at = now;
+			c->taken = owner;
+			count(PVQ_CONVERTED, 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Where a task stands in virtual time that is about to be queued. */
+static void place(struct task_struct *p, struct task_state *t, u32 domain, bool woke)
+{
+	struct pvq_terms rules = terms();
+	struct pvq_clock *clock = clock_of(domain);
+
+	if (!clock)
+		return;
+	t->account.weight = weight_of(p);
+	if (!t->started) {
+		t->started = 1;
+		t->domain = domain;
+		pvq_start(&rules, clock->vtime, &t->account);
+		return;
+	}
+	change_domain(t, domain);
+	if (woke)
+		pvq_wake(clock->vtime, &t->account);
+	else
+		pvq_requeue(&rules, clock, &t->account);
+}
+
+#endif
