@@ -8,21 +8,23 @@ waited_for_cpu() {
     sed -n 's/^cpu[0-9]* //p' /proc/schedstat | awk '{ ns += $8; times += $9 } END { print ns, times }'
 }
 
-# `perf lock contention` of spinlocks, of the whole guest, while a program runs: its figures are the
-# kernel's own, taken by a BPF program on the two tracepoints.
+# `perf lock contention` of spinlocks, of the whole guest, while a program runs: its figures are those of
+# the kernel's two tracepoints. (Debian builds perf without the BPF program that would add them up.)
 under_perf() {
     set -- $(waited_for_cpu) "$@"
     ns=$1
     times=$2
     shift 2
     began=$(cut -d' ' -f1 /proc/uptime)
-    timeout -s KILL 60 perf lock contention -a -b -q -x , -Y spinlock -E 1000 -o /tmp/contention -- "$@" \
-        >/tmp/said 2>&1 || fail "$1 under $one: $(tail -n 3 /tmp/said | tr '\n' ' ')"
+    timeout -s KILL 60 perf lock record -a -q -o /tmp/recorded -- "$@" >/tmp/said 2>&1 ||
+        fail "$1 under $one: $(tail -n 3 /tmp/said | tr '\n' ' ')"
     ended=$(cut -d' ' -f1 /proc/uptime)
     set -- $(waited_for_cpu)
     queued=$(awk -v ns="$ns" -v times="$times" -v ns2="$1" -v times2="$2" \
         'BEGIN { print (times2 > times) ? (ns2 - ns) / (times2 - times) / 1000 : 0 }')
     took=$(awk -v a="$began" -v b="$ended" 'BEGIN { print b - a }')
+    perf lock contention -q -x , -Y spinlock -E 1000 -i /tmp/recorded -o /tmp/contention >/tmp/perf 2>&1 ||
+        fail "perf, $1 under $one: $(tail -n 3 /tmp/perf | tr '\n' ' ')"
 }
 
 # What perf found: waits, total and longest.
