@@ -14,6 +14,9 @@
 //! The embedded hypervisor's pCPUs poll while they idle, and its slices have a timer, so a wake-up
 //! costs nothing more and there are no ticks.
 
+mod layout;
+mod lines;
+
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
@@ -23,13 +26,13 @@ use pvqspin_report::figures::counted;
 use pvqspin_report::{Spread, files};
 use pvqspin_simulator::{Costs, LineCosts, Profile};
 
-use crate::calibrate_layout::{Apart, Layout, Pair};
-use crate::calibrate_lines;
-use crate::driver;
-use crate::failure::{Done, Failure, print};
-use crate::interrupt;
-use crate::progress::Progress;
-use crate::validate_args::CalibrateArgs;
+use crate::calibrate::layout::{Apart, Layout, Pair};
+use crate::calibrate::lines;
+use crate::options::validate::CalibrateArgs;
+use crate::output::failure::{Done, Failure, print};
+use crate::runs::driver;
+use crate::runs::interrupt;
+use crate::runs::progress::Progress;
 
 /// How often everything is measured by default.
 const REPEATS: usize = 5;

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::args::CompareArgs;
-use crate::kvm_args::{self, KvmArgs};
-use crate::report_args::{REPORT_EXAMPLES, ReportArgs};
-use crate::simulate_args::{SIMULATE_EXAMPLES, SimulateArgs};
-use crate::sweep_args::{STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs};
-use crate::thread_args::{self, ThreadsArgs};
-use crate::trace_args::{EXPLAIN_EXAMPLES, ExplainArgs, TRACE_EXAMPLES, TraceArgs};
-use crate::uncontended_args::{UNCONTENDED_EXAMPLES, UncontendedArgs};
-use crate::validate_args::{CALIBRATE_EXAMPLES, CalibrateArgs, VALIDATE_EXAMPLES, ValidateArgs};
+use crate::options::compare::CompareArgs;
+use crate::options::kvm::{self, KvmArgs};
+use crate::options::report::{REPORT_EXAMPLES, ReportArgs};
+use crate::options::simulate::{SIMULATE_EXAMPLES, SimulateArgs};
+use crate::options::sweep::{STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs};
+use crate::options::threads::{self, ThreadsArgs};
+use crate::options::trace::{EXPLAIN_EXAMPLES, ExplainArgs, TRACE_EXAMPLES, TraceArgs};
+use crate::options::uncontended::{UNCONTENDED_EXAMPLES, UncontendedArgs};
+use crate::options::validate::{
+    CALIBRATE_EXAMPLES, CalibrateArgs, VALIDATE_EXAMPLES, ValidateArgs,
+};
 
 const EXAMPLES: &str = "\
 Examples:

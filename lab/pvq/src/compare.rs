@@ -14,18 +14,18 @@ use pvqspin_report::{Record, Report, TOLERATED, table, targets};
 use pvqspin_report::{normalise, summarise};
 use pvqspin_rivals::catalog::BOUNDED_WAIT_US;
 
-use crate::again::{Again, overslept_ns};
-use crate::args::CompareArgs;
-use crate::begun;
-use crate::changed::Baseline;
-use crate::driver;
-use crate::failure::{Done, Failure, note, print};
-use crate::interrupt;
-use crate::outputs::{Outputs, written};
-use crate::plan::{self, Plan, PlannedRun, ns};
-use crate::progress::{Progress, Viewer};
-use crate::settings::Limits;
-use crate::turns::in_words;
+use crate::options::compare::CompareArgs;
+use crate::output::begun;
+use crate::output::failure::{Done, Failure, note, print};
+use crate::output::results::{Outputs, written};
+use crate::report::changed::Baseline;
+use crate::runs::again::{Again, overslept_ns};
+use crate::runs::driver;
+use crate::runs::interrupt;
+use crate::runs::plan::{self, Plan, PlannedRun, ns};
+use crate::runs::progress::{Progress, Viewer};
+use crate::runs::settings::Limits;
+use crate::runs::turns::in_words;
 
 /// Runs `pvq compare`.
 pub(crate) fn run(args: &CompareArgs) -> Done {

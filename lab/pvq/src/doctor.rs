@@ -9,10 +9,10 @@ use pvqspin_report::Machine;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::driver;
-use crate::failure::{Done, Failure, print};
 use crate::kvm;
-use crate::settings::usable_cpus;
+use crate::output::failure::{Done, Failure, print};
+use crate::runs::driver;
+use crate::runs::settings::usable_cpus;
 
 mod linux;
 

@@ -5,6 +5,9 @@
 //!                                                     └─► word, queue, edges, host; a sentence
 //! ```
 
+mod view;
+mod words;
+
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -14,12 +17,12 @@ use pvqspin_rivals::catalog::{Entry, LockId};
 use pvqspin_simulator::{SimConfig, SimResult, Snapshot, What};
 use pvqspin_timeline::{Episode, Place, Scene, Trouble, Why};
 
-use crate::explain_view::{Reader, view};
-use crate::explain_words::{Narrator, says_nothing};
-use crate::failure::{Done, Failure, print};
-use crate::interrupt;
-use crate::terminal;
-use crate::trace_args::{ExplainArgs, Topic};
+use crate::explain::view::{Reader, view};
+use crate::explain::words::{Narrator, says_nothing};
+use crate::options::trace::{ExplainArgs, Topic};
+use crate::output::failure::{Done, Failure, print};
+use crate::output::terminal;
+use crate::runs::interrupt;
 
 const PCPUS: usize = 2;
 const VCPUS: usize = 4;

@@ -1,22 +1,24 @@
 //! The comparison on KVM: the same plan, tables and files as `compare`, with guests in virtual
 //! machines.
 
+mod choice;
+
 use std::path::PathBuf;
 
 use pvqspin_kvm::{Guest, Image, KvmHost, Probe, RunError, RunResult};
 use pvqspin_kvm_boot::Transport;
 use pvqspin_report::{Machine, Point, Record};
 
-use crate::again;
 use crate::compare;
-use crate::failure::{Done, Failure, note, print};
-use crate::interrupt;
-use crate::kvm_args::KvmArgs;
-use crate::kvm_choice::Wishes;
-use crate::outputs::{Outputs, Wanted};
-use crate::plan::{self, Plan, PlannedRun};
-use crate::progress::Progress;
-use crate::settings::{Limits, usable_cpus};
+use crate::kvm::choice::Wishes;
+use crate::options::kvm::KvmArgs;
+use crate::output::failure::{Done, Failure, note, print};
+use crate::output::results::{Outputs, Wanted};
+use crate::runs::again;
+use crate::runs::interrupt;
+use crate::runs::plan::{self, Plan, PlannedRun};
+use crate::runs::progress::Progress;
+use crate::runs::settings::{Limits, usable_cpus};
 
 /// The name of this driver in results.
 const NAME: &str = "kvm";
@@ -150,8 +152,8 @@ mod tests {
     use pvqspin_load::Outcome;
 
     use super::*;
-    use crate::again::Again;
     use crate::cli::Cli;
+    use crate::runs::again::Again;
 
     fn plan() -> Plan {
         let options = "pvq --lock fifo --overcommit 2 --inside 1us --repeats 3 --duration 200ms";

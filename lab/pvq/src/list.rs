@@ -9,7 +9,7 @@ use pvqspin_user_space::threads::catalog::Waits;
 use pvqspin_load::{NeighbourKind, catalog as workloads};
 use pvqspin_report::figures::exact_time;
 
-use crate::failure::{Done, print};
+use crate::output::failure::{Done, print};
 use pvqspin_rivals::choice::GROUPS;
 use pvqspin_sweep::words::DISTRIBUTIONS;
 

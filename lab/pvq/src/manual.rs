@@ -8,7 +8,7 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use crate::failure::{Done, Failure, print};
+use crate::output::failure::{Done, Failure, print};
 
 /// Runs `pvq completions`.
 pub(crate) fn completions(shell: Shell) -> Done {

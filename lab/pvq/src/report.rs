@@ -1,5 +1,7 @@
 //! Makes a page from results files. Everything is read before anything is written.
 
+pub(crate) mod changed;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,11 +12,11 @@ use pvqspin_report::load::Source;
 use pvqspin_report::sets::Set;
 use pvqspin_report::{files, table};
 
-use crate::changed;
-use crate::failure::{Done, Failure, print, text_to_stderr};
-use crate::outputs::written;
-use crate::page_files::PageFiles;
-use crate::report_args::ReportArgs;
+use crate::options::report::ReportArgs;
+use crate::output::failure::{Done, Failure, print, text_to_stderr};
+use crate::output::page_files::PageFiles;
+use crate::output::results::written;
+use crate::report::changed;
 
 /// Runs `pvq report`.
 pub(crate) fn run(args: &ReportArgs) -> Done {

@@ -1,5 +1,9 @@
 //! The same comparison in virtual time: any number of pCPUs, the same figures every time.
 
+pub(crate) mod profile;
+mod schedule;
+mod torture;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -13,17 +17,17 @@ use pvqspin_simulator::{
 };
 use serde_json::Value;
 
-use crate::begun;
-use crate::changed::Baseline;
 use crate::compare::{incomplete, no_bug};
-use crate::failure::{Done, Failure, note, print};
-use crate::interrupt;
-use crate::outputs::{Outputs, written};
-use crate::parse;
-use crate::plan;
-use crate::progress::Progress;
-use crate::settings::{self, Limits, Settings};
-use crate::simulate_args::SimulateArgs;
+use crate::options::parse;
+use crate::options::simulate::SimulateArgs;
+use crate::output::begun;
+use crate::output::failure::{Done, Failure, note, print};
+use crate::output::results::{Outputs, written};
+use crate::report::changed::Baseline;
+use crate::runs::interrupt;
+use crate::runs::plan;
+use crate::runs::progress::Progress;
+use crate::runs::settings::{self, Limits, Settings};
 use crate::{simulate_profile, simulate_torture};
 
 /// How many pCPUs are simulated unless an option says otherwise.

@@ -6,6 +6,10 @@
 //!                                                  OUT.csv, OUT.json  <-----+ (a shard: it stays)
 //! ```
 
+mod files;
+pub(crate) mod merge;
+pub(crate) mod study;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,15 +23,15 @@ use pvqspin_sweep::point::Row;
 use pvqspin_sweep::run::run as run_points;
 use pvqspin_sweep::source::Source;
 
-use crate::failure::{Done, Failure, in_units, note, print};
-use crate::interrupt;
-use crate::output_lock::OutputLock;
-use crate::outputs::written;
-use crate::page_files::PageFiles;
-use crate::progress::Progress;
-use crate::settings::usable_cpus;
-use crate::sweep_args::SweepArgs;
-use crate::sweep_files::{SweepFiles, ensure_none_failed};
+use crate::options::sweep::SweepArgs;
+use crate::output::failure::{Done, Failure, in_units, note, print};
+use crate::output::lock::OutputLock;
+use crate::output::page_files::PageFiles;
+use crate::output::results::written;
+use crate::runs::interrupt;
+use crate::runs::progress::Progress;
+use crate::runs::settings::usable_cpus;
+use crate::sweep::files::{SweepFiles, ensure_none_failed};
 
 /// What one critical section takes to simulate, roughly, in ns: about five events of 100 ns on a
 /// processor of 2.6 GHz.

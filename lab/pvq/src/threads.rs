@@ -1,5 +1,7 @@
 //! The lock on ordinary threads, beside other crates' mutexes: run the plan, show it, write it.
 
+mod advice;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,20 +18,20 @@ use pvqspin_report::{normalise, summarise};
 use pvqspin_sweep::words::{self, distribution_name};
 use pvqspin_user_space::threads::{self as driver, Entry, RunConfig};
 
-use crate::again::{Again, overslept_ns};
-use crate::begun;
-use crate::changed::Baseline;
 use crate::compare::{incomplete, no_bug};
-use crate::failure::{Done, Failure, note, print};
-use crate::interrupt;
-use crate::outputs::{Outputs, written};
-use crate::parse;
-use crate::plan;
-use crate::progress::Progress;
-use crate::settings::usable_cpus;
-use crate::thread_advice::advice;
-use crate::thread_args::ThreadsArgs;
-use crate::turns::{Section, Turn, asked_duration, in_words, turns, within_a_day};
+use crate::options::parse;
+use crate::options::threads::ThreadsArgs;
+use crate::output::begun;
+use crate::output::failure::{Done, Failure, note, print};
+use crate::output::results::{Outputs, written};
+use crate::report::changed::Baseline;
+use crate::runs::again::{Again, overslept_ns};
+use crate::runs::interrupt;
+use crate::runs::plan;
+use crate::runs::progress::Progress;
+use crate::runs::settings::usable_cpus;
+use crate::runs::turns::{Section, Turn, asked_duration, in_words, turns, within_a_day};
+use crate::threads::advice::advice;
 
 /// The first sections after the start are not representative: threads come one after the other.
 const WARMUP: Duration = Duration::from_millis(20);

@@ -1,5 +1,7 @@
 //! One run of one lock, recorded: a file for trace viewers, and what happened around its longest wait.
 
+mod picture;
+
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -14,14 +16,14 @@ use pvqspin_report::{Record, files, table};
 use pvqspin_simulator::{SimConfig, SimError};
 use pvqspin_timeline::{Scene, perfetto};
 
-use crate::as_simulated::simulated;
-use crate::driver;
-use crate::failure::{Done, Failure, print};
-use crate::plan;
-use crate::settings::{self, Limits, Settings};
-use crate::terminal;
-use crate::trace_args::{Driver, TraceArgs, Which};
-use crate::trace_picture;
+use crate::options::trace::{Driver, TraceArgs, Which};
+use crate::output::failure::{Done, Failure, print};
+use crate::output::terminal;
+use crate::runs::as_simulated::simulated;
+use crate::runs::driver;
+use crate::runs::plan;
+use crate::runs::settings::{self, Limits, Settings};
+use crate::trace::picture;
 
 /// What is shown before and after the longest wait.
 const MARGIN_NS: u64 = 50_000;

@@ -11,13 +11,13 @@ use pvqspin_report::{Machine, Report, files, schema};
 use pvqspin_user_space::uncontended::{Cost, Plan, measure};
 use serde::Serialize;
 
-use crate::begun;
-use crate::failure::{Done, Failure, note, print, text_to_stderr};
-use crate::interrupt;
-use crate::output_lock::OutputLock;
-use crate::outputs::written;
-use crate::progress::Progress;
-use crate::uncontended_args::UncontendedArgs;
+use crate::options::uncontended::UncontendedArgs;
+use crate::output::begun;
+use crate::output::failure::{Done, Failure, note, print, text_to_stderr};
+use crate::output::lock::OutputLock;
+use crate::output::results::written;
+use crate::runs::interrupt;
+use crate::runs::progress::Progress;
 
 /// What these results say of their driver.
 const NAME: &str = "uncontended";

@@ -15,20 +15,20 @@ use pvqspin_report::{Record, Report, table};
 use pvqspin_report::{normalise, summarise};
 use pvqspin_simulator::{Profile, SimConfig};
 
-use crate::again::Again;
-use crate::as_simulated;
 use crate::calibrate::Calibration;
 use crate::compare;
-use crate::driver;
-use crate::failure::{Done, Failure, print};
-use crate::interrupt;
-use crate::outputs::{Outputs, Wanted, written};
-use crate::plan::{self, Plan, PlannedRun};
-use crate::progress::Progress;
-use crate::settings::Limits;
-use crate::simulate_profile;
-use crate::turns::in_words;
-use crate::validate_args::ValidateArgs;
+use crate::options::validate::ValidateArgs;
+use crate::output::failure::{Done, Failure, print};
+use crate::output::results::{Outputs, Wanted, written};
+use crate::runs::again::Again;
+use crate::runs::as_simulated;
+use crate::runs::driver;
+use crate::runs::interrupt;
+use crate::runs::plan::{self, Plan, PlannedRun};
+use crate::runs::progress::Progress;
+use crate::runs::settings::Limits;
+use crate::runs::turns::in_words;
+use crate::simulate::profile;
 
 /// Runs `pvq validate`.
 pub(crate) fn run(args: &ValidateArgs) -> Done {

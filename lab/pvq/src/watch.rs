@@ -5,6 +5,9 @@
 //! virtual CPU: keys are read from the terminal between two looks, and its size is asked for at each
 //! drawing.
 
+mod board;
+mod screen;
+
 use std::env;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -15,15 +18,15 @@ use pvqspin_timeline::strip::Charset;
 use ratatui::DefaultTerminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::args::CompareArgs;
 use crate::compare;
-use crate::failure::{Done, Failure, note};
-use crate::interrupt;
-use crate::plan::{Plan, PlannedRun};
-use crate::progress::Viewer;
-use crate::terminal::{self, Characters};
-use crate::watch_board::Board;
-use crate::watch_screen;
+use crate::options::compare::CompareArgs;
+use crate::output::failure::{Done, Failure, note};
+use crate::output::terminal::{self, Characters};
+use crate::runs::interrupt;
+use crate::runs::plan::{Plan, PlannedRun};
+use crate::runs::progress::Viewer;
+use crate::watch::board::Board;
+use crate::watch::screen;
 
 /// How often the screen is drawn. Each time takes some 80 µs from a pCPU, if all CPUs are pCPUs.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -1,0 +1,67 @@
+//! The command line of `pvq kvm`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::options::compare::CompareArgs;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  pvq kvm                                  the comparison in real virtual machines: a minute
+  pvq kvm --quick --no-files               10 seconds, nothing written
+  pvq kvm --lock pvqspin,unfair-hinted --overcommit 1,2,4 --repeats 5
+  pvq kvm --scheduling fair --yields hint  another host
+  pvq kvm --transport doorbell --cpl 3     instead of what the probe chooses
+  pvq kvm --transport stock --overcommit 2,4 --hints yield,kick,off
+
+The guest is built from the source tree when that is needed, or is what --image says. The options
+are those of `pvq compare`, but for --hypercall-cost: here an exit costs what it costs. With
+--transport stock Linux schedules the vCPUs, and --scheduling, --yields, --slice and --min-loan are
+refused.";
+
+/// What to run in virtual machines.
+#[derive(Debug, Args)]
+#[command(mut_arg("hypercall_cost", |cost| cost.hide(true)))]
+pub(crate) struct KvmArgs {
+    /// The plan.
+    #[command(flatten)]
+    pub(crate) compare: CompareArgs,
+
+    /// The guest image [default: built from the source tree]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image: Option<PathBuf>,
+
+    /// How the guest reaches its hypervisor [default: doorbell]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) transport: Option<TransportName>,
+
+    /// What the guest's lock tells KVM, with --transport stock: all, kick and halt only, or nothing;
+    /// a list to compare them [default: yield]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) hints: Vec<HintsName>,
+
+    /// The privilege level of guest code [default: 0, or 3 where 0 is emulated]
+    #[arg(long, value_name = "N", value_parser = clap::builder::PossibleValuesParser::new(["0", "3"]))]
+    pub(crate) cpl: Option<String>,
+}
+
+/// What the lock tells KVM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum HintsName {
+    /// The vCPU to run; the vCPU to wake.
+    Yield,
+    /// The vCPU to wake. It still sees who is preempted.
+    Kick,
+    /// Nothing, and no vCPU is ever seen preempted.
+    Off,
+}
+
+/// A transport by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum TransportName {
+    /// A port write to this program, which schedules the vCPUs itself.
+    Doorbell,
+    /// KVM's own hypercalls; Linux schedules the vCPUs.
+    Stock,
+}

@@ -1,0 +1,105 @@
+//! The options of `pvq simulate`.
+
+use clap::Args;
+
+use crate::options::common::OutputArgs;
+use crate::options::compare::SetupArgs;
+use crate::options::parse::{self, LockChoice};
+
+pub(crate) const SIMULATE_EXAMPLES: &str = "\
+Examples:
+  pvq simulate                             twelve locks on 2 pCPUs, in seconds
+  pvq simulate --pcpus 64 --overcommit 1,4 --lock pvqspin,unfair-hinted --outside 60us
+  pvq simulate --profile server-2x32 --overcommit 16 --vms 16 --lock pvqspin,test-and-set
+  pvq simulate --lock fifo --longest       and what happened around the longest wait
+  pvq simulate --lock pvqspin --torture 100000
+  pvq simulate --lock fifo --replay 1229   one of those schedules again, event by event
+
+The same locks, workload and host in virtual time: no noise, no clock, and costs that are a model
+(--profile). A schedule of --torture has short slices, and
+preemptions and delays drawn from its seed.";
+
+/// What the seed of a random schedule decides: an option that says otherwise would be overheard.
+const DRAWN_BY_TORTURE: [&str; 19] = [
+    "overcommit",
+    "inside",
+    "outside",
+    "vms",
+    "profile",
+    "duration",
+    "workload",
+    "distribution",
+    "neighbour",
+    "pcpus",
+    "scheduling",
+    "yields",
+    "slice",
+    "min_loan",
+    "hypercall_cost",
+    "watchdog",
+    "json",
+    "csv",
+    "longest",
+];
+
+/// What to simulate.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Locks by name, `ideal` among them, or `default` (12), `all`, `pvqspin`, `peers` [default:
+    /// default]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::simulated_lock)]
+    pub(crate) lock: Vec<LockChoice>,
+
+    /// vCPUs for each pCPU, a list
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "1,2,4,8"
+    )]
+    #[arg(value_parser = parse::overcommit)]
+    pub(crate) overcommit: Vec<f64>,
+
+    /// Mean time inside the lock [default: the workload's; for hot-lock 1us]
+    #[arg(long, value_name = "TIME", value_parser = parse::section)]
+    pub(crate) inside: Option<u32>,
+
+    /// Mean time outside the lock [default: the workload's; for hot-lock 2us]
+    #[arg(long, value_name = "TIME", value_parser = parse::section_or_zero)]
+    pub(crate) outside: Option<u32>,
+
+    /// VMs that do so, each with locks of its own; they share the vCPUs that the overcommit means
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse::at_least_one)]
+    pub(crate) vms: usize,
+
+    /// What the machine costs: a file, or flat, server-2x32, small (its pCPUs are the default of
+    /// --pcpus) [default: flat]
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) profile: Option<String>,
+
+    /// Measured virtual time
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse::time)]
+    pub(crate) duration: u64,
+
+    /// The workload and the host.
+    #[command(flatten)]
+    pub(crate) setup: SetupArgs,
+
+    /// Where the results go.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+
+    /// Also show what happened around each lock's longest wait
+    #[arg(long)]
+    pub(crate) longest: bool,
+
+    /// Instead: run so many random schedules of each lock, from --seed on
+    #[arg(long, value_name = "N", conflicts_with_all = DRAWN_BY_TORTURE)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) torture: Option<u64>,
+
+    /// Instead: run the random schedule of this seed, and show all of it
+    #[arg(long, value_name = "SEED", conflicts_with_all = DRAWN_BY_TORTURE)]
+    #[arg(conflicts_with_all = ["torture", "seed"])]
+    pub(crate) replay: Option<u64>,
+}

@@ -1,0 +1,60 @@
+//! The command line of `pvq threads` and its help.
+
+use clap::Args;
+
+use crate::options::common::{OutputArgs, RunArgs, WorkArgs};
+use crate::options::parse::{self, ThreadLockChoice};
+use crate::output::results::Wanted;
+
+/// Shown under its help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  pvq threads                              about a minute; files in results/
+  pvq threads --quick --no-files           10 seconds, nothing written
+  pvq threads --lock pvqspin,std,parking-lot --overcommit 1,4 --repeats 9
+  pvq threads --inside 50us --outside 500us
+  pvq threads --lock all --overcommit 8    with those that hardly move then
+
+Here the operating system schedules, and tells no lock which thread it preempted. Waits count from the
+call. The lock in your own program: docs/threads.md.";
+
+/// What to run on ordinary threads.
+#[derive(Debug, Args)]
+pub(crate) struct ThreadsArgs {
+    /// 10 seconds in all: 3 repeats
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Locks by name, or `all`, `pvqspin`, `peers` [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::thread_lock)]
+    pub(crate) lock: Vec<ThreadLockChoice>,
+
+    /// Threads for each CPU, a list
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "1,2,4,8"
+    )]
+    #[arg(value_parser = parse::overcommit)]
+    pub(crate) overcommit: Vec<f64>,
+
+    /// Sections and repeats.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// What the threads do.
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+
+    /// Where the results go.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+impl ThreadsArgs {
+    /// Where its results are wanted.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        self.output.wanted("threads")
+    }
+}

@@ -1,0 +1,17 @@
+//! What a command leaves and says: files, the terminal, errors.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`results`] | where results go, checked before anything runs |
+//! | [`begun`] | the head of a results file |
+//! | [`page_files`] | where a page and its pictures go |
+//! | [`lock`] | one command at a time writes to a place |
+//! | [`terminal`] | how wide the terminal is, and what it shows |
+//! | [`failure`] | errors and exit codes |
+
+pub(crate) mod begun;
+pub(crate) mod failure;
+pub(crate) mod lock;
+pub(crate) mod page_files;
+pub(crate) mod results;
+pub(crate) mod terminal;

@@ -1,0 +1,193 @@
+//! How far it is: a bar with the time left on a terminal, a plain line now and then elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use pvqspin_hypervisor::Snapshot;
+use pvqspin_report::Record;
+
+use crate::output::failure::note;
+use crate::runs::plan::PlannedRun;
+use crate::runs::turns::in_words;
+
+/// How often a plain line is printed.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Progress through a number of runs, on standard error.
+pub(crate) struct Progress {
+    /// What a run is called, in the plural.
+    called: &'static str,
+    runs: usize,
+    done: usize,
+    started: Instant,
+    shown: Shown,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+}
+
+/// A viewer is told how a plan goes on.
+pub(crate) trait Viewer {
+    /// A run begins: its name in words, and where it stands in the plan.
+    fn begin(&mut self, name: &str, run: &PlannedRun);
+
+    /// How often to look at a run while it goes on. `None`: not at all.
+    fn looks_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What a run looks like.
+    fn show(&mut self, _snapshot: &Snapshot) {}
+
+    /// A run is done.
+    fn end(&mut self, record: &Record);
+}
+
+impl Viewer for Progress {
+    fn begin(&mut self, name: &str, _run: &PlannedRun) {
+        Progress::begin(self, name);
+    }
+
+    fn end(&mut self, _record: &Record) {
+        Progress::end(self);
+    }
+}
+
+impl Progress {
+    /// Nothing is done yet.
+    pub(crate) fn new(runs: usize) -> Self {
+        Self::called("runs", runs)
+    }
+
+    /// The same for what is called something else.
+    pub(crate) fn called(called: &'static str, runs: usize) -> Self {
+        let started = Instant::now();
+        let shown = if io::stderr().is_terminal() {
+            Shown::Bar(bar(called, runs))
+        } else {
+            Shown::Lines { last: started }
+        };
+        Self {
+            called,
+            runs,
+            done: 0,
+            started,
+            shown,
+        }
+    }
+
+    /// A run begins.
+    pub(crate) fn begin(&mut self, name: &str) {
+        let left = self.left();
+        match &mut self.shown {
+            // Drawn here and never by a thread of its own: that would run beside what is measured.
+            Shown::Bar(bar) => bar.set_message(match left {
+                Some(left) => format!("{} left  {name}", in_words(left)),
+                None => name.to_owned(),
+            }),
+            Shown::Lines { last } => {
+                let so_far = (self.done, self.runs, self.called);
+                if let Some(line) = line(last, so_far, left, name) {
+                    note(&line);
+                }
+            }
+        }
+    }
+
+    /// A run is done.
+    pub(crate) fn end(&mut self) {
+        self.done += 1;
+        if let Shown::Bar(bar) = &self.shown {
+            bar.inc(1);
+        }
+    }
+
+    /// All runs take the same time, so what is done tells what is left.
+    fn left(&self) -> Option<Duration> {
+        let done = u32::try_from(self.done).ok().filter(|done| *done > 0)?;
+        let left = u32::try_from(self.runs - self.done).ok()?;
+        Some(self.started.elapsed() / done * left)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The next line, if there is anything to tell and the last one is long enough ago.
+fn line(
+    last: &mut Instant,
+    (done, runs, called): (usize, usize, &str),
+    left: Option<Duration>,
+    name: &str,
+) -> Option<String> {
+    let left = left.filter(|_| last.elapsed() >= LINE_EVERY)?;
+    *last = Instant::now();
+    let left = in_words(left);
+    Some(format!("{done} of {runs} {called}, {left} left: {name}"))
+}
+
+fn bar(called: &str, runs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64).with_prefix(called.to_owned());
+    // The template is a constant and a test parses it; a plain bar would do as well.
+    let style =
+        ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("=> "));
+    bar
+}
+
+const TEMPLATE: &str = "[{bar:30}] {pos}/{len} {prefix}  {msg}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_is_one() {
+        ProgressStyle::with_template(TEMPLATE).expect("indicatif takes it");
+    }
+
+    #[test]
+    fn a_line_comes_now_and_then() {
+        let left = Some(Duration::from_secs(8));
+        let mut last = Instant::now() - LINE_EVERY;
+        assert_eq!(
+            line(&mut last, (0, 4, "runs"), None, "fifo"),
+            None,
+            "nothing is known yet"
+        );
+        let first = line(&mut last, (2, 4, "runs"), left, "fifo");
+        assert_eq!(first.as_deref(), Some("2 of 4 runs, 9 s left: fifo"));
+        assert_eq!(
+            line(&mut last, (3, 4, "runs"), left, "fifo"),
+            None,
+            "so soon after the first"
+        );
+    }
+
+    #[test]
+    fn the_time_left_follows_what_is_done() {
+        let mut progress = Progress::new(4);
+        assert!(progress.left().is_none(), "nothing is known yet");
+        progress.started = Instant::now() - Duration::from_secs(8);
+        progress.end();
+        progress.end();
+        assert_eq!(progress.left().expect("known").as_secs(), 8);
+    }
+
+    #[test]
+    fn times_are_told_in_a_unit_that_fits() {
+        let words = |s| in_words(Duration::from_secs(s));
+        assert_eq!(words(0), "1 s");
+        assert_eq!(words(118), "119 s");
+        assert_eq!(words(119), "2 min");
+        assert_eq!(words(9_280), "2 h 35 min");
+    }
+}
