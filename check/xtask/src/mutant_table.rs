@@ -2,10 +2,11 @@
 
 mod host;
 mod lock;
+mod rw;
 
 use crate::mutant::Mutant;
 
-/// Every mistake, those of the lock first.
+/// Every mistake, those of the locks first.
 pub(crate) fn mutants() -> impl Iterator<Item = &'static Mutant> {
-    lock::LOCK.iter().chain(host::HOST)
+    lock::LOCK.iter().chain(rw::RW).chain(host::HOST)
 }
