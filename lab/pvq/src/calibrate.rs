@@ -27,7 +27,6 @@ use pvqspin_report::{Spread, files};
 use pvqspin_simulator::{Costs, LineCosts, Profile};
 
 use crate::calibrate::layout::{Apart, Layout, Pair};
-use crate::calibrate::lines;
 use crate::options::validate::CalibrateArgs;
 use crate::output::failure::{Done, Failure, print};
 use crate::runs::driver;
@@ -112,7 +111,7 @@ impl Calibration {
             (!all.is_empty()).then(|| Spread::of(all))
         };
         let between = |cpus: Pair| {
-            let ns = each(&|| calibrate_lines::transfer_ns(cpus.0, cpus.1))?;
+            let ns = each(&|| lines::transfer_ns(cpus.0, cpus.1))?;
             Some(Line { cpus, ns })
         };
         let layout = Layout::of_machine(&machine.cpus);
@@ -129,7 +128,7 @@ impl Calibration {
         let described = driver::describe(machine);
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         Ok(Self {
-            atomic: each(&|| Some(calibrate_lines::atomic_ns())).unwrap_or_default(),
+            atomic: each(&|| Some(lines::atomic_ns())).unwrap_or_default(),
             layout,
             line,
             switch: spread(|probe| probe.switch_ns),

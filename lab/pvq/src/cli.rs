@@ -6,11 +6,11 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::options::compare::CompareArgs;
-use crate::options::kvm::{self, KvmArgs};
+use crate::options::kvm::{KVM_EXAMPLES, KvmArgs};
 use crate::options::report::{REPORT_EXAMPLES, ReportArgs};
 use crate::options::simulate::{SIMULATE_EXAMPLES, SimulateArgs};
 use crate::options::sweep::{STUDY_EXAMPLES, SWEEP_EXAMPLES, StudyArgs, SweepArgs};
-use crate::options::threads::{self, ThreadsArgs};
+use crate::options::threads::{THREADS_EXAMPLES, ThreadsArgs};
 use crate::options::trace::{EXPLAIN_EXAMPLES, ExplainArgs, TRACE_EXAMPLES, TraceArgs};
 use crate::options::uncontended::{UNCONTENDED_EXAMPLES, UncontendedArgs};
 use crate::options::validate::{
@@ -37,7 +37,7 @@ Examples:
   pvq doctor                               what this machine can and cannot do
   pvq list                                 every name that can be given
 
-Exit codes: 0 done, 1 a run failed, 2 something asked for cannot be done (nothing ran),
+Exit codes: 0 done, 1 a run failed, 2 something asked for cannot be done (nothing ran), \
 130 interrupted (what was finished is kept).";
 
 const COMPARE_EXAMPLES: &str = "\
@@ -50,12 +50,12 @@ Examples:
   pvq compare --scheduling fair --yields hint --slice 1ms
   pvq compare --json /tmp/today.json --seed 7
 
-Times are numbers with ns, us, ms or s; without a unit they are ns. Every run is one lock at
-one point; runs are interleaved and repeated, so that other work on the machine hits all
+Times are numbers with ns, us, ms or s; without a unit they are ns. Every run is one lock at \
+one point; runs are interleaved and repeated, so that other work on the machine hits all \
 locks alike.
 
-With --watch, q or Ctrl-C stops after the run at hand, and keeps what was finished; once more stops at
-once. Drawing takes some time from the CPUs that are measured (docs/tracing.md says how much): figures to
+With --watch, q or Ctrl-C stops after the run at hand, and keeps what was finished; once more stops at \
+once. Drawing takes some time from the CPUs that are measured (docs/tracing.md says how much): figures to \
 publish come without it.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
@@ -115,7 +115,7 @@ pub(crate) enum Command {
     #[command(after_help = SIMULATE_EXAMPLES)]
     Simulate(SimulateArgs),
     /// The same comparison in real virtual machines, on KVM
-    #[command(after_help = kvm_args::EXAMPLES)]
+    #[command(after_help = KVM_EXAMPLES)]
     Kvm(KvmArgs),
     /// Simulate a grid of points over all cores: resumable, and in shards for batch systems
     #[command(after_help = SWEEP_EXAMPLES)]
@@ -133,7 +133,7 @@ pub(crate) enum Command {
     #[command(after_help = UNCONTENDED_EXAMPLES)]
     Uncontended(UncontendedArgs),
     /// Compare the lock with user-space mutexes on ordinary threads, without any hypervisor
-    #[command(after_help = thread_args::EXAMPLES)]
+    #[command(after_help = THREADS_EXAMPLES)]
     Threads(ThreadsArgs),
     /// Make an HTML page, with pictures, from results files
     #[command(after_help = REPORT_EXAMPLES)]

@@ -16,7 +16,6 @@ use crate::options::report::ReportArgs;
 use crate::output::failure::{Done, Failure, print, text_to_stderr};
 use crate::output::page_files::PageFiles;
 use crate::output::results::written;
-use crate::report::changed;
 
 /// Runs `pvq report`.
 pub(crate) fn run(args: &ReportArgs) -> Done {

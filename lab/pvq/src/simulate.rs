@@ -28,7 +28,6 @@ use crate::runs::interrupt;
 use crate::runs::plan;
 use crate::runs::progress::Progress;
 use crate::runs::settings::{self, Limits, Settings};
-use crate::{simulate_profile, simulate_torture};
 
 /// How many pCPUs are simulated unless an option says otherwise.
 pub(crate) const PCPUS: usize = 2;
@@ -43,10 +42,10 @@ const MOST_LINES: usize = 400;
 pub(crate) fn run(args: &SimulateArgs) -> Done {
     let locks = parse::chosen(&args.lock);
     if let Some(seed) = args.replay {
-        return (locks.iter()).try_for_each(|lock| simulate_torture::replay(lock, seed));
+        return (locks.iter()).try_for_each(|lock| torture::replay(lock, seed));
     }
     if let Some(schedules) = args.torture {
-        return simulate_torture::explore(&locks, args.setup.work.seed, schedules);
+        return torture::explore(&locks, args.setup.work.seed, schedules);
     }
     compare(args, &locks)
 }
@@ -60,9 +59,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         vcpus_in_word: pvqspin::MAX_CPUS.saturating_mul(args.vms),
     };
     let mut settings = Settings::new(&args.setup, &limits).map_err(Failure::BadInput)?;
-    let profile = (args.profile.as_deref())
-        .map(simulate_profile::load)
-        .transpose()?;
+    let profile = (args.profile.as_deref()).map(profile::load).transpose()?;
     let profile_pcpus = profile.as_ref().and_then(Profile::pcpus);
     settings.host.pcpus = args.setup.pcpus.or(profile_pcpus).unwrap_or(PCPUS);
     let vcpus: Result<Vec<usize>, _> = (args.overcommit.iter())

@@ -23,7 +23,6 @@ use crate::runs::as_simulated::simulated;
 use crate::runs::driver;
 use crate::runs::plan;
 use crate::runs::settings::{self, Limits, Settings};
-use crate::trace::picture;
 
 /// What is shown before and after the longest wait.
 const MARGIN_NS: u64 = 50_000;
@@ -37,7 +36,7 @@ const DEFAULT_OUT: &str = "results/trace.pftrace";
 /// Runs `pvq trace`.
 pub(crate) fn run(args: &TraceArgs) -> Done {
     if let Some(path) = &args.picture {
-        return trace_picture::write(path);
+        return picture::write(path);
     }
     let out = checked_out(args).map_err(Failure::BadInput)?;
     let recorded = record(args)?;

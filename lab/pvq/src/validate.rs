@@ -38,9 +38,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         ..args.compare.wanted()
     };
     let outputs = Outputs::checked(wanted).map_err(Failure::BadInput)?;
-    let given = (args.profile.as_deref())
-        .map(simulate_profile::load)
-        .transpose()?;
+    let given = (args.profile.as_deref()).map(profile::load).transpose()?;
     let _ = interrupt::listen();
     let probe = Probe::run().map_err(driver::unsupported)?;
     compare::validate(&plan, &probe)?;

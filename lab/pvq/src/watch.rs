@@ -26,7 +26,6 @@ use crate::runs::interrupt;
 use crate::runs::plan::{Plan, PlannedRun};
 use crate::runs::progress::Viewer;
 use crate::watch::board::Board;
-use crate::watch::screen;
 
 /// How often the screen is drawn. Each time takes some 80 µs from a pCPU, if all CPUs are pCPUs.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -82,7 +81,7 @@ impl Screen {
         let charset = self.charset;
         let _ = self
             .terminal
-            .draw(|frame| watch_screen::draw(frame, board, charset));
+            .draw(|frame| screen::draw(frame, board, charset));
     }
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::options::compare::CompareArgs;
 
-pub(crate) const EXAMPLES: &str = "\
+pub(crate) const KVM_EXAMPLES: &str = "\
 Examples:
   pvq kvm                                  the comparison in real virtual machines: a minute
   pvq kvm --quick --no-files               10 seconds, nothing written
@@ -15,9 +15,9 @@ Examples:
   pvq kvm --transport doorbell --cpl 3     instead of what the probe chooses
   pvq kvm --transport stock --overcommit 2,4 --hints yield,kick,off
 
-The guest is built from the source tree when that is needed, or is what --image says. The options
-are those of `pvq compare`, but for --hypercall-cost: here an exit costs what it costs. With
---transport stock Linux schedules the vCPUs, and --scheduling, --yields, --slice and --min-loan are
+The guest is built from the source tree when that is needed, or is what --image says. The options \
+are those of `pvq compare`, but for --hypercall-cost: here an exit costs what it costs. With \
+--transport stock Linux schedules the vCPUs, and --scheduling, --yields, --slice and --min-loan are \
 refused.";
 
 /// What to run in virtual machines.

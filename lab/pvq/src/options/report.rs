@@ -15,10 +15,10 @@ Examples:
   pvq report big.csv --charts /tmp/pictures
   pvq report part-1.jsonl part-2.jsonl     shards of a sweep, as far as they are finished
 
-Of two files it tells change from noise, lock by lock and point by point: three undisturbed repeats
+Of two files it tells change from noise, lock by lock and point by point: three undisturbed repeats \
 of both at least, intervals that all hold together with 95 %, and differences below --margin are none.
 
-Reads the JSON and CSV of every command, and the files of a sweep's shards. The page needs no network
+Reads the JSON and CSV of every command, and the files of a sweep's shards. The page needs no network \
 and no server: open it from the disk. Pictures are the page's own, as SVG and as PNG.";
 
 /// Results files, and where the page goes.

@@ -15,8 +15,8 @@ Examples:
   pvq simulate --lock pvqspin --torture 100000
   pvq simulate --lock fifo --replay 1229   one of those schedules again, event by event
 
-The same locks, workload and host in virtual time: no noise, no clock, and costs that are a model
-(--profile). A schedule of --torture has short slices, and
+The same locks, workload and host in virtual time: no noise, no clock, and costs that are a model \
+(--profile). A schedule of --torture has short slices, and \
 preemptions and delays drawn from its seed.";
 
 /// What the seed of a random schedule decides: an option that says otherwise would be overheard.

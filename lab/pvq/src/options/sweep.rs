@@ -15,11 +15,11 @@ Examples:
   pvq sweep big.toml --shard 3/16 --out part-3.jsonl
   pvq sweep --merge big.csv part-*.jsonl            when all 16 parts are there
 
---merge refuses shards of different grids or builds of the program, a shard that is there twice, and shards
+--merge refuses shards of different grids or builds of the program, a shard that is there twice, and shards \
 that are missing or not finished; it says which.
 
-Ctrl-C keeps what is finished, and the same command goes on from there. The rows are the same
-bytes whatever the number of threads or shards. docs/sweeps.md tells what a grid file can say, and
+Ctrl-C keeps what is finished, and the same command goes on from there. The rows are the same \
+bytes whatever the number of threads or shards. docs/sweeps.md tells what a grid file can say, and \
 how to run shards under Slurm and Kubernetes.";
 
 /// What to sweep, and where to.

@@ -7,7 +7,7 @@ use crate::options::parse::{self, ThreadLockChoice};
 use crate::output::results::Wanted;
 
 /// Shown under its help.
-pub(crate) const EXAMPLES: &str = "\
+pub(crate) const THREADS_EXAMPLES: &str = "\
 Examples:
   pvq threads                              about a minute; files in results/
   pvq threads --quick --no-files           10 seconds, nothing written
@@ -15,7 +15,7 @@ Examples:
   pvq threads --inside 50us --outside 500us
   pvq threads --lock all --overcommit 8    with those that hardly move then
 
-Here the operating system schedules, and tells no lock which thread it preempted. Waits count from the
+Here the operating system schedules, and tells no lock which thread it preempted. Waits count from the \
 call. The lock in your own program: docs/threads.md.";
 
 /// What to run on ordinary threads.

@@ -19,7 +19,7 @@ Examples:
   pvq trace --lock fifo --all > events.txt everything that was recorded
   pvq trace --picture event.svg            one event without and with the hint, side by side
 
-The file opens at https://ui.perfetto.dev (it stays in your browser).
+The file opens at https://ui.perfetto.dev (it stays in your browser). \
 docs/tracing.md tells how to read it, and what recording costs.";
 
 /// Shown by `pvq explain --help`.

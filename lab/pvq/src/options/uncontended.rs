@@ -12,8 +12,8 @@ Examples:
   pvq uncontended --gap 0 --rounds 1001    back to back only, more rounds
   pvq uncontended --json -                 the figures for another program
 
-The locks take turns, round by round. `to native` and `over native` are medians over the rounds
-of the comparison with our native lock in the same round, so they bear noise that a time of its
+The locks take turns, round by round. `to native` and `over native` are medians over the rounds \
+of the comparison with our native lock in the same round, so they bear noise that a time of its \
 own does not.";
 
 /// How to measure a lock without contention.

@@ -14,7 +14,7 @@ Examples:
   pvq validate --lock fifo,linux-pv --overcommit 8 --repeats 9
   pvq validate --profile here.toml         costs from a file instead of measuring them
 
-The tolerance is 0.1 in throughput over bound. Whether it is met is printed, and is no error: other
+The tolerance is 0.1 in throughput over bound. Whether it is met is printed, and is no error: other \
 work on the machine disturbs it, and not the model.";
 
 pub(crate) const CALIBRATE_EXAMPLES: &str = "\

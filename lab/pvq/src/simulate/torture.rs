@@ -63,7 +63,7 @@ fn report(lock: &Entry, first: u64, schedules: u64, explored: Explored) -> Done 
 /// Runs one random schedule again, and shows all of it.
 pub(crate) fn replay(lock: &Entry, seed: u64) -> Done {
     let schedule = torture(lock.id, seed).with(|sim| sim.run.trace = true);
-    print(&simulate_schedule::described(&schedule))?;
+    print(&schedule::described(&schedule))?;
     let result = pvqspin_simulator::run(&schedule).map_err(Failure::failed)?;
     let mut text = String::new();
     for event in &result.trace.events {

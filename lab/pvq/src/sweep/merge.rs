@@ -10,7 +10,7 @@ use pvqspin_sweep::merge::{Merged, merge};
 
 use crate::output::failure::{Done, Failure, note, print};
 use crate::output::lock::OutputLock;
-use crate::sweep::files;
+use crate::sweep::files as sweep_files;
 
 /// Runs `pvq sweep --merge`.
 pub(crate) fn run(out: &Path, parts: &[PathBuf]) -> Done {

@@ -24,7 +24,7 @@ use crate::runs::interrupt;
 use crate::runs::progress::Progress;
 use crate::runs::settings::usable_cpus;
 use crate::sweep;
-use crate::sweep::files;
+use crate::sweep::files as sweep_files;
 
 /// Where finished points are kept until all are there.
 const JOURNALS: &str = "results";
