@@ -82,9 +82,9 @@ pub(crate) const WALL: Clock = Clock::Wall(Threads::OneEach);
 impl Machine<'_> {
     /// Boots it, and returns what it printed; prints it, too, as it comes.
     ///
-    /// One boot of some twenty ends without a word: the emulated host is reset, by a fault of the emulator's threads
-    /// (decision 9 has one that is known). Then it is booted again. A guest that is reset does not end the host, which
-    /// reports it: it is booted again, too, for the cause may be the same. A rare reset that the module caused is not told apart.
+    /// A boot may end without a word: an emulated machine is reset by faults of the emulator's threads. One is mended
+    /// (decision 30), another is known (decision 9). Then it is booted again. A guest that is reset does not end the host,
+    /// which reports it: it is booted again, too. A rare reset that the module caused is not told apart.
     pub(crate) fn boot(&self) -> Result<String> {
         for _ in 1..BOOTS {
             match self.boot_once()? {

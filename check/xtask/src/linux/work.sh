@@ -23,8 +23,8 @@ under_perf() {
     queued=$(awk -v ns="$ns" -v times="$times" -v ns2="$1" -v times2="$2" \
         'BEGIN { print (times2 > times) ? (ns2 - ns) / (times2 - times) / 1000 : 0 }')
     took=$(awk -v a="$began" -v b="$ended" 'BEGIN { print b - a }')
-    perf lock contention -q -x , -Y spinlock -E 1000 -i /tmp/recorded -o /tmp/contention >/tmp/perf 2>&1 ||
-        fail "perf, $1 under $one: $(tail -n 3 /tmp/perf | tr '\n' ' ')"
+    perf lock contention -q -x , -Y spinlock -E 1000 -i /tmp/recorded >/tmp/contention 2>&1 ||
+        fail "perf lock contention under $one: $(tail -n 3 /tmp/contention | tr '\n' ' ')"
 }
 
 # What perf found: waits, total and longest.
