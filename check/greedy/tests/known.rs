@@ -125,6 +125,62 @@ fn time_that_no_vcpu_waits_for_costs_nothing() {
     }
 }
 
+/// A VM of weight 100 that starts late beside one of equal weight and one of weight 1 or 3: 231 of 300 slices, when it
+/// stood at the clock, which the light one drives, while its like might lag by hundreds of their own slices.
+#[test]
+fn a_heavy_vm_that_starts_stands_where_its_like_do() {
+    let step = |compute_ns, action| Step { compute_ns, action };
+    let yields = step(100_000, Action::Yield(Target::NextHalted));
+    let long = vec![
+        yields,
+        yields,
+        yields,
+        yields,
+        step(250_000, Action::Yield(Target::NextPreempted)),
+        step(3_000_000, Action::Halt(None, 10_000)),
+    ];
+    let short = vec![
+        step(100_000, Action::Halt(None, 2_000_000)),
+        step(500_000, Action::Kick(Target::NextPreempted)),
+        step(250_000, Action::Halt(Some(Target::NextPreempted), 100_000)),
+        step(500_000, Action::Yield(Target::NextPreempted)),
+    ];
+    let naps = vec![
+        step(10_000, Action::Nap(1_000)),
+        step(10_000, Action::Nap(1_000)),
+        step(999_000, Action::Yield(Target::NextPreempted)),
+        step(10_000, Action::Kick(Target::NextPreempted)),
+        step(100_000, Action::Halt(None, 1_000)),
+    ];
+    for scheduling in [Scheduling::Fair, Scheduling::Credit] {
+        for (pcpus, victim, bystander, greedy, programs, first) in [
+            (
+                6,
+                vm(4, 100),
+                vm(2, 1),
+                vm(6, 100),
+                vec![long.clone(), short.clone()],
+                2,
+            ),
+            (5, vm(10, 100), vm(1, 3), vm(5, 100), vec![naps.clone()], 3),
+        ] {
+            holds(&Case {
+                setup: Setup {
+                    min_loan_ns: SLICE / 2,
+                    ..setup(pcpus, scheduling)
+                },
+                victim,
+                victim_starts: 100,
+                bystander: Some(bystander),
+                greedy,
+                programs,
+                first,
+                churn: None,
+            });
+        }
+    }
+}
+
 /// VMs that come and go beside one that is too heavy for its share: half of the victim's share, when a vCPU
 /// that starts stood at an average that the heavy one held back.
 #[test]

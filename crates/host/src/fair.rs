@@ -20,12 +20,12 @@
 //! let rules = Rules { slice_ns: 3_000_000, min_loan_ns: 100_000 };
 //! let mut clock = Clock::default();
 //! let (mut heavy, mut light) = (Account::new(2), Account::new(1));
-//! rules.start(0, &mut heavy);
-//! rules.start(0, &mut light);
+//! rules.start(&clock, 0, &mut heavy);
+//! rules.start(&clock, 0, &mut light);
 //! assert!(heavy.is_before(&light), "its slice in advance cost it half as much");
 //!
 //! for _ in 0..2 {
-//!     clock.picked(&heavy);
+//!     clock.picked(&heavy, 0);
 //!     heavy.charge(3_000_000);
 //!     rules.requeue(&clock, &mut heavy);
 //! }
@@ -40,6 +40,9 @@ pub const MAX_WEIGHT: u32 = 1 << 16;
 
 /// The lag that a vCPU may have when it is queued, in slices.
 pub const LAG_SLICES: u64 = 3;
+
+/// How long ago, in slices of wanted time, a vCPU may have been picked to count as one that runs or waits.
+pub const LIKE_SLICES: u64 = 2;
 
 /// How much of one slice counts for virtual time, in slices, however late its end comes.
 pub const LATE_SLICES: u64 = 4;
@@ -108,6 +111,23 @@ impl Account {
     }
 }
 
+/// The latest pick among vCPUs of about the same weight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Like {
+    vtime: u64,
+    /// The wanted time then, and one; 0: there was none.
+    picked: u64,
+}
+
+/// How many powers of two weights lie between.
+const CLASSES: usize = MAX_WEIGHT.ilog2() as usize + 1;
+
+/// Vcpus whose weights differ by less than a factor of two are alike.
+const fn class(weight: u32) -> usize {
+    let class = at_least_one(weight).ilog2() as usize;
+    if class < CLASSES { class } else { CLASSES - 1 }
+}
+
 /// The latest virtual time that was picked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Clock {
@@ -115,15 +135,34 @@ pub struct Clock {
     pub vtime: u64,
     /// The weight of the vCPU that was picked then.
     pub weight: u32,
+    like: [Like; CLASSES],
 }
 
 impl Clock {
-    /// The first of the queue is put on a pCPU.
-    pub const fn picked(&mut self, account: &Account) {
+    /// A clock at some time, with the weight of the vCPU that was picked then.
+    #[must_use]
+    pub const fn new(vtime: u64, weight: u32) -> Self {
+        let none = Like {
+            vtime: 0,
+            picked: 0,
+        };
+        Self {
+            vtime,
+            weight,
+            like: [none; CLASSES],
+        }
+    }
+
+    /// The first of the queue is put on a pCPU. `wanted_ns`: for how long, in all, a vCPU was queued.
+    pub const fn picked(&mut self, account: &Account, wanted_ns: u64) {
         if !is_before(account.vtime, self.vtime) {
             self.vtime = account.vtime;
             self.weight = account.weight;
         }
+        self.like[class(account.weight)] = Like {
+            vtime: account.vtime,
+            picked: wanted_ns.wrapping_add(1),
+        };
     }
 }
 
@@ -195,12 +234,24 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// A vCPU starts for the first time: its first slice and loan are paid in advance, so that a VM that
-    /// comes and goes gains nothing.
-    pub const fn start(&self, stand: u64, account: &mut Account) {
+    /// A vCPU starts for the first time. It stands where its like do, and its first slice and loan are paid in
+    /// advance, so that a VM that comes and goes gains nothing. `wanted_ns` is that of [`Clock::picked`].
+    pub const fn start(&self, clock: &Clock, wanted_ns: u64, account: &mut Account) {
         let advance = span(self.slice_ns + self.min_loan_ns, account.weight);
-        account.vtime = stand.wrapping_add(advance);
+        account.vtime = (self.like(clock, wanted_ns, account)).wrapping_add(advance);
         account.rest = 0;
+    }
+
+    /// Where the latest pick of about the same weight stood, with no more lag than any may have. The clock, if there was
+    /// none of late: none of that weight wants to run.
+    const fn like(&self, clock: &Clock, wanted_ns: u64, account: &Account) -> u64 {
+        let like = clock.like[class(account.weight)];
+        let ago_ns = wanted_ns.wrapping_add(1).wrapping_sub(like.picked);
+        let lags = is_before(like.vtime, clock.vtime);
+        if like.picked == 0 || ago_ns > LIKE_SLICES * self.slice_ns || !lags {
+            return clock.vtime;
+        }
+        later(like.vtime, self.least(clock, account))
     }
 
     /// A vCPU that slept wakes: sleep saves nothing up.
@@ -212,13 +263,16 @@ impl Rules {
     /// The bound is in slices of the lighter of the two, because the clock moves by whole slices of the vCPUs
     /// that it follows.
     pub const fn requeue(&self, clock: &Clock, account: &mut Account) {
+        account.vtime = later(account.vtime, self.least(clock, account));
+    }
+
+    const fn least(&self, clock: &Clock, account: &Account) -> u64 {
         let weight = if clock.weight < account.weight {
             clock.weight
         } else {
             account.weight
         };
-        let lag = span(LAG_SLICES * self.slice_ns, weight);
-        account.vtime = later(account.vtime, clock.vtime.wrapping_sub(lag));
+        (clock.vtime).wrapping_sub(span(LAG_SLICES * self.slice_ns, weight))
     }
 
     /// Whether a vCPU that wakes takes the pCPU from the owner of a slice, charged up to now: only with a
@@ -255,7 +309,7 @@ mod tests {
     fn times_wrap() {
         let average = u64::MAX - 5;
         let mut account = Account::new(1);
-        RULES.start(average, &mut account);
+        RULES.start(&Clock::new(average, 1), 0, &mut account);
         assert!(is_before(average, account.vtime));
         let before = account;
         RULES.wake(average, &mut account);
@@ -264,10 +318,7 @@ mod tests {
 
     #[test]
     fn lag_is_bounded_and_debt_is_kept() {
-        let clock = Clock {
-            vtime: span(100 * RULES.slice_ns, 2),
-            weight: 2,
-        };
+        let clock = Clock::new(span(100 * RULES.slice_ns, 2), 2);
         for weight in [2, 8] {
             let mut account = Account::new(weight);
             RULES.requeue(&clock, &mut account);
@@ -280,6 +331,39 @@ mod tests {
             RULES.wake(clock.vtime, &mut account);
             assert_eq!(account, owes);
         }
+    }
+
+    #[test]
+    fn one_that_starts_stands_where_its_like_do() {
+        let (slice, light) = (RULES.slice_ns, span(RULES.slice_ns, 1));
+        let started = |clock: &Clock, wanted_ns, weight| {
+            let mut account = Account::new(weight);
+            RULES.start(clock, wanted_ns, &mut account);
+            (account.vtime).wrapping_sub(span(slice + RULES.min_loan_ns, weight))
+        };
+        let at = |vtime, weight| Account {
+            vtime,
+            ..Account::new(weight)
+        };
+        let now = 100 * light;
+        let mut clock = Clock::default();
+        clock.picked(&at(now, 1), 7);
+        assert_eq!(started(&clock, 7, 100), now, "there is none like it");
+        clock.picked(&at(now - 2 * light, 100), 7);
+        assert_eq!(started(&clock, 7, 100), now - 2 * light);
+        assert_eq!(started(&clock, 7, 90), now - 2 * light);
+        assert_eq!(
+            started(&clock, 7, 1),
+            now,
+            "a light one gains nothing by it"
+        );
+        assert_eq!(started(&clock, 7 + 2 * slice, 100), now - 2 * light);
+        assert_eq!(started(&clock, 8 + 2 * slice, 100), now, "it is gone");
+        clock.picked(&at(now - 9 * light, 100), 7);
+        assert_eq!(started(&clock, 7, 100), now - 3 * light);
+        clock.picked(&at(now - light, 100), 7);
+        clock.picked(&at(now + light, 1), 8);
+        assert_eq!(started(&clock, 8, 1), now + light);
     }
 
     #[test]

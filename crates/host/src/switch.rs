@@ -145,8 +145,13 @@ impl<P: GuestPages> Host<P> {
     fn enter_queue(&mut self, vcpu: VcpuId, how: Waits) {
         let turn = self.queues.next_turn();
         self.with_account(vcpu, |host, account| {
-            let sums = &host.sums;
-            host.policy.enters(account, &Entry { how, turn, sums });
+            let entry = Entry {
+                how,
+                turn,
+                sums: &host.sums,
+                wanted_ns: host.wanted_ns,
+            };
+            host.policy.enters(account, &entry);
         });
         let state = &self.vcpus[vcpu.index()];
         let key = self.policy.key(&state.account);
@@ -195,7 +200,7 @@ impl<P: GuestPages> Host<P> {
             self.unqueue(vcpu);
             let now = self.clock;
             let terms = self.with_account(vcpu, |host, account| {
-                host.policy.picked(account);
+                host.policy.picked(account, host.wanted_ns);
                 host.policy.terms(now, account)
             });
             loan::begin(&mut Queue(self), now, p, vcpu, &terms);

@@ -16,7 +16,10 @@
 #define PVQ_SCALE 65536ULL
 #define PVQ_MAX_WEIGHT 65536U
 #define PVQ_LAG_SLICES 3ULL
+#define PVQ_LIKE_SLICES 2ULL
 #define PVQ_LATE_SLICES 4ULL
+/* Powers of two up to PVQ_MAX_WEIGHT. */
+#define PVQ_CLASSES 17U
 /* The most nanoseconds of one charge: more than three days. */
 #define PVQ_MOST_NS (1ULL << 47)
 
@@ -31,6 +34,13 @@ struct pvq_account {
 	u32 weight;
 };
 
+/* The latest pick among tasks whose weights differ by less than a factor of two. */
+struct pvq_like {
+	u64 vtime;
+	/* The wanted time then, and one; 0: there was none. */
+	u64 picked;
+};
+
 struct pvq_clock {
 	u64 vtime;
 	u32 weight;
@@ -38,6 +48,7 @@ struct pvq_clock {
 	/* For how long, in all, a task was queued, and up to when that is known. Other time costs nothing. */
 	u64 wanted_ns;
 	u64 seen;
+	struct pvq_like like[PVQ_CLASSES];
 };
 
 /* owner 0: there is no slice. */
@@ -107,6 +118,32 @@ static inline void pvq_charge(struct pvq_account *a, u64 ns)
 	a->vtime += pvq_step(a, ns);
 }
 
+static inline u32 pvq_class(u32 weight)
+{
+	u32 class = 0;
+	u32 step;
+
+	if (weight >= PVQ_MAX_WEIGHT)
+		return PVQ_CLASSES - 1;
+	/* The logarithm: BPF cannot count zeros. */
+	for (step = 8; step; step >>= 1) {
+		if (weight >> step) {
+			weight >>= step;
+			class += step;
+		}
+	}
+	return class;
+}
+
+/* Of several CPUs one is kept, or the time of one and the virtual time of another: as good as either. */
+static inline void pvq_note_like(struct pvq_clock *c, const struct pvq_account *a)
+{
+	struct pvq_like *like = &c->like[pvq_class(a->weight)];
+
+	like->vtime = a->vtime;
+	like->picked = c->wanted_ns + 1;
+}
+
 /* A task with this account is put on a CPU. */
 static inline void pvq_picked(struct pvq_clock *c, const struct pvq_account *a)
 {
@@ -114,6 +151,7 @@ static inline void pvq_picked(struct pvq_clock *c, const struct pvq_account *a)
 		c->vtime = a->vtime;
 		c->weight = a->weight;
 	}
+	pvq_note_like(c, a);
 }
 
 /* Time passes up to an event of the queue; `queued`: whether a task was queued since the last one. */
@@ -128,10 +166,29 @@ static inline void pvq_pass(struct pvq_clock *c, u64 now, int queued)
 		__sync_fetch_and_add(&c->wanted_ns, now - before);
 }
 
-/* The first start: the first slice is paid in advance. */
-static inline void pvq_start(const struct pvq_terms *t, u64 stand, struct pvq_account *a)
+/* The lag that a task may have is bounded: in slices of the lighter of it and the one that the clock follows. */
+static inline u64 pvq_least_vtime(const struct pvq_terms *t, const struct pvq_clock *c, const struct pvq_account *a)
 {
-	a->vtime = stand + pvq_span(t->slice_ns + t->min_loan_ns, a->weight);
+	u32 weight = c->weight < a->weight ? c->weight : a->weight;
+
+	return c->vtime - pvq_span(PVQ_LAG_SLICES * t->slice_ns, weight);
+}
+
+/* Where the latest pick of about the same weight stood; the clock, if there was none of late. */
+static inline u64 pvq_like(const struct pvq_terms *t, const struct pvq_clock *c, const struct pvq_account *a)
+{
+	const struct pvq_like *like = &c->like[pvq_class(a->weight)];
+	u64 ago = c->wanted_ns + 1 - like->picked;
+
+	if (!like->picked || ago > PVQ_LIKE_SLICES * t->slice_ns || !pvq_is_before(like->vtime, c->vtime))
+		return c->vtime;
+	return pvq_later(like->vtime, pvq_least_vtime(t, c, a));
+}
+
+/* The first start: it stands where its like do, and the first slice is paid in advance. */
+static inline void pvq_start(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a)
+{
+	a->vtime = pvq_like(t, c, a) + pvq_span(t->slice_ns + t->min_loan_ns, a->weight);
 	a->rest = 0;
 }
 
@@ -144,9 +201,7 @@ static inline void pvq_wake(u64 stand, struct pvq_account *a)
 /* A task that ran is queued again: what it saved up without competition is bounded. */
 static inline void pvq_requeue(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a)
 {
-	u32 weight = c->weight < a->weight ? c->weight : a->weight;
-
-	a->vtime = pvq_later(a->vtime, c->vtime - pvq_span(PVQ_LAG_SLICES * t->slice_ns, weight));
+	a->vtime = pvq_later(a->vtime, pvq_least_vtime(t, c, a));
 }
 
 /* Whether a task that wakes takes the CPU from the owner of a slice, whose virtual time is up to date. */

@@ -262,7 +262,7 @@ static void place(struct task_struct *p, struct task_state *t, u32 domain, bool 
 	if (!t->started) {
 		t->started = 1;
 		t->domain = domain;
-		pvq_start(&rules, clock->vtime, &t->account);
+		pvq_start(&rules, clock, &t->account);
 		return;
 	}
 	change_domain(t, domain);

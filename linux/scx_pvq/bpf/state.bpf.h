@@ -156,6 +156,7 @@ static void picked(struct pvq_clock *clock, const struct pvq_account *account)
 {
 	u64 before = clock->vtime;
 
+	pvq_note_like(clock, account);
 	if (pvq_is_before(account->vtime, before))
 		return;
 	if (__sync_val_compare_and_swap(&clock->vtime, before, account->vtime) == before)

@@ -48,9 +48,9 @@ impl Policy for Credit {
         }
     }
 
-    fn picked(&mut self, account: &mut Account) {
+    fn picked(&mut self, account: &mut Account, wanted_ns: u64) {
         account.boosted = false;
-        self.time.picked(account);
+        self.time.picked(account, wanted_ns);
     }
 
     fn terms(&mut self, _now: u64, _account: &mut Account) -> Terms {

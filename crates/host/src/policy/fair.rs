@@ -23,11 +23,11 @@ impl Fair {
     /// Settles the account of a vCPU that enters the queue.
     pub(super) fn settle(&mut self, account: &mut Account, entry: &Entry<'_>) {
         let first = !core::mem::replace(&mut account.started, true);
-        let stand = self.clock.vtime;
+        let (rules, clock, account) = (&self.rules, &self.clock, &mut account.fair);
         match entry.how {
-            Waits::Woken if first => self.rules.start(stand, &mut account.fair),
-            Waits::Woken => self.rules.wake(stand, &mut account.fair),
-            _ => self.rules.requeue(&self.clock, &mut account.fair),
+            Waits::Woken if first => rules.start(clock, entry.wanted_ns, account),
+            Waits::Woken => rules.wake(clock.vtime, account),
+            _ => rules.requeue(clock, account),
         }
     }
 }
@@ -46,8 +46,8 @@ impl Policy for Fair {
         }
     }
 
-    fn picked(&mut self, account: &mut Account) {
-        self.clock.picked(&account.fair);
+    fn picked(&mut self, account: &mut Account, wanted_ns: u64) {
+        self.clock.picked(&account.fair, wanted_ns);
     }
 
     fn terms(&mut self, _now: u64, _account: &mut Account) -> Terms {

@@ -106,7 +106,7 @@ impl Gangs {
         };
         self.waiting.remove(next);
         self.end = now.saturating_add(self.rules.slice_ns);
-        self.clock.picked(&self.list[next].account);
+        self.clock.picked(&self.list[next].account, 0);
         let switched = before != Some(next);
         self.on = Some(next);
         self.epoch += u64::from(switched);
@@ -167,7 +167,7 @@ impl Policy for Gangs {
         }
     }
 
-    fn picked(&mut self, _account: &mut Account) {}
+    fn picked(&mut self, _account: &mut Account, _wanted_ns: u64) {}
 
     fn terms(&mut self, now: u64, _account: &mut Account) -> Terms {
         Terms {
@@ -229,7 +229,9 @@ impl Policy for Gangs {
         if core::mem::replace(&mut gang.started, true) {
             self.rules.wake(self.clock.vtime, &mut gang.account);
         } else {
-            self.rules.start(self.clock.vtime, &mut gang.account);
+            // Among gangs there is no wanted time, and so none of late.
+            let clock = Clock::new(self.clock.vtime, self.clock.weight);
+            self.rules.start(&clock, 0, &mut gang.account);
         }
         self.enqueue(account.gang);
     }

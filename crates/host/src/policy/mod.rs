@@ -28,6 +28,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) turn: u64,
     /// Over all that want to run.
     pub(crate) sums: &'a Sums,
+    /// For how long, in all, a vCPU was queued, in nanoseconds.
+    pub(crate) wanted_ns: u64,
 }
 
 /// What a policy may look at when it picks.
@@ -63,8 +65,8 @@ pub(crate) trait Policy: Debug + Send + Sync {
         }
     }
 
-    /// A vCPU was picked.
-    fn picked(&mut self, account: &mut Account);
+    /// A vCPU was picked. `wanted_ns`: for how long, in all, a vCPU was queued.
+    fn picked(&mut self, account: &mut Account, wanted_ns: u64);
 
     /// The slice of a vCPU that was picked.
     fn terms(&mut self, now: u64, account: &mut Account) -> Terms;

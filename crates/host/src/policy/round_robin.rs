@@ -66,7 +66,7 @@ impl Policy for RoundRobin {
         }
     }
 
-    fn picked(&mut self, _account: &mut Account) {}
+    fn picked(&mut self, _account: &mut Account, _wanted_ns: u64) {}
 
     fn terms(&mut self, _now: u64, account: &mut Account) -> Terms {
         let whole = whole_slice(&self.rules);

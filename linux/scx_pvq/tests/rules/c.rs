@@ -23,6 +23,16 @@ pub(crate) struct CClock {
     unused: u32,
     pub(crate) wanted_ns: u64,
     seen: u64,
+    like: [CLike; CLASSES],
+}
+
+const CLASSES: usize = 17;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct CLike {
+    vtime: u64,
+    picked: u64,
 }
 
 #[repr(C)]
@@ -53,7 +63,7 @@ pub(crate) struct CTicks {
 unsafe extern "C" {
     safe fn c_charge(a: &mut CAccount, ns: u64);
     safe fn c_picked(c: &mut CClock, a: &CAccount);
-    safe fn c_start(t: &CTerms, stand: u64, a: &mut CAccount);
+    safe fn c_start(t: &CTerms, c: &CClock, a: &mut CAccount);
     safe fn c_wake(stand: u64, a: &mut CAccount);
     safe fn c_requeue(t: &CTerms, c: &CClock, a: &mut CAccount);
     safe fn c_preempts(t: &CTerms, woken: &CAccount, owner_vtime: u64) -> i32;
@@ -109,8 +119,8 @@ impl CAccount {
         c_charge(self, ns);
     }
 
-    pub(crate) fn start(&mut self, terms: &CTerms, stand: u64) {
-        c_start(terms, stand, self);
+    pub(crate) fn start(&mut self, terms: &CTerms, clock: &CClock) {
+        c_start(terms, clock, self);
     }
 
     pub(crate) fn wake(&mut self, stand: u64) {
@@ -134,6 +144,7 @@ impl CClock {
             unused: 0,
             wanted_ns: 0,
             seen: 0,
+            like: Default::default(),
         }
     }
 

@@ -117,7 +117,7 @@ impl Twin {
         let one = self.task(task);
         if !one.started {
             one.started = true;
-            one.account.start(&terms, clock.vtime);
+            one.account.start(&terms, &clock);
         } else if woke {
             one.account.wake(clock.vtime);
         } else {
@@ -175,7 +175,7 @@ impl Twin {
         let one = self.task(task);
         if !one.started {
             one.started = true;
-            one.account.start(&terms, clock.vtime);
+            one.account.start(&terms, &clock);
         }
         one.owns = Some(p);
         let account = one.account;

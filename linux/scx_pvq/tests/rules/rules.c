@@ -10,7 +10,7 @@ typedef int64_t s64;
 
 void c_charge(struct pvq_account *a, u64 ns) { pvq_charge(a, ns); }
 void c_picked(struct pvq_clock *c, const struct pvq_account *a) { pvq_picked(c, a); }
-void c_start(const struct pvq_terms *t, u64 stand, struct pvq_account *a) { pvq_start(t, stand, a); }
+void c_start(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a) { pvq_start(t, c, a); }
 void c_wake(u64 stand, struct pvq_account *a) { pvq_wake(stand, a); }
 void c_requeue(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a) { pvq_requeue(t, c, a); }
 int c_preempts(const struct pvq_terms *t, const struct pvq_account *w, u64 v) { return pvq_preempts(t, w, v); }

@@ -25,14 +25,12 @@ fn fair_time_is_the_same_to_the_bit() {
             slice_ns: terms.slice_ns,
             min_loan_ns: terms.min_loan_ns,
         };
-        let mut clock = Clock {
-            vtime: random.any(),
-            weight: 1 + random.below(65_536) as u32,
-        };
+        let mut clock = Clock::new(random.any(), 1 + random.below(65_536) as u32);
         let mut c_clock = CClock::of(clock.vtime, clock.weight);
         let mut accounts: Vec<Account> = (0..4)
-            .map(|_| Account::new(1 + random.below(65_536) as u32))
+            .map(|_| Account::new(1 + (random.any() % 65_536) as u32))
             .collect();
+        let mut now = 0;
         let mut c_accounts: Vec<CAccount> =
             (accounts.iter()).map(|a| CAccount::new(a.weight)).collect();
         for event in 0..EVENTS {
@@ -45,12 +43,14 @@ fn fair_time_is_the_same_to_the_bit() {
                     c.charge(ns);
                 }
                 1 => {
-                    clock.picked(a);
+                    clock.picked(a, c_clock.wanted_ns);
                     c_clock.picked(c);
                 }
                 2 => {
-                    rules.start(ns, a);
-                    c.start(&terms, ns);
+                    now += random.below(terms.slice_ns);
+                    c_clock.pass(now, random.below(2) > 0);
+                    rules.start(&clock, c_clock.wanted_ns, a);
+                    c.start(&terms, &c_clock);
                 }
                 3 => {
                     rules.wake(ns, a);
