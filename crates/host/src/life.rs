@@ -8,7 +8,6 @@
 //! The numbers of a removed VM are used again once no pCPU runs it any more: each pCPU that did is
 //! poked, and has let go with its next event.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use pvqspin_abi::{Cpu, Generation, RunSample, RunState};
@@ -222,14 +221,8 @@ impl<P: GuestPages> Host<P> {
 
     /// [Holds](Self::hold) all vCPUs of a VM. Returns whether all are off already.
     pub fn pause_vm(&mut self, now: u64, vm: VmId) -> bool {
-        let ids: Vec<_> = self
-            .vms
-            .get(vm.index())
-            .into_iter()
-            .flat_map(Vm::ids)
-            .collect();
         let mut off = true;
-        for vcpu in ids {
+        for vcpu in self.ids_of(vm) {
             off &= self.hold(now, vcpu);
         }
         off
@@ -237,15 +230,13 @@ impl<P: GuestPages> Host<P> {
 
     /// [Releases](Self::release) all vCPUs of a VM.
     pub fn resume_vm(&mut self, now: u64, vm: VmId) {
-        let ids: Vec<_> = self
-            .vms
-            .get(vm.index())
-            .into_iter()
-            .flat_map(Vm::ids)
-            .collect();
-        for vcpu in ids {
+        for vcpu in self.ids_of(vm) {
             self.release(now, vcpu);
         }
+    }
+
+    fn ids_of(&self, vm: VmId) -> impl Iterator<Item = VcpuId> + use<P> {
+        (self.vms.get(vm.index()).map(Vm::ids).into_iter()).flatten()
     }
 
     // --- what it is entitled to, and where ---------------------------------------------------------
@@ -260,13 +251,7 @@ impl<P: GuestPages> Host<P> {
         VmConfig { vcpus: 1, weight }.check()?;
         self.advance(now);
         let weight = self.policy.weight(weight);
-        let ids: Vec<_> = self
-            .vms
-            .get(vm.index())
-            .into_iter()
-            .flat_map(Vm::ids)
-            .collect();
-        for vcpu in ids {
+        for vcpu in self.ids_of(vm) {
             self.reweigh(vcpu, weight);
         }
         self.finish();
@@ -307,7 +292,9 @@ impl<P: GuestPages> Host<P> {
         }
         let mut set = Bits::new(self.pcpus.len());
         pcpus.iter().for_each(|pcpu| set.set(pcpu.index(), true));
-        let class = self.queues.join((!set.is_empty()).then_some(set));
+        // Gangs ignore it, so their queue has to: pCPUs would be poked for one whose turn it is not, again and again.
+        let anywhere = set.is_empty() || self.policy.is_strict();
+        let class = self.queues.join((!anywhere).then_some(set));
         let queued = self.is_queued(vcpu);
         if queued {
             self.unqueue(vcpu);
