@@ -159,8 +159,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     pub(crate) fn unqueue(&mut self, vcpu: VcpuId) {
-        let class = self.vcpus[vcpu.index()].class;
-        self.queues.remove(class, vcpu.index());
+        (self.queues).remove(self.vcpus[vcpu.index()].class, vcpu.index());
     }
 
     pub(crate) fn is_queued(&self, vcpu: VcpuId) -> bool {
