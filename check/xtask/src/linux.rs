@@ -76,7 +76,7 @@ pub(crate) struct Options {
     /// Put this file into the guests; may be given several times.
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     guest_file: Vec<PathBuf>,
-    /// Take time from this machine's clock instead of counting instructions, one a nanosecond. `--check`, `--soak`
+    /// Take time from this machine's clock instead of counting instructions, one a nanosecond. `--check`
     /// and `--situations` always do: they compare no times.
     #[arg(long)]
     wall_clock: bool,
@@ -139,11 +139,7 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
         host_program: options.host_program.clone(),
         host_options: options.host_options.clone(),
         guests: Vec::new(),
-        clock: match options.wall_clock
-            || options.check
-            || options.situations
-            || options.soak.is_some()
-        {
+        clock: match options.wall_clock || options.check || options.situations {
             true => WALL,
             false => Clock::Instructions,
         },

@@ -91,7 +91,7 @@ fn run(cache: &Path, choice: &Choice, script: &str, more: &[(String, PathBuf)]) 
             cpus: 2,
             clock: Clock::Instructions,
             seed: 1,
-            timeout: Duration::from_secs(660),
+            timeout: Duration::from_secs(1800),
         },
     }
     .run()
