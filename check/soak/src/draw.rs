@@ -26,11 +26,14 @@ pub(crate) enum Driver {
     Hypervisor,
     /// Ordinary threads.
     Threads,
+    /// The host by itself, with guests that look for a way to take more than their share.
+    Host,
 }
 
 impl Driver {
     /// All of them, in the order of their turns.
-    pub(crate) const ALL: [Self; 3] = [Self::Simulator, Self::Hypervisor, Self::Threads];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Simulator, Self::Hypervisor, Self::Threads, Self::Host];
 
     /// The name on command lines.
     pub(crate) const fn name(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Driver {
             Self::Simulator => "simulator",
             Self::Hypervisor => "hypervisor",
             Self::Threads => "threads",
+            Self::Host => "host",
         }
     }
 }
@@ -76,7 +80,8 @@ impl FromStr for Turn {
             Some(Self { driver, seed })
         };
         parse().ok_or_else(|| {
-            "give a driver and a seed: simulator:17, hypervisor:17 or threads:17".to_owned()
+            "give a driver and a seed: simulator:17, hypervisor:17, threads:17 or host:17"
+                .to_owned()
         })
     }
 }
@@ -202,6 +207,16 @@ pub(crate) fn thread_run(seed: u64) -> pvqspin_user_space::threads::RunConfig {
     }
 }
 
+/// How many programs of guests are one turn of the host.
+const PROGRAMS: u64 = 8_000;
+
+/// A turn of the host: the seeds of the guests' programs.
+pub(crate) fn programs(seed: u64) -> core::ops::Range<u64> {
+    let mut dice = Dice::new(seed, 4);
+    let first = u64::from(dice.bits()) << 16;
+    first..first + PROGRAMS
+}
+
 /// A workload that takes locks.
 fn workload(dice: &mut Dice, seed: u64) -> WorkloadConfig {
     let busy: Vec<_> = (WORKLOADS.iter())
@@ -233,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_turn_is_read_as_it_is_written() {
-        for number in 0..6 {
+        for number in 0..8 {
             let turn = Turn::of_soak(7, number);
             assert_eq!(turn.to_string().parse(), Ok(turn));
         }
@@ -250,8 +265,10 @@ mod tests {
         assert!((0..40).any(drawn) && !(0..40).all(drawn));
         assert_eq!(thread_run(5), thread_run(5));
         assert!((0..20).any(|seed| thread_run(seed) != thread_run(seed + 1)));
+        assert_eq!(programs(5), programs(5));
+        assert!((0..20).any(|seed| programs(seed) != programs(seed + 1)));
         let turns: Vec<_> = (0..6).map(|number| Turn::of_soak(7, number)).collect();
-        assert_eq!(turns[0].driver, turns[3].driver);
-        assert_ne!(turns[0].seed, turns[3].seed);
+        assert_eq!(turns[0].driver, turns[4].driver);
+        assert_ne!(turns[0].seed, turns[4].seed);
     }
 }

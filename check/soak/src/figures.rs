@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Sums over runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Figures {
-    /// Runs: of the simulator, random schedules.
+    /// Runs: of the simulator random schedules, of the host programs of guests.
     pub(crate) schedules: u64,
     /// Critical sections. Of the simulator all, of the others those in the measured time.
     pub(crate) acquisitions: u64,

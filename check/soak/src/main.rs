@@ -1,4 +1,4 @@
-//! Random runs for hours: the simulator, the embedded hypervisor and threads, in turns.
+//! Random runs for hours: the simulator, the embedded hypervisor, threads and the host, in turns.
 //!
 //! ```text
 //!   turns   ──► a turn: a process of its own ──► one line of JSON ──► summary ──► a file
@@ -31,7 +31,7 @@ use clap::Parser;
 
 use crate::draw::Turn;
 
-/// Random runs of the simulator, the embedded hypervisor and threads, in turns, for hours.
+/// Random runs of the simulator, the embedded hypervisor, threads and the host, in turns, for hours.
 #[derive(Parser)]
 #[command(name = "cargo xtask soak", bin_name = "cargo xtask soak")]
 struct Args {
@@ -44,7 +44,7 @@ struct Args {
     /// Where the summary goes. It is replaced as a whole, again and again.
     #[arg(long, default_value = "target/soak.json")]
     out: PathBuf,
-    /// Do one turn again, as a failure names it: `simulator:17`, `hypervisor:17`, `threads:17`.
+    /// Do one turn again, as a failure names it: `simulator:17`, `hypervisor:17`, `threads:17`, `host:17`.
     #[arg(long, conflicts_with_all = ["hours", "seed", "out"])]
     replay: Option<Turn>,
     /// Do this turn and print what came of it as JSON: what the soak starts.

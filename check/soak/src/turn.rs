@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use pvqspin::{Bounded, Fifo, FifoHalt, Native, Policy};
+use pvqspin_greedy::{Bundled, Case, judge};
 use pvqspin_hypervisor::{Probe, RunError};
 use pvqspin_load::Outcome;
 use pvqspin_rivals::catalog::LockId;
@@ -66,6 +67,7 @@ fn run(turn: Turn) -> Report {
         Driver::Simulator => in_virtual_time(turn.seed),
         Driver::Hypervisor => with_real_preemption(turn.seed),
         Driver::Threads => on_threads(turn.seed),
+        Driver::Host => on_the_host(draw::programs(turn.seed)),
     }
 }
 
@@ -156,6 +158,19 @@ fn on_threads(seed: u64) -> Report {
         }
         Err(error) => Report::new(what, Figures::default(), Some(error.to_string())),
     }
+}
+
+/// Guests that look for a way to take more than their share.
+fn on_the_host(seeds: Range<u64>) -> Report {
+    let what = format!("programs of guests {seeds:?}");
+    let mut figures = Figures::default();
+    let failure = seeds.into_iter().find_map(|seed| {
+        figures.schedules += 1;
+        let case = Case::from_seed(seed);
+        let verdict = judge::<Bundled>(&case);
+        (!verdict.holds()).then(|| format!("program {seed}: {verdict:?}\n{case:?}"))
+    });
+    Report::new(what, figures, failure)
 }
 
 /// What no lock may do.
