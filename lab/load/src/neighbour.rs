@@ -126,7 +126,8 @@ impl Default for Neighbour {
 }
 
 /// The neighbour's throughput over what its share would give: 1 when the VM beside it costs it
-/// nothing. `share` is its part of all pCPU time, in pCPUs. `None` if nothing was measured.
+/// nothing, and 0 when it never ran. `share` is its part of all pCPU time, in pCPUs. `None` if it worked, and
+/// every unit of it was preempted.
 ///
 /// Work is counted in pCPU time, with the length of a unit as it was measured in units that no
 /// preemption fell into.
@@ -139,6 +140,9 @@ pub fn throughput_over_share(
     let sum = |of: fn(&NeighbourRecord) -> &Count| -> f64 {
         records.iter().map(|record| of(record).get() as f64).sum()
     };
+    if sum(|record| &record.units) == 0.0 {
+        return Some(0.0);
+    }
     let unit_ns = sum(|record| &record.measured.sum_ns) / sum(|record| &record.measured.sections);
     let ratio = sum(|record| &record.units) * unit_ns / (duration_ns as f64 * share);
     ratio.is_finite().then_some(ratio)
@@ -151,7 +155,8 @@ mod tests {
     #[test]
     fn work_is_compared_with_the_share() {
         let records = [NeighbourRecord::new(), NeighbourRecord::new()];
-        assert_eq!(throughput_over_share(&records, 1_000_000, 0.5), None);
+        let ratio = throughput_over_share(&records, 1_000_000, 0.5);
+        assert_eq!(ratio, Some(0.0), "one that starves is told");
         for record in &records {
             record.units.set(24);
             record.measured.add(10_000);

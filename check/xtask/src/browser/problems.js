@@ -38,7 +38,9 @@ for (const chart of charts) {
     if (text.closest(".heading") || !text.getClientRects().length) continue;
     const at = text.getBoundingClientRect();
     wrong(at.left < box.left - 1 || at.right > box.right + 1 || at.bottom > box.bottom + 1,
-      `${chart.id}: "${text.textContent}" leaves the picture (${view.width} wide)`);
+      `${chart.id}: "${text.textContent}" leaves the picture (${view.width} wide): `
+      + `${(at.left - box.left).toFixed()} to ${(at.right - box.left).toFixed()} of ${box.width.toFixed()}, `
+      + `ends at ${(at.bottom - box.top).toFixed()} of ${box.height.toFixed()}`);
   }
 }
 

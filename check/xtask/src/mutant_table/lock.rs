@@ -176,11 +176,11 @@ pub(crate) const LOCK: &[Mutant] = &[
         &[
             check(
                 Scripted,
-                "the_head_halts_with_the_holders_name_and_is_kicked",
+                "sleep::the_head_halts_with_the_holders_name_and_is_kicked",
             ),
             check(
                 Scripted,
-                "who_may_be_passed_over_sleeps_behind_the_head_once_the_host_has_refused",
+                "pass_over::who_may_be_passed_over_sleeps_behind_the_head_once_the_host_has_refused",
             ),
         ],
     ),
@@ -192,7 +192,7 @@ pub(crate) const LOCK: &[Mutant] = &[
             "let outermost = «self.nodes.in_use() == 1»;",
             "true",
         )],
-        &[check(Scripted, "only_the_outermost_wait_halts")],
+        &[check(Scripted, "sleep::only_the_outermost_wait_halts")],
     ),
     mutant(
         "forget_generation",
@@ -204,7 +204,7 @@ pub(crate) const LOCK: &[Mutant] = &[
         )],
         &[check(
             Scripted,
-            "the_first_waiter_is_the_head_and_lends_its_pcpu_to_the_preempted_holder",
+            "one_waiter::the_first_waiter_is_the_head_and_lends_its_pcpu_to_the_preempted_holder",
         )],
     ),
     mutant(
@@ -251,7 +251,7 @@ pub(crate) const LOCK: &[Mutant] = &[
             "«Self::publish(self.interrupted)»;",
             "None",
         )],
-        &[check(Scripted, "an_interrupted_wait_is_put_back")],
+        &[check(Scripted, "edges::an_interrupted_wait_is_put_back")],
     ),
     mutant(
         "ignore_age",
@@ -262,7 +262,10 @@ pub(crate) const LOCK: &[Mutant] = &[
             "u32::MAX",
         )],
         &[
-            check(Scripted, "nobody_passes_over_a_head_that_is_too_old"),
+            check(
+                Scripted,
+                "pass_over::nobody_passes_over_a_head_that_is_too_old",
+            ),
             check(Loom, "middle::the_middle_leaves_when_the_head_is_refused"),
         ],
     ),
@@ -274,7 +277,10 @@ pub(crate) const LOCK: &[Mutant] = &[
             "if «!is_off::<E>(cpu)» { return false; }",
             "false",
         )],
-        &[check(Scripted, "nobody_passes_over_one_that_runs")],
+        &[check(
+            Scripted,
+            "pass_over::nobody_passes_over_one_that_runs",
+        )],
     ),
     mutant(
         "lose_passed_head",
@@ -286,7 +292,7 @@ pub(crate) const LOCK: &[Mutant] = &[
         )],
         &[check(
             Scripted,
-            "a_newcomer_passes_over_a_preempted_head_and_leaves_its_name",
+            "pass_over::a_newcomer_passes_over_a_preempted_head_and_leaves_its_name",
         )],
     ),
     mutant(

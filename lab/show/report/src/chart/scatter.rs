@@ -12,9 +12,6 @@ use super::look::Locks;
 use super::sketch::{Sketch, Spot, path, shortened};
 use super::theme::LIGHT;
 
-/// How many letters of a name there is room for.
-const LETTERS: usize = 22;
-
 /// One lock: its number, more is better, less is better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Dot {
@@ -86,7 +83,7 @@ impl Scatter {
             .dots
             .iter()
             .map(|dot| {
-                let name = shortened(&locks[dot.lock].name, LETTERS);
+                let name = shortened(&locks[dot.lock].name, size.of(22, 18));
                 (plane.at(dot.x, dot.y), name)
             })
             .collect();
