@@ -14,7 +14,9 @@
 
 use pvqspin_abi::{Cpu, MAX_CPUS};
 use pvqspin_host::{Config, Scheduling};
-use pvqspin_load::{Distribution, Faults, NeighbourVm, Section, WorkloadConfig, WorkloadId};
+use pvqspin_load::{
+    Distribution, Faults, NeighbourKind, NeighbourVm, Section, WorkloadConfig, WorkloadId,
+};
 use pvqspin_rivals::catalog::LockId;
 
 /// One run: a lock, its workload, and the machine. Times are in nanoseconds.
@@ -165,10 +167,11 @@ impl Run {
 
     /// The pCPUs that the neighbour's weight entitles it to, in pCPUs, beside `vms` VMs like this
     /// one. A VM cannot use more pCPUs than it has vCPUs; the rest goes to the others. `None`
-    /// without a neighbour.
+    /// without a neighbour that computes.
     #[must_use]
     pub fn neighbour_share(&self, vms: usize) -> Option<f64> {
-        let neighbour = self.neighbour?;
+        let computes = |neighbour: &NeighbourVm| neighbour.kind == NeighbourKind::Busy;
+        let neighbour = self.neighbour.filter(computes)?;
         let weighs = |weight: u32| match self.host.scheduling {
             // Round robin knows no weights. (Gangs do; one with fewer vCPUs than there are pCPUs
             // gets less than this, as the rest of its turn is unused.)
@@ -188,7 +191,7 @@ impl Run {
 mod tests {
     use super::*;
     use pvqspin::Point;
-    use pvqspin_load::{Fault, NeighbourKind, Passing};
+    use pvqspin_load::{Fault, Passing};
 
     fn neighbour(vcpus: usize, weight: u32) -> Option<NeighbourVm> {
         Some(NeighbourVm {
