@@ -329,4 +329,16 @@ mod tests {
         assert_eq!(names.len(), mutants().count());
         assert!(mutants().all(|mutant| !mutant.checks.is_empty()));
     }
+
+    /// A run of all mistakes takes minutes until it comes to a name that a move of tests has changed.
+    #[test]
+    fn every_scripted_check_is_a_test_of_the_module_that_it_names() {
+        let checks = mutants().flat_map(|mutant| mutant.checks);
+        for check in checks.filter(|check| check.suite == Suite::Scripted) {
+            let (module, test) = check.test.split_once("::").expect(check.test);
+            let file = root().join(format!("crates/pvqspin/tests/scripted/{module}.rs"));
+            let text = std::fs::read_to_string(&file).expect(check.test);
+            assert!(text.contains(&format!("fn {test}()")), "{check}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! A machine that the test plays: processor, kernel and host.
 
+pub(crate) use crate::alone::alone;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -165,15 +166,6 @@ impl Kernel for Guest {
 }
 
 pub(crate) type Guests = Kvm<Guest, Fake>;
-
-/// The order checker has one graph for all locks, and a CPU that finds another one learning in it goes on
-/// without: tests that take locks do not run beside each other.
-pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 pub(crate) fn cpu(index: usize) -> Cpu {
     Cpu::new(index).expect("in range")

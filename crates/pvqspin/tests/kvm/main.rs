@@ -2,6 +2,8 @@
 
 #![cfg(target_arch = "x86_64")]
 
+#[path = "../alone/mod.rs"]
+mod alone;
 mod found;
 mod halts;
 mod machine;

@@ -1,5 +1,6 @@
 //! What the checker has found.
 
+pub(crate) use crate::alone::alone;
 use pvqspin::lockdep::{Kind, Violation};
 use pvqspin::{Fifo, Mutex};
 
@@ -9,15 +10,6 @@ pub(crate) type Lock = Mutex<u32, Scripted, Fifo>;
 
 pub(crate) fn found() -> Vec<Violation> {
     WORLD.with(|world| world.violations.take())
-}
-
-/// The checker has one graph for all locks, and a CPU that finds another one learning in it goes on
-/// without: tests of what is found must not run beside each other.
-pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 pub(crate) fn kinds() -> Vec<Kind> {

@@ -2,6 +2,8 @@
 
 #![cfg(all(feature = "lockdep", not(loom)))]
 
+#[path = "../alone/mod.rs"]
+mod alone;
 #[path = "../world/mod.rs"]
 mod world;
 

@@ -1,5 +1,6 @@
 //! One kernel on four hypervisors, which the test plays.
 
+pub(crate) use crate::alone::alone;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -189,15 +190,6 @@ impl arm::Platform for Guest {
         body();
         asked(Did::Unmask);
     }
-}
-
-/// The order checker has one graph for all locks, and a CPU that finds another one learning in it goes on
-/// without: tests that take locks do not run beside each other.
-pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 pub(crate) fn cpu(index: usize) -> Cpu {

@@ -2,6 +2,8 @@
 
 #![cfg(not(loom))]
 
+#[path = "../alone/mod.rs"]
+mod alone;
 mod machine;
 
 use pvqspin::worlds::power::{self, Power};
