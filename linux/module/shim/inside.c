@@ -6,8 +6,8 @@
 
 #include "inside.h"
 
-/* How long a call that does not end is waited for, in ms. */
-#define LONGEST_MS 10000
+/* After how many ms the log says that a call does not end. */
+#define LONG_MS 10000
 
 DEFINE_PER_CPU(struct inside, pvq_inside);
 
@@ -35,10 +35,9 @@ void inside_wait_until_none(void)
 	if (calls)
 		pr_err("pvqspin: %u calls are inside the module after all CPUs have stood still\n", calls);
 	for (ms = 0; calls || calls_in_nmi; ms++) {
-		if (ms == LONGEST_MS) {
-			pr_err("pvqspin: calls inside the module do not return: its text goes under them\n");
-			return;
-		}
+		/* It waits on: a CPU whose text went would take the machine along. */
+		if (ms == LONG_MS)
+			pr_err("pvqspin: calls inside the module do not return, and its end waits for them\n");
 		msleep(1);
 		count(&calls, &calls_in_nmi);
 	}
