@@ -13,7 +13,7 @@ use crate::linux_boot::{Guest, Machine, WALL};
 use crate::linux_tree::Tree;
 use crate::qemu::Clock;
 use crate::run::{own_folder, root};
-use crate::{linux_measure, linux_patch};
+use crate::{linux_measure, linux_page, linux_patch};
 
 /// What to do.
 #[derive(Args)]
@@ -26,9 +26,12 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "check")]
     patched: bool,
     /// Run programs that were not written for this lock, and see with `perf lock contention` what its
-    /// waits are, instead of the measurement.
-    #[arg(long, conflicts_with_all = ["check", "script", "patched"])]
+    /// waits are, instead of the measurement. With `--script` they are there for that script.
+    #[arg(long, conflicts_with_all = ["check", "patched"])]
     work: bool,
+    /// Of those, only these.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "work")]
+    programs: Vec<String>,
     /// Exchange policies at random under load for so many seconds, and let CPUs come and go, instead of
     /// the measurement.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["check", "script", "work"])]
@@ -80,6 +83,9 @@ pub(crate) struct Options {
     /// and `--situations` always do: they compare no times.
     #[arg(long)]
     wall_clock: bool,
+    /// Keep the tables in this page: a section for each host, number of its processors and kind of work.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "script", "soak", "situations"])]
+    page: Option<PathBuf>,
     /// When to stop the machine, in seconds.
     #[arg(long, default_value_t = 3600)]
     timeout: u64,
@@ -190,22 +196,36 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
             processor: ALL,
             // What the kernel does not know is in its first process's environment.
             kernel: format!(
-                "turns={} inside={} outside={} ms={} soak={} seed={}",
+                "turns={} inside={} outside={} ms={} soak={} seed={} programs={}",
                 options.turns,
                 options.inside,
                 options.outside,
                 options.duration,
                 options.soak.unwrap_or_default(),
-                options.seed
+                options.seed,
+                options.programs.join(",")
             ),
         })
         .collect();
     let text = machine.boot()?;
     ensure_good(&text, machine.guests.len())?;
-    if options.work {
-        print!("{}", linux_measure::work_table(&text));
-    } else if script == "measure" {
-        print!("{}", linux_measure::table(&text));
+    let vcpus: Vec<_> = machine.guests.iter().map(|guest| guest.vcpus).collect();
+    let (what, tables) = match script {
+        "work" => ("Programs", linux_measure::work_table(&text, &vcpus)),
+        "measure" => ("A hot lock", linux_measure::table(&text, &vcpus)),
+        _ => return Ok(()),
+    };
+    print!("{tables}");
+    if let Some(page) = &options.page {
+        let section = linux_page::Section {
+            what,
+            text: &text,
+            pcpus: options.pcpus,
+            options: linux_page::own_options(),
+            kernel: &tree.release,
+            tables: &tables,
+        };
+        section.keep(page)?;
     }
     Ok(())
 }

@@ -1,154 +1,166 @@
-//! What `linux/measure.sh` printed, as a table.
+//! What `linux/measure.sh` and `linux/work.sh` printed, as tables.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Of one policy in one guest.
-#[derive(Default)]
-struct Trials {
-    /// Acquisitions in a second, one for each turn.
-    per_second: Vec<f64>,
-    longest_ns: f64,
-    slow_paths: f64,
-    named: f64,
-    nameless: f64,
-    ran: f64,
-    refused: f64,
+/// Of one lock in one guest, or of one program under one lock: the columns that the scripts print, each with a
+/// number for each turn.
+struct Row {
+    program: String,
+    lock: String,
+    columns: Vec<Vec<f64>>,
 }
 
-/// A table for each guest: the median of the turns, over that of the kernel's own lock.
-pub(crate) fn table(text: &str) -> String {
-    let mut out = String::new();
-    let mut trials = BTreeMap::<usize, (String, Trials)>::new();
-    for line in text.lines() {
-        let words: Vec<_> = line.split_whitespace().collect();
-        match words[..] {
-            ["trial", _, lock, ref numbers @ ..] if numbers.len() == 8 => {
-                let number = |at: usize| numbers[at].parse::<f64>().unwrap_or(f64::NAN);
-                let next = trials.len();
-                let at = (trials.iter())
-                    .find(|(_, (name, _))| name == lock)
-                    .map_or(next, |(&at, _)| at);
-                let (_, of) = trials
-                    .entry(at)
-                    .or_insert_with(|| (lock.to_owned(), Trials::default()));
-                of.per_second.push(number(0));
-                of.longest_ns = of.longest_ns.max(number(1));
-                of.slow_paths += number(3);
-                of.named += number(4);
-                of.nameless += number(5);
-                of.ran += number(6);
-                of.refused += number(7);
-            }
-            ["GUEST-END"] => {
-                out.push_str(&guest(std::mem::take(&mut trials).into_values().collect()));
-            }
-            _ => (),
+impl Row {
+    /// All turns: the median, and from least to most.
+    fn spread(&self, column: usize, scale: f64, digits: usize) -> String {
+        let sorted = sorted(&self.columns[column]);
+        let part = |at: usize| sorted.get(at).copied().unwrap_or(f64::NAN) * scale;
+        match sorted.len() {
+            0 | 1 => format!("{:.digits$}", part(0)),
+            len => format!(
+                "{:.digits$} ({:.digits$} to {:.digits$})",
+                part(len / 2),
+                part(0),
+                part(len - 1)
+            ),
         }
     }
-    out
+
+    /// Each turn.
+    fn each(&self, column: usize, scale: f64, digits: usize) -> String {
+        let parts: Vec<_> = (self.columns[column].iter())
+            .map(|value| format!("{:.digits$}", value * scale))
+            .collect();
+        parts.join(", ")
+    }
+
+    fn sum(&self, column: usize) -> f64 {
+        self.columns[column].iter().sum()
+    }
+
+    fn is_of_linux(&self) -> bool {
+        self.lock == "stock" || self.lock == "test-and-set"
+    }
 }
 
-fn guest(trials: Vec<(String, Trials)>) -> String {
-    let mut out = format!(
-        "\n{:<18} {:>10} {:>7} {:>7} {:>11} {:>8} {:>9} {:>9}\n",
-        "lock", "a second", "/stock", "/rival", "longest ms", "named", "yields", "ran"
-    );
-    let Some(stock) = trials.first().map(|(_, of)| median(&of.per_second)) else {
-        return String::new();
-    };
-    // The better one of Linux's two.
-    let rival = (trials.iter())
-        .filter(|(name, _)| name == "stock" || name == "test-and-set")
-        .map(|(_, of)| median(&of.per_second))
-        .fold(f64::NAN, f64::max);
-    for (name, of) in &trials {
-        let percent = |part: f64, all: f64| match all > 0.0 {
-            true => format!("{:.0} %", 100.0 * part / all),
-            false => "-".to_owned(),
+/// The rows of one guest after another: of lines that begin with `kind` and have `columns` numbers.
+fn guests(text: &str, kind: &str, columns: usize) -> Vec<Vec<Row>> {
+    let mut guests = Vec::new();
+    let mut rows = Vec::<Row>::new();
+    for line in text.lines() {
+        if line == "GUEST-END" && !rows.is_empty() {
+            guests.push(std::mem::take(&mut rows));
+        }
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (lock, program, numbers) = match words[..] {
+            ["trial", _, lock, ref numbers @ ..] => (lock, "", numbers),
+            ["work", _, lock, program, ref numbers @ ..] => (lock, program, numbers),
+            _ => continue,
         };
-        let yields = of.ran + of.refused;
-        let _ = writeln!(
-            out,
-            "{name:<18} {:>10.0} {:>7.2} {:>7.2} {:>11.1} {:>8} {yields:>9.0} {:>9}",
-            median(&of.per_second),
-            median(&of.per_second) / stock,
-            median(&of.per_second) / rival,
-            of.longest_ns / 1e6,
-            percent(of.named, of.named + of.nameless),
-            percent(of.ran, yields),
-        );
+        if words[0] != kind || numbers.len() != columns {
+            continue;
+        }
+        let known = (rows.iter()).position(|row| row.program == program && row.lock == lock);
+        let at = known.unwrap_or_else(|| {
+            rows.push(Row {
+                program: program.to_owned(),
+                lock: lock.to_owned(),
+                columns: vec![Vec::new(); columns],
+            });
+            rows.len() - 1
+        });
+        for (column, number) in rows[at].columns.iter_mut().zip(numbers) {
+            column.push(number.parse().unwrap_or(f64::NAN));
+        }
     }
-    out
+    guests
 }
 
-/// Of one program under one lock.
-#[derive(Default)]
-struct Work {
-    per_second: Vec<f64>,
-    waits: f64,
-    total_ms: f64,
-    longest_ms: f64,
-    queued_us: Vec<f64>,
-}
-
-/// What `linux/work.sh` printed: a table for each guest, a row for each program and lock.
-pub(crate) fn work_table(text: &str) -> String {
+/// A table for each guest, a row for each lock.
+pub(crate) fn table(text: &str, vcpus: &[u32]) -> String {
     let mut out = String::new();
-    let mut rows = Vec::<(String, String, Work)>::new();
-    for line in text.lines() {
-        let words: Vec<_> = line.split_whitespace().collect();
-        match words[..] {
-            ["work", _, lock, program, ref numbers @ ..] if numbers.len() == 5 => {
-                let number = |at: usize| numbers[at].parse::<f64>().unwrap_or(f64::NAN);
-                let known = (rows.iter()).position(|row| row.0 == program && row.1 == lock);
-                let at = known.unwrap_or_else(|| {
-                    rows.push((program.to_owned(), lock.to_owned(), Work::default()));
-                    rows.len() - 1
-                });
-                let of = &mut rows[at].2;
-                of.per_second.push(number(0));
-                of.waits += number(1);
-                of.total_ms += number(2);
-                of.longest_ms = of.longest_ms.max(number(3));
-                of.queued_us.push(number(4));
-            }
-            ["GUEST-END"] => out.push_str(&programs(std::mem::take(&mut rows))),
-            _ => (),
+    for (rows, vcpus) in guests(text, "trial", 9).iter().zip(vcpus) {
+        let _ = write!(
+            out,
+            "\n{vcpus} vCPUs:\n\n| lock | thousand a second | over the better of Linux's two | 999 of 1,000 waits below, ms | longest wait of each turn, ms | the lock was taken meanwhile | with a name | yields | ran |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        );
+        let rival = better_of_linux(rows);
+        for row in rows {
+            let (named, nameless) = (row.sum(4), row.sum(5));
+            let (ran, refused) = (row.sum(6), row.sum(7));
+            let _ = writeln!(
+                out,
+                "| {} | {} | {:.2} | {} | {} | {} | {} | {:.0} | {} |",
+                row.lock,
+                row.spread(0, 1e-3, 1),
+                median(&row.columns[0]) / rival,
+                row.each(2, 1e-6, 2),
+                row.each(1, 1e-6, 1),
+                row.each(8, 1.0, 0),
+                percent(named, named + nameless),
+                ran + refused,
+                percent(ran, ran + refused),
+            );
         }
     }
     out
 }
 
-fn programs(mut rows: Vec<(String, String, Work)>) -> String {
-    // By program; the locks stay in their order.
-    rows.sort_by(|one, other| one.0.cmp(&other.0));
-    let mut out = format!(
-        "\n{:<18} {:<13} {:>10} {:>7} {:>9} {:>10} {:>11} {:>12}\n",
-        "program", "lock", "a second", "/stock", "waits", "total ms", "longest ms", "run queue us"
-    );
-    let mut stock = f64::NAN;
-    for (program, lock, of) in &rows {
-        if lock == "stock" {
-            stock = median(&of.per_second);
-        }
-        let _ = writeln!(
+/// A table for each guest, a row for each program and lock.
+pub(crate) fn work_table(text: &str, vcpus: &[u32]) -> String {
+    let mut out = String::new();
+    for (mut rows, vcpus) in guests(text, "work", 5).into_iter().zip(vcpus) {
+        // By program; the locks stay in their order.
+        rows.sort_by(|one, other| one.program.cmp(&other.program));
+        let _ = write!(
             out,
-            "{program:<18} {lock:<13} {:>10.1} {:>7.2} {:>9.0} {:>10.1} {:>11.2} {:>12.0}",
-            median(&of.per_second),
-            median(&of.per_second) / stock,
-            of.waits,
-            of.total_ms,
-            of.longest_ms,
-            median(&of.queued_us),
+            "\n{vcpus} vCPUs:\n\n| program | lock | work a second | over the better of Linux's two | waits | all, ms | longest of each turn, ms | run queue, µs |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- |\n",
         );
+        for program in rows.chunk_by(|one, other| one.program == other.program) {
+            let rival = better_of_linux(program);
+            for row in program {
+                let _ = writeln!(
+                    out,
+                    "| {} | {} | {} | {:.2} | {:.0} | {:.1} | {} | {:.0} |",
+                    row.program,
+                    row.lock,
+                    row.spread(0, 1.0, 1),
+                    median(&row.columns[0]) / rival,
+                    row.sum(1),
+                    row.sum(2),
+                    row.each(3, 1.0, 1),
+                    median(&row.columns[4]),
+                );
+            }
+        }
     }
     out
+}
+
+/// What the better one of Linux's two locks did.
+fn better_of_linux(rows: &[Row]) -> f64 {
+    (rows.iter().filter(|row| row.is_of_linux()))
+        .map(|row| median(&row.columns[0]))
+        .fold(f64::NAN, f64::max)
+}
+
+fn percent(part: f64, all: f64) -> String {
+    match all > 0.0 {
+        true => format!("{:.0} %", 100.0 * part / all),
+        false => "-".to_owned(),
+    }
+}
+
+fn sorted(of: &[f64]) -> Vec<f64> {
+    let mut sorted = of.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
 }
 
 fn median(of: &[f64]) -> f64 {
-    let mut sorted = of.to_vec();
-    sorted.sort_by(f64::total_cmp);
+    let sorted = sorted(of);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
@@ -156,20 +168,32 @@ fn median(of: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
+    /// The cells of the last row.
+    fn last(table: &str) -> Vec<&str> {
+        let row = table.lines().last().unwrap();
+        row.trim_matches('|').split('|').map(str::trim).collect()
+    }
+
     #[test]
-    fn the_median_of_turns_stands_over_that_of_the_kernels_own() {
+    fn the_median_of_turns_stands_over_the_better_of_linuxs_two() {
         let mut text = String::new();
-        for (turn, stock, ours) in [(1, 100, 150), (2, 400, 900), (3, 200, 300)] {
-            writeln!(text, "trial {turn} stock {stock} 5000000 1 0 0 0 0 0").unwrap();
-            writeln!(text, "trial {turn} fifo {ours} 2000000 1 9 9 1 3 1").unwrap();
+        for (turn, stock, ours) in [(1, 1000, 1500), (2, 4000, 9000), (3, 2000, 3000)] {
+            writeln!(text, "trial {turn} stock {stock} 5000000 1 0 0 0 0 0 7").unwrap();
+            writeln!(text, "trial {turn} fifo {ours} 2000000 1 9 9 1 3 1 7").unwrap();
         }
         text.push_str("GUEST-END\n");
-        let table = table(&text);
-        let row: Vec<_> = table.lines().last().unwrap().split_whitespace().collect();
         assert_eq!(
-            row,
+            last(&table(&text, &[8])),
             [
-                "fifo", "300", "1.50", "1.50", "2.0", "90", "%", "12", "75", "%"
+                "fifo",
+                "3.0 (1.5 to 9.0)",
+                "1.50",
+                "0.00, 0.00, 0.00",
+                "2.0, 2.0, 2.0",
+                "7, 7, 7",
+                "90 %",
+                "12",
+                "75 %"
             ]
         );
     }
@@ -178,14 +202,29 @@ mod tests {
     fn programs_stand_together_with_their_locks() {
         let text = "work 1 stock b 10 1 2 3 4\nwork 1 stock a 5 1 2 3 4\nwork 1 fifo b 20 1 2 1 4\n\
                     work 2 fifo b 30 1 2 9 4\nGUEST-END\n";
-        let table = work_table(text);
-        let last: Vec<_> = table.lines().last().unwrap().split_whitespace().collect();
-        assert_eq!(last, ["b", "fifo", "30.0", "3.00", "2", "4.0", "9.00", "4"]);
-        assert_eq!(table.lines().count(), 5);
+        let table = work_table(text, &[8]);
+        assert_eq!(
+            last(&table),
+            [
+                "b",
+                "fifo",
+                "30.0 (20.0 to 30.0)",
+                "3.00",
+                "2",
+                "4.0",
+                "1.0, 9.0",
+                "4"
+            ]
+        );
+        assert_eq!(table.lines().count(), 8);
     }
 
     #[test]
     fn what_is_no_trial_is_no_row() {
-        assert_eq!(table("trial 1 fifo 3\nGUEST-END\n"), "");
+        assert_eq!(table("trial 1 fifo 3\nGUEST-END\n", &[8]), "");
+        assert_eq!(
+            work_table("trial 1 fifo 1 2 3 4 5 6 7 8 9\nGUEST-END\n", &[8]),
+            ""
+        );
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -167,21 +166,12 @@ fn note_versions(options: &Options, kernel: &Kernel) -> Result<()> {
             .collect::<Vec<_>>()
             .join(", "),
         options.duration,
-        today()?,
+        crate::run::today()?,
     );
     fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot create {}", options.out.display()))?;
     fs::write(options.out.join(MADE), text)?;
     Ok(())
-}
-
-/// As 2026-11-28, in UTC.
-fn today() -> Result<String> {
-    let output = Command::new("date")
-        .args(["-u", "+%F"])
-        .output()
-        .context("cannot start date")?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()> {

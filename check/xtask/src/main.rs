@@ -23,6 +23,7 @@ mod links;
 mod linux;
 mod linux_boot;
 mod linux_measure;
+mod linux_page;
 mod linux_patch;
 mod linux_study;
 mod linux_tree;

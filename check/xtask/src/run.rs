@@ -73,6 +73,15 @@ pub(crate) fn own_folder(above: &Path) -> Result<PathBuf> {
     Ok(own)
 }
 
+/// As 2026-11-28, in UTC.
+pub(crate) fn today() -> Result<String> {
+    let output = Command::new("date")
+        .args(["-u", "+%F"])
+        .output()
+        .context("cannot start date")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// Replaces a file as a whole, or not at all.
 pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
     let write = || {

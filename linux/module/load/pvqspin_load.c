@@ -16,12 +16,15 @@
 #include <linux/interrupt.h>
 #include <linux/kthread.h>
 #include <linux/log2.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/clock.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
+#include <asm/kvm_para.h>
+#include <asm/msr.h>
 
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("Work for the kernel's spinlocks");
@@ -40,6 +43,11 @@ struct worker {
 	struct timer_list soft;
 	unsigned long sections, hard_sections, soft_sections;
 	u64 longest_ns, total_ns;
+	/* Of the longest wait: how long this CPU did not run, and how often others took the lock. */
+	u64 longest_stolen_ns;
+	unsigned long longest_others;
+	/* Where the host tells how long this CPU has not run, or NULL. */
+	struct kvm_steal_time *record;
 	u32 waits[BUCKETS];
 	bool nested;
 } ____cacheline_aligned_in_smp;
@@ -77,10 +85,34 @@ static void calibrate(void)
 	loops_per_ms = loops * 1000000 / max_t(u64, best, 1);
 }
 
-static void note(struct worker *self, u64 waited)
+/* A wait: what stood on the clock, the record and the lock's counter before it. */
+struct wait {
+	u64 began, stolen;
+	unsigned long counted;
+};
+
+static u64 stolen(const struct worker *self)
 {
+	return self->record ? READ_ONCE(self->record->steal) : 0;
+}
+
+static void begin(const struct worker *self, struct wait *wait)
+{
+	wait->counted = READ_ONCE(task.counted);
+	wait->stolen = stolen(self);
+	wait->began = local_clock();
+}
+
+static void note(struct worker *self, const struct wait *wait)
+{
+	u64 waited = local_clock() - wait->began;
+
 	self->total_ns += waited;
-	self->longest_ns = max(self->longest_ns, waited);
+	if (waited > self->longest_ns) {
+		self->longest_ns = waited;
+		self->longest_stolen_ns = stolen(self) - wait->stolen;
+		self->longest_others = task.counted - wait->counted;
+	}
 	self->waits[min_t(unsigned int, BUCKETS - 1, waited ? ilog2(waited) : 0)]++;
 }
 
@@ -131,6 +163,7 @@ static void other_contexts(struct worker *self)
 static int run(void *data)
 {
 	struct worker *self = data;
+	u64 record;
 
 	if (self->nested) {
 		hrtimer_setup(&self->hard, from_hardirq, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
@@ -138,11 +171,14 @@ static int run(void *data)
 		timer_setup(&self->soft, from_softirq, TIMER_PINNED);
 		mod_timer(&self->soft, jiffies + 1);
 	}
+	if (!rdmsrq_safe(MSR_KVM_STEAL_TIME, &record) && record & KVM_MSR_ENABLED)
+		self->record = __va(record & ~(u64)KVM_MSR_ENABLED);
 	while (!READ_ONCE(stop)) {
-		u64 began = local_clock();
+		struct wait wait;
 
+		begin(self, &wait);
 		spin_lock(&task.lock);
-		note(self, local_clock() - began);
+		note(self, &wait);
 		task.counted++;
 		work(loops_inside);
 		spin_unlock(&task.lock);
@@ -193,7 +229,8 @@ static int trial(bool nested, unsigned long inside_ns, unsigned long outside_ns,
 	unsigned long expected[3] = {}, fewest = ULONG_MAX, most = 0;
 	unsigned int cpu;
 	u32 waits[BUCKETS] = {};
-	u64 took, longest = 0, total = 0;
+	u64 took, longest = 0, longest_stolen = 0, total = 0;
+	unsigned long longest_others = 0;
 	int error = 0;
 
 	workers = kvcalloc(nr_cpu_ids, sizeof(*workers), GFP_KERNEL);
@@ -241,15 +278,20 @@ static int trial(bool nested, unsigned long inside_ns, unsigned long outside_ns,
 		expected[2] += self->hard_sections;
 		fewest = min(fewest, self->sections);
 		most = max(most, self->sections);
-		longest = max(longest, self->longest_ns);
+		if (self->longest_ns > longest) {
+			longest = self->longest_ns;
+			longest_stolen = self->longest_stolen_ns;
+			longest_others = self->longest_others;
+		}
 		total += self->total_ns;
 		for (bucket = 0; bucket < BUCKETS; bucket++)
 			waits[bucket] += self->waits[bucket];
 	}
 	scnprintf(result, sizeof(result),
-		  "ms %llu\ncounted %lu\nexpected %lu\nsoftirq_counted %lu\nsoftirq_expected %lu\nhardirq_counted %lu\nhardirq_expected %lu\nper_second %llu\nfewest %lu\nmost %lu\nlongest_wait_ns %llu\ntotal_wait_ns %llu\nhalf_below_ns %llu\np99_below_ns %llu\np999_below_ns %llu\n",
+		  "ms %llu\ncounted %lu\nexpected %lu\nsoftirq_counted %lu\nsoftirq_expected %lu\nhardirq_counted %lu\nhardirq_expected %lu\nper_second %llu\nfewest %lu\nmost %lu\nlongest_wait_ns %llu\nlongest_wait_stolen_ns %llu\nlongest_wait_others %lu\ntotal_wait_ns %llu\nhalf_below_ns %llu\np99_below_ns %llu\np999_below_ns %llu\n",
 		  took / 1000000, task.counted, expected[0], softirq.counted, expected[1], hardirq.counted,
-		  expected[2], task.counted * 1000000000ULL / max_t(u64, took, 1), fewest, most, longest, total,
+		  expected[2], task.counted * 1000000000ULL / max_t(u64, took, 1), fewest, most, longest,
+		  longest_stolen, longest_others, total,
 		  below(waits, expected[0], 500000), below(waits, expected[0], 990000),
 		  below(waits, expected[0], 999000));
 	kvfree(workers);

@@ -6,14 +6,13 @@
  * but not on all CPUs at the same instant, and a lock that is taken by one algorithm must not be
  * released by another. So a change has three steps:
  *
- *   1. both static calls lead to functions that look up the policy, and do what they did before;
+ *   1. both static calls lead to functions that look up the policy, and do what they did before. Under
+ *      policies of ours they do already;
  *   2. stop_machine: no CPU holds or awaits a spinlock now, as holders cannot be preempted by their
  *      own kernel. One CPU changes the policy;
- *   3. both static calls lead to what is right for the new policy alone.
+ *   3. in `stock` and `native` the static calls lead into the kernel itself, as they did before.
  *
  * Before the module goes, stop_machine once more: no CPU is inside one of its functions then.
- *
- * In `stock` and `native` the static calls lead into the kernel itself, as they did before.
  */
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -25,6 +24,7 @@
 #include <linux/tracepoint-defs.h>
 #include <trace/events/lock.h>
 
+#include "calls.h"
 #include "inside.h"
 #include "pvqspin.h"
 
@@ -39,14 +39,6 @@ const char *const policy_names[POLICIES + 1] = {
 };
 
 typedef void lock_function(struct qspinlock *lock, u32 seen);
-
-/* A static call of the kernel. */
-struct call {
-	struct static_call_key *key;
-	void *trampoline;
-	/* What it is set to, by us or by the kernel. */
-	void *now;
-};
 
 static struct call lock_call, unlock_call;
 static lock_function *pv_lock, *native_lock;
@@ -93,46 +85,29 @@ static notrace void lock_test_and_set(struct qspinlock *lock)
 	}
 }
 
-static notrace void lock_ours(struct qspinlock *lock, u32 seen)
-{
-	inside_enter();
-	trace_contention_begin(lock, LCB_F_SPIN);
-	pvq_lock(lock, READ_ONCE(policy));
-	trace_contention_end(lock, 0);
-	inside_leave();
-}
-NOKPROBE_SYMBOL(lock_ours);
-
-static notrace void lock_unfair(struct qspinlock *lock, u32 seen)
-{
-	inside_enter();
-	trace_contention_begin(lock, LCB_F_SPIN);
-	lock_test_and_set(lock);
-	trace_contention_end(lock, 0);
-	inside_leave();
-}
-NOKPROBE_SYMBOL(lock_unfair);
-
+/* The two that are not the kernel's own are traced as its own is. */
 static notrace void lock_any(struct qspinlock *lock, u32 seen)
 {
+	enum policy now = READ_ONCE(policy);
+
 	inside_enter();
-	switch (READ_ONCE(policy)) {
-	case POLICY_STOCK:
+	if (now == POLICY_STOCK) {
 		pv_lock(lock, seen);
-		break;
-	case POLICY_NATIVE:
+	} else if (now == POLICY_NATIVE) {
 		native_lock(lock, seen);
-		break;
-	case POLICY_TEST_AND_SET:
-		lock_unfair(lock, seen);
-		break;
-	default:
-		lock_ours(lock, seen);
+	} else {
+		trace_contention_begin(lock, LCB_F_SPIN);
+		if (is_ours(now))
+			pvq_lock(lock, now);
+		else
+			lock_test_and_set(lock);
+		trace_contention_end(lock, 0);
 	}
 	inside_leave();
 }
 NOKPROBE_SYMBOL(lock_any);
 
+/* The release, if the word is not what a fast path wrote. */
 __visible void pvq_unlock_any(struct qspinlock *lock);
 __visible notrace void pvq_unlock_any(struct qspinlock *lock)
 {
@@ -141,10 +116,7 @@ __visible notrace void pvq_unlock_any(struct qspinlock *lock)
 
 	inside_enter();
 	if (is_ours(now)) {
-		u32 alone = this_cpu_read(pvq_word);
-
-		if (!atomic_try_cmpxchg_release(&lock->val, &alone, 0))
-			pvq_unlock(lock, now);
+		pvq_unlock(lock, now);
 	} else if (now == POLICY_STOCK) {
 		if (!try_cmpxchg_release(&lock->locked, &locked, 0))
 			pv_unlock_slow(lock, locked);
@@ -156,19 +128,9 @@ __visible notrace void pvq_unlock_any(struct qspinlock *lock)
 NOKPROBE_SYMBOL(pvq_unlock_any);
 PV_CALLEE_SAVE_REGS_THUNK(pvq_unlock_any);
 
-__visible void pvq_unlock_slow(struct qspinlock *lock);
-__visible notrace void pvq_unlock_slow(struct qspinlock *lock)
-{
-	inside_enter();
-	pvq_unlock(lock, READ_ONCE(policy));
-	inside_leave();
-}
-NOKPROBE_SYMBOL(pvq_unlock_slow);
-PV_CALLEE_SAVE_REGS_THUNK(pvq_unlock_slow);
-
 /*
- * The release of our policies: from what the fast path wrote, to free. Like all functions in this
- * place it may change nothing but RAX.
+ * The release: from what the fast path wrote, to free, which is right in every policy. Like all
+ * functions in this place it may change nothing but RAX.
  */
 extern void pvq_unlock_fast(struct qspinlock *lock);
 #define UNLOCK_FAST						\
@@ -182,7 +144,7 @@ extern void pvq_unlock_fast(struct qspinlock *lock);
 	FRAME_END						\
 	ASM_RET							\
 	"1:\n\t"						\
-	"call __raw_callee_save_pvq_unlock_slow\n\t"		\
+	"call __raw_callee_save_pvq_unlock_any\n\t"		\
 	"pop %rdx\n\t"						\
 	FRAME_END
 DEFINE_ASM_FUNC(pvq_unlock_fast, UNLOCK_FAST, .text);
@@ -199,23 +161,7 @@ asm(".pushsection .text\n\t"
     ".popsection");
 #endif
 
-/* Changing the static calls. */
-
-static int find_call(struct call *call, const char *key, const char *trampoline)
-{
-	call->key = symbol(key);
-	call->trampoline = symbol(trampoline);
-	if (!call->key || !call->trampoline)
-		return -ENOENT;
-	call->now = call->key->func;
-	return 0;
-}
-
-static void set_call(struct call *call, void *to)
-{
-	__static_call_update(call->key, call->trampoline, to);
-	call->now = to;
-}
+/* Exchanging. */
 
 /*
  * Whether the kernel itself changed the release: it does when the tracepoint contended_release is
@@ -265,31 +211,20 @@ int exchange_set(enum policy to, bool names)
 {
 	if (!is_still(&lock_call) || !is_still(&unlock_call))
 		return -EBUSY;
-	set_call(&lock_call, lock_any);
-	set_call(&unlock_call, __raw_callee_save_pvq_unlock_any);
+	calls_set(&lock_call, lock_any, &unlock_call, pvq_unlock_fast);
 	/* Names in steps of their own: a handler of an NMI may hold a lock across one of them. */
-	if (named)
+	if (named && !(is_ours(to) && names))
 		stop_machine(name_holders, NULL, NULL);
-	stop_machine(flip, (void *)(long)to, NULL);
-	if (is_ours(to) && names)
+	if (to != policy)
+		stop_machine(flip, (void *)(long)to, NULL);
+	if (!named && is_ours(to) && names)
 		stop_machine(name_holders, (void *)1, NULL);
-	switch (to) {
-	case POLICY_STOCK:
-		set_call(&lock_call, pv_lock);
-		set_call(&unlock_call, pv_unlock);
-		break;
-	case POLICY_NATIVE:
-		set_call(&lock_call, native_lock);
-		set_call(&unlock_call, native_unlock);
-		break;
-	case POLICY_TEST_AND_SET:
-		set_call(&lock_call, lock_unfair);
-		set_call(&unlock_call, native_unlock);
-		break;
-	default:
-		set_call(&lock_call, lock_ours);
-		set_call(&unlock_call, pvq_unlock_fast);
-	}
+	if (to == POLICY_STOCK)
+		calls_set(&lock_call, pv_lock, &unlock_call, pv_unlock);
+	else if (to == POLICY_NATIVE)
+		calls_set(&lock_call, native_lock, &unlock_call, native_unlock);
+	else if (to == POLICY_TEST_AND_SET)
+		calls_set(&lock_call, lock_any, &unlock_call, native_unlock);
 	if (!is_ours(to) && contended_release && static_key_enabled(&contended_release->key.key))
 		trace_contended_release_begins();
 	return 0;
@@ -312,8 +247,8 @@ void exchange_undo(void)
 /* Finds all that is needed; says what is not there. */
 int exchange_prepare(void)
 {
-	if (find_call(&lock_call, "__SCK__queued_spin_lock_slowpath", "__SCT__queued_spin_lock_slowpath") ||
-	    find_call(&unlock_call, "__SCK__queued_spin_unlock", "__SCT__queued_spin_unlock")) {
+	if (calls_find(&lock_call, "__SCK__queued_spin_lock_slowpath", "__SCT__queued_spin_lock_slowpath") ||
+	    calls_find(&unlock_call, "__SCK__queued_spin_unlock", "__SCT__queued_spin_unlock")) {
 		pr_err("pvqspin: this kernel does not call its spinlock through static calls\n");
 		return -EOPNOTSUPP;
 	}
@@ -322,6 +257,7 @@ int exchange_prepare(void)
 	pv_unlock_slow = symbol("__pv_queued_spin_unlock_slowpath");
 	pv_unlock = symbol("__raw_callee_save___pv_queued_spin_unlock");
 	native_unlock = symbol("__raw_callee_save___native_queued_spin_unlock");
+	unlock_call.inlined = native_unlock;
 	/* Not in every kernel: the tracepoint is young. */
 	pv_unlock_traced = symbol("__raw_callee_save_pv_queued_spin_unlock_traced");
 	native_unlock_traced = symbol("__raw_callee_save_native_queued_spin_unlock_traced");

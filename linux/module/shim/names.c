@@ -16,9 +16,9 @@
  *
  * A kernel that was built for it (linux/patch) has such a word itself, and uses it everywhere.
  */
+#include <linux/cpu.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/stop_machine.h>
 #include <linux/objtool.h>
 #include <linux/linkage.h>
@@ -27,6 +27,7 @@
 #include <asm/nospec-branch.h>
 
 #include "pvqspin.h"
+#include "text.h"
 
 DEFINE_PER_CPU(u32, pvq_word) = 1;
 
@@ -41,14 +42,11 @@ static const u8 load_one[CALL_INSN_SIZE] = { 0xba, 1, 0, 0, 0 };
 /* lock cmpxchg %edx, (%reg) for any reg but those that need a displacement */
 static const u8 exchange[] = { 0xf0, 0x0f, 0xb1 };
 
-static void *places[ARRAY_SIZE(functions)];
+static u8 *places[ARRAY_SIZE(functions)];
 static unsigned int patched;
 
 /* The word of a kernel that was built for it, or NULL. */
 static u32 __percpu *built_in;
-
-static void (*poke)(void *at, const void *bytes, size_t length, const void *emulate);
-static struct mutex *text;
 
 /* Changes EDX alone, as what it stands for did; not even the flags. */
 extern void pvq_load_word(void);
@@ -57,12 +55,12 @@ extern void pvq_load_word(void);
 DEFINE_ASM_FUNC(pvq_load_word, LOAD_WORD, .text);
 
 /* The instruction in a function, or NULL. */
-static void *place_in(const char *function)
+static u8 *place_in(const char *function)
 {
 	u8 *start = symbol(function);
 	unsigned long size = start ? symbol_size(start) : 0;
 	unsigned long at;
-	void *found = NULL;
+	u8 *found = NULL;
 
 	for (at = 0; at + CALL_INSN_SIZE + 4 <= size; at++) {
 		if (memcmp(start + at, load_one, CALL_INSN_SIZE) ||
@@ -81,14 +79,6 @@ unsigned int names_patched(void)
 	return patched;
 }
 
-static void call_of(u8 bytes[CALL_INSN_SIZE], void *at)
-{
-	s32 distance = (s32)((long)pvq_load_word - (long)at - CALL_INSN_SIZE);
-
-	bytes[0] = 0xe8;
-	memcpy(bytes + 1, &distance, sizeof(distance));
-}
-
 /* Sets the word that the fast path of a CPU writes. */
 void names_set(unsigned int cpu, u32 word)
 {
@@ -102,9 +92,20 @@ bool names_are_built_in(void)
 	return built_in;
 }
 
+static void change_all(struct text_change *changes)
+{
+	if (!patched)
+		return;
+	/* A CPU that comes meanwhile would not hear of it. */
+	cpus_read_lock();
+	text_change_all(changes, patched);
+	cpus_read_unlock();
+}
+
 /* Changes all that is as we know it. Who does not ask for names gets none: the word stays 1. */
 void names_patch(void)
 {
+	struct text_change changes[ARRAY_SIZE(functions)];
 	unsigned int i;
 
 	if (patched || built_in)
@@ -112,24 +113,20 @@ void names_patch(void)
 	built_in = (u32 __percpu *)(unsigned long)symbol("queued_spin_word");
 	if (built_in)
 		return;
-	poke = symbol("smp_text_poke_single");
-	text = symbol("text_mutex");
-	if (!poke || !text) {
+	if (!text_prepare()) {
 		pr_info("pvqspin: this kernel's text cannot be changed: holders that did not wait have no name\n");
 		return;
 	}
 	for (i = 0; i < ARRAY_SIZE(functions); i++) {
-		u8 call[CALL_INSN_SIZE];
-		void *at = place_in(functions[i]);
+		u8 *at = place_in(functions[i]);
 
 		if (!at)
 			continue;
-		call_of(call, at);
-		mutex_lock(text);
-		poke(at, call, CALL_INSN_SIZE, NULL);
-		mutex_unlock(text);
+		changes[patched].at = at;
+		text_call(&changes[patched], CALL_INSN_OPCODE, pvq_load_word);
 		places[patched++] = at;
 	}
+	change_all(changes);
 }
 
 static int nothing(void *unused)
@@ -139,16 +136,17 @@ static int nothing(void *unused)
 
 void names_unpatch(void)
 {
-	while (patched) {
-		u8 call[CALL_INSN_SIZE];
-		void *at = places[--patched];
+	struct text_change changes[ARRAY_SIZE(functions)];
+	unsigned int i;
 
-		call_of(call, at);
-		mutex_lock(text);
+	for (i = 0; i < patched; i++) {
+		changes[i].at = places[i];
 		/* Who meets the change halfway does what the call did. */
-		poke(at, load_one, CALL_INSN_SIZE, call);
-		mutex_unlock(text);
+		text_call(&changes[i], CALL_INSN_OPCODE, pvq_load_word);
+		memcpy(changes[i].bytes, load_one, sizeof(load_one));
 	}
+	change_all(changes);
+	patched = 0;
 	/* The call is made with preemption off: after this no CPU is in it. */
 	stop_machine(nothing, NULL, NULL);
 }

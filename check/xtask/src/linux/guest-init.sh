@@ -44,7 +44,7 @@ stat_of() {
 
 . "/scripts/$script"
 
-dmesg | grep -E 'BUG:|WARNING:|soft lockup|hard LOCKUP|rcu: INFO|blocked for more than|Oops|pvqspin: .*inside the module' |
+dmesg | grep -E 'BUG:|WARNING:|soft lockup|hard LOCKUP|rcu: INFO|blocked for more than|Oops|pvqspin: .*(inside the module|one after another)' |
     sed 's/^/FAILED: the kernel says: /'
 echo "GUEST-END"
 reboot -f

@@ -15,7 +15,8 @@ for turn in $(seq "${turns:-3}"); do
         echo hot "${inside:-2000}" "${outside:-20000}" $for_ms >$load
         exact $one
         echo "trial $turn $one $(value per_second) $(value longest_wait_ns) $(value p999_below_ns)" \
-            "$(stat_of slow_path) $(stat_of named) $(stat_of nameless) $(stat_of yield_ran) $(stat_of yield_refused)"
+            "$(stat_of slow_path) $(stat_of named) $(stat_of nameless) $(stat_of yield_ran) $(stat_of yield_refused) \
+            $(value longest_wait_others)"
     done
 done
 rmmod pvqspin

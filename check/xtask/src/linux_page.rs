@@ -1,0 +1,102 @@
+//! The page of `cargo xtask linux --page`: a section for each host and kind of work.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::run::{replace, today};
+
+const HEAD: &str = "# In a Linux guest: the tables\n\n\
+    `cargo xtask linux --page FILE` makes them: stock kernels as host and guest, in an emulator that counts \
+    instructions. [The guide](../linux-guest.md) says what they mean.\n";
+
+/// What was measured.
+pub(crate) struct Section<'a> {
+    /// "A hot lock" or "Programs".
+    pub(crate) what: &'a str,
+    /// What the machine printed: it names the host's scheduler.
+    pub(crate) text: &'a str,
+    pub(crate) pcpus: u32,
+    /// The options that made it.
+    pub(crate) options: String,
+    pub(crate) kernel: &'a str,
+    pub(crate) tables: &'a str,
+}
+
+impl Section<'_> {
+    /// Puts it into the page.
+    pub(crate) fn keep(&self, page: &Path) -> Result<()> {
+        let scheduler = (self.text.lines())
+            .find_map(|line| line.strip_prefix("HOST scheduler: "))
+            .unwrap_or("EEVDF");
+        let title = format!(
+            "{}, {} pCPUs, {scheduler} on the host",
+            self.what, self.pcpus
+        );
+        let body = format!(
+            "Linux {}, `cargo xtask linux {}`, {}.\n{}",
+            self.kernel,
+            self.options,
+            today()?,
+            self.tables
+        );
+        let before = fs::read_to_string(page).unwrap_or_else(|_| HEAD.to_owned());
+        replace(page, &with_section(&before, &title, &body))
+    }
+}
+
+/// The options of this process, with files by their names alone.
+pub(crate) fn own_options() -> String {
+    let mut words = Vec::new();
+    let mut all = std::env::args().skip(2);
+    while let Some(word) = all.next() {
+        if word == "--page" {
+            all.next();
+            continue;
+        }
+        let name = word.rsplit('/').next().unwrap_or_default();
+        words.push(name.to_owned());
+    }
+    words.join(" ")
+}
+
+/// A page with this section, in the place of one with the same title or behind all others.
+fn with_section(page: &str, title: &str, body: &str) -> String {
+    let heading = format!("## {title}");
+    let section = format!("{heading}\n\n{}\n", body.trim());
+    let mut sections: Vec<String> = Vec::new();
+    for line in page.lines() {
+        match sections.last_mut() {
+            Some(last) if !line.starts_with("## ") => {
+                last.push_str(line);
+                last.push('\n');
+            }
+            _ => sections.push(format!("{line}\n")),
+        }
+    }
+    let is_it = |known: &&mut String| known.lines().next() == Some(heading.as_str());
+    match sections.iter_mut().find(is_it) {
+        Some(known) => *known = section,
+        None => sections.push(section),
+    }
+    let trimmed: Vec<_> = sections.iter().map(|section| section.trim_end()).collect();
+    trimmed.join("\n\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_takes_the_place_of_its_like() {
+        let page = with_section("# Title\n\nText.\n", "one", "first");
+        assert_eq!(page, "# Title\n\nText.\n\n## one\n\nfirst\n");
+        let page = with_section(&page, "two", "other\n");
+        let page = with_section(&page, "one", "again");
+        assert_eq!(
+            page,
+            "# Title\n\nText.\n\n## one\n\nagain\n\n## two\n\nother\n"
+        );
+    }
+}
