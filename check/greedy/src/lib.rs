@@ -28,11 +28,13 @@
 mod bundled;
 mod bytes;
 mod case;
+mod check;
 mod machine;
 mod subject;
 mod verdict;
 
 pub use bundled::Bundled;
 pub use case::{Action, Case, Neighbour, Step, Target};
+pub use check::{Failure, Found, check};
 pub use subject::{Placed, Setup, Subject};
 pub use verdict::{Verdict, judge};
