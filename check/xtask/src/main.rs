@@ -9,6 +9,7 @@ mod browser;
 mod callgrind;
 mod debian_kernel;
 mod debian_packages;
+mod event_cost;
 mod excerpts;
 mod fast_path;
 mod foreign_tests;
@@ -78,6 +79,9 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Count the instructions of the host's events: fails if one costs more than three times what a
+    /// bare queue of the same size does.
+    EventCost,
     /// Count the instructions of contended hand-overs, here and in another revision: fails if they have
     /// become more.
     HandOver {
@@ -235,6 +239,7 @@ fn main() -> Result<()> {
     match Args::parse().task {
         Task::Asm { write } => asm::check(write),
         Task::Instructions { write } => instructions::check(write),
+        Task::EventCost => event_cost::check(),
         Task::HandOver { against } => hand_over::count(against.as_deref()),
         Task::Browser { screenshots, page } => {
             browser::check(screenshots.as_deref(), page.as_deref())

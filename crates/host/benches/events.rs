@@ -5,6 +5,9 @@
 //! cargo bench -p pvqspin-host
 //! ```
 //!
+//! With `--count` it only executes each event a thousand times and two thousand times, for
+//! `cargo xtask event-cost`, which runs it under callgrind and counts instructions.
+//!
 //! Nothing is asserted about time. Each figure is the least of several rounds: what else the machine does only adds.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -72,7 +75,8 @@ impl Machine {
             let vm = VmConfig { vcpus, weight: 1 };
             host.add_vm(vm, HeapPages::new(vcpus)).expect("a good VM");
         }
-        for vcpu in 0..vms * vcpus {
+        // The first of each VM, the second of each..: so that those that run have siblings that wait.
+        for vcpu in (0..vcpus).flat_map(|first| (first..vms * vcpus).step_by(vcpus)) {
             host.start(0, VcpuId::new(vcpu as u32));
         }
         let mut machine = Self {
@@ -110,9 +114,15 @@ impl Machine {
         self.deliver();
     }
 
+    /// A pCPU asks before its time: nothing changes.
+    fn nothing(&mut self, at: u64) {
+        let pcpu = Pcpu::new((at % self.pcpus as u64) as u32);
+        let _ = black_box(self.host.reschedule(self.now, pcpu));
+    }
+
     /// A vCPU yields to its neighbour, and the neighbour to it.
     fn yield_both_ways(&mut self, at: u64) {
-        self.now += 1_000;
+        self.now += 100;
         let pcpu = Pcpu::new((at % self.pcpus as u64) as u32);
         let Some((vm, cpu)) = self
             .host
@@ -141,16 +151,15 @@ impl Machine {
 }
 
 /// The same number of entries in a set: take the first, put it behind the last.
-fn bare_queue(entries: u64) -> f64 {
+fn bare_queue(entries: u64) -> impl FnMut(u64) {
     let mut set: BTreeSet<(u64, u32)> = (0..entries).map(|at| (at, at as u32)).collect();
     let mut last = entries;
-    measure(|_| {
+    move |_| {
         if let Some((_, number)) = set.pop_first() {
             last += 1;
             black_box(set.insert((last, number)));
         }
-    })
-    .0
+    }
 }
 
 type Event = fn(&mut Machine, u64);
@@ -162,7 +171,7 @@ const EVENTS_OF: [(&str, Event); 3] = [
 ];
 
 fn row(scheduling: Scheduling, pcpus: usize, vms: usize, vcpus: usize) {
-    let bare = bare_queue((vms * vcpus) as u64);
+    let (bare, _) = measure(bare_queue((vms * vcpus) as u64));
     print!(
         "{scheduling:<12} {pcpus:>5} {vms:>6} {:>7} {bare:>9.0}",
         vms * vcpus
@@ -191,7 +200,47 @@ fn shards(shards: usize) -> f64 {
     shards as f64 * 500_000.0 / start.elapsed().as_secs_f64()
 }
 
+/// Where callgrind takes stock.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn events_mark() {
+    black_box(());
+}
+
+/// Warms up, and then does N events, and 2N, with a mark before, between and after.
+fn count(events: u64, name: &str, mut event: impl FnMut(u64)) {
+    const N: u64 = 1_000;
+    println!("{events} {name}");
+    (0..2 * N).for_each(&mut event);
+    events_mark();
+    (0..N).for_each(&mut event);
+    events_mark();
+    (0..2 * N).for_each(&mut event);
+    events_mark();
+}
+
+/// A thousand vCPUs on 64 pCPUs.
+fn count_all() {
+    count(0, "BTreeSet", bare_queue(1_000));
+    let events: [(u64, &str, Event); 4] = [
+        (1, "slice end", Machine::slice_end),
+        (2, "sleep, wake", Machine::sleep_and_wake),
+        (1, "yield", Machine::yield_both_ways),
+        (1, "nothing to do", Machine::nothing),
+    ];
+    for scheduling in [Scheduling::Fair, Scheduling::Credit, Scheduling::RoundRobin] {
+        for (events, name, event) in events {
+            let mut machine = Machine::new(scheduling, 64, 125, 8);
+            let name = format!("{scheduling}, {name}");
+            count(events, &name, |at| event(&mut machine, at));
+        }
+    }
+}
+
 fn main() {
+    if std::env::args().any(|argument| argument == "--count") {
+        return count_all();
+    }
     let quick = std::env::args().any(|argument| argument == "--test");
     print!("policy       pcpus    vms   vcpus BTreeSet");
     EVENTS_OF.iter().for_each(|(name, _)| print!(" {name:>13}"));

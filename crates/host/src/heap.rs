@@ -2,16 +2,18 @@
 //!
 //! A heap in one vector, with the place of each member beside it: no allocation once it has room for
 //! all numbers, and at most a logarithm of steps for each change.
+//!
+//! ```text
+//!   an entry leaves, and the last one takes its place: the hole sinks to the bottom, three comparisons
+//!   a level, and the last one rises from there, seldom far: most entries stand near the bottom
+//! ```
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use crate::fair;
-
 /// A place in a queue; the least goes first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Key {
-    pub(crate) class: u8,
     /// Virtual time, compared modulo 2^64, or the same for all.
     pub(crate) time: u64,
     /// Drawn at every entry, never the same twice.
@@ -19,23 +21,21 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    fn is_before(&self, other: &Self) -> bool {
-        match self.class.cmp(&other.class) {
-            Ordering::Less => true,
-            Ordering::Greater => false,
-            Ordering::Equal if self.time == other.time => self.turn < other.turn,
-            Ordering::Equal => fair::is_before(self.time, other.time),
-        }
+    const fn wide(self) -> u128 {
+        (self.time as u128) << 64 | self.turn as u128
     }
 
-    pub(crate) fn order(&self, other: &Self) -> Ordering {
-        if self == other {
-            Ordering::Equal
-        } else if self.is_before(other) {
-            Ordering::Less
-        } else {
-            Ordering::Greater
-        }
+    /// By time, and of equal times by turn: one subtraction does both.
+    const fn behind(self, other: Self) -> i128 {
+        self.wide().wrapping_sub(other.wide()) as i128
+    }
+
+    pub(crate) const fn is_before(self, other: Self) -> bool {
+        self.behind(other) < 0
+    }
+
+    pub(crate) fn order(self, other: Self) -> Ordering {
+        self.behind(other).cmp(&0)
     }
 }
 
@@ -44,9 +44,15 @@ const NOWHERE: u32 = u32::MAX;
 /// Children of an entry: four lie beside each other in memory.
 const WIDTH: usize = 4;
 
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: Key,
+    number: u32,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heap {
-    entries: Vec<(Key, u32)>,
+    entries: Vec<Entry>,
     /// Where each number stands.
     places: Vec<u32>,
 }
@@ -65,8 +71,8 @@ impl Heap {
     }
 
     pub(crate) fn first(&self) -> Option<(Key, usize)> {
-        let &(key, number) = self.entries.first()?;
-        Some((key, number as usize))
+        let first = self.entries.first()?;
+        Some((first.key, first.number as usize))
     }
 
     pub(crate) fn contains(&self, number: usize) -> bool {
@@ -75,20 +81,19 @@ impl Heap {
 
     pub(crate) fn insert(&mut self, number: usize, key: Key) {
         debug_assert!(!self.contains(number), "{number} is queued twice");
-        self.entries.push((key, number as u32));
-        self.raise(self.entries.len() - 1);
+        let (at, number) = (self.entries.len(), number as u32);
+        let entry = Entry { key, number };
+        self.entries.push(entry);
+        self.raise(at, entry);
     }
 
     pub(crate) fn remove(&mut self, number: usize) -> bool {
-        let Some(&at) = self.places.get(number).filter(|&&at| at != NOWHERE) else {
+        let Some(place) = self.places.get_mut(number).filter(|at| **at != NOWHERE) else {
             return false;
         };
-        self.places[number] = NOWHERE;
-        let at = at as usize;
-        self.entries.swap_remove(at);
-        if at < self.entries.len() {
-            self.raise(at);
-            self.lower(at);
+        let at = core::mem::replace(place, NOWHERE) as usize;
+        if let Some(last) = self.entries.pop().filter(|_| at < self.entries.len()) {
+            self.settle(at, last);
         }
         true
     }
@@ -96,51 +101,56 @@ impl Heap {
     /// Gives a member another key.
     pub(crate) fn update(&mut self, number: usize, key: Key) {
         let at = self.places[number] as usize;
-        self.entries[at].0 = key;
-        self.raise(at);
-        self.lower(self.places[number] as usize);
+        let number = number as u32;
+        self.settle(at, Entry { key, number });
     }
 
     /// All members, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, usize)> {
-        self.entries
-            .iter()
-            .map(|&(key, number)| (key, number as usize))
+        (self.entries.iter()).map(|entry| (entry.key, entry.number as usize))
     }
 
-    fn put(&mut self, at: usize, entry: (Key, u32)) {
+    fn put(&mut self, at: usize, entry: Entry) {
         self.entries[at] = entry;
-        self.places[entry.1 as usize] = at as u32;
+        self.places[entry.number as usize] = at as u32;
     }
 
-    fn raise(&mut self, mut at: usize) {
-        let entry = self.entries[at];
-        while at > 0 {
-            let parent = (at - 1) / WIDTH;
-            if !entry.0.is_before(&self.entries[parent].0) {
+    /// Puts an entry where it belongs, above a hole or in it.
+    fn raise(&mut self, mut hole: usize, entry: Entry) {
+        while hole > 0 {
+            let above = (hole - 1) / WIDTH;
+            let parent = self.entries[above];
+            if !entry.key.is_before(parent.key) {
                 break;
             }
-            self.put(at, self.entries[parent]);
-            at = parent;
+            self.put(hole, parent);
+            hole = above;
         }
-        self.put(at, entry);
+        self.put(hole, entry);
     }
 
-    fn lower(&mut self, mut at: usize) {
-        let entry = self.entries[at];
-        loop {
-            let children = at * WIDTH + 1..self.entries.len().min(at * WIDTH + 1 + WIDTH);
-            let before = |&a: &usize, &b: &usize| self.entries[a].0.order(&self.entries[b].0);
-            let Some(least) = children.min_by(before) else {
-                break;
-            };
-            if !self.entries[least].0.is_before(&entry.0) {
-                break;
-            }
-            self.put(at, self.entries[least]);
-            at = least;
+    /// Puts an entry where it belongs, when there is a hole.
+    fn settle(&mut self, mut hole: usize, entry: Entry) {
+        while let Some((at, least)) = self.least_child(hole) {
+            self.put(hole, least);
+            hole = at;
         }
-        self.put(at, entry);
+        self.raise(hole, entry);
+    }
+
+    fn least_child(&self, of: usize) -> Option<(usize, Entry)> {
+        let first = of * WIDTH + 1;
+        let children = self.entries.get(first..)?;
+        let lesser = |a: usize, b: usize| {
+            let b_first = children[b].key.is_before(children[a].key);
+            if b_first { b } else { a }
+        };
+        let least = if children.len() >= WIDTH {
+            lesser(lesser(0, 1), lesser(2, 3))
+        } else {
+            (0..children.len()).reduce(lesser)?
+        };
+        Some((first + least, children[least]))
     }
 }
 
@@ -149,16 +159,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn class_goes_before_time_and_time_before_turn() {
+    fn time_goes_before_turn() {
         let mut heap = Heap::default();
         heap.make_room(9);
-        let key = |class, time: u64, turn| Key { class, time, turn };
+        let key = |time: u64, turn| Key { time, turn };
         let expected = [
-            (5, key(0, 9, 7)),
-            (4, key(1, u64::MAX, 6)), // modulo 2^64: just before 2
-            (0, key(1, 2, 1)),
-            (1, key(1, 2, 2)),
-            (8, key(1, 3, 0)),
+            (4, key(u64::MAX, 6)), // modulo 2^64: just before 2
+            (0, key(2, 1)),
+            (1, key(2, u64::MAX)),
+            (8, key(3, 0)),
+            (5, key(9, 7)),
         ];
         for (number, key) in expected.into_iter().rev() {
             heap.insert(number, key);
@@ -181,7 +191,6 @@ mod tests {
                 .wrapping_add(1);
             let number = (random >> 33) as usize % 100;
             let key = Key {
-                class: 0,
                 time: random >> 50,
                 turn: step,
             };
@@ -190,7 +199,9 @@ mod tests {
                 (true, 0) => heap.update(number, key),
                 (true, _) => assert!(heap.remove(number)),
             }
-            let least = heap.iter().min_by(|a, b| a.0.order(&b.0));
+            let least = heap
+                .iter()
+                .reduce(|a, b| if b.0.is_before(a.0) { b } else { a });
             assert_eq!(heap.first(), least);
         }
     }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use pvqspin_abi::{Cpu, Hypercall, RunState, Status};
 
 use crate::bits::Bits;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, YieldMode};
 use crate::fair::Sums;
 use crate::ids::{Pcpu, VcpuId, VmId};
 use crate::loan::{self, Why};
@@ -79,7 +79,8 @@ pub struct Host<P> {
     pub(crate) pcpus: Vec<PcpuState>,
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) queues: Queues,
-    pub(crate) sums: Sums,
+    /// `None`: neither the policy nor a mere hint asks for an average.
+    pub(crate) sums: Option<Sums>,
     /// vCPUs that could run and do not.
     pub(crate) ready: usize,
     /// pCPUs that are online and run nothing, and those of them that are not poked.
@@ -103,6 +104,8 @@ impl<P: GuestPages> Host<P> {
         let none = || Bits::new(config.pcpus);
         let mut all = none();
         (0..config.pcpus).for_each(|p| all.set(p, true));
+        let policy = policy::of(&config);
+        let asks = policy.asks_for_average() || config.yields == YieldMode::Hint;
         Ok(Self {
             config,
             clock: 0,
@@ -110,9 +113,9 @@ impl<P: GuestPages> Host<P> {
             vms: Vec::new(),
             vcpus: Vec::new(),
             pcpus: (0..config.pcpus).map(|_| PcpuState::default()).collect(),
-            policy: policy::of(&config),
+            policy,
             queues: Queues::new(),
-            sums: Sums::default(),
+            sums: asks.then(Sums::default),
             ready: 0,
             idle: all.clone(),
             idle_unpoked: all,
@@ -243,9 +246,10 @@ impl<P: GuestPages> Host<P> {
         let Some(p) = self.enter_online(now, pcpu) else {
             return Run::IDLE;
         };
-        self.pcpus[p].poked = false;
-        self.pokes.remove(p);
-        self.idle_unpoked.set(p, self.idle.contains(p));
+        if core::mem::take(&mut self.pcpus[p].poked) {
+            self.pokes.remove(p);
+            self.idle_unpoked.set(p, self.idle.contains(p));
+        }
         self.decide(p);
         self.leave(p)
     }

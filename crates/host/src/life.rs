@@ -14,6 +14,7 @@ use pvqspin_abi::{Cpu, Generation, RunSample, RunState};
 
 use crate::bits::Bits;
 use crate::config::{ConfigError, VmConfig};
+use crate::fair::Sums;
 use crate::host::Host;
 use crate::ids::{Pcpu, VcpuId, VmId};
 use crate::pages::GuestPages;
@@ -262,18 +263,20 @@ impl<P: GuestPages> Host<P> {
         if let Some(p) = self.vcpus[vcpu.index()].owns {
             self.charge(p);
         }
-        let clock = self.policy.clock().or(self.sums.average()).unwrap_or(0);
+        let average = || self.sums.as_ref().and_then(Sums::average);
+        let clock = self.policy.clock().or_else(average).unwrap_or(0);
         let state = &mut self.vcpus[vcpu.index()];
         let account = &mut state.account.fair;
-        if state.state.is_active() {
-            self.sums.remove(account);
+        let mut sums = self.sums.as_mut().filter(|_| state.state.is_active());
+        if let Some(sums) = &mut sums {
+            sums.remove(account);
         }
         let lag = i128::from(account.vtime.wrapping_sub(clock) as i64);
         let scaled = lag * i128::from(account.weight) / i128::from(weight);
         account.vtime = clock.wrapping_add(scaled as u64);
         (account.weight, account.rest) = (weight, 0);
-        if state.state.is_active() {
-            self.sums.add(account);
+        if let Some(sums) = &mut sums {
+            sums.add(account);
         }
         let account = state.account;
         self.policy.reweigh(&account, weight);

@@ -12,11 +12,12 @@
 use pvqspin_abi::RunSample;
 
 use crate::config::YieldMode;
+use crate::fair::Sums;
 use crate::host::Host;
 use crate::ids::{Pcpu, VcpuId};
 use crate::loan::{self, Next, RunQueue, Slice, Waits, Why};
 use crate::pages::GuestPages;
-use crate::policy::{Entry, View};
+use crate::policy::{Entry, Policy, View};
 use crate::state::account::Account;
 use crate::state::vcpu::{State, Then};
 
@@ -63,8 +64,8 @@ impl<P: GuestPages> RunQueue for Queue<'_, P> {
         host.vcpus[current.index()].stats.ran_ns += ran_ns;
         host.vcpus[owner.index()].stats.charged_ns += ran_ns;
         if charged_ns > 0 {
-            host.with_account(owner, |host, account| {
-                host.policy.charge(account, charged_ns)
+            host.with_account(owner, |policy, _, account| {
+                policy.charge(account, charged_ns);
             });
         }
     }
@@ -78,7 +79,7 @@ impl<P: GuestPages> Host<P> {
         let clock = self.clock;
         let v = &mut self.vcpus[vcpu.index()];
         let before = core::mem::replace(&mut v.state, state);
-        let (account, owns) = (v.account, v.owns);
+        let owns = v.owns;
         match (before == State::Waiting, state == State::Waiting) {
             (true, false) => {
                 self.ready -= 1;
@@ -92,12 +93,16 @@ impl<P: GuestPages> Host<P> {
         }
         match (before.is_active(), state.is_active()) {
             (false, true) => {
-                self.sums.add(&account.fair);
-                self.policy.woke(&account);
+                if let Some(sums) = &mut self.sums {
+                    sums.add(&v.account.fair);
+                }
+                self.policy.woke(&v.account);
             }
             (true, false) => {
-                self.sums.remove(&account.fair);
-                self.policy.slept(&account);
+                if let Some(sums) = &mut self.sums {
+                    sums.remove(&v.account.fair);
+                }
+                self.policy.slept(&v.account);
             }
             _ => {}
         }
@@ -108,29 +113,29 @@ impl<P: GuestPages> Host<P> {
 
     /// Notes whether a waiting lender could be freed by a pCPU that idles.
     fn note_lent(&mut self, p: usize) {
-        let lender = (self.pcpus[p].slice)
-            .and_then(|slice| slice.loan())
-            .map(|loan| loan.lender);
-        let waits = lender.is_some_and(|lender| {
-            let lender = &self.vcpus[lender.index()];
-            lender.state == State::Waiting && lender.owns == Some(p)
-        });
+        let lender = match &self.pcpus[p].slice {
+            Some(slice) if slice.current() != slice.owner() => slice.owner(),
+            _ => {
+                self.lent.remove(p);
+                return;
+            }
+        };
+        let lender = &self.vcpus[lender.index()];
+        let waits = lender.state == State::Waiting && lender.owns == Some(p);
         self.lent.set(p, waits);
     }
 
-    /// Changes an account, and the sums with it.
+    /// Lets the policy change an account, and the sums follow.
     pub(crate) fn with_account<R>(
         &mut self,
         vcpu: VcpuId,
-        change: impl FnOnce(&mut Self, &mut Account) -> R,
+        change: impl FnOnce(&mut dyn Policy, Option<&Sums>, &mut Account) -> R,
     ) -> R {
-        let before = self.vcpus[vcpu.index()].account;
-        let mut after = before;
-        let result = change(self, &mut after);
-        let state = &mut self.vcpus[vcpu.index()];
-        state.account = after;
-        if state.state.is_active() {
-            self.sums.changed(&before.fair, &after.fair);
+        let vcpu = &mut self.vcpus[vcpu.index()];
+        let before = vcpu.account.fair;
+        let result = change(&mut *self.policy, self.sums.as_ref(), &mut vcpu.account);
+        if let Some(sums) = self.sums.as_mut().filter(|_| vcpu.state.is_active()) {
+            sums.changed(&before, &vcpu.account.fair);
         }
         result
     }
@@ -143,19 +148,19 @@ impl<P: GuestPages> Host<P> {
     // --- the queue -----------------------------------------------------------------------------
 
     fn enter_queue(&mut self, vcpu: VcpuId, how: Waits) {
-        let turn = self.queues.next_turn();
-        self.with_account(vcpu, |host, account| {
+        let (turn, wanted_ns) = (self.queues.next_turn(), self.wanted_ns);
+        let key = self.with_account(vcpu, |policy, sums, account| {
             let entry = Entry {
                 how,
                 turn,
-                sums: &host.sums,
-                wanted_ns: host.wanted_ns,
+                sums,
+                wanted_ns,
             };
-            host.policy.enters(account, &entry);
+            policy.enters(account, &entry);
+            policy.key(account)
         });
-        let state = &self.vcpus[vcpu.index()];
-        let key = self.policy.key(&state.account);
-        self.queues.insert(state.class, vcpu.index(), key);
+        let class = self.vcpus[vcpu.index()].class;
+        self.queues.insert(class, vcpu.index(), key);
     }
 
     pub(crate) fn unqueue(&mut self, vcpu: VcpuId) {
@@ -197,10 +202,10 @@ impl<P: GuestPages> Host<P> {
         self.end_slice(p, why);
         if let Some(vcpu) = self.pick(p) {
             self.unqueue(vcpu);
-            let now = self.clock;
-            let terms = self.with_account(vcpu, |host, account| {
-                host.policy.picked(account, host.wanted_ns);
-                host.policy.terms(now, account)
+            let (now, wanted_ns) = (self.clock, self.wanted_ns);
+            let terms = self.with_account(vcpu, |policy, _, account| {
+                policy.picked(account, wanted_ns);
+                policy.terms(now, account)
             });
             loan::begin(&mut Queue(self), now, p, vcpu, &terms);
             self.pcpus[p].epoch = self.policy.epoch();
@@ -214,16 +219,14 @@ impl<P: GuestPages> Host<P> {
         loan::take_back(&mut Queue(self), clock, p).is_some()
     }
 
-    /// The slice on a pCPU is over.
+    /// The slice on a pCPU is over. It was charged when the event began.
     pub(crate) fn end_slice(&mut self, p: usize, why: Option<Why>) {
-        self.charge(p);
-        let Some(slice) = self.pcpus[p].slice else {
+        let Some(slice) = &self.pcpus[p].slice else {
             return;
         };
         let now = self.clock;
-        self.with_account(slice.owner(), |host, account| {
-            host.policy.ended(account, now, &slice, why);
-        });
+        let owner = &mut self.vcpus[slice.owner().index()].account;
+        self.policy.ended(owner, now, slice, why);
         loan::end(&mut Queue(self), now, p, why);
         self.lent.remove(p);
     }
@@ -270,7 +273,7 @@ impl<P: GuestPages> Host<P> {
             return;
         };
         let now = self.clock;
-        let terms = self.with_account(borrower, |host, account| host.policy.terms(now, account));
+        let terms = self.with_account(borrower, |policy, _, account| policy.terms(now, account));
         loan::convert(&mut Queue(self), now, q, &terms);
         self.note_lent(q);
     }
@@ -281,7 +284,7 @@ impl<P: GuestPages> Host<P> {
         self.is_queued(buddy)
             && self.may_run_on(buddy, p)
             && self.policy.is_its_turn(account)
-            && self.sums.is_eligible(&account.fair)
+            && (self.sums.as_ref()).is_some_and(|sums| sums.is_eligible(&account.fair))
     }
 
     // --- loans ---------------------------------------------------------------------------------
@@ -347,9 +350,11 @@ impl<P: GuestPages> Host<P> {
             // It never left: no new generation, and nothing that a guest could see.
             return;
         }
-        self.idle.set(p, next.is_none() && !self.pcpus[p].offline);
-        self.idle_unpoked
-            .set(p, self.idle.contains(p) && !self.pcpus[p].poked);
+        if prev.is_none() || next.is_none() {
+            let idle = next.is_none() && !self.pcpus[p].offline;
+            self.idle.set(p, idle);
+            self.idle_unpoked.set(p, idle && !self.pcpus[p].poked);
+        }
         if let Some(vcpu) = prev {
             self.publish(vcpu);
             self.unlink(p, vcpu);

@@ -41,10 +41,9 @@ impl Policy for Credit {
 
     fn key(&self, account: &Account) -> Key {
         Key {
-            class: 0,
             time: account.fair.vtime,
-            // Of equals the boosted one goes first.
-            turn: if account.boosted { 0 } else { account.turn },
+            // Of equals the boosted ones go first, each in its turn.
+            turn: account.turn | u64::from(!account.boosted) << 63,
         }
     }
 

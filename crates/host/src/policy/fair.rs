@@ -40,7 +40,6 @@ impl Policy for Fair {
 
     fn key(&self, account: &Account) -> Key {
         Key {
-            class: 0,
             time: account.fair.vtime,
             turn: account.turn,
         }

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{Entry, Pick, Policy, View};
-use crate::fair::{self, Clock, LATE_SLICES, Rules, is_before};
+use crate::fair::{self, Clock, LATE_SLICES, Rules, Sums, is_before};
 use crate::heap::{Heap, Key};
 use crate::ids::VcpuId;
 use crate::loan::{Terms, Waits};
@@ -76,7 +76,6 @@ impl Gangs {
     fn enqueue(&mut self, gang: usize) {
         self.turns += 1;
         let key = Key {
-            class: 0,
             time: self.list[gang].account.vtime,
             turn: self.turns,
         };
@@ -133,7 +132,7 @@ impl Policy for Gangs {
         if matches!(entry.how, Waits::Woken | Waits::AfterSlice) || account.turn == 0 {
             account.turn = entry.turn;
         }
-        if let (Waits::Woken, Some(average)) = (entry.how, entry.sums.average())
+        if let (Waits::Woken, Some(average)) = (entry.how, entry.sums.and_then(Sums::average))
             && is_before(account.fair.vtime, average)
         {
             account.fair.vtime = average;
@@ -142,7 +141,6 @@ impl Policy for Gangs {
 
     fn key(&self, account: &Account) -> Key {
         Key {
-            class: 0,
             time: 0,
             turn: account.turn,
         }
@@ -260,6 +258,10 @@ impl Policy for Gangs {
     }
 
     fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn asks_for_average(&self) -> bool {
         true
     }
 }

@@ -26,8 +26,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) how: Waits,
     /// The next turn.
     pub(crate) turn: u64,
-    /// Over all that want to run.
-    pub(crate) sums: &'a Sums,
+    /// Over all that want to run, if the policy [asks](Policy::asks_for_average).
+    pub(crate) sums: Option<&'a Sums>,
     /// For how long, in all, a vCPU was queued, in nanoseconds.
     pub(crate) wanted_ns: u64,
 }
@@ -104,6 +104,11 @@ pub(crate) trait Policy: Debug + Send + Sync {
     /// The virtual time of the latest pick, if that is how the policy orders.
     fn clock(&self) -> Option<u64> {
         None
+    }
+
+    /// Whether it places vCPUs that enter the queue by the average of all.
+    fn asks_for_average(&self) -> bool {
+        false
     }
 
     // --- gangs ---------------------------------------------------------------------------------

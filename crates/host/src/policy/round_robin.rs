@@ -4,7 +4,7 @@
 //! owner's next one; a vCPU that lost its slice early keeps its turn, and gets the rest when it comes.
 
 use super::{Entry, Policy, whole_slice};
-use crate::fair::{Rules, is_before, span};
+use crate::fair::{Rules, Sums, is_before, span};
 use crate::heap::Key;
 use crate::ids::VcpuId;
 use crate::loan::{Slice, Terms, Waits, Why};
@@ -52,7 +52,7 @@ impl Policy for RoundRobin {
             };
             let floor = entry
                 .sums
-                .average()
+                .and_then(Sums::average)
                 .map(|average| average.wrapping_sub(slice));
             account.fair.vtime = floor.map_or(vtime, later);
         }
@@ -60,7 +60,6 @@ impl Policy for RoundRobin {
 
     fn key(&self, account: &Account) -> Key {
         Key {
-            class: 0,
             time: 0,
             turn: account.turn,
         }
@@ -99,5 +98,9 @@ impl Policy for RoundRobin {
 
     fn weight(&self, _of_vm: u32) -> u32 {
         1
+    }
+
+    fn asks_for_average(&self) -> bool {
+        true
     }
 }

@@ -3,11 +3,11 @@
 //! A pCPU takes the least key of the queues that name it. What the keys mean depends on the policy:
 //!
 //! ```text
-//!                class               time            turn
-//! round robin    0                   0               drawn on waking and at a slice's end
-//! fair           0                   virtual time    drawn at every entry
-//! credit         0                   virtual time    drawn at every entry
-//! co-scheduled   0                   0               gangs have an order of their own
+//!                time            turn
+//! round robin    0               drawn on waking and at a slice's end
+//! fair           virtual time    drawn at every entry
+//! credit         virtual time    drawn at every entry; boosted ones before others
+//! co-scheduled   0               drawn on waking and at a slice's end; gangs have an order of their own
 //! ```
 
 use alloc::vec;
@@ -91,7 +91,7 @@ impl Queues {
         }
         let mine = |class: &&Class| class.pcpus.as_ref().is_none_or(|set| set.contains(pcpu));
         let firsts = (self.classes.iter().filter(mine)).filter_map(|class| class.heap.first());
-        let first = firsts.min_by(|(a, _), (b, _)| a.order(b));
+        let first = firsts.reduce(|a, b| if b.0.is_before(a.0) { b } else { a });
         first.map(|(_, vcpu)| vcpu)
     }
 
@@ -114,7 +114,7 @@ impl Queues {
         let mut all: Vec<_> = (self.classes.iter())
             .flat_map(|class| class.heap.iter())
             .collect();
-        all.sort_by(|(a, _), (b, _)| a.order(b));
+        all.sort_by(|(a, _), (b, _)| a.order(*b));
         all
     }
 
