@@ -201,3 +201,58 @@ fn coming_and_going_beside_a_heavy_vm_gains_nothing() {
         });
     }
 }
+
+/// A VM of weight 100 that starts beside one of weight 10, whose vCPUs lend to each other, and one of weight 1: 159 of
+/// 200 slices, when it stood at the clock. The one of weight 1 drove that, as the others seldom queued, and they lagged.
+#[test]
+fn a_vm_that_starts_stands_no_later_than_lighter_ones() {
+    for scheduling in [Scheduling::Fair, Scheduling::Credit] {
+        holds(&Case {
+            setup: Setup {
+                min_loan_ns: SLICE / 4,
+                ..setup(7, scheduling)
+            },
+            victim: vm(6, 100),
+            victim_starts: 100,
+            bystander: Some(vm(1, 1)),
+            greedy: vm(11, 10),
+            programs: vec![vec![Step {
+                compute_ns: SLICE / 4,
+                action: Action::Yield(Target::NextPreempted),
+            }]],
+            first: 11,
+            churn: None,
+        });
+    }
+}
+
+/// A vCPU that borrows, and goes on at its own cost because a pCPU idles, over and over: it owed more and more, as the
+/// clock stood still while others used up their lag. Debug assertions see it.
+#[test]
+fn a_borrower_that_goes_on_at_its_own_cost_moves_the_clock() {
+    let yields = Step {
+        compute_ns: 10_000,
+        action: Action::Yield(Target::Number(0)),
+    };
+    let mut program = vec![yields; 8];
+    program.push(Step {
+        compute_ns: SLICE * 3,
+        action: Action::Nap(1_000),
+    });
+    program.push(Step {
+        compute_ns: 10_000,
+        action: Action::Edge(Some(Target::NextPreempted)),
+    });
+    for scheduling in [Scheduling::Fair, Scheduling::Credit] {
+        holds(&Case {
+            setup: setup(5, scheduling),
+            victim: vm(3, 2),
+            victim_starts: 0,
+            bystander: None,
+            greedy: vm(3, 1),
+            programs: vec![program.clone()],
+            first: 3,
+            churn: None,
+        });
+    }
+}

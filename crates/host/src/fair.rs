@@ -242,16 +242,20 @@ impl Rules {
         account.rest = 0;
     }
 
-    /// Where the latest pick of about the same weight stood, with no more lag than any may have. The clock, if there was
-    /// none of late: none of that weight wants to run.
+    /// Where the latest pick of about the same weight stood, or of a lighter one that stood further back, with no more
+    /// lag than any may have. The clock, if there was none of late: none of such a weight wants to run.
     const fn like(&self, clock: &Clock, wanted_ns: u64, account: &Account) -> u64 {
-        let like = clock.like[class(account.weight)];
-        let ago_ns = wanted_ns.wrapping_add(1).wrapping_sub(like.picked);
-        let lags = is_before(like.vtime, clock.vtime);
-        if like.picked == 0 || ago_ns > LIKE_SLICES * self.slice_ns || !lags {
-            return clock.vtime;
+        let (mut stand, mut at) = (clock.vtime, 0);
+        while at <= class(account.weight) {
+            let like = clock.like[at];
+            let ago_ns = wanted_ns.wrapping_add(1).wrapping_sub(like.picked);
+            let counts = like.picked != 0 && ago_ns <= LIKE_SLICES * self.slice_ns;
+            if counts && is_before(like.vtime, stand) {
+                stand = like.vtime;
+            }
+            at += 1;
         }
-        later(like.vtime, self.least(clock, account))
+        later(stand, self.least(clock, account))
     }
 
     /// A vCPU that slept wakes: sleep saves nothing up.
@@ -361,7 +365,10 @@ mod tests {
         assert_eq!(started(&clock, 8 + 2 * slice, 100), now, "it is gone");
         clock.picked(&at(now - 9 * light, 100), 7);
         assert_eq!(started(&clock, 7, 100), now - 3 * light);
+        clock.picked(&at(now - 2 * light, 10), 7);
         clock.picked(&at(now - light, 100), 7);
+        assert_eq!(started(&clock, 7, 100), now - 2 * light, "lighter ones do");
+        assert_eq!(started(&clock, 7, 10), now - 2 * light);
         clock.picked(&at(now + light, 1), 8);
         assert_eq!(started(&clock, 8, 1), now + light);
     }

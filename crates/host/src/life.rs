@@ -124,7 +124,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// Frees the numbers of a removed VM, once it is gone.
-    pub(crate) fn let_go(&mut self, vm: VmId) {
+    fn let_go(&mut self, vm: VmId) {
         let state = &mut self.vms[vm.index()];
         if state.is_gone() {
             state.vcpus = 0;
@@ -316,5 +316,29 @@ impl<P: GuestPages> Host<P> {
         }
         self.finish();
         true
+    }
+
+    // --- which pCPUs run a VM --------------------------------------------------------------------
+
+    pub(crate) fn link(&mut self, p: usize, vcpu: VcpuId) {
+        let vm = &mut self.vms[self.vcpus[vcpu.index()].vm.index()];
+        let first = vm.first_pcpu.replace(p as u32);
+        (self.pcpus[p].vm_prev, self.pcpus[p].vm_next) = (None, first);
+        if let Some(first) = first {
+            self.pcpus[first as usize].vm_prev = Some(p as u32);
+        }
+    }
+
+    pub(crate) fn unlink(&mut self, p: usize, vcpu: VcpuId) {
+        let id = self.vcpus[vcpu.index()].vm;
+        let (prev, next) = (self.pcpus[p].vm_prev, self.pcpus[p].vm_next);
+        match prev {
+            Some(prev) => self.pcpus[prev as usize].vm_next = next,
+            None => self.vms[id.index()].first_pcpu = next,
+        }
+        if let Some(next) = next {
+            self.pcpus[next as usize].vm_prev = prev;
+        }
+        self.let_go(id);
     }
 }

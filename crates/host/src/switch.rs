@@ -267,12 +267,20 @@ impl<P: GuestPages> Host<P> {
         self.is_queued(lender).then_some(lender)
     }
 
-    /// A borrower goes on at its own cost.
+    /// A borrower goes on at its own cost, as if it were picked; so do the borrowers on slices that those own.
     pub(crate) fn convert(&mut self, q: usize) {
         let Some(borrower) = self.pcpus[q].current() else {
             return;
         };
-        let now = self.clock;
+        let (now, wanted_ns) = (self.clock, self.wanted_ns);
+        let mut next = Some(borrower);
+        while let Some(borrower) = next {
+            self.with_account(borrower, |policy, _, account| {
+                policy.picked(account, wanted_ns);
+            });
+            let owns = self.vcpus[borrower.index()].owns.filter(|&p| p != q);
+            next = owns.and_then(|p| self.pcpus[p].current());
+        }
         let terms = self.with_account(borrower, |policy, _, account| policy.terms(now, account));
         loan::convert(&mut Queue(self), now, q, &terms);
         self.note_lent(q);
@@ -377,29 +385,5 @@ impl<P: GuestPages> Host<P> {
         if let Some(pages) = &self.vms[vcpu.vm.index()].pages {
             pages.vcpu(vcpu.cpu).set_run(sample);
         }
-    }
-
-    // --- which pCPUs run a VM --------------------------------------------------------------------
-
-    fn link(&mut self, p: usize, vcpu: VcpuId) {
-        let vm = &mut self.vms[self.vcpus[vcpu.index()].vm.index()];
-        let first = vm.first_pcpu.replace(p as u32);
-        (self.pcpus[p].vm_prev, self.pcpus[p].vm_next) = (None, first);
-        if let Some(first) = first {
-            self.pcpus[first as usize].vm_prev = Some(p as u32);
-        }
-    }
-
-    fn unlink(&mut self, p: usize, vcpu: VcpuId) {
-        let id = self.vcpus[vcpu.index()].vm;
-        let (prev, next) = (self.pcpus[p].vm_prev, self.pcpus[p].vm_next);
-        match prev {
-            Some(prev) => self.pcpus[prev as usize].vm_next = next,
-            None => self.vms[id.index()].first_pcpu = next,
-        }
-        if let Some(next) = next {
-            self.pcpus[next as usize].vm_prev = prev;
-        }
-        self.let_go(id);
     }
 }

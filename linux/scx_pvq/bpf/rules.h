@@ -174,15 +174,23 @@ static inline u64 pvq_least_vtime(const struct pvq_terms *t, const struct pvq_cl
 	return c->vtime - pvq_span(PVQ_LAG_SLICES * t->slice_ns, weight);
 }
 
-/* Where the latest pick of about the same weight stood; the clock, if there was none of late. */
+/* Where the latest pick of about the same weight stood, or of a lighter one that stood further back; the clock, if there was none. */
 static inline u64 pvq_like(const struct pvq_terms *t, const struct pvq_clock *c, const struct pvq_account *a)
 {
-	const struct pvq_like *like = &c->like[pvq_class(a->weight)];
-	u64 ago = c->wanted_ns + 1 - like->picked;
+	u32 own = pvq_class(a->weight);
+	u64 stand = c->vtime;
+	u32 class;
 
-	if (!like->picked || ago > PVQ_LIKE_SLICES * t->slice_ns || !pvq_is_before(like->vtime, c->vtime))
-		return c->vtime;
-	return pvq_later(like->vtime, pvq_least_vtime(t, c, a));
+	for (class = 0; class < PVQ_CLASSES; class++) {
+		const struct pvq_like *like = &c->like[class];
+		u64 ago = c->wanted_ns + 1 - like->picked;
+
+		if (class > own)
+			break;
+		if (like->picked && ago <= PVQ_LIKE_SLICES * t->slice_ns && pvq_is_before(like->vtime, stand))
+			stand = like->vtime;
+	}
+	return pvq_later(stand, pvq_least_vtime(t, c, a));
 }
 
 /* The first start: it stands where its like do, and the first slice is paid in advance. */

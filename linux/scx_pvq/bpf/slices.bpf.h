@@ -65,11 +65,16 @@ static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, 
 static void notice_taken(struct cpu_state *c, u32 cpu, struct task_struct *p, struct task_state *t)
 {
 	struct pvq_terms rules = terms_until_tick(c, c->taken_at);
+	struct pvq_clock *clock;
 
 	if (!c->taken)
 		return;
 	if (c->taken == c->slice.owner && pvq_is_lent(&c->slice) && p && t && c->slice.current == p->pid) {
 		charge(c, cpu, c->taken_at, p, t);
+		/* As if it were picked, or it could owe any number of slices. */
+		clock = clock_of(t->domain);
+		if (clock)
+			picked(clock, &t->account);
 		pvq_convert(&c->slice, c->taken_at, c->slice.wanted_until, &rules);
 		t->owns = cpu + 1;
 		c->owner_vtime = t->account.vtime;

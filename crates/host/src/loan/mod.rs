@@ -236,6 +236,9 @@ pub fn take_back<Q: RunQueue>(q: &mut Q, now: u64, pcpu: usize) -> Option<(Q::Ta
 
 /// The loan on a pCPU ends because another pCPU idles: the borrower goes on on a slice of its own, the same
 /// for the borrowers on slices that those own. The lender owns nothing any more; if it waits, it is queued.
+///
+/// With accounts of [`crate::fair`] call [`Clock::picked`](crate::fair::Clock::picked) for these borrowers first:
+/// each begins a slice, as one that is picked does, and could owe any number of them otherwise.
 pub fn convert<Q: RunQueue>(q: &mut Q, now: u64, pcpu: usize, terms: &Terms) {
     let Some(lender) = (*q.slice(pcpu))
         .and_then(|slice| slice.loan())

@@ -269,6 +269,8 @@ impl Twin {
         let Some(borrower) = self.cpus[p].runs else {
             return;
         };
+        let account = self.task(borrower).account;
+        self.clock.picked(&account);
         self.cpus[p].slice.convert(now, wanted, &terms);
         self.task(borrower).owns = Some(p);
     }
