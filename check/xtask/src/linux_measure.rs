@@ -19,7 +19,7 @@ impl Row {
             0 | 1 => format!("{:.digits$}", part(0)),
             len => format!(
                 "{:.digits$} ({:.digits$} to {:.digits$})",
-                part(len / 2),
+                median(&sorted) * scale,
                 part(0),
                 part(len - 1)
             ),
@@ -159,9 +159,13 @@ fn sorted(of: &[f64]) -> Vec<f64> {
     sorted
 }
 
+/// Of an even number the middle of the two in the middle.
 fn median(of: &[f64]) -> f64 {
     let sorted = sorted(of);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    match sorted[..] {
+        [] => f64::NAN,
+        _ => f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]),
+    }
 }
 
 #[cfg(test)]
@@ -208,8 +212,8 @@ mod tests {
             [
                 "b",
                 "fifo",
-                "30.0 (20.0 to 30.0)",
-                "3.00",
+                "25.0 (20.0 to 30.0)",
+                "2.50",
                 "2",
                 "4.0",
                 "1.0, 9.0",

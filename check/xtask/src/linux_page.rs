@@ -8,8 +8,10 @@ use anyhow::Result;
 use crate::run::{replace, today};
 
 const HEAD: &str = "# In a Linux guest: the tables\n\n\
-    `cargo xtask linux --page FILE` makes them: stock kernels as host and guest, in an emulator that counts \
-    instructions. [The guide](../linux-guest.md) says what they mean.\n";
+    `cargo xtask linux --page FILE` makes them: stock kernels as host and guest, in an emulator that \
+    counts instructions. [The guide](../linux-guest.md) says what they mean. Work a second is the \
+    median of the turns, and from least to most; what has commas has a number for each turn. `:nameless` \
+    is `names=0`.\n";
 
 /// What was measured.
 pub(crate) struct Section<'a> {
@@ -51,7 +53,7 @@ pub(crate) fn own_options() -> String {
     let mut words = Vec::new();
     let mut all = std::env::args().skip(2);
     while let Some(word) = all.next() {
-        if word == "--page" {
+        if word == "--page" || word == "--timeout" {
             all.next();
             continue;
         }

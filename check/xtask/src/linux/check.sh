@@ -79,11 +79,12 @@ echo bounded >$policy
 echo 1 >/sys/devices/system/cpu/cpu3/online || fail "CPU 3 does not come back"
 wait $trial
 exact "a CPU that came and went"
-# Loaded and unloaded under load, without names and with; most of the load waits for its lock, so that calls
-# are inside the module at any time.
-echo nested 4000 1000 3000 >$load &
+# Loaded and unloaded under load, without names and with. Sections are long, so that all CPUs but one are inside
+# the module for longer than it takes to change the kernel's text: those that are left after the last
+# stop_machine would be seen.
+echo hot 10000000 1000 4000 >$load &
 trial=$!
-for names in 0 1; do
+for names in 0 1 0 1; do
     rmmod pvqspin || fail "it does not unload under load"
     insmod /pvqspin.ko policy=fifo names=$names || fail "it does not load again"
 done
