@@ -45,9 +45,15 @@ pub(crate) struct Options {
     /// Random numbers begin with each of these in turn.
     #[arg(long, value_delimiter = ',', default_value = "1")]
     seeds: Vec<u32>,
-    /// Another VM beside it, which computes all the time.
+    /// Also a machine each with another VM beside the one that locks, which computes all the time: 20 µs inside, 40 µs outside.
     #[arg(long)]
     neighbour: bool,
+    /// Locks beside that VM.
+    #[arg(long, default_value = "fifo,test-and-set")]
+    neighbour_lock: String,
+    /// Measured time of each run beside it: a slice is to be little of what it gets.
+    #[arg(long, default_value = "800ms")]
+    neighbour_duration: String,
     #[command(flatten)]
     kernel: Choice,
     /// Start no machine later than this, and say what is left: the same command goes on from there.
@@ -70,6 +76,25 @@ struct Unit {
     cpus: u32,
     overcommit: u32,
     seed: u32,
+    neighbour: bool,
+}
+
+impl Unit {
+    /// The folder of its results.
+    fn name(&self) -> String {
+        let Self {
+            cpus,
+            overcommit,
+            seed,
+            ..
+        } = self;
+        let host = match self.host {
+            Host::Stock => "stock",
+            Host::Scx => "scx",
+        };
+        let beside = if self.neighbour { "-neighbour" } else { "" };
+        format!("{host}-{cpus}x{overcommit}{beside}-{seed}")
+    }
 }
 
 /// Every boot, what is cheap first.
@@ -78,13 +103,16 @@ fn units(options: &Options) -> Vec<Unit> {
     for &seed in &options.seeds {
         for &cpus in &options.cpus {
             for &overcommit in &options.overcommit {
-                for host in [Host::Stock, Host::Scx] {
-                    all.push(Unit {
-                        host,
-                        cpus,
-                        overcommit,
-                        seed,
-                    });
+                for &neighbour in &[false, true][..1 + usize::from(options.neighbour)] {
+                    for host in [Host::Stock, Host::Scx] {
+                        all.push(Unit {
+                            host,
+                            cpus,
+                            overcommit,
+                            seed,
+                            neighbour,
+                        });
+                    }
                 }
             }
         }
@@ -103,17 +131,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut yields = Vec::new();
     let mut left = 0;
     for unit in units(options) {
-        let Unit {
-            host,
-            cpus,
-            overcommit,
-            seed,
-        } = unit;
-        let name = format!(
-            "{}-{cpus}x{overcommit}{}-{seed}",
-            if host == Host::Scx { "scx" } else { "stock" },
-            if options.neighbour { "-neighbour" } else { "" }
-        );
+        let name = unit.name();
         let dir = options.out.join(&name);
         if !dir.join(RESULTS).is_file() {
             let late = (options.minutes)
@@ -129,8 +147,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             serde_json::from_slice(&text)
                 .with_context(|| format!("{name} in {} is no JSON", dir.display()))
         };
-        rows.extend(read(host, &json(RESULTS)?));
-        if host == Host::Scx {
+        rows.extend(read(unit.host, &json(RESULTS)?));
+        if unit.host == Host::Scx {
             yields.push((name, json(SCX_REPORT)?));
         }
     }
@@ -154,18 +172,13 @@ const MADE: &str = "made.md";
 fn note_versions(options: &Options, kernel: &Kernel) -> Result<()> {
     let text = format!(
         "# Locks on Linux hosts: the tables\n\n`cargo xtask linux-study` made them: Debian's kernel {}, unmodified, as host, in QEMU {}, \
-         instructions counted. Random numbers begin with {}; {} for each run; last run {}.\n\
+         instructions counted. {} for each run, {} beside a neighbour; last run {}.\n\
          Each cell: throughput over the best of its column; in brackets over what the processors could do in turns; longest wait; hypercalls for \
          each acquisition.\n\n",
         kernel.release(),
         qemu::version_name()?,
-        options
-            .seeds
-            .iter()
-            .map(u32::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
         options.duration,
+        options.neighbour_duration,
         crate::run::today()?,
     );
     fs::create_dir_all(&options.out)
@@ -180,12 +193,27 @@ fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()
         cpus,
         overcommit,
         seed,
+        neighbour,
     } = unit;
     qemu::provide()?;
     qemu::counts_fairly(cpus)?;
     let choice = Host::Scx.kernel(&options.kernel);
     let kernel = Kernel::fetch(&choice, cache)?;
     note_versions(options, &kernel)?;
+    let (lock, inside, outside, duration) = match neighbour {
+        false => (
+            &*options.lock,
+            &*options.inside,
+            &*options.outside,
+            &*options.duration,
+        ),
+        true => (
+            &*options.neighbour_lock,
+            "20us",
+            "40us",
+            &*options.neighbour_duration,
+        ),
+    };
     let mut arguments: Vec<String> = [
         "kvm",
         "--transport",
@@ -193,15 +221,15 @@ fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()
         "--pcpus",
         &cpus.to_string(),
         "--lock",
-        &options.lock,
+        lock,
         "--overcommit",
         &overcommit.to_string(),
         "--inside",
-        &options.inside,
+        inside,
         "--outside",
-        &options.outside,
+        outside,
         "--duration",
-        &options.duration,
+        duration,
         "--repeats",
         "1",
         "--no-page",
@@ -210,7 +238,7 @@ fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()
     ]
     .map(str::to_owned)
     .to_vec();
-    if options.neighbour {
+    if neighbour {
         arguments.push("--neighbour".to_owned());
     }
     eprintln!("linux-study: {} ...", dir.display());

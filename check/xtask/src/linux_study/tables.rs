@@ -75,9 +75,10 @@ impl Row {
         1e9 / (self.inside_ns + self.outside_ns)
     }
 
-    fn point(&self) -> (u64, u64, u64, u64) {
+    fn point(&self) -> (bool, u64, u64, u64, u64) {
         let ns = |value: f64| value as u64;
         (
+            self.neighbour.is_some(),
             self.pcpus,
             self.overcommit,
             ns(self.inside_ns),
@@ -97,13 +98,17 @@ pub(super) fn tables(rows: &[Row]) -> String {
             let most = best.entry(row.host == Host::Scx).or_insert(0.0_f64);
             *most = most.max(row.per_s);
         }
-        let (pcpus, overcommit, inside, outside) = point;
+        let (beside, pcpus, overcommit, inside, outside) = point;
         let _ = writeln!(
             text,
-            "{pcpus} pCPUs, {} vCPUs, {} µs inside, {} µs outside\n",
+            "{pcpus} pCPUs, {} vCPUs, {} µs inside, {} µs outside{}\n",
             pcpus * overcommit,
             inside as f64 / 1000.0,
-            outside as f64 / 1000.0
+            outside as f64 / 1000.0,
+            match beside {
+                false => "",
+                true => "; beside a VM that computes all the time, and its part of its share",
+            }
         );
         text.push_str("| lock | Linux's own scheduler | scx_pvq |\n| --- | --- | --- |\n");
         let mut locks: Vec<&str> = Vec::new();

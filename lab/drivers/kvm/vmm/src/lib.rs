@@ -55,6 +55,7 @@ mod setup;
 mod signal;
 mod stock;
 mod summary;
+mod thread_time;
 mod trial;
 #[doc(hidden)]
 pub mod untrusted;

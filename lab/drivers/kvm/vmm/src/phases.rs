@@ -29,6 +29,10 @@ pub(crate) trait RunningVcpus: Watched {
     fn ended(&self) -> u64;
     /// How many there are.
     fn vcpus(&self) -> usize;
+    /// For how long the VM, and its neighbour, were on pCPUs so far, if Linux counts that.
+    fn pcpu_ns(&self) -> Option<[u64; 2]> {
+        None
+    }
     /// What was counted so far, of this VM, which is the first one.
     fn counts(&self, memory: &GuestMemory) -> Counts;
 }
@@ -53,18 +57,36 @@ pub(crate) fn run_phases(
     let mut working = watchdog(&acquisitions);
     working.sleep(warmup(config))?;
     let before = machine.counts(memory);
-    let began = clock::now_ns();
+    let (began, time_before) = at_once(machine);
     memories
         .iter()
         .for_each(|memory| memory.control().measure(began));
     working.sleep(Duration::from_nanos(config.duration_ns))?;
+    // Before a vCPU ends, and its thread.
+    let (ended, time_after) = at_once(machine);
     memories.iter().for_each(|memory| memory.control().stop());
-    let ended = clock::now_ns();
-    let counts = machine.counts(memory).since(&before);
+    let mut counts = machine.counts(memory).since(&before);
+    counts.pcpus = time_before.zip(time_after).map(|(before, after)| {
+        [0, 1].map(|vm| after[vm].saturating_sub(before[vm]) as f64 / (ended - began) as f64)
+    });
 
     let done = || machine.ended();
     watchdog(&done).wait_for(&done, machine.vcpus() as u64)?;
     Ok((ended - began, counts))
+}
+
+/// The time, and the pCPU time of the VMs then: asked again if this thread was taken off while it asked.
+fn at_once(machine: &impl RunningVcpus) -> (u64, Option<[u64; 2]>) {
+    const AT_ONCE_NS: u64 = 100_000;
+    for _ in 0..8 {
+        let before = clock::now_ns();
+        let time = machine.pcpu_ns();
+        let after = clock::now_ns();
+        if after - before < AT_ONCE_NS {
+            return (before.midpoint(after), time);
+        }
+    }
+    (clock::now_ns(), None)
 }
 
 /// What is counted outside of the guests' own records.
@@ -75,6 +97,8 @@ pub(crate) struct Counts {
     pub(crate) yield_calls: u64,
     /// Of the whole run.
     pub(crate) halt_timeouts: u64,
+    /// For how much of the time the VM, and its neighbour, were on pCPUs, in pCPUs, if Linux counts that.
+    pub(crate) pcpus: Option<[f64; 2]>,
     /// What KVM counts itself.
     pub(crate) kvm: KvmStats,
 }
@@ -98,6 +122,7 @@ impl Counts {
             // Wrapping: on the stock transports the guest counts.
             yield_calls: self.yield_calls.wrapping_sub(before.yield_calls),
             halt_timeouts: self.halt_timeouts,
+            pcpus: self.pcpus,
             kvm: self.kvm.since(&before.kvm),
         }
     }

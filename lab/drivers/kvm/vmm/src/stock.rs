@@ -31,6 +31,7 @@ use crate::phases::{Counts, RunningVcpus, run_phases};
 use crate::session::{Member, joined};
 use crate::signal::{self, Registration};
 use crate::summary::summarise;
+use crate::thread_time;
 use crate::watchdog::{Bite, Watched};
 
 /// Runs VMs until they are done.
@@ -199,6 +200,14 @@ impl RunningVcpus for Crowd<'_> {
 
     fn vcpus(&self) -> usize {
         self.vcpus.len()
+    }
+
+    fn pcpu_ns(&self) -> Option<[u64; 2]> {
+        let mut sums = [0; 2];
+        for vcpu in &self.vcpus {
+            sums[vcpu.vm] += thread_time::of_thread(vcpu.thread.load(Relaxed))?;
+        }
+        Some(sums)
     }
 
     fn counts(&self, memory: &GuestMemory) -> Counts {

@@ -21,7 +21,7 @@ pub(crate) fn summarise(
     let memory = &memories[0];
     let summary = what_can_be_true(memory, config.workload.id, duration_ns)?;
     let neighbour = match memories.get(1) {
-        Some(beside) => neighbour(beside, config, duration_ns)?,
+        Some(beside) => neighbour(beside, config, duration_ns, counts.pcpus)?,
         None => None,
     };
     let mut outcome = Outcome {
@@ -58,11 +58,12 @@ fn what_can_be_true(
     Ok(pvqspin_load::summarise(records, &account, duration_ns))
 }
 
-/// How much a neighbour got of its share, if what it has left can be true.
+/// How much a neighbour got of its share, if what it has left can be true: of pCPU time, if that is known.
 fn neighbour(
     memory: &GuestMemory,
     config: &Run,
     duration_ns: u64,
+    pcpus: Option<[f64; 2]>,
 ) -> Result<Option<f64>, RunError> {
     let records = memory.neighbour_records();
     if !records.iter().all(NeighbourRecord::is_plausible) {
@@ -71,7 +72,11 @@ fn neighbour(
         ));
     }
     let share = config.neighbour_share(1);
-    Ok(share.and_then(|share| throughput_over_share(records, duration_ns, share)))
+    Ok(share.and_then(|share| match pcpus {
+        // Not by its work: a unit that the emulator's next turn falls into takes 200 times as long as another one.
+        Some([_, theirs]) => Some(theirs / share),
+        None => throughput_over_share(records, duration_ns, share),
+    }))
 }
 
 #[cfg(test)]
