@@ -147,13 +147,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             serde_json::from_slice(&text)
                 .with_context(|| format!("{name} in {} is no JSON", dir.display()))
         };
-        rows.extend(read(unit.host, &json(RESULTS)?));
+        rows.extend(read(unit.host, unit.seed, &json(RESULTS)?));
         if unit.host == Host::Scx {
             yields.push((name, json(SCX_REPORT)?));
         }
     }
     let made = fs::read_to_string(options.out.join(MADE)).unwrap_or_default();
-    let text = format!("{made}{}{}", tables(&rows), yield_table(&yields));
+    let seeds: Vec<_> = (options.seeds.iter().map(u32::to_string)).collect();
+    let text = format!(
+        "{made}Random numbers begin with {}.\n\n{}{}",
+        seeds.join(", and once more with "),
+        tables(&rows),
+        yield_table(&yields)
+    );
     match &options.page {
         Some(path) => {
             fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?
@@ -174,7 +180,7 @@ fn note_versions(options: &Options, kernel: &Kernel) -> Result<()> {
         "# Locks on Linux hosts: the tables\n\n`cargo xtask linux-study` made them: Debian's kernel {}, unmodified, as host, in QEMU {}, \
          instructions counted. {} for each run, {} beside a neighbour; last run {}.\n\
          Each cell: throughput over the best of its column; in brackets over what the processors could do in turns; longest wait; hypercalls for \
-         each acquisition.\n\n",
+         each acquisition; from least to most if there are several seeds.\n",
         kernel.release(),
         qemu::version_name()?,
         options.duration,
