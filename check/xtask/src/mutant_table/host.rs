@@ -111,7 +111,7 @@ pub(crate) const HOST: &[Mutant] = &[
             ),
             place(
                 "crates/host/src/switch.rs",
-                "host.with_account(«owner», |host, account| { host.policy.charge(account, charged_ns)",
+                "host.with_account(«owner», |policy, _, account| { policy.charge(account, charged_ns)",
                 "current",
             ),
         ],
