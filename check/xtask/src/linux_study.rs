@@ -42,7 +42,7 @@ pub(crate) struct Options {
     /// Measured time of each run.
     #[arg(long, default_value = "200ms")]
     duration: String,
-    /// Random numbers begin with each of these in turn.
+    /// Random numbers begin with each of these in turn, those of the locks' load and those of the machine.
     #[arg(long, value_delimiter = ',', default_value = "1")]
     seeds: Vec<u32>,
     /// Also a machine each with another VM beside the one that locks, which computes all the time: 20 µs inside, 40 µs outside.
@@ -238,6 +238,8 @@ fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()
         duration,
         "--repeats",
         "1",
+        "--seed",
+        &seed.to_string(),
         "--no-page",
         "--json",
         RESULTS,
