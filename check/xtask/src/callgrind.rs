@@ -1,4 +1,4 @@
-//! Reading what callgrind writes: how often each instruction ran, and how many in all.
+//! Running a program under callgrind, and reading what that writes: how often each instruction ran, and how many in all.
 //!
 //! Callgrind is told to write addresses, and nothing in short forms:
 //!
@@ -15,16 +15,41 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 
 /// The options under which callgrind writes what [`Part::parse`] reads.
-pub(crate) const OPTIONS: [&str; 4] = [
+const OPTIONS: [&str; 4] = [
     "--tool=callgrind",
     "--dump-instr=yes",
     "--compress-pos=no",
     "--compress-strings=no",
 ];
+
+/// Runs a program with its arguments under callgrind, which writes to `out`, and a part before each call of `mark`.
+pub(crate) fn run(
+    out: &Path,
+    mark: Option<&str>,
+    program: &Path,
+    arguments: &[String],
+) -> Result<Output> {
+    let output = Command::new("valgrind")
+        .args(OPTIONS)
+        .args(mark.map(|mark| format!("--dump-before={mark}")))
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(program)
+        .args(arguments)
+        .output()
+        .context("cannot start valgrind: `apt-get install valgrind`")?;
+    ensure!(
+        output.status.success(),
+        "valgrind ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(output)
+}
 
 /// What happened between two dumps.
 #[derive(Debug, Default, PartialEq)]

@@ -5,11 +5,11 @@
 //! a limit on time cannot.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::callgrind::{OPTIONS, Part};
+use crate::callgrind::{self, Part};
 use crate::run::{cargo, target_dir};
 
 /// How many times the bare queue an event may cost.
@@ -33,20 +33,7 @@ pub(crate) fn check() -> Result<()> {
     }
     let dir = tempfile::tempdir()?;
     let dumps = dir.path().join("part");
-    let output = Command::new("valgrind")
-        .args(OPTIONS)
-        .arg(format!("--dump-before={MARK}"))
-        .arg(format!("--callgrind-out-file={}", dumps.display()))
-        .arg(bench()?)
-        .arg("--count")
-        .output()
-        .context("cannot start valgrind: `apt-get install valgrind`")?;
-    ensure!(
-        output.status.success(),
-        "valgrind ended with {}:\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = callgrind::run(&dumps, Some(MARK), &bench()?, &["--count".to_owned()])?;
     let mut bare = None;
     let mut dear = Vec::new();
     for (at, text) in String::from_utf8(output.stdout)?.lines().enumerate() {

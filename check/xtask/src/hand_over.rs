@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::callgrind::{OPTIONS, Part};
+use crate::callgrind::{self, Part};
 use crate::instructions::in_all;
 use crate::machine_code::{Kind, Objects};
 use crate::run::{cargo, root, succeed, target_dir};
@@ -159,19 +159,8 @@ fn each(program: &Path, policy: &str, cpus: u64) -> Result<(f64, f64)> {
 fn run(program: &Path, policy: &str, cpus: u64, turns: u64) -> Result<(u64, u64)> {
     let dir = tempfile::tempdir()?;
     let out = dir.path().join("counts");
-    let output = Command::new("valgrind")
-        .args(OPTIONS)
-        .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(program)
-        .args([policy, &cpus.to_string(), &turns.to_string()])
-        .output()
-        .context("cannot start valgrind: `apt-get install valgrind`")?;
-    ensure!(
-        output.status.success(),
-        "valgrind ended with {}:\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let arguments = [policy.to_owned(), cpus.to_string(), turns.to_string()];
+    callgrind::run(&out, None, program, &arguments)?;
     let part = Part::parse(&fs::read_to_string(&out)?)?;
     let mut objects = Objects::default();
     // Start-up runs code that callgrind finds no file for: none of it is in the difference.

@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::baseline::{Baseline, Counts};
-use crate::callgrind::{OPTIONS, Part};
+use crate::callgrind::{self, Part};
 use crate::machine_code::{Kind, Objects};
 use crate::run::{cargo, replace, root, succeed, target_dir};
 
@@ -95,20 +95,7 @@ fn count_all(features: &str) -> Result<Vec<(String, Counts)>> {
     let binary = build(features)?;
     let dir = tempfile::tempdir()?;
     let dumps = dir.path().join("part");
-    let output = Command::new("valgrind")
-        .args(OPTIONS)
-        .arg(format!("--dump-before={MARK}"))
-        .arg(format!("--callgrind-out-file={}", dumps.display()))
-        .arg(&binary)
-        .arg(PAIRS.to_string())
-        .output()
-        .context("cannot start valgrind")?;
-    ensure!(
-        output.status.success(),
-        "valgrind ended with {}:\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = callgrind::run(&dumps, Some(MARK), &binary, &[PAIRS.to_string()])?;
     let names = String::from_utf8(output.stdout)?;
     let mut objects = Objects::default();
     let mut turns = Vec::new();
