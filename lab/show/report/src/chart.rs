@@ -182,6 +182,14 @@ mod tests {
                 "neighbour"
             ]
         );
+        // The table's longest is that of all repeats: a picture of the medians says so.
+        for chart in [&charts[0], &charts[2]] {
+            assert!(
+                chart
+                    .title
+                    .ends_with("longest wait (median of the repeats)")
+            );
+        }
         for chart in &charts {
             let svg = chart.file(&locks).expect("it can be drawn");
             // Only one of the two had a neighbour.

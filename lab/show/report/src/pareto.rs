@@ -30,7 +30,7 @@ pub fn draw(records: &[Record], place: &str, joined: &str) -> Result<Drawn> {
     let at = points.first().context("there is nothing to draw")?;
     let longest = |lock: &Summary| lock.wait_max_ns.max;
     let one = |lock: &Summary| lock.policy.as_deref() == Some(joined);
-    let chart = chart::pareto(at, &locks, place, longest, one);
+    let chart = chart::pareto(at, &locks, place, ("longest wait", longest), one);
     Ok(Drawn {
         svg: chart.file(&locks)?,
         words: format!(

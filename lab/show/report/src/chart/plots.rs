@@ -37,7 +37,13 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
         plot,
     };
     let mut charts = vec![
-        pareto(last, locks, &at_highest, longest, |_| false),
+        pareto(
+            last,
+            locks,
+            &at_highest,
+            ("longest wait (median of the repeats)", longest),
+            |_| false,
+        ),
         chart(
             "throughput",
             "throughput over bound",
@@ -150,12 +156,12 @@ fn lines(points: &[&AtPoint], locks: &Locks, place: &Place, figure: fn(&Summary)
     }
 }
 
-/// Throughput against a longest wait; a line joins those that are `one` lock at several settings.
+/// Throughput against a longest wait, which has this name; a line joins those that are `one` lock at several settings.
 pub(crate) fn pareto(
     at: &AtPoint,
     locks: &Locks,
     place: &str,
-    wait: fn(&Summary) -> f64,
+    (name, wait): (&str, fn(&Summary) -> f64),
     one: impl Fn(&Summary) -> bool,
 ) -> Chart {
     let dot = |lock: &Summary| {
@@ -188,7 +194,7 @@ pub(crate) fn pareto(
     };
     Chart {
         name: "pareto",
-        title: "throughput against the longest wait".to_owned(),
+        title: format!("throughput against the {name}"),
         place: place.to_owned(),
         plot: Plot::Scatter(scatter),
     }
