@@ -26,6 +26,8 @@
 #include <asm/kvm_para.h>
 #include <asm/msr.h>
 
+#include "callers.h"
+
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("Work for the kernel's spinlocks");
 
@@ -348,13 +350,18 @@ static struct dentry *directory;
 
 static int __init load_init(void)
 {
+	int error;
+
 	calibrate();
 	spin_lock_init(&task.lock);
 	spin_lock_init(&softirq.lock);
 	spin_lock_init(&hardirq.lock);
 	directory = debugfs_create_dir("pvqspin_load", NULL);
 	debugfs_create_file("run", 0600, directory, NULL, &run_operations);
-	return 0;
+	error = callers_create(directory);
+	if (error)
+		debugfs_remove_recursive(directory);
+	return error;
 }
 
 static void __exit load_exit(void)

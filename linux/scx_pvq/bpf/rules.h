@@ -174,7 +174,10 @@ static inline u64 pvq_least_vtime(const struct pvq_terms *t, const struct pvq_cl
 	return c->vtime - pvq_span(PVQ_LAG_SLICES * t->slice_ns, weight);
 }
 
-/* Where the latest pick of about the same weight stood, or of a lighter one that stood further back; the clock, if there was none. */
+/*
+ * Where the latest pick of about the same weight stood, or of a lighter one that stood further back;
+ * the clock, if there was none.
+ */
 static inline u64 pvq_like(const struct pvq_terms *t, const struct pvq_clock *c, const struct pvq_account *a)
 {
 	u32 own = pvq_class(a->weight);

@@ -2,6 +2,16 @@
 insmod /pvqspin_load.ko || fail "pvqspin_load.ko does not load"
 echo hot 2000 20000 200 >$load
 exact "before the module"
+# Who calls the kernel's slow path, by a look at all of its text.
+callers() {
+    echo __pv_queued_spin_lock_slowpath >/sys/kernel/debug/pvqspin_load/callers
+    cat /sys/kernel/debug/pvqspin_load/callers
+}
+callers_before=$(callers)
+[ "$callers_before" -gt 1 ] || fail "the kernel's slow path has $callers_before callers"
+all_call() {
+    [ "$(callers)" = $1 ] || fail "$2: $(callers) callers of the kernel's slow path, and not $1"
+}
 insmod /pvqspin.ko policy=fifo || fail "pvqspin.ko does not load"
 [ "$(cat $policy)" = fifo ] || fail "the policy is $(cat $policy)"
 named_functions=$(cat /sys/kernel/debug/pvqspin/names)
@@ -9,6 +19,10 @@ named_functions=$(cat /sys/kernel/debug/pvqspin/names)
 echo nonsense 2>/dev/null >$policy && fail "there is a policy called nonsense"
 for one in stock fifo bounded fifo-halt fifo-holder test-and-set native; do
     echo $one >$policy || fail "$one cannot be chosen"
+    case $one in
+        stock) all_call $callers_before $one ;;
+        *) all_call 0 $one ;;
+    esac
     echo >$stats
     # The native queue gets nowhere here: it is to be exact, not quick.
     echo hot 2000 20000 300 >$load
@@ -89,6 +103,7 @@ for names in 0 1 0 1; do
     insmod /pvqspin.ko policy=fifo names=$names || fail "it does not load again"
 done
 rmmod pvqspin || fail "it does not unload"
+all_call $callers_before unloading
 wait $trial
 exact "unloading"
 echo hot 2000 20000 200 >$load
