@@ -1,7 +1,7 @@
 //! Tests that others wrote for their locks, run against ours.
 //!
 //! ```text
-//!   cargo metadata ──► where the registry's sources are on this machine
+//!   cargo metadata ──► where the registry's sources are on this machine; those of std: the toolchain's
 //!     └─► mod tests of a file, without the tests that do not apply      cut, by syn
 //!           └─► a package in target/, with the names that the tests use  generated
 //!                 └─► cargo test --offline, once for each policy
@@ -19,6 +19,8 @@ use serde_json::Value;
 use syn::spanned::Spanned;
 
 use crate::run::{cargo, root, target_dir};
+
+mod std_tests;
 
 /// The policies that the tests run under.
 const POLICIES: [&str; 5] = ["Bounded", "Fifo", "FifoHalt", "FifoHolder", "Native"];
@@ -155,13 +157,6 @@ const SOURCES: [Source; 9] = [
     },
 ];
 
-/// What cannot be run at all.
-const NOT_HERE: [(&str, &str); 1] = [(
-    "std, library/std/tests/sync/{mutex,rwlock}.rs",
-    "the sources of the standard library are no part of the toolchain (component rust-src), and nearly all \
-     of these tests are about poisoning and condition variables, which these locks have not",
-)];
-
 /// The folder of a package's source, as cargo has it on this machine.
 fn source_of(metadata: &Value, package: &str) -> Result<(PathBuf, String)> {
     let packages = metadata["packages"].as_array().context("no packages")?;
@@ -218,8 +213,17 @@ fn tests_in(source: &Source, text: &str) -> Result<(String, usize)> {
     Ok((kept, tests))
 }
 
-/// Writes the package that holds the tests. Returns how many there are for each source.
-fn generate(folder: &Path) -> Result<Vec<(String, usize)>> {
+/// What came out of one file.
+struct Taken {
+    what: String,
+    tests: usize,
+    left_out: &'static [(&'static str, &'static str)],
+    /// How many more are left out because these locks are never poisoned.
+    about_poison: usize,
+}
+
+/// Writes the package that holds the tests. Returns what it took from each source.
+fn generate(folder: &Path) -> Result<Vec<Taken>> {
     let output = cargo()
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
         .output()
@@ -228,7 +232,7 @@ fn generate(folder: &Path) -> Result<Vec<(String, usize)>> {
     let mut lib = String::from(
         "#![allow(warnings, reason = \"the tests are as they are\")]\n#![cfg(test)]\n",
     );
-    let mut counts = Vec::new();
+    let mut all = Vec::new();
     for (at, source) in SOURCES.iter().enumerate() {
         let (package, version) = source_of(&metadata, source.package)?;
         let text = fs::read_to_string(package.join(source.file))
@@ -248,8 +252,34 @@ fn generate(folder: &Path) -> Result<Vec<(String, usize)>> {
         } else {
             "our own types"
         };
-        let what = format!("{} {version} {} ({ours})", source.package, source.file);
-        counts.push((what, count));
+        all.push(Taken {
+            what: format!("{} {version} {} ({ours})", source.package, source.file),
+            tests: count,
+            left_out: source.left_out,
+            about_poison: 0,
+        });
+    }
+    if let Some(std) = std_tests::folder()? {
+        for (at, source) in std_tests::SOURCES.iter().enumerate() {
+            let text = fs::read_to_string(std.join(source.file)).context(source.file)?;
+            let kept = std_tests::tests_in(source, &text).context(source.file)?;
+            for policy in POLICIES {
+                let (names, tests) = (source.names, &kept.text);
+                write!(
+                    lib,
+                    "mod std_{at}_{policy} {{\n    type P = pvqspin::{policy};\n    mod locks {{{names}}}\n    \
+                     mod tests {{{tests}}}\n}}\n"
+                )?;
+            }
+            all.push(Taken {
+                what: format!("std tests/sync/{} (our own types)", source.file),
+                tests: kept.tests,
+                left_out: source.left_out,
+                about_poison: kept.about_poison,
+            });
+        }
+    } else {
+        println!("LEFT OUT: the tests of std: rustup cannot add its sources (component rust-src)");
     }
     let pvqspin = root().join("crates/pvqspin");
     let manifest = format!(
@@ -277,13 +307,13 @@ fn generate(folder: &Path) -> Result<Vec<(String, usize)>> {
     fs::write(folder.join("rand/src/lib.rs"), rand)?;
     // The versions of the workspace, so that nothing is fetched.
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
-    Ok(counts)
+    Ok(all)
 }
 
 /// Runs the tests and says what came of them.
 pub(crate) fn check() -> Result<()> {
     let folder = target_dir("foreign-tests");
-    let counts = generate(&folder)?;
+    let all = generate(&folder)?;
     let output = cargo()
         .current_dir(&folder)
         .env("CARGO_TARGET_DIR", folder.join("target"))
@@ -291,7 +321,7 @@ pub(crate) fn check() -> Result<()> {
         .output()
         .context("cannot run the tests")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let expected = counts.iter().map(|(_, tests)| tests).sum::<usize>() * POLICIES.len();
+    let expected = all.iter().map(|taken| taken.tests).sum::<usize>() * POLICIES.len();
     let passed = text
         .lines()
         .filter_map(|line| line.strip_prefix("test result: ok. "))
@@ -304,14 +334,15 @@ pub(crate) fn check() -> Result<()> {
         passed == expected,
         "{passed} tests ran, of {expected}: {text}"
     );
-    for ((what, tests), source) in counts.iter().zip(&SOURCES) {
-        println!("{tests:3} tests  {what}");
-        for (name, reason) in source.left_out {
+    for taken in &all {
+        println!("{:3} tests  {}", taken.tests, taken.what);
+        for (name, reason) in taken.left_out {
             println!("           without {name}: {reason}");
         }
-    }
-    for (what, reason) in NOT_HERE {
-        println!("  0 tests  {what}\n           {reason}");
+        if taken.about_poison > 0 {
+            let (count, reason) = (taken.about_poison, std_tests::POISON);
+            println!("           without {count} about poisoning: {reason}");
+        }
     }
     println!(
         "foreign tests: {passed} passed, under {}",

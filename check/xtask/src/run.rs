@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -169,4 +169,15 @@ pub(crate) fn study(options: &[String]) -> Result<()> {
         .args(options)
         .exec();
     Err(error).context("cannot start cargo")
+}
+
+/// Runs rustup, without a word. Returns whether it could do what was asked.
+pub(crate) fn rustup(arguments: &[&str]) -> bool {
+    Command::new("rustup")
+        .args(arguments)
+        .current_dir(root())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }

@@ -2,12 +2,12 @@
 //!
 //! `rustup` installs what is missing, if it can. What cannot be had is left out, and said so.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::run::{cargo, root, succeed, target_dir};
+use crate::run::{cargo, root, rustup, succeed, target_dir};
 
 /// All features of the lock but `lock_api`: version 0.5 of that crate needs a newer compiler.
 const WITHOUT_LOCK_API: &str = "lock_api_04,counters,byte_release,kvm,lockdep,std,worlds";
@@ -157,15 +157,4 @@ fn for_target(target: &str) -> Command {
         .args(["check", "--quiet", "--locked", "--target", target])
         .env("CARGO_TARGET_DIR", target_dir("toolchains"));
     cargo
-}
-
-/// Whether rustup could do it.
-fn rustup(arguments: &[&str]) -> bool {
-    Command::new("rustup")
-        .args(arguments)
-        .current_dir(root())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
