@@ -432,7 +432,7 @@ lend:	/* release.rs: lend_to() */
 	atomic { CAN_STEP -> on(); redirect(next); next = 0 }
 	if
 	:: atomic { CAN_STEP -> on(); yield_to_hinted(); goto released }
-	/* contended(): it keeps its pCPU (Lends::No), or others may pass over that head for now */
+	/* lending(): it keeps its pCPU (Lends::No), or others may pass over that head and the host refuses */
 	:: atomic { CAN_STEP -> on(); forget_hint(); goto released }
 	fi;
 #endif

@@ -10,7 +10,7 @@
 //! | [`Fifo`] | yields, stays runnable; halts under long holds | predecessor; the head: the holder | yields to a preempted head | FIFO |
 //! | [`FifoHalt`] | halts | predecessor; the head: the holder | kicks a halted head | FIFO |
 //! | [`FifoHolder`] | halts | the holder | kicks the head, always | FIFO |
-//! | [`Bounded`] | yields, or passes over those who are off their pCPUs; halts behind the head if the host refuses | the holder, or a head that is too old | yields to a head that waited too long | FIFO among the running, bounded |
+//! | [`Bounded`] | yields, or passes over those who are off their pCPUs; halts behind the head if the host refuses | the holder, or a head that is too old | yields to a preempted head; where the host refuses, only to one that waited too long | FIFO among the running, bounded |
 
 use core::marker::PhantomData;
 
@@ -144,9 +144,10 @@ pub struct FifoHalt;
 #[derive(Clone, Copy, Debug)]
 pub struct FifoHolder;
 
-/// For hosts that take hints only: order among those who run. A preempted head may be passed over
-/// until it has waited `WAIT_US` microseconds; then the lock is closed to all others, unless the
-/// host refuses to run that head. With `WAIT_US = 0` it is [`Fifo`] without halting.
+/// Order among those who run, for hosts that take hints only, and for those that keep the contract.
+/// A preempted head may be passed over until it has waited `WAIT_US` microseconds; then the lock is
+/// closed to all others, unless the host refuses to run that head. A releaser lends its pCPU to a
+/// preempted head unless the host has lately refused. With `WAIT_US = 0` it is [`Fifo`] without halting.
 ///
 /// It needs a clock ([`Env::now_ns`](crate::Env::now_ns)): without one the bound never comes.
 #[derive(Clone, Copy, Debug)]

@@ -267,16 +267,18 @@ fn releasing(seen: &Snapshot) -> Action {
 fn lending(rules: &Rules, seen: &Snapshot) -> Action {
     match seen.before {
         Some(next) if next.is_preempted() => {
-            if seen.may_lend && (!rules.passes_over() || seen.closed) {
+            // A head that others may pass over, on a host that refuses: the call would be in vain, and one
+            // of the others takes the lock. Elsewhere they may never come, if the lock is a rare one.
+            let leave_it_to_others = rules.passes_over() && !seen.closed && seen.host_refuses;
+            if seen.may_lend && !leave_it_to_others {
                 if yields(rules) {
                     Action::YieldToHead(next)
                 } else {
                     Action::LookAgain
                 }
             } else {
-                // We keep our pCPU, or others may pass over it for now. But it may hold another
-                // lock: a CPU that waits for that one must find it, and not us, at the end of
-                // the chain.
+                // But it may hold another lock: a CPU that waits for that one must find it, and not
+                // us, at the end of the chain.
                 Action::WithdrawEdge(next)
             }
         }

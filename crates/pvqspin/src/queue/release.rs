@@ -102,13 +102,14 @@ fn kick<E: Env, P: Policy>(first: Cpu, asleep: bool) -> bool {
     true
 }
 
-/// A lock is free, and no CPU can use it before `next` runs. Lends it this pCPU if it is preempted.
-/// `closed`: not even the CPUs behind it can.
+/// A lock is free, and `next` may take it. Lends it this pCPU if it is preempted.
+/// `closed`: the CPUs behind it may not take the lock either.
 pub(crate) fn lend_to<E: Env, P: Policy>(next: Cpu, lends: Lends, closed: bool) {
     let seen = Snapshot {
         before: Some(Seen::at::<E>(next)),
         may_lend: lends == Lends::Yes && E::may_lend(),
         closed,
+        host_refuses: P::RULES.passes_over() && E::nodes(E::cpu()).host_refuses(),
         ..Snapshot::NOTHING
     };
     match decide(&P::RULES, Role::Lending, &seen) {

@@ -6,13 +6,14 @@ use pvqspin::{Bounded, Event, Fifo, Format, Idx3, Policy, QSpinLock, RunState, S
 use crate::locks::{held_by, lock, unlock};
 use crate::world::{Call, Scripted, WORLD, calls, cpu, events, host_says, on, then};
 
-/// CPU 0 holds, CPU 1 waits as the head and is preempted, CPU 0 releases. Returns the lock and
-/// CPU 1's way to go on: this thread plays CPU 1 from inside its wait.
+/// CPU 0 holds, CPU 1 waits as the head and is preempted, CPU 0 releases and keeps its pCPU. Returns the
+/// lock and CPU 1's way to go on: this thread plays CPU 1 from inside its wait.
 fn behind_a_preempted_head<P: Policy, W: Format>(
     then_do: impl FnOnce(&'static QSpinLock<Scripted, P, W>) + 'static,
 ) -> &'static QSpinLock<Scripted, P, W> {
     let lock = lock::<P, W>();
     let release = held_by(0, lock);
+    keep_pcpus();
     then(move || {
         host_says(1, RunState::Preempted, 2);
         release();
@@ -22,6 +23,11 @@ fn behind_a_preempted_head<P: Policy, W: Format>(
     let token = on(1, || lock.lock());
     on(1, || unlock(lock, token));
     lock
+}
+
+/// No releaser lends its pCPU from here on.
+fn keep_pcpus() {
+    WORLD.with(|world| world.may_lend.set(false));
 }
 
 #[test]
@@ -72,6 +78,7 @@ fn nobody_passes_over_a_head_that_is_too_old() {
 fn nobody_passes_over_one_that_runs() {
     let lock = lock::<Bounded, Idx3>();
     let release = held_by(0, lock);
+    keep_pcpus();
     // The queue: 1 and 3 are preempted in the end, 2 runs, and 5 stands behind them all. None of their
     // stories ends: the script is over while 5 still waits.
     let wait = move |cpu: usize| {
@@ -96,6 +103,27 @@ fn nobody_passes_over_one_that_runs() {
     assert!(abandoned.is_err());
     assert_eq!(events(5, Event::PassedOver), 0);
     assert_eq!(lock.raw_word() & word::LOCKED, 0, "it is still 2's to take");
+}
+
+#[test]
+fn a_releaser_runs_a_head_that_may_be_passed_over_unless_the_host_refuses() {
+    let lock = lock::<Bounded, Idx3>();
+    WORLD.with(|world| world.status.set(Status::Refused));
+    for (generation, calls_expected) in [(2, vec![Call::YieldTo(1, 2)]), (4, vec![])] {
+        let release = held_by(0, lock);
+        then(move || {
+            host_says(1, RunState::Preempted, generation);
+            if generation == 2 {
+                // The first release lends, in vain. The second knows that it would.
+                then(|| {});
+            }
+            release();
+            assert_eq!(calls(), calls_expected);
+            host_says(1, RunState::Running, generation + 1);
+        });
+        let token = on(1, || lock.lock());
+        on(1, || unlock(lock, token));
+    }
 }
 
 #[test]

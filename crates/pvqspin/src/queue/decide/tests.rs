@@ -281,27 +281,32 @@ fn after_a_release() {
     for rules in ALL {
         for state in [ON, OFF, ASLEEP, IDLE] {
             let next = cpu(1, state);
-            let seen = |wants_kick, may_lend, closed| Snapshot {
+            let released = |wants_kick| Snapshot {
                 wants_kick,
-                may_lend,
-                closed,
                 ..behind(state, Front::Unseen)
             };
-            let kick = decide(&rules, Role::Releasing, &seen(true, false, false));
+            let kick = decide(&rules, Role::Releasing, &released(true));
             assert_eq!(kick, Action::Kick(next));
-            let none = decide(&rules, Role::Releasing, &seen(false, true, true));
+            let none = decide(&rules, Role::Releasing, &released(false));
             assert_eq!(none, Action::LookAgain);
-            for (may_lend, closed) in [(false, false), (false, true), (true, false), (true, true)] {
+            for bits in 0..8 {
+                let [may_lend, closed, host_refuses] = [1, 2, 4].map(|bit| bits & bit != 0);
+                let others_may_pass = rules.passes_over() && !closed;
                 let action = if state != OFF {
                     Action::LookAgain
-                } else if !may_lend || rules.passes_over() && !closed {
+                } else if !may_lend || others_may_pass && host_refuses {
                     Action::WithdrawEdge(next)
                 } else if matches!(rules.stalls, Stalls::Yield) {
                     Action::YieldToHead(next)
                 } else {
                     Action::LookAgain
                 };
-                let seen = seen(false, may_lend, closed);
+                let seen = Snapshot {
+                    may_lend,
+                    closed,
+                    host_refuses,
+                    ..released(false)
+                };
                 assert_eq!(decide(&rules, Role::Lending, &seen), action, "{seen:?}");
             }
         }
