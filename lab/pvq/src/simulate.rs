@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use pvqspin_report::figures::{count, counted, exact_time, time};
+use pvqspin_report::summarise;
 use pvqspin_report::{Machine, Record, table};
-use pvqspin_report::{normalise, summarise};
 use pvqspin_rivals::catalog::Entry;
 use pvqspin_simulator::{
     LongestWait, MAX_COST_NS, Profile, SimConfig, SimError, SimResult, TraceEvent,
@@ -138,7 +138,11 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
             vcpus,
             (inside, outside),
         );
-        records.push(Record::new(&plan::facts(lock), &point, 0, &result.outcome));
+        let mut record = Record::new(&plan::facts(lock), &point, 0, &result.outcome);
+        if let Some(over_bound) = config.over_bound(record.throughput_per_s) {
+            record.throughput_over_bound = over_bound;
+        }
+        records.push(record);
         if args.longest {
             longest += &around_longest(lock, vcpus, &result);
         }
@@ -150,13 +154,12 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         return stopped;
     }
     let wall_s = began.elapsed().as_secs_f64();
-    normalise(records);
     report.complete = stopped.is_ok();
     let mut text = String::new();
     for at in summarise(&report.results) {
         let _ = writeln!(text, "{}", table::render(&at));
     }
-    let _ = writeln!(text, "{}", table::LEGEND);
+    let _ = writeln!(text, "{}", table::SIMULATED_LEGEND);
     let _ = writeln!(
         text,
         "Simulated: {} in virtual time, seed {}, {} events; the same on every machine.",

@@ -65,13 +65,12 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
         &mut again,
         |run, viewer| compare::run_one(&plan, &probe, run, viewer),
     );
-    let mut model = simulated(&plan, &profile, &real)?;
+    let model = simulated(&plan, &profile, &real)?;
     if real.results.is_empty() {
         print("No run was finished, so nothing was written.\n")?;
         return stopped;
     }
     normalise(&mut real.results);
-    normalise(&mut model.results);
     let (real_points, model_points) = (summarise(&real.results), summarise(&model.results));
     // Whatever takes CPUs from under the hypervisor is not in the model, and no error of it.
     let quiet: Vec<Record> = (real.results.iter())
@@ -114,12 +113,11 @@ fn simulated(plan: &Plan, profile: &Profile, real: &Report) -> Result<Report, Fa
         let result = pvqspin_simulator::run(&config)
             .map_err(|error| Failure::failed(format!("{} in the simulator: {error}", run.lock)))?;
         let facts = plan::facts(plan.locks[run.lock_index]);
-        results.push(Record::new(
-            &facts,
-            &plan.point(&run),
-            run.repeat,
-            &result.outcome,
-        ));
+        let mut record = Record::new(&facts, &plan.point(&run), run.repeat, &result.outcome);
+        if let Some(over_bound) = config.over_bound(record.throughput_per_s) {
+            record.throughput_over_bound = over_bound;
+        }
+        results.push(record);
     }
     Ok(Report {
         driver: "simulator".to_owned(),

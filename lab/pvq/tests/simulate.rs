@@ -165,3 +165,28 @@ fn a_schedule_is_shown_in_words() {
     assert!(out.starts_with("seed      7\nlock      bounded\n"), "{out}");
     assert!(!out.contains("SimConfig"), "{out}");
 }
+
+#[test]
+fn a_lock_beside_it_changes_no_row() {
+    let over_bound = |locks: &str, workload: &str| -> f64 {
+        let output = Command::new(env!("CARGO_BIN_EXE_pvq"))
+            .args(["simulate", "--lock", locks, "--workload", workload])
+            .args(["--overcommit", "8", "--duration", "5ms", "--json", "-"])
+            .output()
+            .expect("the binary starts");
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let results = json["results"].as_array().expect("a list");
+        let fifo = results.iter().find(|record| record["lock"] == "fifo");
+        fifo.expect("it ran")["throughput_over_bound"]
+            .as_f64()
+            .expect("a number")
+    };
+    for workload in ["hot-lock", "nested-contexts", "two-lines"] {
+        let alone = over_bound("fifo", workload);
+        let beside = over_bound("fifo,fifo-halt,test-and-set", workload);
+        assert!(
+            (alone - beside).abs() < f64::EPSILON,
+            "{workload}: {alone} alone, {beside} beside others"
+        );
+    }
+}

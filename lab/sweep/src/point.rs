@@ -1,7 +1,6 @@
 //! One point of a grid: a simulation, and what a row of results says about it beside what it
 //! measured.
 
-use pvqspin_load::{LockLoad, WorkloadId};
 use pvqspin_report::Point as Place;
 use pvqspin_report::Record;
 use pvqspin_report::schema::LockFacts;
@@ -117,10 +116,8 @@ impl Point {
             self.repeat,
             &result.outcome,
         );
-        if self.config.run.workload.id == WorkloadId::HotLock {
-            // Virtual time keeps the sections that were asked for. Which lock is the busiest and
-            // for how long, only the run itself can tell with other workloads.
-            record.throughput_over_bound = record.throughput_per_s / self.bound_per_s();
+        if let Some(over_bound) = self.config.over_bound(record.throughput_per_s) {
+            record.throughput_over_bound = over_bound;
         }
         let event = |name: &str| record.events.get(name).copied().unwrap_or(0);
         let facts = Facts {
@@ -198,26 +195,6 @@ impl Point {
     #[must_use]
     pub fn work(&self) -> f64 {
         let config = &self.config;
-        self.bound_per_s() * (config.run.duration_ns + config.warmup_ns()) as f64 / 1e9
-    }
-
-    /// The most critical sections per second that any one lock can do here.
-    fn bound_per_s(&self) -> f64 {
-        let config = &self.config;
-        // Even an empty section costs the atomics around it; some workloads ask for empty ones.
-        let costs = f64::from(config.costs.atomic_ns.max(1));
-        let inside_ns = f64::from(config.run.workload.inside.mean_ns) + costs;
-        let outside_ns = f64::from(config.run.workload.outside.mean_ns) + costs;
-        pvqspin_load::bound_per_s(
-            LockLoad {
-                // Each VM has a lock of its own.
-                busiest_ns: inside_ns / config.vms as f64,
-                per_round: 1.0,
-            },
-            inside_ns,
-            outside_ns,
-            config.run.host.pcpus,
-            config.vms * config.run.vcpus,
-        )
+        config.bound_per_s() * (config.run.duration_ns + config.warmup_ns()) as f64 / 1e9
     }
 }

@@ -52,6 +52,7 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod agenda;
+mod bound;
 mod checkpoints;
 mod checks;
 mod config;

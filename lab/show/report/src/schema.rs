@@ -169,7 +169,8 @@ pub struct Record {
     pub throughput_per_s: f64,
     /// `throughput_per_s` over `min(1/L, rP/(C+N), rV/(C+N))`, the most that any lock could do, with
     /// L `busiest_lock_ns` and r `acquisitions_per_round`. With one lock L is C and r is 1. L, C and N
-    /// are this run's own until [`normalise`](crate::bound::normalise) has seen all runs.
+    /// are this run's own until [`normalise`](crate::bound::normalise) has seen all runs; in virtual time the
+    /// bound of `hot-lock` is known beforehand.
     pub throughput_over_bound: f64,
     /// Jain's index over 100 ms windows, per vCPU: 1 is fair, 1/V is one vCPU for all.
     pub jain: f64,

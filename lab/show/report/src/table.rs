@@ -20,11 +20,16 @@ const WIDTH_WITHOUT_TERMINAL: usize = 132;
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
 
-/// What the columns mean, for under the last table.
-pub const LEGEND: &str = "\
+/// What the columns mean, for under the last table, with where C and N come from.
+macro_rules! legend {
+    ($c_and_n:literal) => {
+        concat!(
+            "\
 Medians over the repeats, in brackets the lowest and the highest. * one of ours.
 thr/bound   critical sections per second over the most that any lock could do,
-            min(1/C, P/(C+N), V/(C+N)); C, N: medians of all locks of the repeat
+            min(1/C, P/(C+N), V/(C+N)); ",
+            $c_and_n,
+            "
             (of several locks 1/C is that of the busiest one: docs/workloads.md)
 vs tas      throughput over that of test-and-set
 vs best     throughput over that of the fastest lock of the table
@@ -33,13 +38,30 @@ wait        from joining the queue to holding; longest: of all repeats
 LHP, LWP    preemptions while holding; hand-overs to a vCPU that was not running
 calls/acq   hypercalls for each acquisition
 wasted      pCPU time spent spinning while a runnable vCPU had to wait
-neighbour   work of the lock-free VM over what its share of the pCPUs would give";
+neighbour   work of the lock-free VM over what its share of the pCPUs would give"
+        )
+    };
+}
+
+/// What the columns mean where C and N were measured.
+pub const LEGEND: &str = legend!(
+    "C, N: medians of all runs of the
+            repeat, or of all repeats if that has fewer than five; where sections
+            move cache lines, C is the shortest"
+);
+
+/// What the columns mean in virtual time.
+pub const SIMULATED_LEGEND: &str = legend!(
+    "C, N: as asked, with an atomic each;
+            what the lock's own run had, for workloads other than hot-lock"
+);
 
 /// What the columns of [`render_threads`] mean.
 pub const THREADS_LEGEND: &str = "\
 Medians over the repeats, in brackets the lowest and the highest. * one of ours.
 thr/bound   critical sections per second over the most that any lock could do,
-            min(1/C, P/(C+N), V/(C+N)); C, N: medians of all locks of the repeat
+            min(1/C, P/(C+N), V/(C+N)); C, N: medians of all runs of the
+            repeat, or of all repeats if that has fewer than five
 vs std      throughput over that of std::sync::Mutex
 vs best     throughput over that of the fastest lock of the table
 Jain        fairness over 100 ms windows: 1 is fair
