@@ -29,7 +29,7 @@ struct Kept {
 const KEPT: [Kept; 5] = [
     Kept {
         name: "simulate",
-        command: "simulate --pcpus 2 --overcommit 1,2,4,8 \
+        command: "simulate --pcpus 8 --overcommit 8 --duration 300ms \
                   --lock fifo,bounded,unfair-hinted,linux-pv,pv-ticket,test-and-set,native-queued",
         picture: Some("1-pareto.svg"),
         simulated: true,
