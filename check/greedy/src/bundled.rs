@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunState};
-use pvqspin_host::{Config, GuestPages, HeapPages, Host, Pcpu, Run, VcpuId, VmConfig};
+use pvqspin_host::{Cap, Config, GuestPages, HeapPages, Host, Pcpu, Run, VcpuId, VmConfig};
 
 use crate::subject::{Placed, Setup, Subject};
 
@@ -55,6 +55,13 @@ impl Subject for Bundled {
         cpus.filter_map(|cpu| self.0.vcpu_id(vm, cpu))
             .map(|vcpu| vcpu.index() as u32)
             .collect()
+    }
+
+    fn cap(&mut self, now: u64, vcpus: &[u32], cap: Cap) {
+        for &vcpu in vcpus {
+            let capped = self.0.set_vcpu_cap(now, VcpuId::new(vcpu), Some(cap));
+            capped.unwrap_or_else(|error| unreachable!("{cap:?} is a good one: {error}"));
+        }
     }
 
     fn remove_vm(&mut self, now: u64, vcpus: &[u32]) {

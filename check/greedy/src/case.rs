@@ -1,6 +1,6 @@
 //! A host, its VMs, and the programs of the greedy one, out of bytes.
 
-use pvqspin_host::{Scheduling, YieldMode};
+use pvqspin_host::{Cap, Scheduling, YieldMode};
 
 use crate::bytes::Bytes;
 use crate::subject::Setup;
@@ -72,6 +72,8 @@ pub struct Case {
     pub bystander: Option<Neighbour>,
     /// The VM that runs `programs`.
     pub greedy: Neighbour,
+    /// The cap of each of its vCPUs.
+    pub cap: Option<Cap>,
     /// Programs of the greedy VM, each a circle of steps; an empty one only computes.
     pub programs: Vec<Vec<Step>>,
     /// How many of its vCPUs run the first program; the others take turns through the rest.
@@ -143,6 +145,18 @@ impl Case {
         self
     }
 
+    /// The same case, and the greedy VM is capped: every `period` slices each of its vCPUs may have one of `parts`
+    /// parts of a period.
+    #[must_use]
+    pub fn capped(mut self, period: u64, parts: u64) -> Self {
+        let period_ns = period * SLICE;
+        self.cap = Some(Cap {
+            quota_ns: (period_ns / parts).clamp(self.setup.min_loan_ns, period_ns),
+            period_ns,
+        });
+        self
+    }
+
     fn of_policy(scheduling: Scheduling, yields: YieldMode, bytes: &mut Bytes<'_>) -> Self {
         let pcpus = 1 + bytes.below(8);
         let setup = Setup {
@@ -171,6 +185,7 @@ impl Case {
             victim_starts: bytes.one_of(&[0, 0, 0, 100]),
             bystander,
             greedy,
+            cap: None,
             programs,
             first: 1 + bytes.below(greedy.vcpus),
             churn: bytes.one_of(&[None, None, None, None, None, None, Some(7), Some(7)]),

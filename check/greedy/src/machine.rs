@@ -14,8 +14,15 @@ const MOST_EVENTS: u64 = 12_000;
 /// A timer of a guest: when, for which vCPU of the greedy VM, and of which of its lives.
 type Timer = Reverse<(u64, usize, u64)>;
 
-/// What the victim ran, in nanoseconds, at the end of each slice's time.
-pub(crate) fn victim_ran<S: Subject>(case: &Case, greedy: bool) -> Vec<u64> {
+/// What two VMs ran, in nanoseconds.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ran {
+    pub(crate) victim_ns: u64,
+    pub(crate) greedy_ns: u64,
+}
+
+/// What they ran at the end of each slice's time.
+pub(crate) fn what_ran<S: Subject>(case: &Case, greedy: bool) -> Vec<Ran> {
     Machine::<S>::new(case, greedy).run()
 }
 
@@ -40,8 +47,8 @@ struct Machine<'a, S> {
     life: u64,
     next_churn: u64,
     victim_started: bool,
-    victim_ran: u64,
-    sampled: Vec<u64>,
+    ran: Ran,
+    sampled: Vec<Ran>,
 }
 
 impl<'a, S: Subject> Machine<'a, S> {
@@ -66,10 +73,11 @@ impl<'a, S: Subject> Machine<'a, S> {
                 .filter(|_| greedy)
                 .map_or(u64::MAX, |n| n * SLICE),
             victim_started: false,
-            victim_ran: 0,
+            ran: Ran::default(),
             sampled: Vec::new(),
         };
         machine.guests = machine.fresh_guests(greedy);
+        machine.cap();
         for vcpu in machine.greedy.clone().into_iter().chain(bystander) {
             machine.start(vcpu);
         }
@@ -94,7 +102,7 @@ impl<'a, S: Subject> Machine<'a, S> {
             .collect()
     }
 
-    fn run(mut self) -> Vec<u64> {
+    fn run(mut self) -> Vec<Ran> {
         while self.sampled.len() < SLICES as usize && self.events < MOST_EVENTS {
             self.events += 1;
             let sample = (self.sampled.len() as u64 + 1) * SLICE;
@@ -123,7 +131,7 @@ impl<'a, S: Subject> Machine<'a, S> {
             } else if at == on_pcpu {
                 self.event_on(p);
             } else {
-                self.sampled.push(self.victim_ran);
+                self.sampled.push(self.ran);
             }
         }
         self.sampled
@@ -160,6 +168,7 @@ impl<'a, S: Subject> Machine<'a, S> {
         self.now = at;
         for p in 0..self.pcpus.len() {
             if let Some(vcpu) = self.greedy_on(p) {
+                self.ran.greedy_ns += passed;
                 let left = &mut self.guests[vcpu].left_ns;
                 if *left != u64::MAX {
                     *left = left.saturating_sub(passed);
@@ -168,12 +177,19 @@ impl<'a, S: Subject> Machine<'a, S> {
                 .vcpu
                 .is_some_and(|on| self.victim.contains(&on))
             {
-                self.victim_ran += passed;
+                self.ran.victim_ns += passed;
             }
         }
     }
 
     // --- what the host is told -----------------------------------------------------------------
+
+    fn cap(&mut self) {
+        if let Some(cap) = self.case.cap {
+            self.host.cap(self.now, &self.greedy, cap);
+            self.deliver();
+        }
+    }
 
     fn start(&mut self, vcpu: u32) {
         self.host.start(self.now, vcpu);
@@ -209,6 +225,7 @@ impl<'a, S: Subject> Machine<'a, S> {
         let vm = self.case.greedy;
         self.greedy = self.host.add_vm(self.now, vm.vcpus, vm.weight);
         self.guests = self.fresh_guests(true);
+        self.cap();
         for vcpu in self.greedy.clone() {
             self.start(vcpu);
         }

@@ -1,7 +1,7 @@
 //! What the search needs to know about a host.
 
 use pvqspin_abi::RunState;
-use pvqspin_host::{Scheduling, YieldMode};
+use pvqspin_host::{Cap, Scheduling, YieldMode};
 
 /// How a host is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,9 @@ pub trait Subject {
 
     /// Adds a VM, and returns the numbers of its vCPUs. None of them runs yet.
     fn add_vm(&mut self, now: u64, vcpus: usize, weight: u32) -> Vec<u32>;
+
+    /// Caps each of these vCPUs, if this host knows caps.
+    fn cap(&mut self, _now: u64, _vcpus: &[u32], _cap: Cap) {}
 
     /// Removes the VM of these vCPUs. Its numbers may come again.
     fn remove_vm(&mut self, now: u64, vcpus: &[u32]);

@@ -4,7 +4,7 @@ use pvqspin_host::Scheduling;
 use pvqspin_host::fair::LAG_SLICES;
 
 use crate::case::{Case, Neighbour, SLICE, SLICES};
-use crate::machine::victim_ran;
+use crate::machine::{Ran, what_ran};
 use crate::subject::Subject;
 
 /// What the victim lost, in nanoseconds of pCPU time, over the worst window.
@@ -14,7 +14,9 @@ pub struct Verdict {
     pub against_busy_ns: u64,
     /// Against its share by weight; 0 under strict co-scheduling, which gives turns and no shares.
     pub against_share_ns: u64,
-    /// How much of either is allowed.
+    /// By how much the greedy VM got more than its cap, over the worst window.
+    pub over_cap_ns: u64,
+    /// How much of the first two is allowed.
     pub allowed_ns: u64,
     /// How long the worst window may have been, in slices.
     pub slices: usize,
@@ -26,7 +28,8 @@ impl Verdict {
     /// Whether the promise holds.
     #[must_use]
     pub fn holds(&self) -> bool {
-        !self.promised || self.against_busy_ns.max(self.against_share_ns) <= self.allowed_ns
+        let lost_ns = self.against_busy_ns.max(self.against_share_ns);
+        self.over_cap_ns == 0 && (!self.promised || lost_ns <= self.allowed_ns)
     }
 }
 
@@ -37,19 +40,25 @@ impl Verdict {
 /// If a vCPU is on two pCPUs at once.
 #[must_use]
 pub fn judge<S: Subject>(case: &Case) -> Verdict {
-    let beside_greedy = victim_ran::<S>(case, true);
-    let beside_busy = victim_ran::<S>(case, false);
+    let beside_greedy = what_ran::<S>(case, true);
+    let beside_busy = what_ran::<S>(case, false);
     let share = share_per_slice(case);
     let starts = case.victim_starts;
     let entitled = |slice: usize| share * (slice as u64 + 1).saturating_sub(starts);
     let slices = beside_greedy.len().min(beside_busy.len());
-    let ran = &beside_greedy[..slices];
+    let victim = |ran: &[Ran]| ran.iter().map(|ran| ran.victim_ns).collect::<Vec<_>>();
+    let (ran, busy) = (&victim(&beside_greedy)[..slices], victim(&beside_busy));
     Verdict {
-        against_busy_ns: worst_window(ran, |at| beside_busy[at]),
+        // Capped VMs compute in step, so what one leaves to a neighbour beyond its share depends on when.
+        against_busy_ns: match case.cap {
+            Some(_) => 0,
+            None => worst_window(ran, |at| busy[at]),
+        },
         against_share_ns: match case.setup.scheduling {
             Scheduling::CoScheduled => 0,
             _ => worst_window(ran, entitled),
         },
+        over_cap_ns: over_cap_ns(case, &beside_greedy).max(over_cap_ns(case, &beside_busy)),
         allowed_ns: allowed_slices(case) * SLICE,
         slices,
         promised: is_promised(case),
@@ -72,6 +81,21 @@ fn worst_window(ran: &[u64], due: impl Fn(usize) -> u64) -> u64 {
         least = least.min(behind);
     }
     u64::try_from(worst).unwrap_or(0)
+}
+
+/// By how much a capped VM got more than it may in some window: two quotas and a shortest loan for each vCPU beyond
+/// what the window's length gives, and another quota each time that it was removed and added.
+fn over_cap_ns(case: &Case, ran: &[Ran]) -> u64 {
+    let Some(cap) = case.cap else {
+        return 0;
+    };
+    let vcpus = case.greedy.vcpus as u64;
+    let of_time = |at: usize| (at as u64 + 1) * SLICE * cap.quota_ns / cap.period_ns * vcpus;
+    let due: Vec<_> = (0..ran.len()).map(of_time).collect();
+    let most = worst_window(&due, |at| ran[at].greedy_ns);
+    let comings = case.churn.map_or(0, |every| SLICES / every);
+    let allowed = vcpus * ((2 + comings) * cap.quota_ns + case.setup.min_loan_ns);
+    most.saturating_sub(allowed)
 }
 
 /// A slice for each vCPU that takes turns with the victim's, two for each pCPU, and a dozen. The lag that fair time

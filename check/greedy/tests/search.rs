@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use pvqspin_abi::RunState;
 use pvqspin_greedy::{Bundled, Case, Failure, Placed, Setup, Subject, check, judge};
+use pvqspin_host::Scheduling;
 
 const CASES: u32 = 4_000;
 
@@ -38,6 +39,27 @@ fn no_program_takes_a_neighbours_share() {
         config.cases = CASES;
     }
     if let Err(found) = search::<Bundled>(config) {
+        panic!("{found}");
+    }
+}
+
+#[test]
+fn no_program_gets_more_than_its_cap() {
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = CASES / 2;
+    }
+    config.failure_persistence = None;
+    config.rng_seed = RngSeed::Fixed(1);
+    let inputs = (vec(any::<u8>(), 0..96), 1_u64..20, 1_u64..30);
+    let run = TestRunner::new(config).run(&inputs, |(input, period, parts)| {
+        let case = Case::from_bytes(&input).capped(period, parts);
+        prop_assume!(case.setup.scheduling != Scheduling::CoScheduled);
+        let verdict = judge::<Bundled>(&case);
+        prop_assert!(verdict.holds(), "{verdict:?}\n{case:?}");
+        Ok(())
+    });
+    if let Err(found) = run {
         panic!("{found}");
     }
 }

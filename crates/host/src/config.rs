@@ -5,6 +5,7 @@ use core::str::FromStr;
 
 use pvqspin_abi::MAX_CPUS;
 
+use crate::cap::Cap;
 use crate::fair::MAX_WEIGHT;
 
 /// The most physical CPUs of one host.
@@ -277,6 +278,16 @@ pub enum ConfigError {
         /// The weight that was asked for.
         asked: u32,
     },
+    /// A quota that is too short for a slice and a loan, or longer than its period; or a period of no length, or
+    /// of more than [`MAX_SLICE_NS`].
+    BadCap {
+        /// The cap that was asked for.
+        cap: Cap,
+        /// The least quota on this host, in nanoseconds.
+        least_ns: u64,
+    },
+    /// Strict co-scheduling knows no caps.
+    NoCaps,
 }
 
 impl fmt::Display for ConfigError {
@@ -309,6 +320,13 @@ impl fmt::Display for ConfigError {
             Self::TooHeavy { asked } => {
                 write!(f, "a weight of {asked} asked for, at most {MAX_WEIGHT}")
             }
+            Self::BadCap { cap, least_ns } => write!(
+                f,
+                "a cap of {} ns in {} ns asked for; a quota is at least {least_ns} ns and at most \
+                 its period, a period at most {MAX_SLICE_NS} ns",
+                cap.quota_ns, cap.period_ns
+            ),
+            Self::NoCaps => f.write_str("strict co-scheduling knows no caps"),
         }
     }
 }
@@ -347,26 +365,16 @@ mod tests {
     #[test]
     fn a_bad_host_is_refused_with_the_reason() {
         assert_eq!(GOOD.check(), Ok(()));
-        let bad = [
-            Config { pcpus: 0, ..GOOD },
-            Config {
-                pcpus: usize::MAX,
-                ..GOOD
-            },
-            Config {
-                slice_ns: 0,
-                ..GOOD
-            },
-            Config {
-                slice_ns: u64::MAX,
-                ..GOOD
-            },
-            Config {
-                min_loan_ns: 1_500_001,
-                ..GOOD
-            },
+        let bad: [fn(&mut Config); 5] = [
+            |config| config.pcpus = 0,
+            |config| config.pcpus = usize::MAX,
+            |config| config.slice_ns = 0,
+            |config| config.slice_ns = u64::MAX,
+            |config| config.min_loan_ns = 1_500_001,
         ];
-        for config in bad {
+        for change in bad {
+            let mut config = GOOD;
+            change(&mut config);
             let error = config.check().unwrap_err();
             assert!(!error.to_string().is_empty(), "{config:?}");
         }

@@ -1,12 +1,30 @@
 //! The end of every event: idle pCPUs are poked, and the guests concerned learn of pressure.
 
-use crate::host::Host;
+use crate::host::{Host, Run};
 use crate::ids::{Pcpu, VmId};
 use crate::pages::GuestPages;
 
 impl<P: GuestPages> Host<P> {
+    /// The frame of a pCPU's event ends: what it does now.
+    pub(crate) fn leave(&mut self, p: usize) -> Run {
+        self.show(p);
+        let (slice, preempt) = (self.pcpus[p].slice, self.pcpus[p].preempt);
+        let until = slice.map(|slice| {
+            let protected = slice.protected_until(self.clock).filter(|_| preempt);
+            protected.map_or(slice.end(), |until| slice.end().min(until))
+        });
+        let run = Run {
+            vcpu: slice.map(|slice| slice.current()),
+            until: self.keep_time(p, until),
+        };
+        self.finish();
+        self.tell_on(p);
+        run
+    }
+
     /// Pokes idle pCPUs until there is one for each vCPU that waits, as far as they go.
     pub(crate) fn finish(&mut self) {
+        self.appoint_keeper();
         if !self.idle.is_empty() && self.ready > 0 {
             self.poke_idle();
         }
@@ -79,8 +97,9 @@ impl<P: GuestPages> Host<P> {
     /// Tells a VM whether there is pressure. Only the VM that an event concerns is told at once; others
     /// are when they have an event of their own, at the latest at the end of their slice.
     pub(crate) fn tell(&mut self, vm: VmId) {
-        let pressure = self.pressure();
+        let all = self.pressure();
         let vm = &mut self.vms[vm.index()];
+        let pressure = all || vm.held_back > 0;
         if let Some(pages) = &vm.pages
             && core::mem::replace(&mut vm.told_pressure, pressure) != pressure
         {
@@ -101,6 +120,7 @@ impl<P: GuestPages> Host<P> {
         let state = &self.vcpus[vcpu.index()];
         match self.queues.pcpus(state.class) {
             _ if self.idle.is_empty() || !self.policy.is_its_turn(&state.account) => false,
+            _ if self.is_spent(vcpu) => false,
             Some(pcpus) => self.idle_unpoked.first_also_in(pcpus).is_some(),
             None => self.waiting_in_turn() < self.idle.len(),
         }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use pvqspin_abi::{Cpu, Hypercall, RunState, Status};
 
 use crate::bits::Bits;
+use crate::cap::HeldBack;
 use crate::config::{Config, ConfigError, YieldMode};
 use crate::fair::Sums;
 use crate::ids::{Pcpu, VcpuId, VmId};
@@ -25,7 +26,7 @@ pub struct Run {
     /// The vCPU to run; `None`: wait for a poke.
     pub vcpu: Option<VcpuId>,
     /// When to call [`Host::reschedule`] at the latest, in nanoseconds on the driver's clock. It
-    /// may have passed already.
+    /// may have passed already. A pCPU without a vCPU has one only where vCPUs are [capped](crate::Cap).
     pub until: Option<u64>,
 }
 
@@ -88,6 +89,7 @@ pub struct Host<P> {
     pub(crate) idle_unpoked: Bits,
     /// pCPUs on whose slice a borrower runs while the lender waits.
     pub(crate) lent: Bits,
+    pub(crate) held_back: HeldBack,
     pub(crate) pokes: Bits,
     pub(crate) offline_pcpus: usize,
     pub(crate) events: u64,
@@ -120,6 +122,7 @@ impl<P: GuestPages> Host<P> {
             idle: all.clone(),
             idle_unpoked: all,
             lent: none(),
+            held_back: HeldBack::default(),
             pokes: none(),
             offline_pcpus: 0,
             events: 0,
@@ -185,6 +188,12 @@ impl<P: GuestPages> Host<P> {
         queued.map(|(_, vcpu)| VcpuId::new(vcpu as u32))
     }
 
+    /// Whether a vCPU could run, and its [cap](crate::Cap) does not let it now.
+    #[must_use]
+    pub fn is_held_back(&self, vcpu: VcpuId) -> bool {
+        (self.vcpus.get(vcpu.index())).is_some_and(|vcpu| vcpu.state == State::HeldBack)
+    }
+
     /// What was counted for a vCPU, times up to the last event of the pCPU concerned. All zero
     /// for a number that does not exist.
     #[must_use]
@@ -216,7 +225,9 @@ impl<P: GuestPages> Host<P> {
             match state.state {
                 State::Idle | State::Halted => self.wake_from_outside(vcpu),
                 State::Held(Then::Halt | Then::Sleep) => state.state = State::Held(Then::Wait),
-                State::Running(_) | State::Waiting => state.interrupt_pending = true,
+                State::Running(_) | State::Waiting | State::HeldBack => {
+                    state.interrupt_pending = true;
+                }
                 State::Held(Then::Wait) | State::Ended => {}
             }
         }
@@ -249,6 +260,9 @@ impl<P: GuestPages> Host<P> {
         if core::mem::take(&mut self.pcpus[p].poked) {
             self.pokes.remove(p);
             self.idle_unpoked.set(p, self.idle.contains(p));
+        }
+        if self.keeps_time(p) {
+            self.let_due_go_on();
         }
         self.decide(p);
         self.leave(p)
@@ -381,20 +395,5 @@ impl<P: GuestPages> Host<P> {
         let current = slice.current();
         let runs = matches!(self.vcpus[current.index()].state, State::Running(_));
         runs.then_some((current, slice))
-    }
-
-    fn leave(&mut self, p: usize) -> Run {
-        self.show(p);
-        self.finish();
-        self.tell_on(p);
-        let preempt = self.pcpus[p].preempt;
-        self.pcpus[p].slice.map_or(Run::IDLE, |slice| {
-            let end = slice.end();
-            let protected = slice.protected_until(self.clock).filter(|_| preempt);
-            Run {
-                vcpu: Some(slice.current()),
-                until: Some(protected.map_or(end, |until| end.min(until))),
-            }
-        })
     }
 }

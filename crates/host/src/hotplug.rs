@@ -41,6 +41,7 @@ impl<P: GuestPages> Host<P> {
         state.offline = true;
         self.offline_pcpus += 1;
         self.pokes.remove(p);
+        self.held_back.forget(p);
         self.show(p);
         self.idle.remove(p);
         self.idle_unpoked.remove(p);
@@ -85,10 +86,11 @@ impl<P: GuestPages> Host<P> {
     ///
     /// The new pages come back if there is no such VM.
     pub fn replace_pages(&mut self, vm: VmId, pages: P) -> Result<P, P> {
-        let pressure = self.pressure();
+        let all = self.pressure();
         let Some(state) = self.vms.get_mut(vm.index()) else {
             return Err(pages);
         };
+        let pressure = all || state.held_back > 0;
         if state.pages.is_none() {
             return Err(pages);
         }

@@ -3,10 +3,15 @@
 //! 1. A vCPU is in the queue if and only if it could run, has no pCPU, and owns no slice.
 //! 2. A vCPU is on one pCPU at most, and that pCPU's slice names it.
 //! 3. A vCPU owns one slice at most, and that slice names it as its owner.
-//! 4. A pCPU on whose slice a borrower runs while the lender waits is known, so that an idle pCPU finds it.
+//! 4. A pCPU on whose slice a borrower runs while the lender waits is known, so that an idle pCPU finds it; not if
+//!    the borrower is over its cap.
 //! 5. No pCPU idles without a poke while a vCPU waits in the queue (strict co-scheduling and affinity apart).
 //! 6. Under fair and credit no vCPU owes more than five slices: [`LATE_SLICES`](crate::fair::LATE_SLICES) of
 //!    one slice, and what it paid in advance.
+//!
+//! 7. A vCPU is held back by its cap if and only if it could run and is neither queued nor the owner of a slice,
+//!    and some pCPU has an event before the first of them may go on. None has used more of its quota than
+//!    late timers explain.
 //!
 //! Large hosts are checked at every thousandth event: a check looks at every vCPU.
 
@@ -30,6 +35,7 @@ impl<P: GuestPages> Host<P> {
             .filter(|vcpu| vcpu.state == State::Waiting)
             .count();
         debug_assert_eq!(self.ready, ready, "vCPUs that wait");
+        self.check_caps();
         (0..self.vcpus.len()).for_each(|vcpu| self.check_vcpu(vcpu));
         (0..self.pcpus.len()).for_each(|p| self.check_pcpu(p));
         if !self.policy.is_strict() && self.queues.restricted().next().is_none() {
@@ -47,6 +53,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     fn check_vcpu(&self, number: usize) {
+        self.check_cap_of(number);
         let vcpu = &self.vcpus[number];
         let id = VcpuId::new(number as u32);
         debug_assert_eq!(
@@ -91,7 +98,7 @@ impl<P: GuestPages> Host<P> {
         debug_assert_eq!(owner.owns, Some(p), "{:?} owns", slice.owner());
         debug_assert_eq!(
             self.lent.contains(p),
-            slice.loan().is_some() && owner.state == State::Waiting,
+            slice.loan().is_some() && owner.state == State::Waiting && self.may_convert(p),
             "pCPU {p} lends"
         );
     }

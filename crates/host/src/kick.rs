@@ -47,7 +47,7 @@ impl<P: GuestPages> Host<P> {
                 return Status::Refused;
             }
             State::Halted => {}
-            State::Idle | State::Waiting | State::Running(_) | State::Held(_) => {
+            State::Idle | State::Waiting | State::HeldBack | State::Running(_) | State::Held(_) => {
                 state.kick_pending = true;
                 return Status::AlreadyRunning;
             }
@@ -91,7 +91,19 @@ impl<P: GuestPages> Host<P> {
     /// There is an idle pCPU for a vCPU that woke: if it lent its slice, the borrower keeps that.
     fn free(&mut self, vcpu: VcpuId) {
         if let Some(lent) = self.vcpus[vcpu.index()].owns {
+            self.free_from(vcpu, lent);
+        }
+    }
+
+    /// Frees a lender from its loan. A borrower that may not go on at its own cost leaves.
+    fn free_from(&mut self, lender: VcpuId, lent: usize) {
+        if self.may_convert(lent) {
             self.convert(lent);
+        } else if self.may_run_on(lender, lent) {
+            self.recall(lent);
+        } else {
+            self.pcpus[lent].expelled = true;
+            self.poke(lent);
         }
     }
 
@@ -107,7 +119,7 @@ impl<P: GuestPages> Host<P> {
         match lent {
             _ if idle_pcpu => self.free(vcpu),
             Some(lent) if self.may_run_on(vcpu, lent) => self.recall(lent),
-            Some(lent) => self.convert(lent),
+            Some(lent) => self.free_from(vcpu, lent),
             None => self.preempt_for(vcpu),
         }
     }
@@ -149,7 +161,7 @@ impl<P: GuestPages> Host<P> {
     /// Lets the reserved vCPU have what is left on a pCPU. Not if the spinner has stopped
     /// spinning meanwhile: it may hold the lock by now.
     pub(crate) fn honour_reservation(&mut self, p: usize, target: VcpuId) -> bool {
-        self.vcpus[target.index()].state == State::Waiting
+        self.vcpus[target.index()].state.could_run()
             && self.spinner_on(p, target).is_some()
             && self.lend(p, target, true)
     }

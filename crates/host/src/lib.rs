@@ -32,6 +32,8 @@
 //!    may be that another one runs here from now on, and this one elsewhere.
 //! 3. After every event, [`Host::next_poke`] is drained, and those pCPUs are interrupted.
 //!
+//! Where vCPUs are capped, a pCPU without a vCPU may have a time in [`Run::until`], too.
+//!
 //! VMs come and go by [`Host::add_vm`] and [`Host::remove_vm`], pCPUs by [`Host::offline`] and
 //! [`Host::online`]. [`Host::hold`] takes a vCPU off from outside, [`Host::restart`] starts one that ended.
 //!
@@ -106,8 +108,10 @@
 //! - **Shares.** Under fair and credit a VM that could always run gets its share by weight, but for a
 //!   constant number of slices, whatever other VMs call, write, or sleep through. What the
 //!   other policies promise is in the table below. `check/greedy` searches for programs that break it.
+//! - **Caps.** A [capped](Cap) vCPU is charged no more than its quota in each period, what it lends included.
 //! - **No lost wake-up.** A kick or an interrupt that comes before a halt ends that halt. No pCPU idles
-//!   while a vCPU waits that may run there (strict co-scheduling apart, where that is the point).
+//!   while a vCPU waits that may run there (but for a lender whose borrower is over its cap, and under strict
+//!   co-scheduling, where that is the point).
 //! - **A guest is not trusted.** Numbers that name no vCPU, stale generations, cycles and garbage
 //!   in the pages come back as a status. A chain never leaves the VM.
 //! - **What a guest can cause is bounded.** An event costs a logarithm of the vCPUs, at most
@@ -151,6 +155,8 @@
 //!   host, life, hotplug        events: what a driver calls
 //!   yielding, kick             what a call decides
 //!   switch, finish             the only place where a vCPU changes pCPU; the end of each event
+//!   lending                    what may be lent
+//!   cap                        at most so much pCPU time in each period
 //!   policy/                    fair, credit, round robin, gangs: who is next
 //!   loan, fair                 the rules by themselves, for other schedulers
 //!   state/, heap, bits         data
@@ -166,6 +172,7 @@ extern crate alloc;
 extern crate std;
 
 mod bits;
+mod cap;
 mod config;
 pub mod fair;
 mod finish;
@@ -176,6 +183,7 @@ mod ids;
 #[cfg(debug_assertions)]
 mod invariants;
 mod kick;
+mod lending;
 mod life;
 pub mod loan;
 mod pages;
@@ -185,6 +193,7 @@ mod stats;
 mod switch;
 mod yielding;
 
+pub use cap::Cap;
 pub use config::{
     Config, ConfigError, MAX_PCPUS, MAX_SLICE_NS, Scheduling, UnknownName, VmConfig, YieldMode,
 };

@@ -53,6 +53,7 @@ impl<P: GuestPages> Host<P> {
                 .set_run(RunSample::new(RunState::Idle, Generation::default()));
         }
         self.queues.make_room(self.vcpus.len());
+        self.held_back.make_room(self.vcpus.len());
         let pressure = self.pressure();
         pages.vm().set_pressure(pressure);
         let vm = Vm {
@@ -60,6 +61,7 @@ impl<P: GuestPages> Host<P> {
             base: range.start as u32,
             vcpus: vm.vcpus,
             told_pressure: pressure,
+            held_back: 0,
             first_pcpu: None,
         };
         match self.vms.get_mut(number) {
@@ -138,6 +140,7 @@ impl<P: GuestPages> Host<P> {
                 self.poke(pcpu.index());
             }
             State::Waiting => self.unqueue(vcpu),
+            State::HeldBack => self.take_from_held_back(vcpu),
             State::Idle | State::Halted | State::Held(_) => {}
         }
         self.set_state(vcpu, State::Ended);
@@ -185,13 +188,14 @@ impl<P: GuestPages> Host<P> {
                 self.finish();
                 return false;
             }
-            State::Waiting => Then::Wait,
+            State::Waiting | State::HeldBack => Then::Wait,
             State::Halted => Then::Halt,
             State::Idle => Then::Sleep,
             State::Held(_) | State::Ended => return true,
         };
         if then == Then::Wait {
             self.unqueue(vcpu);
+            self.take_from_held_back(vcpu);
         }
         self.set_state(vcpu, State::Held(then));
         self.finish();
@@ -236,7 +240,7 @@ impl<P: GuestPages> Host<P> {
         }
     }
 
-    fn ids_of(&self, vm: VmId) -> impl Iterator<Item = VcpuId> + use<P> {
+    pub(crate) fn ids_of(&self, vm: VmId) -> impl Iterator<Item = VcpuId> + use<P> {
         (self.vms.get(vm.index()).map(Vm::ids).into_iter()).flatten()
     }
 

@@ -48,6 +48,9 @@ pub struct VcpuStats {
     /// Time that it could have run and had no pCPU, in nanoseconds, up to its latest run: what a guest counts as
     /// stolen.
     pub waited_ns: u64,
+    /// Time that it could have run and was held back by its cap, in nanoseconds, up to its latest run; not in
+    /// `waited_ns`. A guest may count both as stolen.
+    pub held_back_ns: u64,
     /// How often it was put on a pCPU.
     pub runs: u64,
     /// How often it was put on a pCPU on another vCPU's slice.

@@ -7,15 +7,15 @@
 //!   give_back    the owner, if it waits     same slice    itself
 //! ```
 //!
-//! What a slice and a loan are is said in [`crate::loan`]; here is the run queue that it works on.
+//! What a slice and a loan are is said in [`crate::loan`]; here is the run queue that it works on. What is lent
+//! is decided in `lending`.
 
 use pvqspin_abi::RunSample;
 
-use crate::config::YieldMode;
 use crate::fair::Sums;
 use crate::host::Host;
 use crate::ids::{Pcpu, VcpuId};
-use crate::loan::{self, Next, RunQueue, Slice, Waits, Why};
+use crate::loan::{self, RunQueue, Slice, Waits, Why};
 use crate::pages::GuestPages;
 use crate::policy::{Entry, Policy, View};
 use crate::state::account::Account;
@@ -36,23 +36,34 @@ impl<P: GuestPages> RunQueue for Queue<'_, P> {
     }
 
     fn is_waiting(&self, vcpu: VcpuId) -> bool {
-        self.0.vcpus[vcpu.index()].state == State::Waiting
+        self.0.vcpus[vcpu.index()].state.could_run()
     }
 
     fn waits(&mut self, vcpu: VcpuId, how: Waits) {
         let host = &mut *self.0;
-        if core::mem::take(&mut host.vcpus[vcpu.index()].hold) {
+        let state = &mut host.vcpus[vcpu.index()];
+        // While it was held back it stood in no queue, and saved nothing up.
+        let was_held_back = core::mem::take(&mut state.over_cap);
+        if core::mem::take(&mut state.hold) {
             host.set_state(vcpu, State::Held(Then::Wait));
             return;
         }
         if how != Waits::ForItsSlice {
-            host.enter_queue(vcpu, how);
+            if host.hold_back(vcpu) {
+                return;
+            }
+            host.enter_queue(vcpu, if was_held_back { Waits::Woken } else { how });
         }
         host.set_state(vcpu, State::Waiting);
     }
 
     fn runs(&mut self, vcpu: VcpuId) {
-        self.0.unqueue(vcpu);
+        if self.0.vcpus[vcpu.index()].state == State::HeldBack {
+            self.0.take_from_held_back(vcpu);
+            self.0.vcpus[vcpu.index()].over_cap = true;
+        } else {
+            self.0.unqueue(vcpu);
+        }
     }
 
     fn wanted_ns(&self, _now: u64) -> u64 {
@@ -63,6 +74,7 @@ impl<P: GuestPages> RunQueue for Queue<'_, P> {
         let host = &mut *self.0;
         host.vcpus[current.index()].stats.ran_ns += ran_ns;
         host.vcpus[owner.index()].stats.charged_ns += ran_ns;
+        host.charge_cap(owner, ran_ns);
         if charged_ns > 0 {
             host.with_account(owner, |policy, _, account| {
                 policy.charge(account, charged_ns);
@@ -80,16 +92,20 @@ impl<P: GuestPages> Host<P> {
         let v = &mut self.vcpus[vcpu.index()];
         let before = core::mem::replace(&mut v.state, state);
         let owns = v.owns;
-        match (before == State::Waiting, state == State::Waiting) {
-            (true, false) => {
-                self.ready -= 1;
-                v.stats.waited_ns += clock.saturating_sub(v.waits_since);
+        if before != state {
+            let waited_ns = clock.saturating_sub(v.waits_since);
+            match before {
+                State::Waiting => {
+                    self.ready -= 1;
+                    v.stats.waited_ns += waited_ns;
+                }
+                State::HeldBack => v.stats.held_back_ns += waited_ns,
+                _ => {}
             }
-            (false, true) => {
-                self.ready += 1;
+            if state.could_run() {
+                self.ready += usize::from(state == State::Waiting);
                 v.waits_since = clock;
             }
-            _ => {}
         }
         match (before.is_active(), state.is_active()) {
             (false, true) => {
@@ -112,9 +128,9 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// Notes whether a waiting lender could be freed by a pCPU that idles.
-    fn note_lent(&mut self, p: usize) {
+    pub(crate) fn note_lent(&mut self, p: usize) {
         let lender = match &self.pcpus[p].slice {
-            Some(slice) if slice.current() != slice.owner() => slice.owner(),
+            Some(slice) if slice.current() != slice.owner() && self.may_convert(p) => slice.owner(),
             _ => {
                 self.lent.remove(p);
                 return;
@@ -207,6 +223,7 @@ impl<P: GuestPages> Host<P> {
                 policy.picked(account, wanted_ns);
                 policy.terms(now, account)
             });
+            let terms = self.within_cap(vcpu, terms);
             loan::begin(&mut Queue(self), now, p, vcpu, &terms);
             self.pcpus[p].epoch = self.policy.epoch();
         }
@@ -254,38 +271,6 @@ impl<P: GuestPages> Host<P> {
             .or_else(|| self.free_a_lender(p))
     }
 
-    /// Nothing is queued: a lender that waits for its own slice may as well run here.
-    fn free_a_lender(&mut self, p: usize) -> Option<VcpuId> {
-        if self.policy.is_strict() {
-            return None;
-        }
-        let lender_on = |q: usize| Some(self.pcpus[q].slice?.owner());
-        let (q, lender) = (self.lent.iter())
-            .filter_map(|q| Some((q, lender_on(q)?)))
-            .find(|&(_, lender)| self.may_run_on(lender, p))?;
-        self.convert(q);
-        self.is_queued(lender).then_some(lender)
-    }
-
-    /// A borrower goes on at its own cost, as if it were picked; so do the borrowers on slices that those own.
-    pub(crate) fn convert(&mut self, q: usize) {
-        let Some(borrower) = self.pcpus[q].current() else {
-            return;
-        };
-        let (now, wanted_ns) = (self.clock, self.wanted_ns);
-        let mut next = Some(borrower);
-        while let Some(borrower) = next {
-            self.with_account(borrower, |policy, _, account| {
-                policy.picked(account, wanted_ns);
-            });
-            let owns = self.vcpus[borrower.index()].owns.filter(|&p| p != q);
-            next = owns.and_then(|p| self.pcpus[p].current());
-        }
-        let terms = self.with_account(borrower, |policy, _, account| policy.terms(now, account));
-        loan::convert(&mut Queue(self), now, q, &terms);
-        self.note_lent(q);
-    }
-
     /// Whether a buddy may go before its turn.
     pub(crate) fn may_jump(&self, buddy: VcpuId, p: usize) -> bool {
         let account = &self.vcpus[buddy.index()].account;
@@ -293,50 +278,6 @@ impl<P: GuestPages> Host<P> {
             && self.may_run_on(buddy, p)
             && self.policy.is_its_turn(account)
             && (self.sums.as_ref()).is_some_and(|sums| sums.is_eligible(&account.fair))
-    }
-
-    // --- loans ---------------------------------------------------------------------------------
-
-    /// Whether the slice of a pCPU can still be lent from.
-    pub(crate) fn can_lend(&self, p: usize) -> bool {
-        self.config.yields == YieldMode::Contract
-            && self.pcpus[p].epoch == self.policy.epoch()
-            && (self.pcpus[p].slice).is_some_and(|slice| slice.can_lend(self.clock))
-    }
-
-    /// Runs a waiting vCPU on what is left of the slice on a pCPU. `stays`: whether the current one can
-    /// still run. False, and nothing done, if there is nothing left to lend.
-    pub(crate) fn lend(&mut self, p: usize, target: VcpuId, stays: bool) -> bool {
-        if !self.can_lend(p) || !self.may_run_on(target, p) {
-            return false;
-        }
-        let now = self.clock;
-        let lent = loan::lend(&mut Queue(self), now, p, target, stays).is_some();
-        if lent {
-            let is_loan = self.loan(Pcpu::new(p as u32)).is_some();
-            self.vcpus[target.index()].stats.loans += u64::from(is_loan);
-            self.run_current(p);
-        }
-        lent
-    }
-
-    /// The current one has left. If it was on a loan and the owner of the slice waits, the owner
-    /// has the rest of it back; otherwise one is picked.
-    pub(crate) fn give_back(&mut self, p: usize) {
-        let now = self.clock;
-        let back = self.config.ordered
-            && self.pcpus[p].epoch == self.policy.epoch()
-            && (self.pcpus[p].slice).is_some_and(|slice| {
-                slice.loan().is_some()
-                    && !slice.is_over(now)
-                    && self.vcpus[slice.owner().index()].state == State::Waiting
-                    && self.may_run_on(slice.owner(), p)
-            });
-        if back && loan::leave(&mut Queue(self), now, p) != Next::Pick {
-            self.run_current(p);
-        } else {
-            self.fresh_pick(p, None);
-        }
     }
 
     // --- the switch itself ---------------------------------------------------------------------

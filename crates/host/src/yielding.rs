@@ -84,6 +84,7 @@ impl<P: GuestPages> Host<P> {
         }
         match self.vcpus[target.index()].state {
             State::Waiting => Ok(target),
+            State::HeldBack if self.config.yields == YieldMode::Contract => Ok(target),
             State::Running(_) => Err(Status::AlreadyRunning),
             _ => Err(Status::Refused),
         }
@@ -113,7 +114,7 @@ impl<P: GuestPages> Host<P> {
             End::Run(index) => {
                 let target = VcpuId::new((base + index) as u32);
                 // One that is held looks preempted, and cannot be run.
-                let waits = self.vcpus[target.index()].state == State::Waiting;
+                let waits = self.vcpus[target.index()].state.could_run();
                 waits.then_some(target).ok_or(Status::Refused)
             }
             End::Running => Err(Status::AlreadyRunning),

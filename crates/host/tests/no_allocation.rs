@@ -7,7 +7,8 @@ use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use pvqspin_abi::{Cpu, Hint, Hypercall};
 use pvqspin_host::{
-    Config, GuestPages as _, HeapPages, Host, Pcpu, Scheduling, VcpuId, VmConfig, VmId, YieldMode,
+    Cap, Config, GuestPages as _, HeapPages, Host, Pcpu, Scheduling, VcpuId, VmConfig, VmId,
+    YieldMode,
 };
 
 const PCPUS: usize = 4;
@@ -70,7 +71,7 @@ fn event(host: &mut Host<Arc<HeapPages>>, pages: &[Arc<HeapPages>], now: u64, ra
         cpu,
         generation: generation.unwrap_or_default(),
     };
-    match random.below(24) {
+    match random.below(25) {
         0..4 => _ = host.reschedule(now, pcpu),
         4..8 => _ = host.hypercall(now, pcpu, Hypercall::YieldTo(hint)),
         8..10 => _ = host.hypercall(now, pcpu, Hypercall::Halt(Some(hint))),
@@ -93,6 +94,13 @@ fn event(host: &mut Host<Arc<HeapPages>>, pages: &[Arc<HeapPages>], now: u64, ra
             host.resume_vm(now, vm);
         }
         22 => _ = host.set_weight(now, vm, 1 + random.below(100) as u32),
+        23 => {
+            let cap = (random.below(2) == 0).then(|| Cap {
+                quota_ns: 100_000 + random.below(5_000_000) as u64,
+                period_ns: 6_000_000,
+            });
+            _ = host.set_vcpu_cap(now, vcpu, cap);
+        }
         _ => {
             host.offline(now, pcpu);
             host.online(now, random.pcpu());

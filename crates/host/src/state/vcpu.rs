@@ -2,6 +2,7 @@
 
 use pvqspin_abi::{Cpu, Generation, RunState};
 
+use crate::cap::Budget;
 use crate::ids::{Pcpu, VmId};
 use crate::state::account::Account;
 use crate::stats::VcpuStats;
@@ -15,6 +16,8 @@ pub(crate) enum State {
     Waiting,
     /// On this pCPU.
     Running(Pcpu),
+    /// Could run, and its cap does not let it: neither queued, nor the owner of a slice.
+    HeldBack,
     /// In a halt, until it is kicked.
     Halted,
     /// Held from outside; what it does when it is released.
@@ -36,10 +39,15 @@ impl State {
     pub(crate) const fn published(self) -> RunState {
         match self {
             Self::Idle | Self::Ended | Self::Held(Then::Sleep) => RunState::Idle,
-            Self::Waiting | Self::Held(Then::Wait) => RunState::Preempted,
+            Self::Waiting | Self::HeldBack | Self::Held(Then::Wait) => RunState::Preempted,
             Self::Running(_) => RunState::Running,
             Self::Halted | Self::Held(Then::Halt) => RunState::Halted,
         }
+    }
+
+    /// Whether it could run and has no pCPU: a slice can be lent to it.
+    pub(crate) const fn could_run(self) -> bool {
+        matches!(self, Self::Waiting | Self::HeldBack)
     }
 
     /// Whether it has a pCPU or waits for one.
@@ -62,6 +70,8 @@ pub(crate) struct Vcpu {
     pub(crate) kick_pending: bool,
     /// An interrupt came while it was not asleep: its next halt or block ends at once.
     pub(crate) interrupt_pending: bool,
+    /// It was held back by its cap when it began to borrow.
+    pub(crate) over_cap: bool,
     /// It is to be held as soon as its pCPU comes.
     pub(crate) hold: bool,
     /// Where it ran last.
@@ -69,6 +79,7 @@ pub(crate) struct Vcpu {
     /// Since when it waits, in nanoseconds.
     pub(crate) waits_since: u64,
     pub(crate) account: Account,
+    pub(crate) budget: Budget,
     pub(crate) stats: VcpuStats,
 }
 
@@ -83,10 +94,12 @@ impl Vcpu {
             class: 0,
             kick_pending: false,
             interrupt_pending: false,
+            over_cap: false,
             hold: false,
             home: None,
             waits_since: 0,
             account,
+            budget: Budget::default(),
             stats: VcpuStats::default(),
         }
     }

@@ -15,6 +15,8 @@ pub(crate) struct Vm<P> {
     pub(crate) vcpus: usize,
     /// What its page says about pressure.
     pub(crate) told_pressure: bool,
+    /// How many of its vCPUs are held back by their caps.
+    pub(crate) held_back: usize,
     /// The first of the pCPUs that run its vCPUs.
     pub(crate) first_pcpu: Option<u32>,
 }

@@ -1,5 +1,6 @@
 //! Tests of the host through its public interface, one file for each part of its contract.
 
+mod caps;
 mod gangs;
 mod hints;
 mod hotplug;

@@ -1,7 +1,7 @@
 //! Any events in any order: no vCPU is lost or in two places, nothing panics.
 
 use crate::machine::{Guest, Machine, VmPlan};
-use crate::rig::{Rig, SLICE, config, cpu};
+use crate::rig::{MIN_LOAN, Rig, SLICE, config, cpu};
 use proptest::prelude::*;
 use pvqspin_abi::{Generation, Hint, Hypercall, RunState};
 use pvqspin_host::{Scheduling, VcpuId, YieldMode};
@@ -22,10 +22,14 @@ enum Event {
     Offline(usize),
     Online(usize),
     Remap(u32),
+    Cap(usize, Option<u64>),
     Pass(u64),
     Write(usize, u32),
     Deliver,
 }
+
+/// The least quota.
+const QUOTA: u64 = MIN_LOAN;
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let p = 0_usize..4;
@@ -42,6 +46,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => p.clone().prop_map(Event::Offline),
         2 => p.prop_map(Event::Online),
         1 => (0_u32..4).prop_map(Event::Remap),
+        1 => (v.clone(), prop::option::of(QUOTA..4 * SLICE)).prop_map(|(v, q)| Event::Cap(v, q)),
         1 => v.clone().prop_map(Event::Timeout),
         1 => prop_oneof![30 => Just(99), 1 => 0_u32..3].prop_map(Event::Kill),
         4 => prop_oneof![0_u64..200_000, Just(SLICE), 0..3 * SLICE].prop_map(Event::Pass),
@@ -92,6 +97,7 @@ fn apply(rig: &mut Rig, event: Event) {
             let _ = rig.online(p);
         }
         Event::Remap(vm) => rig.replace_pages(vm as usize),
+        Event::Cap(v, quota_ns) => rig.cap(v, quota_ns, 4 * SLICE),
         Event::Pass(ns) => rig.pass(ns),
         Event::Write(v, raw) => rig.page(v % vcpus).set_waiting_for_raw(raw),
         Event::Deliver => rig.deliver(),

@@ -34,6 +34,10 @@ pub(crate) struct Rig {
     pub(crate) pcpus: usize,
     /// Pokes that came out and were not delivered yet.
     pub(crate) pokes: Vec<Pcpu>,
+    /// Some vCPU is held from outside: it looks preempted, and does not wait.
+    pub(crate) held: bool,
+    /// Some vCPU has a cap.
+    pub(crate) capped: bool,
 }
 
 impl Rig {
@@ -53,6 +57,8 @@ impl Rig {
             now: 1_000,
             pcpus: config.pcpus,
             pokes: Vec::new(),
+            held: false,
+            capped: false,
         }
     }
 
@@ -226,9 +232,25 @@ impl Rig {
 
     fn check_run(&mut self, p: usize, run: Run) {
         assert_eq!(run.vcpu, self.host.current(Pcpu::new(p as u32)));
-        assert_eq!(run.vcpu.is_some(), run.until.is_some());
+        assert!(run.until.is_some() || run.vcpu.is_none());
+        assert!(run.vcpu.is_some() || run.until.is_none() || self.anyone_held_back());
         self.check_pressure(p);
         self.check();
+    }
+
+    pub(crate) fn is_held_back(&self, vcpu: usize) -> bool {
+        self.host.is_held_back(VcpuId::new(vcpu as u32))
+    }
+
+    fn anyone_held_back(&self) -> bool {
+        (0..self.host.vcpus()).any(|vcpu| self.is_held_back(vcpu))
+    }
+
+    /// Those that want a pCPU and may have one.
+    pub(crate) fn waiting(&self) -> Vec<usize> {
+        (0..self.host.vcpus())
+            .filter(|&vcpu| self.state(vcpu) == RunState::Preempted && !self.is_held_back(vcpu))
+            .collect()
     }
 
     /// What holds after every event.
@@ -257,7 +279,10 @@ impl Rig {
 
     /// The page of the VM on a pCPU that has just had an event says whether vCPUs wait in vain.
     fn check_pressure(&self, p: usize) {
-        if self.current(p).is_none() || self.host.config().scheduling == Scheduling::CoScheduled {
+        if self.held
+            || self.current(p).is_none()
+            || self.host.config().scheduling == Scheduling::CoScheduled
+        {
             return;
         }
         let online = |p: &usize| self.host.is_online(Pcpu::new(*p as u32));
@@ -265,11 +290,15 @@ impl Rig {
             .filter(online)
             .filter(|&p| self.current(p).is_none())
             .count();
-        let waiting = (0..self.host.vcpus())
-            .filter(|&vcpu| self.state(vcpu) == RunState::Preempted)
-            .count();
-        let told = self.pages[self.vm_on(p)].vm().pressure();
-        assert_eq!(told, waiting > idle, "{waiting} wait, {idle} pCPUs idle");
+        let (waiting, vm) = (self.waiting().len(), self.vm_on(p));
+        let of_vm = |vcpu: &usize| {
+            let located = self.host.locate(VcpuId::new(*vcpu as u32));
+            located.is_some_and(|(of, _)| of.index() == vm)
+        };
+        let held_back = (0..self.host.vcpus()).any(|vcpu| of_vm(&vcpu) && self.is_held_back(vcpu));
+        let told = self.pages[vm].vm().pressure();
+        let expected = waiting > idle || held_back;
+        assert_eq!(told, expected, "{waiting} wait, {idle} pCPUs idle");
     }
 
     /// What holds once all pokes are delivered, co-scheduling apart.
@@ -279,9 +308,13 @@ impl Rig {
         }
         let idle = (self.on().into_iter().enumerate())
             .any(|(p, vcpu)| vcpu.is_none() && self.host.is_online(Pcpu::new(p as u32)));
-        let waiting: Vec<_> = (0..self.host.vcpus())
-            .filter(|&vcpu| self.state(vcpu) == RunState::Preempted)
-            .collect();
+        // A lender whose borrower is over its cap waits for its own slice.
+        let lends = |vcpu: usize| {
+            let lender = |p| self.host.loan(Pcpu::new(p as u32)).map(|loan| loan.lender);
+            self.capped && (0..self.pcpus).any(|p| lender(p) == Some(VcpuId::new(vcpu as u32)))
+        };
+        let mut waiting = self.waiting();
+        waiting.retain(|&vcpu| !lends(vcpu));
         assert!(
             !idle || waiting.is_empty(),
             "{waiting:?} wait and a pCPU idles"
