@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | [`chain`] | from a hint to the virtual CPU that all wait for: the walk |
 //! | [`cpu`] | virtual CPU numbers, as the lock word can name them |
+//! | [`discovery`] | what a guest asks first: version, features, where the pages are |
 //! | [`hypercall`] | the calls, their register encoding, and the status that comes back |
 //! | [`page`] | the shared pages: run state and generation, wait-for edge, pressure |
 
@@ -21,6 +22,7 @@
 
 pub mod chain;
 pub mod cpu;
+pub mod discovery;
 pub mod hypercall;
 pub mod page;
 

@@ -14,116 +14,20 @@
 //! borrow: a lock holder that has used its quota up runs on the slice of a sibling that waits for it, and
 //! its VM gets no more by that.
 
+use crate::budget::{Budget, Cap, Keeper};
 use crate::config::ConfigError;
-use crate::fair::LATE_SLICES;
-use crate::heap::{Heap, Key};
+use crate::heap::Key;
 use crate::host::Host;
 use crate::ids::{VcpuId, VmId};
 use crate::loan::Terms;
 use crate::pages::GuestPages;
 use crate::state::vcpu::State;
 
-/// At most `quota_ns` of pCPU time in `period_ns`.
-///
-/// Periods follow each other from the instant at which the cap was set, so that in any stretch of time a vCPU is
-/// charged at most `quota_ns * (stretch / period_ns + 2)`, and one shortest loan. What a loan that began late,
-/// or a late timer, makes it use too much, it lacks later. Nothing is saved up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Cap {
-    /// pCPU time, in nanoseconds: at least 10 µs and the shortest loan, at most a period.
-    pub quota_ns: u64,
-    /// In nanoseconds, at most [`MAX_SLICE_NS`](crate::MAX_SLICE_NS).
-    pub period_ns: u64,
-}
-
 /// The shortest slice that is begun on what is left of a quota, in nanoseconds.
 const LEAST_SLICE_NS: u64 = 10_000;
 
 /// How many that were held back one event lets go on.
 const MOST_LET_GO: usize = 4;
-
-/// What a vCPU has used of its cap.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Budget {
-    cap: Option<Cap>,
-    /// When the present period began.
-    since: u64,
-    used_ns: u64,
-}
-
-impl Budget {
-    pub(crate) const fn charge(&mut self, ns: u64) {
-        if self.cap.is_some() {
-            self.used_ns = self.used_ns.saturating_add(ns);
-        }
-    }
-
-    /// What is left now, in nanoseconds; `None`: no cap.
-    fn left_ns(&mut self, now: u64) -> Option<u64> {
-        let cap = self.cap?;
-        let periods = now.saturating_sub(self.since) / cap.period_ns;
-        if periods > 0 {
-            self.used_ns = (self.used_ns).saturating_sub(periods.saturating_mul(cap.quota_ns));
-            self.since += periods * cap.period_ns;
-        }
-        Some(cap.quota_ns.saturating_sub(self.used_ns))
-    }
-
-    /// When so much is left again, if it is not now.
-    fn lacks_until(&mut self, now: u64, need_ns: u64) -> Option<u64> {
-        if self.left_ns(now)? >= need_ns {
-            return None;
-        }
-        let cap = self.cap?;
-        let too_much = (self.used_ns.saturating_add(need_ns)).saturating_sub(cap.quota_ns);
-        let periods = too_much.div_ceil(cap.quota_ns);
-        Some(
-            self.since
-                .saturating_add(periods.saturating_mul(cap.period_ns)),
-        )
-    }
-}
-
-/// The pCPU that has an event before the first of those that are held back may go on.
-#[derive(Clone, Copy, Debug)]
-struct Keeper {
-    pcpu: usize,
-    at: u64,
-}
-
-/// The vCPUs that are held back.
-#[derive(Debug, Default)]
-pub(crate) struct HeldBack {
-    heap: Heap,
-    keeper: Option<Keeper>,
-}
-
-impl HeldBack {
-    pub(crate) fn make_room(&mut self, size: usize) {
-        self.heap.make_room(size);
-    }
-
-    fn first(&self) -> Option<(u64, VcpuId)> {
-        let (key, vcpu) = self.heap.first()?;
-        Some((key.time, VcpuId::new(vcpu as u32)))
-    }
-
-    /// Whether the keeper's next event comes too late.
-    fn needs_keeper(&self) -> bool {
-        self.first()
-            .is_some_and(|(due, _)| self.keeper.is_none_or(|keeper| keeper.at > due))
-    }
-
-    /// A pCPU goes away, and keeps no time.
-    pub(crate) fn forget(&mut self, p: usize) {
-        self.keeper = self.keeper.filter(|keeper| keeper.pcpu != p);
-    }
-
-    #[cfg(debug_assertions)]
-    pub(crate) fn contains(&self, vcpu: usize) -> bool {
-        self.heap.contains(vcpu)
-    }
-}
 
 impl<P: GuestPages> Host<P> {
     /// Caps each vCPU of a VM, so that the VM gets at most as many quotas as it has vCPUs; `None`: no cap. See
@@ -182,11 +86,7 @@ impl<P: GuestPages> Host<P> {
         }
         let since = self.clock;
         let state = &mut self.vcpus[vcpu.index()];
-        state.budget = Budget {
-            cap,
-            since,
-            used_ns: 0,
-        };
+        state.budget = Budget::new(cap, since);
         if state.state == State::HeldBack {
             self.let_go_on(vcpu);
         }
@@ -207,18 +107,14 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// Whether a vCPU would be held back if it were to be queued now.
+    #[cold]
     pub(crate) fn is_spent(&self, vcpu: VcpuId) -> bool {
         let mut budget = self.vcpus[vcpu.index()].budget;
         (budget.lacks_until(self.clock, self.need_ns())).is_some()
     }
 
-    /// Charges the cap of an owner. On a machine that stood still no more counts than for anything else.
-    pub(crate) fn charge_cap(&mut self, owner: VcpuId, ran_ns: u64) {
-        let most_ns = LATE_SLICES * self.config.slice_ns;
-        (self.vcpus[owner.index()].budget).charge(ran_ns.min(most_ns));
-    }
-
     /// A slice that the quota is enough for.
+    #[cold]
     pub(crate) fn within_cap(&mut self, vcpu: VcpuId, terms: Terms) -> Terms {
         let now = self.clock;
         let Some(left_ns) = self.vcpus[vcpu.index()].budget.left_ns(now) else {
@@ -234,15 +130,21 @@ impl<P: GuestPages> Host<P> {
     // --- holding back --------------------------------------------------------------------------
 
     /// Holds a vCPU back instead of queueing it, if its quota is used up. Returns whether it did.
+    #[cold]
     pub(crate) fn hold_back(&mut self, vcpu: VcpuId) -> bool {
         let Some(time) = self.is_spent_until(vcpu) else {
             return false;
         };
+        if self.held_back.is_empty() {
+            // One that was keeper long ago: nothing had to be kept since.
+            self.held_back.keeper = None;
+        }
         let turn = self.queues.next_turn();
         self.held_back.heap.insert(vcpu.index(), Key { time, turn });
         let vm = self.vcpus[vcpu.index()].vm;
         self.vms[vm.index()].held_back += 1;
         self.set_state(vcpu, State::HeldBack);
+        self.vcpus[vcpu.index()].waits_since = self.clock;
         self.tell(vm);
         true
     }
@@ -250,8 +152,9 @@ impl<P: GuestPages> Host<P> {
     /// A vCPU is not held back any more. Its caller says what it does instead.
     pub(crate) fn take_from_held_back(&mut self, vcpu: VcpuId) {
         if self.held_back.heap.remove(vcpu.index()) {
-            let vm = self.vcpus[vcpu.index()].vm;
-            self.vms[vm.index()].held_back -= 1;
+            let state = &mut self.vcpus[vcpu.index()];
+            state.stats.held_back_ns += self.clock.saturating_sub(state.waits_since);
+            self.vms[state.vm.index()].held_back -= 1;
         }
     }
 
@@ -261,6 +164,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// Lets those go on that may: a few at once. The keeper's next event lets others go.
+    #[cold]
     pub(crate) fn let_due_go_on(&mut self) {
         for _ in 0..MOST_LET_GO {
             match self.held_back.first() {
@@ -276,6 +180,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// When a pCPU has its next event at the latest: sooner than for its slice, if it becomes the keeper.
+    #[cold]
     pub(crate) fn keep_time(&mut self, p: usize, until: Option<u64>) -> Option<u64> {
         let held_back = &mut self.held_back;
         held_back.forget(p);
@@ -288,6 +193,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// Makes a pCPU the keeper if there has to be one: it is poked, and becomes it with its next event.
+    #[cold]
     pub(crate) fn appoint_keeper(&mut self) {
         if !self.held_back.needs_keeper() {
             return;
@@ -316,41 +222,10 @@ impl<P: GuestPages> Host<P> {
         let held_back = vcpu.state == State::HeldBack;
         debug_assert_eq!(self.held_back.contains(number), held_back, "vCPU {number}");
         debug_assert!(!held_back || vcpu.owns.is_none(), "vCPU {number}");
-        if let Some(cap) = vcpu.budget.cap {
+        if let Some((cap, used_ns)) = vcpu.budget.used() {
             // A slice that was running when the cap came, one whose timer was late, and a short one.
-            let most = cap.quota_ns + (2 * LATE_SLICES + 1) * self.config.slice_ns;
-            debug_assert!(vcpu.budget.used_ns <= most, "vCPU {number} overdrew");
+            let most = cap.quota_ns + (2 * crate::fair::LATE_SLICES + 1) * self.config.slice_ns;
+            debug_assert!(used_ns <= most, "vCPU {number} overdrew");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_used_too_much_is_lacking_later() {
-        let mut budget = Budget {
-            cap: Some(Cap {
-                quota_ns: 30,
-                period_ns: 100,
-            }),
-            ..Budget::default()
-        };
-        assert_eq!(budget.left_ns(1_000), Some(30));
-        budget.charge(20);
-        assert_eq!(budget.left_ns(1_050), Some(10));
-        assert_eq!(budget.lacks_until(1_050, 10), None);
-        assert_eq!(budget.lacks_until(1_050, 11), Some(1_100));
-        budget.charge(75);
-        assert_eq!(budget.left_ns(1_060), Some(0));
-        assert_eq!(budget.lacks_until(1_060, 10), Some(1_300));
-        assert_eq!(budget.lacks_until(1_299, 10), Some(1_300));
-        assert_eq!(budget.lacks_until(1_300, 10), None);
-        assert_eq!(budget.left_ns(1_300), Some(25));
-        // Nothing is saved up.
-        assert_eq!(budget.left_ns(5_055), Some(30));
-        budget.charge(30);
-        assert_eq!(budget.lacks_until(5_056, 10), Some(5_100));
     }
 }

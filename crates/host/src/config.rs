@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use pvqspin_abi::MAX_CPUS;
 
-use crate::cap::Cap;
+use crate::budget::Cap;
 use crate::fair::MAX_WEIGHT;
 
 /// The most physical CPUs of one host.

@@ -6,25 +6,32 @@ use crate::pages::GuestPages;
 
 impl<P: GuestPages> Host<P> {
     /// The frame of a pCPU's event ends: what it does now.
+    #[inline]
     pub(crate) fn leave(&mut self, p: usize) -> Run {
         self.show(p);
-        let (slice, preempt) = (self.pcpus[p].slice, self.pcpus[p].preempt);
-        let until = slice.map(|slice| {
-            let protected = slice.protected_until(self.clock).filter(|_| preempt);
-            protected.map_or(slice.end(), |until| slice.end().min(until))
+        let pcpu = &self.pcpus[p];
+        let mut run = pcpu.slice.as_ref().map_or(Run::IDLE, |slice| {
+            let end = slice.end();
+            let protected = slice.protected_until(self.clock).filter(|_| pcpu.preempt);
+            Run {
+                vcpu: Some(slice.current()),
+                until: Some(protected.map_or(end, |until| end.min(until))),
+            }
         });
-        let run = Run {
-            vcpu: slice.map(|slice| slice.current()),
-            until: self.keep_time(p, until),
-        };
+        if !self.held_back.is_empty() {
+            run.until = self.keep_time(p, run.until);
+        }
         self.finish();
         self.tell_on(p);
         run
     }
 
     /// Pokes idle pCPUs until there is one for each vCPU that waits, as far as they go.
+    #[inline]
     pub(crate) fn finish(&mut self) {
-        self.appoint_keeper();
+        if !self.held_back.is_empty() {
+            self.appoint_keeper();
+        }
         if !self.idle.is_empty() && self.ready > 0 {
             self.poke_idle();
         }
@@ -82,6 +89,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// Whether vCPUs wait for which there is no idle pCPU.
+    #[inline]
     pub(crate) fn pressure(&self) -> bool {
         if self.idle.is_empty() || self.ready == 0 {
             return self.ready > 0;
@@ -96,6 +104,7 @@ impl<P: GuestPages> Host<P> {
 
     /// Tells a VM whether there is pressure. Only the VM that an event concerns is told at once; others
     /// are when they have an event of their own, at the latest at the end of their slice.
+    #[inline]
     pub(crate) fn tell(&mut self, vm: VmId) {
         let all = self.pressure();
         let vm = &mut self.vms[vm.index()];
@@ -108,6 +117,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// Tells the VM on a pCPU.
+    #[inline]
     pub(crate) fn tell_on(&mut self, p: usize) {
         if let Some(vcpu) = self.pcpus[p].current() {
             self.tell(self.vcpus[vcpu.index()].vm);
@@ -120,7 +130,7 @@ impl<P: GuestPages> Host<P> {
         let state = &self.vcpus[vcpu.index()];
         match self.queues.pcpus(state.class) {
             _ if self.idle.is_empty() || !self.policy.is_its_turn(&state.account) => false,
-            _ if self.is_spent(vcpu) => false,
+            _ if state.budget.is_limited() && self.is_spent(vcpu) => false,
             Some(pcpus) => self.idle_unpoked.first_also_in(pcpus).is_some(),
             None => self.waiting_in_turn() < self.idle.len(),
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use pvqspin_abi::{Cpu, Hypercall, RunState, Status};
 
 use crate::bits::Bits;
-use crate::cap::HeldBack;
+use crate::budget::HeldBack;
 use crate::config::{Config, ConfigError, YieldMode};
 use crate::fair::Sums;
 use crate::ids::{Pcpu, VcpuId, VmId};
@@ -80,7 +80,7 @@ pub struct Host<P> {
     pub(crate) pcpus: Vec<PcpuState>,
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) queues: Queues,
-    /// `None`: neither the policy nor a mere hint asks for an average.
+    /// `None`: yields are no mere hints, which alone are refused by the average.
     pub(crate) sums: Option<Sums>,
     /// vCPUs that could run and do not.
     pub(crate) ready: usize,
@@ -107,7 +107,6 @@ impl<P: GuestPages> Host<P> {
         let mut all = none();
         (0..config.pcpus).for_each(|p| all.set(p, true));
         let policy = policy::of(&config);
-        let asks = policy.asks_for_average() || config.yields == YieldMode::Hint;
         Ok(Self {
             config,
             clock: 0,
@@ -117,7 +116,7 @@ impl<P: GuestPages> Host<P> {
             pcpus: (0..config.pcpus).map(|_| PcpuState::default()).collect(),
             policy,
             queues: Queues::new(),
-            sums: asks.then(Sums::default),
+            sums: (config.yields == YieldMode::Hint).then(Sums::default),
             ready: 0,
             idle: all.clone(),
             idle_unpoked: all,
@@ -261,7 +260,7 @@ impl<P: GuestPages> Host<P> {
             self.pokes.remove(p);
             self.idle_unpoked.set(p, self.idle.contains(p));
         }
-        if self.keeps_time(p) {
+        if !self.held_back.is_empty() && self.keeps_time(p) {
             self.let_due_go_on();
         }
         self.decide(p);

@@ -156,8 +156,9 @@
 //!   yielding, kick             what a call decides
 //!   switch, finish             the only place where a vCPU changes pCPU; the end of each event
 //!   lending                    what may be lent
-//!   cap                        at most so much pCPU time in each period
+//!   cap, budget                at most so much pCPU time in each period
 //!   policy/                    fair, credit, round robin, gangs: who is next
+//!   discovery                  what a guest asks first
 //!   loan, fair                 the rules by themselves, for other schedulers
 //!   state/, heap, bits         data
 //!   invariants                 what holds after every event, checked in debug builds
@@ -172,8 +173,10 @@ extern crate alloc;
 extern crate std;
 
 mod bits;
+mod budget;
 mod cap;
 mod config;
+mod discovery;
 pub mod fair;
 mod finish;
 mod heap;
@@ -193,10 +196,11 @@ mod stats;
 mod switch;
 mod yielding;
 
-pub use cap::Cap;
+pub use budget::Cap;
 pub use config::{
     Config, ConfigError, MAX_PCPUS, MAX_SLICE_NS, Scheduling, UnknownName, VmConfig, YieldMode,
 };
+pub use discovery::Registration;
 pub use host::{Host, Outcome, Run};
 pub use ids::{Pcpu, VcpuId, VmId};
 pub use pages::{GuestPages, HeapPages};

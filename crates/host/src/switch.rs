@@ -12,7 +12,7 @@
 
 use pvqspin_abi::RunSample;
 
-use crate::fair::Sums;
+use crate::fair::{LATE_SLICES, Sums};
 use crate::host::Host;
 use crate::ids::{Pcpu, VcpuId};
 use crate::loan::{self, RunQueue, Slice, Waits, Why};
@@ -49,7 +49,7 @@ impl<P: GuestPages> RunQueue for Queue<'_, P> {
             return;
         }
         if how != Waits::ForItsSlice {
-            if host.hold_back(vcpu) {
+            if host.vcpus[vcpu.index()].budget.is_limited() && host.hold_back(vcpu) {
                 return;
             }
             host.enter_queue(vcpu, if was_held_back { Waits::Woken } else { how });
@@ -73,8 +73,11 @@ impl<P: GuestPages> RunQueue for Queue<'_, P> {
     fn charge(&mut self, owner: VcpuId, current: VcpuId, ran_ns: u64, charged_ns: u64) {
         let host = &mut *self.0;
         host.vcpus[current.index()].stats.ran_ns += ran_ns;
-        host.vcpus[owner.index()].stats.charged_ns += ran_ns;
-        host.charge_cap(owner, ran_ns);
+        let most_ns = LATE_SLICES * host.config.slice_ns;
+        let state = &mut host.vcpus[owner.index()];
+        state.stats.charged_ns += ran_ns;
+        // On a machine that stood still no more counts for the cap than for anything else.
+        state.budget.charge(ran_ns.min(most_ns));
         if charged_ns > 0 {
             host.with_account(owner, |policy, _, account| {
                 policy.charge(account, charged_ns);
@@ -92,20 +95,16 @@ impl<P: GuestPages> Host<P> {
         let v = &mut self.vcpus[vcpu.index()];
         let before = core::mem::replace(&mut v.state, state);
         let owns = v.owns;
-        if before != state {
-            let waited_ns = clock.saturating_sub(v.waits_since);
-            match before {
-                State::Waiting => {
-                    self.ready -= 1;
-                    v.stats.waited_ns += waited_ns;
-                }
-                State::HeldBack => v.stats.held_back_ns += waited_ns,
-                _ => {}
+        match (before == State::Waiting, state == State::Waiting) {
+            (true, false) => {
+                self.ready -= 1;
+                v.stats.waited_ns += clock.saturating_sub(v.waits_since);
             }
-            if state.could_run() {
-                self.ready += usize::from(state == State::Waiting);
+            (false, true) => {
+                self.ready += 1;
                 v.waits_since = clock;
             }
+            _ => {}
         }
         match (before.is_active(), state.is_active()) {
             (false, true) => {
@@ -223,7 +222,10 @@ impl<P: GuestPages> Host<P> {
                 policy.picked(account, wanted_ns);
                 policy.terms(now, account)
             });
-            let terms = self.within_cap(vcpu, terms);
+            let terms = match self.vcpus[vcpu.index()].budget.is_limited() {
+                true => self.within_cap(vcpu, terms),
+                false => terms,
+            };
             loan::begin(&mut Queue(self), now, p, vcpu, &terms);
             self.pcpus[p].epoch = self.policy.epoch();
         }

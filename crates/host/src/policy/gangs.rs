@@ -260,8 +260,4 @@ impl Policy for Gangs {
     fn is_strict(&self) -> bool {
         true
     }
-
-    fn asks_for_average(&self) -> bool {
-        true
-    }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) how: Waits,
     /// The next turn.
     pub(crate) turn: u64,
-    /// Over all that want to run, if the policy [asks](Policy::asks_for_average).
+    /// Over all that want to run, where yields are mere hints.
     pub(crate) sums: Option<&'a Sums>,
     /// For how long, in all, a vCPU was queued, in nanoseconds.
     pub(crate) wanted_ns: u64,
@@ -104,11 +104,6 @@ pub(crate) trait Policy: Debug + Send + Sync {
     /// The virtual time of the latest pick, if that is how the policy orders.
     fn clock(&self) -> Option<u64> {
         None
-    }
-
-    /// Whether it places vCPUs that enter the queue by the average of all.
-    fn asks_for_average(&self) -> bool {
-        false
     }
 
     // --- gangs ---------------------------------------------------------------------------------

@@ -99,8 +99,4 @@ impl Policy for RoundRobin {
     fn weight(&self, _of_vm: u32) -> u32 {
         1
     }
-
-    fn asks_for_average(&self) -> bool {
-        true
-    }
 }

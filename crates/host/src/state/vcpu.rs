@@ -2,7 +2,7 @@
 
 use pvqspin_abi::{Cpu, Generation, RunState};
 
-use crate::cap::Budget;
+use crate::budget::Budget;
 use crate::ids::{Pcpu, VmId};
 use crate::state::account::Account;
 use crate::stats::VcpuStats;

@@ -37,6 +37,18 @@ impl GuestMemory {
         &self.pages[cpu.index() & (self.pages.len() - 1)]
     }
 
+    /// Whether the pages lie at all addresses from the first up to the second, exclusively: where a guest may
+    /// say that they are.
+    #[must_use]
+    pub fn has_pages_at(&self, from: u64, to: u64) -> bool {
+        let address = |place: *const VcpuPage| place as u64;
+        let vcpus = self.pages.as_ptr_range();
+        let vm = core::ptr::from_ref(&self.vm) as u64;
+        let within = |begin, end| begin <= from && from <= to && to <= end;
+        within(address(vcpus.start), address(vcpus.end))
+            || within(vm, vm + size_of::<VmPage>() as u64)
+    }
+
     /// The nodes of a CPU.
     #[inline]
     #[must_use]

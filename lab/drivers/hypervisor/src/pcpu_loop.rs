@@ -18,9 +18,10 @@
 //! only through `host`'s lock. After the lock is released this pCPU touches nothing of it.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use pvqspin_abi::{Hypercall, RunState, Status};
-use pvqspin_host::{Host, Run, VcpuId};
+use pvqspin_host::{Host, Registration, Run, VcpuId};
 
 use crate::context;
 use crate::host_lock::HostLock;
@@ -34,6 +35,8 @@ use pvqspin_real_time::clock;
 /// All that the pCPUs of a run share.
 pub(crate) struct Shared {
     pub(crate) host: HostLock<Hosted>,
+    /// What the guests have said about their pages, by VM.
+    pub(crate) registrations: Mutex<Vec<Registration>>,
     pub(crate) pcpus: Box<[Pcpu]>,
     /// By number on the host.
     pub(crate) vcbs: Vec<&'static Vcb>,
@@ -76,6 +79,13 @@ impl Hosted {
 impl Shared {
     pub(crate) fn stopped(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+
+    /// The answer to a vCPU that asks what there is, or says where a page is. `None`: it makes a hypercall.
+    fn answer(&self, vcb: &Vcb) -> Option<u64> {
+        let mut registrations = (self.registrations.lock()).unwrap_or_else(PoisonError::into_inner);
+        let pages_at = |from, to| vcb.memory.has_pages_at(from, to);
+        (registrations.get_mut(vcb.vm)?).answer(vcb.registers(), pages_at)
     }
 
     /// Ends the run: every pCPU comes back from wherever it is.
@@ -215,6 +225,10 @@ impl<'a> Driver<'a> {
         clock::busy_wait(half);
         self.cost_ns = self.shared.hypercall_ns - half;
 
+        if let Some(answer) = self.shared.answer(vcb) {
+            vcb.set_answer(answer);
+            return run;
+        }
         let [number, cpu, generation] = vcb.registers();
         let Some(call) = Hypercall::from_registers(number, cpu, generation) else {
             vcb.set_status(Status::Refused);

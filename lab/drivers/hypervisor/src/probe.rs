@@ -132,6 +132,7 @@ fn switch_ns(cpus: &[usize]) -> Result<f64, Unsupported> {
         let body: &Body<'static> = &leave_for_ever;
         let identity = Identity {
             vcpu: 0,
+            vm: 0,
             cpu: Cpu::new(0).expect("there is a first CPU"),
             memory: memory.get(),
             body,

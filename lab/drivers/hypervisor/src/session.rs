@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use pvqspin_abi::Cpu;
-use pvqspin_host::{Config, Host, VmConfig};
+use pvqspin_host::{Config, Host, Registration, VmConfig};
 
 use crate::arena::Arena;
 use crate::context;
@@ -128,10 +128,14 @@ pub(crate) fn execute<R>(
         .collect();
     let (host, vms) = assemble_host(plan)?;
     let vcbs = write_vcbs(plan, &arena, &vms, &marks);
+    let registrations = (plan.vms.iter())
+        .map(|vm| Registration::new(&plan.host, vm.vcpus))
+        .collect();
     let shared = Shared {
         host: HostLock::new(Hosted::new(host)),
         pcpus: (0..plan.cpus.len()).map(Pcpu::new).collect(),
         vcbs,
+        registrations: Mutex::new(registrations),
         stop: AtomicBool::new(false),
         hypercall_ns: plan.hypercall_ns,
         halt_timeout_ns: plan.halt_timeout_ns,
@@ -229,12 +233,13 @@ fn write_vcbs(
     marks: &[Marks],
 ) -> Vec<&'static Vcb> {
     let mut vcbs = Vec::new();
-    for (vm, live) in plan.vms.iter().zip(vms) {
+    for (number, (vm, live)) in plan.vms.iter().zip(vms).enumerate() {
         for (index, slot) in live.vcpus.clone().enumerate() {
             let cpu = Cpu::new(index).expect("the host has accepted the number of vCPUs");
             let marked_points = if plan.trace { vcb::ALL_MARKS } else { 0 };
             let identity = Identity {
                 vcpu: slot as u32,
+                vm: number,
                 cpu,
                 memory: live.memory.get(),
                 body: erase_lifetime(vm.body),

@@ -4,8 +4,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use pvqspin::{Budget, Env, Point};
+use pvqspin_abi::discovery::{Features, Page, Registered, register};
 use pvqspin_abi::{Cpu, Generation, Hint, RunState};
-use pvqspin_host::VcpuId;
+use pvqspin_host::{Config, VcpuId};
 use pvqspin_load::Guest;
 
 use crate::arena;
@@ -312,4 +313,40 @@ fn a_panic_while_conducting_ends_the_run() {
     // Skipped runs do not body. What counts is that this line is reached, and the next run runs.
     drop(result);
     Test::new(1, 1, &|_| {}).run_to_the_end();
+}
+
+#[test]
+fn guests_ask_what_there_is_and_bad_registrations_change_nothing() {
+    const VCPUS: usize = 3;
+    let (ready, wrong) = (AtomicU64::new(0), AtomicU64::new(0));
+    let body = |cpu: Cpu| {
+        let vcb = arena::current().expect("a guest");
+        let own = core::ptr::from_ref(vcb.memory.page(cpu)) as u64;
+        let none = Cpu::new(VCPUS).expect("small");
+        for (page, address, answer) in [
+            (Page::Vcpu(cpu), own + 1, Registered::BadAddress),
+            (Page::Vcpu(cpu), 0, Registered::BadAddress),
+            (Page::Vm, u64::MAX, Registered::BadAddress),
+            (Page::Vcpu(none), own, Registered::NoSuchPage),
+        ] {
+            let answered = register(|registers| vcb.call(registers), page, address);
+            wrong.fetch_add(u64::from(answered != answer), Relaxed);
+        }
+        add(&ready);
+    };
+    let Some((features, _)) = Test::new(2, VCPUS, &body).run(|live| {
+        assert!(wait_until(|| ready.load(Relaxed) == VCPUS as u64));
+        let registrations = live.shared.registrations.lock().expect("no panic");
+        assert!(registrations[0].is_complete());
+        let place = core::ptr::from_ref(live.memory(0).vm_page()) as u64;
+        assert_eq!(registrations[0].address(Page::Vm), Some(place));
+        (live.vcbs(0).iter())
+            .map(|vcb| Features::from_bits(vcb.offered.load(Relaxed)))
+            .collect::<Vec<_>>()
+    }) else {
+        return;
+    };
+    let offered = Config::default().features() | Features::REGISTRATION;
+    assert_eq!(features, [offered; VCPUS]);
+    assert_eq!(wrong.load(Relaxed), 0);
 }

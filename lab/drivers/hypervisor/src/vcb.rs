@@ -61,11 +61,15 @@ pub(crate) struct Vcb {
     pub(crate) exit: AtomicU32,
     pub(crate) registers: [AtomicU64; 3],
     pub(crate) status: AtomicU64,
+    /// What the hypervisor said that it offers: bits of `Features`.
+    pub(crate) offered: AtomicU32,
     /// The pCPU that entered it last.
     pub(crate) pcpu: AtomicPtr<Pcpu>,
 
     /// Its number on the host.
     pub(crate) vcpu: u32,
+    /// Which VM it belongs to.
+    pub(crate) vm: usize,
     /// Its number in its VM.
     pub(crate) cpu: Cpu,
     /// The memory of its VM.
@@ -124,6 +128,7 @@ unsafe impl Sync for Vcb {}
 #[derive(Clone, Copy)]
 pub(crate) struct Identity {
     pub(crate) vcpu: u32,
+    pub(crate) vm: usize,
     pub(crate) cpu: Cpu,
     pub(crate) memory: &'static GuestMemory,
     pub(crate) body: *const Body<'static>,
@@ -148,8 +153,10 @@ impl Vcb {
             exit: AtomicU32::new(ExitReason::New as u32),
             registers: [const { AtomicU64::new(0) }; 3],
             status: AtomicU64::new(0),
+            offered: AtomicU32::new(0),
             pcpu: AtomicPtr::new(core::ptr::null_mut()),
             vcpu: identity.vcpu,
+            vm: identity.vm,
             cpu: identity.cpu,
             memory: identity.memory,
             body: identity.body,
@@ -184,7 +191,12 @@ impl Vcb {
 
     /// Answers its hypercall.
     pub(crate) fn set_status(&self, status: Status) {
-        self.status.store(status as u64, Relaxed);
+        self.set_answer(status as u64);
+    }
+
+    /// Answers its request.
+    pub(crate) fn set_answer(&self, answer: u64) {
+        self.status.store(answer, Relaxed);
     }
 
     /// Whether this vCPU makes marks.

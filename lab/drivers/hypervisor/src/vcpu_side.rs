@@ -2,7 +2,8 @@
 
 use core::sync::atomic::{Ordering, Ordering::Relaxed, compiler_fence};
 
-use pvqspin_abi::{Hypercall, Status};
+use pvqspin_abi::discovery::{Features, Page, discover, register};
+use pvqspin_abi::{Cpu, Hypercall, Status};
 
 use crate::arena;
 use crate::context;
@@ -11,14 +12,34 @@ use crate::vcb::{ExitReason, Vcb};
 impl Vcb {
     /// Calls the hypervisor.
     pub(crate) fn hypercall(&self, call: Hypercall) -> Status {
+        Status::from_register(self.call(call.to_registers()))
+    }
+
+    pub(crate) fn call(&self, registers: [u64; 3]) -> u64 {
         self.close();
-        for (register, value) in self.registers.iter().zip(call.to_registers()) {
+        for (register, value) in self.registers.iter().zip(registers) {
             register.store(value, Relaxed);
         }
         self.leave(ExitReason::Hypercall);
-        let status = Status::from_register(self.status.load(Relaxed));
+        let answer = self.status.load(Relaxed);
         self.open();
-        status
+        answer
+    }
+
+    /// Asks what the hypervisor offers, and says where the pages are: each vCPU its own, the first one the VM's.
+    fn introduce(&self) {
+        let offer = discover(|registers| self.call(registers));
+        let features = offer.map_or(Features::NONE, |offer| offer.features);
+        self.offered.store(features.bits(), Relaxed);
+        if !features.has(Features::REGISTRATION) {
+            return;
+        }
+        let tell = |page, address| register(|registers| self.call(registers), page, address);
+        let own = core::ptr::from_ref(self.memory.page(self.cpu)) as u64;
+        tell(Page::Vcpu(self.cpu), own);
+        if self.cpu == Cpu::ZERO {
+            tell(Page::Vm, core::ptr::from_ref(self.memory.vm_page()) as u64);
+        }
     }
 
     /// Loses its pCPU here, as if its slice had ended.
@@ -60,6 +81,7 @@ pub(crate) extern "C" fn vcpu_main() -> ! {
     // SAFETY: `session` keeps the body alive until no vCPU is in guest mode any more.
     let body = unsafe { &*vcb.body };
     vcb.open();
+    vcb.introduce();
     body(vcb.cpu);
     vcb.close();
     vcb.leave(ExitReason::Done);
