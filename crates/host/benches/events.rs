@@ -5,10 +5,13 @@
 //! cargo bench -p pvqspin-host
 //! ```
 //!
-//! With `--count` it only executes each event a thousand times and two thousand times, for
+//! With `--many` only the second part: events a second from many pCPUs. With `--count` it only executes each event a thousand times and two thousand times, for
 //! `cargo xtask event-cost`, which runs it under callgrind and counts instructions.
 //!
 //! Nothing is asserted about time. Each figure is the least of several rounds: what else the machine does only adds.
+
+#[path = "events/many_pcpus.rs"]
+mod many_pcpus;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeSet;
@@ -186,20 +189,6 @@ fn row(scheduling: Scheduling, pcpus: usize, vms: usize, vcpus: usize) {
     println!(" {allocations:>12}");
 }
 
-/// Several hosts, each with a lock and a thread of its own: one for each node.
-fn shards(shards: usize) -> f64 {
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..shards {
-            scope.spawn(|| {
-                let mut machine = Machine::new(Scheduling::Fair, 16, 8, 8);
-                (0..500_000).for_each(|at| machine.slice_end(at));
-            });
-        }
-    });
-    shards as f64 * 500_000.0 / start.elapsed().as_secs_f64()
-}
-
 /// Where callgrind takes stock.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -241,6 +230,9 @@ fn main() {
     if std::env::args().any(|argument| argument == "--count") {
         return count_all();
     }
+    if std::env::args().any(|argument| argument == "--many") {
+        return many_pcpus::print();
+    }
     let quick = std::env::args().any(|argument| argument == "--test");
     print!("policy       pcpus    vms   vcpus BTreeSet");
     EVENTS_OF.iter().for_each(|(name, _)| print!(" {name:>13}"));
@@ -261,11 +253,6 @@ fn main() {
         }
     }
     if !quick {
-        for count in [1, 2] {
-            println!(
-                "{count} hosts on {count} threads: {:.2e} slice ends a second",
-                shards(count)
-            );
-        }
+        many_pcpus::print();
     }
 }

@@ -288,6 +288,8 @@ pub enum ConfigError {
     },
     /// Strict co-scheduling knows no caps.
     NoCaps,
+    /// There are as many VMs as there may be.
+    TooManyVms,
 }
 
 impl fmt::Display for ConfigError {
@@ -327,6 +329,7 @@ impl fmt::Display for ConfigError {
                 cap.quota_ns, cap.period_ns
             ),
             Self::NoCaps => f.write_str("strict co-scheduling knows no caps"),
+            Self::TooManyVms => f.write_str("there are as many VMs as there may be"),
         }
     }
 }

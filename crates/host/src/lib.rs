@@ -158,6 +158,7 @@
 //!   lending                    what may be lent
 //!   cap, budget                at most so much pCPU time in each period
 //!   policy/                    fair, credit, round robin, gangs: who is next
+//!   groups/, moving            a host for each group of pCPUs, and VMs that move between them
 //!   discovery                  what a guest asks first
 //!   loan, fair                 the rules by themselves, for other schedulers
 //!   state/, heap, bits         data
@@ -179,6 +180,7 @@ mod config;
 mod discovery;
 pub mod fair;
 mod finish;
+pub mod groups;
 mod heap;
 mod host;
 mod hotplug;
@@ -189,6 +191,7 @@ mod kick;
 mod lending;
 mod life;
 pub mod loan;
+mod moving;
 mod pages;
 mod policy;
 mod state;
@@ -203,5 +206,6 @@ pub use config::{
 pub use discovery::Registration;
 pub use host::{Host, Outcome, Run};
 pub use ids::{Pcpu, VcpuId, VmId};
+pub use moving::Moved;
 pub use pages::{GuestPages, HeapPages};
 pub use stats::{StatusCounts, VcpuStats};

@@ -14,7 +14,6 @@ use pvqspin_abi::{Cpu, Generation, RunSample, RunState};
 
 use crate::bits::Bits;
 use crate::config::{ConfigError, VmConfig};
-use crate::fair::Sums;
 use crate::host::Host;
 use crate::ids::{Pcpu, VcpuId, VmId};
 use crate::pages::GuestPages;
@@ -62,6 +61,7 @@ impl<P: GuestPages> Host<P> {
             vcpus: vm.vcpus,
             told_pressure: pressure,
             held_back: 0,
+            active: 0,
             first_pcpu: None,
         };
         match self.vms.get_mut(number) {
@@ -107,16 +107,21 @@ impl<P: GuestPages> Host<P> {
     /// [`is_gone`](Self::is_gone) says when. Its numbers come again afterwards.
     pub fn remove_vm(&mut self, now: u64, vm: VmId) -> Option<P> {
         self.kill_vm(now, vm);
-        let state = self.vms.get_mut(vm.index())?;
-        let pages = state.pages.take()?;
-        for vcpu in state.ids() {
+        let pages = self.vms.get_mut(vm.index())?.pages.take()?;
+        self.drop_vcpus(vm);
+        self.finish();
+        Some(pages)
+    }
+
+    /// The vCPUs of a VM end, and leave the policy and their queues.
+    pub(crate) fn drop_vcpus(&mut self, vm: VmId) {
+        for vcpu in self.ids_of(vm) {
+            self.end_vcpu(vcpu);
             let vcpu = &self.vcpus[vcpu.index()];
             self.policy.remove(&vcpu.account);
             self.queues.depart(vcpu.class);
         }
         self.let_go(vm);
-        self.finish();
-        Some(pages)
     }
 
     /// Whether a VM was removed, or never was, and no pCPU runs it any more.
@@ -267,8 +272,7 @@ impl<P: GuestPages> Host<P> {
         if let Some(p) = self.vcpus[vcpu.index()].owns {
             self.charge(p);
         }
-        let average = || self.sums.as_ref().and_then(Sums::average);
-        let clock = self.policy.clock().or_else(average).unwrap_or(0);
+        let clock = self.time_of_picks();
         let state = &mut self.vcpus[vcpu.index()];
         let account = &mut state.account.fair;
         let mut sums = self.sums.as_mut().filter(|_| state.state.is_active());

@@ -112,12 +112,14 @@ impl<P: GuestPages> Host<P> {
                     sums.add(&v.account.fair);
                 }
                 self.policy.woke(&v.account);
+                self.vms[v.vm.index()].active += 1;
             }
             (true, false) => {
                 if let Some(sums) = &mut self.sums {
                     sums.remove(&v.account.fair);
                 }
                 self.policy.slept(&v.account);
+                self.vms[v.vm.index()].active -= 1;
             }
             _ => {}
         }

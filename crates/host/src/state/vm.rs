@@ -17,6 +17,8 @@ pub(crate) struct Vm<P> {
     pub(crate) told_pressure: bool,
     /// How many of its vCPUs are held back by their caps.
     pub(crate) held_back: usize,
+    /// How many of its vCPUs have a pCPU or wait for one.
+    pub(crate) active: usize,
     /// The first of the pCPUs that run its vCPUs.
     pub(crate) first_pcpu: Option<u32>,
 }
