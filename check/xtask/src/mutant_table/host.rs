@@ -106,7 +106,7 @@ pub(crate) const HOST: &[Mutant] = &[
         &[
             place(
                 "crates/host/src/switch.rs",
-                "host.vcpus[«owner».index()].stats.charged_ns += ran_ns;",
+                "host.vcpus[«owner».index()]; state.stats.charged_ns += ran_ns;",
                 "current",
             ),
             place(
