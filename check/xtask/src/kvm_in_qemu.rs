@@ -69,6 +69,9 @@ pub(crate) struct Options {
         allow_hyphen_values = true
     )]
     scx_options: String,
+    /// More parameters of the kernel's command line, separated by spaces.
+    #[arg(long, value_name = "PARAMETERS", default_value = "")]
+    kernel_parameters: String,
     /// Check that the lock works on a stock host, and nothing else: for CI.
     #[arg(long, conflicts_with_all = ["program", "out", "arguments", "host"])]
     check: bool,
@@ -201,6 +204,7 @@ pub(crate) fn run_task(options: &Options) -> Result<i32> {
             },
             seed: options.seed,
             timeout: Duration::from_secs(options.timeout),
+            parameters: options.kernel_parameters.clone(),
         },
     }
     .run()?;

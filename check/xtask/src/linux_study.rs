@@ -13,6 +13,7 @@ use crate::kvm_in_qemu::{self, Host, Job, SCX_REPORT};
 use crate::qemu::{self, Clock, Ending, Machine};
 use tables::{read, tables, yield_table};
 
+mod simulated;
 mod tables;
 
 /// What to measure.
@@ -59,6 +60,9 @@ pub(crate) struct Options {
     /// Start no machine later than this, and say what is left: the same command goes on from there.
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<u64>,
+    /// Also run each point in the simulator, and say where the two differ.
+    #[arg(long)]
+    simulate: bool,
     /// Make the tables from results that are there, and run nothing.
     #[arg(long)]
     tables: bool,
@@ -154,12 +158,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let made = fs::read_to_string(options.out.join(MADE)).unwrap_or_default();
     let seeds: Vec<_> = (options.seeds.iter().map(u32::to_string)).collect();
-    let text = format!(
+    let mut text = format!(
         "{made}Random numbers begin with {}.\n\n{}{}",
         seeds.join(", and once more with "),
         tables(&rows),
         yield_table(&yields)
     );
+    if options.simulate {
+        text.push('\n');
+        text.push_str(&simulated::table(options, &rows)?);
+    }
     match &options.page {
         Some(path) => {
             fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?
@@ -264,6 +272,7 @@ fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()
             clock: Clock::Instructions,
             seed,
             timeout: Duration::from_secs(3600),
+            parameters: String::new(),
         },
     }
     .run()?;

@@ -114,11 +114,14 @@ enum Task {
     /// that the check finds two deliberate mistakes.
     ScxCheck {
         /// Instead, check what an operator meets: errors, statistics, and every kind of end.
-        #[arg(long, conflicts_with = "ordinary")]
+        #[arg(long, conflicts_with_all = ["ordinary", "groups"])]
         operation: bool,
         /// Instead, time ordinary programs under scx_pvq and under Linux's own scheduler.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "groups")]
         ordinary: bool,
+        /// Instead, check that control groups have time by their weights, and show what cpu.max does.
+        #[arg(long)]
+        groups: bool,
         #[command(flatten)]
         kernel: debian_kernel::Choice,
     },
@@ -252,10 +255,12 @@ fn main() -> Result<()> {
         Task::ScxCheck {
             operation,
             ordinary,
+            groups,
             kernel,
-        } => match (operation, ordinary) {
-            (true, _) => scx_scripts::operation(&kernel),
-            (_, true) => scx_scripts::ordinary(&kernel),
+        } => match (operation, ordinary, groups) {
+            (true, ..) => scx_scripts::operation(&kernel),
+            (_, true, _) => scx_scripts::ordinary(&kernel),
+            (.., true) => scx_scripts::groups(&kernel),
             _ => scx_check::check(&kernel),
         },
         Task::LinuxStudy(options) => linux_study::run(&options),

@@ -118,7 +118,7 @@ impl Clock {
 }
 
 /// The machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine {
     /// How many processors it has.
     pub(crate) cpus: u32,
@@ -128,6 +128,8 @@ pub(crate) struct Machine {
     pub(crate) seed: u32,
     /// When to stop it, in this machine's time.
     pub(crate) timeout: Duration,
+    /// More parameters of its kernel.
+    pub(crate) parameters: String,
 }
 
 /// What the machine's first process said last.
@@ -159,6 +161,10 @@ impl Outcome {
     }
 }
 
+/// What every kernel is told.
+const PARAMETERS: &str =
+    "console=ttyS1 quiet loglevel=5 panic=-1 mitigations=off nokaslr norandmaps";
+
 /// Boots a kernel, and waits for what comes of it. What the command prints comes out here; what the
 /// kernel says is kept in `dir`.
 pub(crate) fn boot(
@@ -184,10 +190,8 @@ pub(crate) fn boot(
         .arg(kernel)
         .arg("-initrd")
         .arg(initramfs)
-        .args([
-            "-append",
-            "console=ttyS1 quiet loglevel=5 panic=-1 mitigations=off nokaslr norandmaps",
-        ])
+        .arg("-append")
+        .arg(format!("{PARAMETERS} {}", machine.parameters))
         // The four ports of `check/xtask/kvm-init`.
         .args(["-serial", "stdio"])
         .args(["-serial", &file(&log)])

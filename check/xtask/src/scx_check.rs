@@ -50,7 +50,9 @@ const MISTAKES: [Mistake; 2] = [
     },
 ];
 
-/// Strict order, and more vCPUs than processors: every other hand-over meets a vCPU that is not running.
+/// Strict order, and more vCPUs than processors: every other hand-over meets a vCPU that is not running. With two for each
+/// processor KVM refuses the yields of those that are alone there, unless they have a companion; it is there from the run
+/// before on.
 const ARGUMENTS: [&str; 20] = [
     "kvm",
     "--transport",
@@ -60,7 +62,7 @@ const ARGUMENTS: [&str; 20] = [
     "--lock",
     "fifo",
     "--overcommit",
-    "4",
+    "4,2",
     "--inside",
     "20us",
     "--outside",
@@ -126,6 +128,7 @@ fn boot(cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<(Value, 
             clock: Clock::Instructions,
             seed: 1,
             timeout: Duration::from_secs(240),
+            parameters: String::new(),
         },
     }
     .run()?;
@@ -204,12 +207,14 @@ fn headers() -> Result<PathBuf> {
 
 /// What the results and the statistics show, or what is wrong with them.
 fn judge(results: &Value, statistics: &Value) -> Result<String> {
-    let result = &results["results"][0];
     ensure!(results["complete"] == true, "the run was not complete");
-    ensure!(
-        result["exclusion_violations"] == 0,
-        "two vCPUs were in the critical section at once"
-    );
+    let each = results["results"].as_array().context("no results")?;
+    for result in each {
+        ensure!(
+            result["exclusion_violations"] == 0,
+            "two vCPUs were in the critical section at once"
+        );
+    }
     let count = |name: &str| {
         statistics[name]
             .as_u64()
@@ -218,14 +223,22 @@ fn judge(results: &Value, statistics: &Value) -> Result<String> {
     let (asked, ran) = (count("asked")?, count("ran")?);
     ensure!(asked > 10, "{asked} directed yields are too few to tell");
     ensure!(
-        ran * 100 >= asked * 95,
+        ran * 100 >= asked * 90,
         "{ran} of {asked} directed yields ran their target"
     );
     let (lent, paid) = (count("lent_ns")?, count("lent_paid_ns")?);
     ensure!(lent > 0, "nothing was lent");
+    // Time for which no task waits is free.
     ensure!(
-        paid * 100 >= lent * 99,
+        paid * 100 >= lent * 95,
         "lenders paid {paid} of {lent} ns, and not all of what others used"
+    );
+    let last = &each.last().context("no results")?["yields"];
+    let of_last = |name: &str| last[name].as_u64().unwrap_or(0);
+    let (taken, refused) = (of_last("ran"), of_last("refused"));
+    ensure!(
+        taken > 10 && refused * 10 <= taken,
+        "with two vCPUs for each processor {refused} directed yields were refused, and {taken} ran their target"
     );
     Ok(format!(
         "{ran} of {asked} directed yields ran their target at once; lenders paid {paid} of {lent} ns"
@@ -239,7 +252,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let results = json!({ "complete": true, "results": [{ "exclusion_violations": 0 }] });
+        let run = |refused, overlaps| json!({ "exclusion_violations": overlaps, "yields": { "ran": 40, "refused": refused } });
+        let all = |refused, overlaps| json!({ "complete": true, "results": [run(0, overlaps), run(refused, 0)] });
+        let results = all(4, 0);
         let good = json!({ "asked": 70, "ran": 70, "lent_ns": 1000, "lent_paid_ns": 1000 });
         assert!(judge(&results, &good).is_ok());
         for (name, value, said) in [
@@ -253,7 +268,14 @@ mod tests {
             let error = judge(&results, &statistics).expect_err(name).to_string();
             assert!(error.contains(said), "{error}");
         }
-        assert!(judge(&json!({ "complete": false }), &good).is_err());
+        for (results, said) in [
+            (all(5, 0), "5 directed yields were refused"),
+            (all(0, 1), "at once"),
+            (json!({ "complete": false }), "not complete"),
+        ] {
+            let error = judge(&results, &good).expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
         assert!(judge(&results, &json!({})).is_err());
     }
 

@@ -59,6 +59,17 @@ pub(crate) fn ordinary(choice: &Choice) -> Result<()> {
     Ok(())
 }
 
+/// Divides two processors between two control groups.
+pub(crate) fn groups(choice: &Choice) -> Result<()> {
+    let outcome = run(&kvm_in_qemu::cache()?, choice, "groups", &[])?;
+    ensure!(
+        outcome.ending == Ending::Exit(0),
+        "the script ended with {:?}",
+        outcome.ending
+    );
+    Ok(())
+}
+
 fn run(cache: &Path, choice: &Choice, script: &str, more: &[(String, PathBuf)]) -> Result<Outcome> {
     qemu::provide()?;
     let kernel = Kernel::fetch(&Host::Scx.kernel(choice), cache)?;
@@ -92,6 +103,7 @@ fn run(cache: &Path, choice: &Choice, script: &str, more: &[(String, PathBuf)]) 
             clock: Clock::Instructions,
             seed: 1,
             timeout: Duration::from_secs(1800),
+            parameters: String::new(),
         },
     }
     .run()

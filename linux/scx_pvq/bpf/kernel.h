@@ -75,6 +75,7 @@ struct sched_ext_entity {
 struct task_struct {
 	unsigned int flags;
 	int pid;
+	int tgid;
 	int nr_cpus_allowed;
 	unsigned short migration_disabled;
 	const struct cpumask *cpus_ptr;

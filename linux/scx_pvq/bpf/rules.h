@@ -154,16 +154,18 @@ static inline void pvq_picked(struct pvq_clock *c, const struct pvq_account *a)
 	pvq_note_like(c, a);
 }
 
-/* Time passes up to an event of the queue; `queued`: whether a task was queued since the last one. */
-static inline void pvq_pass(struct pvq_clock *c, u64 now, int queued)
+/* Time passes up to an event of the queue; `queued`: whether a task was queued since the last one. By how much more that is. */
+static inline u64 pvq_pass(struct pvq_clock *c, u64 now, int queued)
 {
 	u64 before = c->seen;
 
 	/* Of several CPUs one accounts for each stretch of time. */
 	if (!pvq_is_before(before, now) || __sync_val_compare_and_swap(&c->seen, before, now) != before)
-		return;
-	if (queued)
-		__sync_fetch_and_add(&c->wanted_ns, now - before);
+		return 0;
+	if (!queued)
+		return 0;
+	__sync_fetch_and_add(&c->wanted_ns, now - before);
+	return now - before;
 }
 
 /* The lag that a task may have is bounded: in slices of the lighter of it and the one that the clock follows. */

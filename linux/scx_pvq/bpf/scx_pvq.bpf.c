@@ -4,7 +4,7 @@
  * caller's time.
  *
  *   queues   one for each cache domain, by virtual time; and for each CPU a place (HELD) where the owner of the CPU's slice
- *            waits while another task runs on it
+ *            waits while another task runs on it, and one for its companion
  *   yield    notes whom this CPU lends to, and gives up the slice
  *   dispatch lends; or gives the rest back to the owner; or ends the slice, and picks the first of the queue
  *
@@ -85,8 +85,16 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 		return;
 	}
 	t->queue = 0;
-	/* Kernel threads serve all: before all others, when they wake. */
-	if ((p->flags & PF_KTHREAD) && woke) {
+	/* It only has to be there. */
+	if (is_companion(p) && !woke) {
+		c->companion_since = now;
+		insert(p, COMPANION(cpu), rules.slice_ns, flags);
+		if (cpu != here)
+			scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		return;
+	}
+	/* Before all others, when they wake. */
+	if (serves_all(p) && woke) {
 		count(PVQ_KTHREADS, 1);
 		c->interrupted = 1;
 		insert(p, SCX_DSQ_LOCAL, rules.slice_ns, flags | SCX_ENQ_PREEMPT);
@@ -149,7 +157,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	u64 now = bpf_ktime_get_ns();
 	struct cpu_state *c = cpu_state(cpu);
 	struct task_state *t = prev ? task_state(prev) : 0;
-	bool runs = prev && t && (prev->scx.flags & SCX_TASK_QUEUED);
+	bool runs = prev && t && (prev->scx.flags & SCX_TASK_QUEUED) && !is_companion(prev);
 	u32 domain = domain_of(cpu);
 	struct pvq_clock *clock = clock_of(domain);
 	bool yielded, waits_elsewhere = false;
@@ -180,6 +188,9 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	if (!runs && resume(c, cpu, now))
 		return;
 	end_slice(c, cpu, prev, t);
+	/* So that it can end, and the kernel does not take it for stalled. */
+	if (now - c->companion_since >= config.companion_ns && move_to_local(COMPANION(cpu)))
+		return;
 	if (runs && is_there(prev) && is_there(t)) {
 		if (t->owns) {
 			struct cpu_state *o = cpu_state(t->owns - 1);
@@ -200,8 +211,11 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 		if (steal(cpu, now))
 			return;
 	}
-	if (!runs || !is_there(prev) || !is_there(t) || !bpf_cpumask_test_cpu(cpu, prev->cpus_ptr))
+	if (!runs || !is_there(prev) || !is_there(t) || !bpf_cpumask_test_cpu(cpu, prev->cpus_ptr)) {
+		/* An idle CPU needs none. */
+		move_to_local(COMPANION(cpu));
 		return;
+	}
 	/* Nothing else wants to run here. What it owns elsewhere is the borrower's from now on. */
 	if (waits_elsewhere) {
 		struct cpu_state *o = cpu_state(t->owns - 1);
@@ -234,7 +248,7 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 			count(PVQ_MIGRATIONS, 1);
 		t->last_cpu = cpu;
 	}
-	if (p->flags & PF_KTHREAD)
+	if (serves_all(p))
 		return;
 	c->interrupted = 0;
 	if (c->slice.owner && c->slice.current == p->pid) {
@@ -259,7 +273,7 @@ void BPF_PROG(pvq_stopping, struct task_struct *p, bool runnable)
 
 	if (!c || !t)
 		return;
-	if (p->flags & PF_KTHREAD) {
+	if (serves_all(p)) {
 		if (now > t->ran_since)
 			pay(t, now - t->ran_since, false);
 		return;
@@ -337,6 +351,9 @@ s32 BPF_PROG(pvq_init)
 	}
 	bpf_for(i, 0, config.cpus) {
 		error = scx_bpf_create_dsq(HELD(i), -1);
+		if (error)
+			return error;
+		error = scx_bpf_create_dsq(COMPANION(i), -1);
 		if (error)
 			return error;
 	}

@@ -8,8 +8,12 @@
 
 struct pvq_config {
 	struct pvq_terms terms;
+	/* After how long a companion runs, whatever waits. */
+	u64 companion_ns;
 	u32 cpus;
 	u32 domains;
+	/* The loader's process. */
+	u32 loader;
 	/* The queue of each CPU: CPUs that share a last-level cache share one. */
 	u8 domain_of[PVQ_MAX_CPUS];
 };
@@ -35,7 +39,8 @@ enum pvq_counter {
 	PVQ_PREEMPTIONS,	/* slices ended by a task that woke */
 	PVQ_MIGRATIONS,
 	PVQ_STOLEN,		/* taken from the queue of another domain */
-	PVQ_KTHREADS,		/* kernel threads put before everything else */
+	PVQ_KTHREADS,		/* kernel threads, and the loader's, put before everything else */
+	PVQ_WANTED_NS,		/* time in which a task was queued, of all domains */
 	PVQ_COUNTERS
 };
 

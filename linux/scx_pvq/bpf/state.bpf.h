@@ -12,6 +12,7 @@ struct pvq_end end;
 
 #define QUEUE(domain) (0x100ULL + (domain))
 #define HELD(cpu) (0x10000ULL + (cpu))
+#define COMPANION(cpu) (0x20000ULL + (cpu))
 
 struct cpu_state {
 	struct pvq_slice slice;
@@ -33,6 +34,8 @@ struct cpu_state {
 	u64 ticked_at;
 	/* When the task that runs was lent this CPU. */
 	u64 lent_at;
+	/* Since when its companion waits. */
+	u64 companion_since;
 };
 
 struct task_state {
@@ -147,7 +150,7 @@ static u64 wanted(u32 domain, u64 now)
 
 	if (!clock)
 		return now;
-	pvq_pass(clock, now, scx_bpf_dsq_nr_queued(QUEUE(domain)) > 0);
+	count(PVQ_WANTED_NS, pvq_pass(clock, now, scx_bpf_dsq_nr_queued(QUEUE(domain)) > 0));
 	return clock->wanted_ns;
 }
 
@@ -204,6 +207,21 @@ static bool may_run_on(struct task_struct *p, u32 cpu)
 static bool is_pinned(const struct task_struct *p)
 {
 	return p->nr_cpus_allowed == 1 || p->migration_disabled;
+}
+
+/*
+ * A thread of the loader that waits on its CPU while tasks are queued. KVM drops a directed yield if the caller's CPU has no
+ * other task, wherever those wait that this program could run: the companion is that task.
+ */
+static bool is_companion(const struct task_struct *p)
+{
+	return p->tgid == config.loader && p->pid != p->tgid && p->nr_cpus_allowed == 1;
+}
+
+/* Kernel threads, and the loader's: they run for all, and briefly. They own no slice. */
+static bool serves_all(const struct task_struct *p)
+{
+	return (p->flags & PF_KTHREAD) || p->tgid == config.loader;
 }
 
 #endif

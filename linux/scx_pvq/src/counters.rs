@@ -30,18 +30,8 @@ impl Counters {
     /// What they are now.
     pub(crate) fn read(map: &impl MapCore) -> Result<Self> {
         let mut all = Self::default();
-        for (index, value) in (0_u32..).zip(all.0.iter_mut()) {
-            let each = map
-                .lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY)
-                .context("cannot read the statistics")?
-                .context("the program has other statistics than this loader knows")?;
-            *value = (each.iter())
-                .map(|bytes| {
-                    bytes
-                        .first_chunk()
-                        .map_or(0, |&bytes| u64::from_ne_bytes(bytes))
-                })
-                .sum();
+        for (index, value) in all.0.iter_mut().enumerate() {
+            *value = read_one(map, index)?;
         }
         Ok(all)
     }
@@ -61,10 +51,7 @@ impl Counters {
     }
 
     fn get(&self, name: &str) -> u64 {
-        COUNTERS
-            .iter()
-            .position(|known| *known == name)
-            .map_or(0, |index| self.0[index])
+        index_of(name).map_or(0, |index| self.0[index])
     }
 
     /// Text or JSON of what was counted in so long a time.
@@ -117,6 +104,30 @@ impl Counters {
             }
         }
     }
+}
+
+fn index_of(name: &str) -> Option<usize> {
+    COUNTERS.iter().position(|known| *known == name)
+}
+
+/// One of them, all CPUs together.
+fn read_one(map: &impl MapCore, index: usize) -> Result<u64> {
+    let each = map
+        .lookup_percpu(&(index as u32).to_ne_bytes(), MapFlags::ANY)
+        .context("cannot read the statistics")?
+        .context("the program has other statistics than this loader knows")?;
+    let value = |bytes: &Vec<u8>| {
+        bytes
+            .first_chunk()
+            .map_or(0, |&bytes| u64::from_ne_bytes(bytes))
+    };
+    Ok(each.iter().map(value).sum())
+}
+
+/// For how long, in all, a task was queued.
+pub(crate) fn wanted(map: &impl MapCore) -> Result<Duration> {
+    let index = index_of("wanted_ns").context("wanted_ns is no counter")?;
+    Ok(Duration::from_nanos(read_one(map, index)?))
 }
 
 /// The statistics of the scheduler that is loaded.

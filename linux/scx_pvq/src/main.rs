@@ -10,9 +10,11 @@
 //! | `scheduler` | loads and attaches it |
 //! | `requirements` | why this kernel can not load it |
 //! | `topology` | CPUs and their cache domains |
+//! | `companions` | threads that let vCPUs yield which would be alone on a CPU |
 //! | `counters` | statistics |
 //! | `shared` | what `bpf/shared.h` says, for Rust |
 
+mod companions;
 mod counters;
 mod requirements;
 mod scheduler;
@@ -94,6 +96,9 @@ fn main() -> ExitCode {
     })
 }
 
+/// How often it looks whether the kernel ended it, and whether it is time for statistics.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// What the main thread waits for.
 enum Event {
     Signal,
@@ -142,8 +147,10 @@ fn run(args: &Args) -> Result<ExitCode> {
         .map(|seconds| began + Duration::from_secs(seconds.into()));
     let mut total = Counters::default();
     let mut ejected = false;
+    let mut look = began;
     let code = loop {
-        match receiver.recv_timeout(Duration::from_millis(250)) {
+        let pause = if ejected { LOOK } else { scheduler.round()? };
+        match receiver.recv_timeout(pause) {
             Ok(Event::Signal) => break ExitCode::SUCCESS,
             Ok(Event::CommandEnded(status)) => {
                 let status = status.context("cannot wait for the command")?;
@@ -152,7 +159,8 @@ fn run(args: &Args) -> Result<ExitCode> {
                     .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
                 break ExitCode::from(u8::try_from(code).unwrap_or(1));
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) if Instant::now() < look => continue,
+            Err(RecvTimeoutError::Timeout) => look = Instant::now() + LOOK,
             Err(RecvTimeoutError::Disconnected) => bail!("nothing is left to wait for"),
         }
         if let (Some(at), Some(seconds)) = (next_stats, args.stats)
@@ -205,18 +213,22 @@ const fn style(args: &Args) -> Style {
 /// Linux's number of the policy of sched_ext.
 const SCHED_EXT: libc::c_int = 7;
 
+/// Whether this thread belongs to sched_ext from now on.
+fn ask_for_sched_ext() -> bool {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the system call reads the parameters, which live until it returns.
+    unsafe { libc::sched_setscheduler(0, SCHED_EXT, &raw const parameters) == 0 }
+}
+
 fn start(args: &Args, sender: Sender<Event>) -> Result<()> {
     let mut command = Command::new(&args.command[0]);
     command.args(&args.command[1..]);
     if args.partial {
         // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
         unsafe {
-            command.pre_exec(|| {
-                let parameters = libc::sched_param { sched_priority: 0 };
-                match libc::sched_setscheduler(0, SCHED_EXT, &raw const parameters) {
-                    0 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                }
+            command.pre_exec(|| match ask_for_sched_ext() {
+                true => Ok(()),
+                false => Err(std::io::Error::last_os_error()),
             });
         }
     }

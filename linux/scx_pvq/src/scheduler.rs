@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use libbpf_rs::{Link, MapCore as _, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel};
+use libbpf_rs::{Link, Map, MapCore as _, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel};
 
+use crate::companions::Companions;
 use crate::counters::{self, Counters};
 use crate::requirements;
 use crate::shared::{Config, End, MAX_CPUS};
@@ -32,6 +34,8 @@ pub(crate) struct Settings {
 pub(crate) struct Scheduler {
     // Dropped first: detaches.
     _link: Link,
+    // Then what waits in its hands no more.
+    companions: Companions,
     object: Object,
     topology: Topology,
 }
@@ -60,8 +64,10 @@ impl Scheduler {
             .context("the BPF object has no scheduler")?
             .attach_struct_ops()
             .map_err(|error| refused("attach", &error))?;
+        let companions = Companions::start(topology.domain_of.len(), settings.partial);
         Ok(Self {
             _link: link,
+            companions,
             object,
             topology,
         })
@@ -74,8 +80,18 @@ impl Scheduler {
 
     /// Statistics since it was attached.
     pub(crate) fn counters(&self) -> Result<Counters> {
+        Counters::read(&self.statistics()?)
+    }
+
+    fn statistics(&self) -> Result<Map<'_>> {
         let map = self.object.maps().find(|map| map.name() == counters::MAP);
-        Counters::read(&map.context("the BPF object has no statistics")?)
+        map.context("the BPF object has no statistics")
+    }
+
+    /// Sees to it that vCPUs can yield. After how long it is to be called again.
+    pub(crate) fn round(&mut self) -> Result<Duration> {
+        let wanted = counters::wanted(&self.statistics()?)?;
+        Ok(self.companions.round(wanted))
     }
 
     /// Why the kernel ended it, if it did.
@@ -100,8 +116,11 @@ fn configure(open: &mut OpenObject, settings: &Settings, topology: &Topology) ->
     let config = Config {
         slice_ns: settings.slice_ns,
         min_loan_ns: settings.min_loan_ns,
+        // Long before the watchdog would call it a stall.
+        companion_ns: u64::from(settings.watchdog_ms.min(1000)) * 250_000,
         cpus: topology.domain_of.len() as u32,
         domains: topology.domains as u32,
+        loader: std::process::id(),
         domain_of,
     }
     .bytes();

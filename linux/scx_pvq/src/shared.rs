@@ -10,8 +10,10 @@ pub(crate) const MAX_DOMAINS: usize = 64;
 pub(crate) struct Config {
     pub(crate) slice_ns: u64,
     pub(crate) min_loan_ns: u64,
+    pub(crate) companion_ns: u64,
     pub(crate) cpus: u32,
     pub(crate) domains: u32,
+    pub(crate) loader: u32,
     pub(crate) domain_of: [u8; MAX_CPUS],
 }
 
@@ -21,15 +23,17 @@ impl Config {
         let mut bytes = Vec::with_capacity(size_of::<Self>());
         bytes.extend(self.slice_ns.to_ne_bytes());
         bytes.extend(self.min_loan_ns.to_ne_bytes());
+        bytes.extend(self.companion_ns.to_ne_bytes());
         bytes.extend(self.cpus.to_ne_bytes());
         bytes.extend(self.domains.to_ne_bytes());
+        bytes.extend(self.loader.to_ne_bytes());
         bytes.extend(self.domain_of);
         bytes
     }
 }
 
 /// `enum pvq_counter`, in its order, by the names that statistics have.
-pub(crate) const COUNTERS: [&str; 20] = [
+pub(crate) const COUNTERS: [&str; 21] = [
     "yields",
     "asked",
     "ran",
@@ -50,6 +54,7 @@ pub(crate) const COUNTERS: [&str; 20] = [
     "migrations",
     "stolen",
     "kthreads",
+    "wanted_ns",
 ];
 
 const REASON_AT: usize = 16;

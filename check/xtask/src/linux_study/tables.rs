@@ -36,17 +36,17 @@ pub(super) fn yield_table(machines: &[(String, Value)]) -> String {
 
 /// One lock at one point.
 pub(super) struct Row {
-    host: Host,
-    seed: u32,
-    pcpus: u64,
-    overcommit: u64,
-    inside_ns: f64,
-    outside_ns: f64,
-    lock: String,
-    per_s: f64,
-    longest_ns: f64,
-    calls: f64,
-    neighbour: Option<f64>,
+    pub(super) host: Host,
+    pub(super) seed: u32,
+    pub(super) pcpus: u64,
+    pub(super) overcommit: u64,
+    pub(super) inside_ns: f64,
+    pub(super) outside_ns: f64,
+    pub(super) lock: String,
+    pub(super) per_s: f64,
+    pub(super) longest_ns: f64,
+    pub(super) calls: f64,
+    pub(super) neighbour: Option<f64>,
 }
 
 pub(super) fn read(host: Host, seed: u32, results: &Value) -> Vec<Row> {

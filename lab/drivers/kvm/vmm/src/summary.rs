@@ -81,7 +81,30 @@ fn neighbour(
 
 #[cfg(test)]
 mod tests {
+    use pvqspin_load::{NeighbourKind, NeighbourVm};
+
     use super::*;
+
+    #[test]
+    fn a_neighbours_part_of_its_share_is_pcpu_time_where_that_is_known() {
+        let memory = GuestMemory::new(2).expect("some memory");
+        let run = Run::default().with(|run| {
+            (run.host.pcpus, run.vcpus) = (2, 8);
+            run.neighbour = Some(NeighbourVm {
+                kind: NeighbourKind::Busy,
+                vcpus: 2,
+                weight: run.weight,
+            });
+        });
+        let part = |run: &Run, pcpus| neighbour(&memory, run, 1_000_000, pcpus).expect("possible");
+        // Two of ten vCPUs: 0.4 of two pCPUs, whatever work they did.
+        let all = part(&run, Some([1.6, 0.4])).expect("a part");
+        assert!((all - 1.0).abs() < 1e-9, "{all}");
+        let half = part(&run, Some([1.8, 0.2])).expect("a part");
+        assert!((half - 0.5).abs() < 1e-9, "{half}");
+        assert_ne!(part(&run, None), Some(all), "no work was done");
+        assert_eq!(part(&Run::default(), Some([1.6, 0.4])), None);
+    }
 
     #[test]
     fn impossible_counts_are_told() {
