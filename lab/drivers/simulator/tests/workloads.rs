@@ -205,7 +205,7 @@ fn a_neighbour_gets_its_share_beside_locks_and_everything_beside_nobody() {
         let beside_locks = share(id);
         assert!((0.95..1.1).contains(&beside_locks), "{beside_locks}");
     }
-    // Who sleeps costs nothing.
+    // A vCPU that sleeps costs nothing.
     let alone = config(LockId::Fifo, WorkloadId::HotLock).with(|sim| {
         sim.run.vcpus = 4;
         sim.run.duration_ns = 60_000_000;
