@@ -21,7 +21,7 @@ pub(crate) fn book(check: bool, write: bool) -> Result<()> {
     let mut wrong = excerpts::check(&files, write)?;
     let files = if write { markdown::files()? } else { files };
     wrong.extend(links::in_files(&files));
-    wrong.extend(in_no_chapter(&files));
+    wrong.extend(in_no_list(&files));
 
     let scratch = tempfile::tempdir().context("cannot make a scratch directory")?;
     let place = if check {
@@ -54,21 +54,29 @@ pub(crate) fn book(check: bool, write: bool) -> Result<()> {
     Ok(())
 }
 
-/// Files in `docs/` that the table of contents lacks: the book would not show them.
-fn in_no_chapter(files: &[(PathBuf, String)]) -> Vec<String> {
-    let contents = Path::new("docs/SUMMARY.md");
-    let chapters: Vec<_> = files
-        .iter()
-        .filter(|(path, _)| path == contents)
-        .flat_map(|(_, text)| markdown::Page::parse(text).links)
-        .map(|(_, to)| Path::new("docs").join(to))
-        .collect();
-    files
-        .iter()
-        .map(|(path, _)| path)
-        .filter(|path| path.starts_with("docs") && *path != contents && !chapters.contains(path))
-        .map(|path| format!("{}: docs/SUMMARY.md has no line for it", path.display()))
-        .collect()
+/// Files that a list of such files lacks: chapters in the book's table of contents, without which
+/// it would not show them, and decisions in their index.
+fn in_no_list(files: &[(PathBuf, String)]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (list, folder) in [
+        ("docs/SUMMARY.md", "docs"),
+        ("docs/decisions/README.md", "docs/decisions"),
+    ] {
+        let listed: Vec<_> = files
+            .iter()
+            .filter(|(path, _)| path == Path::new(list))
+            .flat_map(|(_, text)| markdown::Page::parse(text).links)
+            .map(|(_, to)| Path::new(folder).join(to))
+            .collect();
+        let paths = files.iter().map(|(path, _)| path);
+        missing.extend(
+            paths
+                .filter(|path| path.starts_with(folder) && *path != Path::new(list))
+                .filter(|path| !listed.contains(path))
+                .map(|path| format!("{}: {list} has no line for it", path.display())),
+        );
+    }
+    missing
 }
 
 fn searches(book: &Path) -> Result<bool> {

@@ -237,7 +237,7 @@ pub trait Env: Sized + 'static {
     /// each. 0 where that is not known.
     ///
     /// Where it is known, a writer that waits for preempted readers finds them, and a
-    /// [`dump`](crate::report) believes no CPU number beyond.
+    /// [`report`](crate::report) believes no CPU number beyond.
     #[inline]
     fn cpu_count() -> usize {
         0

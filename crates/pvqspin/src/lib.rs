@@ -130,9 +130,6 @@ pub use node::{NodeLook, NodeState};
 pub use nodes::CpuNodes;
 pub use policy::{Bounded, Fifo, FifoHalt, FifoHolder, Names, Native, Policy, Rules, Stalls};
 pub use pvqspin_abi::{AtomicCpu, Cpu, Generation, Hint, MAX_CPUS, RunSample, RunState, Status};
-/// The former name of [`report`].
-#[doc(hidden)]
-pub use report as dump;
 pub use rw::lock::QRwLock;
 pub use rw::token::{ReadToken, UpgradableToken, WriteToken};
 pub use token::Token;
