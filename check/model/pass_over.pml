@@ -23,7 +23,7 @@ newcomer_seizes: /* pass_over_as_newcomer(), take_past_head(), seize() */
 		fi
 	}
 
-overtakes: /* overtake(): a holder waits for nobody, from the step on that makes it one */
+overtakes: /* overtake(): a holder waits for no CPU, from the step on that makes it one */
 #if HINTS
 	atomic { CAN_STEP -> on(); holder = edge[me]; publish(0) }
 #endif

@@ -2,7 +2,7 @@
 byte on_pcpus;
 byte edge[V+1];           /* abi/src/page.rs: VcpuPage::waiting_for */
 
-/* A hint in preparation: whom, and whether the run count in it (abi: Hint::generation) is not that of
+/* A hint in preparation: which CPU, and whether the run count in it (abi: Hint::generation) is not that of
  * its target any more; without a number that could wrap. `ran_since` is what really happened. */
 byte hinted[V+1];
 bit  stale[V+1];
@@ -17,7 +17,7 @@ bit saw_held[V+1];
 inline saw(held) { saw_held[me] = held != 0 }
 
 /* Who names its predecessor names the place that the holder had in the queue, and the host reads from the
- * edges who holds now. Who names the holder (FIFO_HOLDER) names somebody who may have released since:
+ * edges who holds now. A CPU that names the holder (FIFO_HOLDER) names one that may have released since:
  * there the property is claimed only for hints that arrive within the hold that they are about. */
 inline hold_ended() {
 #if (NAMES_HOLDER || PASSES) && !defined(NAME_OUTLIVES_HOLD)
@@ -34,11 +34,11 @@ inline hold_ended() {
 
 inline note_slept() { slept = SLEEPS_LONG }
 
-/* The host acts on no hint about somebody who ran since, and on any other. */
+/* The host acts on no hint about a CPU that ran since, and on any other. */
 inline hint_believed() { assert(!ran_since[me]) }
 inline hint_dropped() { assert(hinted[me] == 0 || ran_since[me]) }
 
-/* An edge that somebody else wrote over while it was true: redirects are checked, then made, and the
+/* An edge that another CPU wrote over while it was true: redirects are checked, then made, and the
  * other one may have run between. It puts its edge right when it runs. */
 bit wrong[V+1];
 
@@ -53,13 +53,13 @@ inline redirect(c) {
 #endif
 }
 
-/* A hint of a waiter that saw the lock held ends at somebody whose running helps: not at another one
- * that waits for the held lock, and not at somebody who has nothing to do with it. */
+/* A hint of a waiter that saw the lock held ends at a CPU whose running helps: not at another one
+ * that waits for the held lock, and not at one that has nothing to do with it. */
 #define WAITS_IN_VAIN(c) ((stage[c] == LINKED || stage[c] == AT_HEAD) && IS_HELD(word[0]) && !wrong[c])
 #define A_STRANGER(c)    (stage[c] == 0 && owner[0] != (c))
 inline chain_followed() {
 #ifdef HINTS_HELP
-	/* While the lock is free for the head that is named, nobody else is run. */
+	/* While the lock is free for the head that is named, no other is run. */
 	assert(end_ == 0 || !for_head[me] || IS_HELD(word[0]) || HEAD_OF(word[0]) != hinted[me] || end_ == hinted[me]);
 	assert(end_ == 0 || stage[me] < LINKED || !IS_HELD(word[0]) || !saw_held[me] || (!WAITS_IN_VAIN(end_) && !A_STRANGER(end_)))
 #else
@@ -200,7 +200,7 @@ inline halt_hinting() {
 	forget_hint()
 }
 
-/* env.rs: pressure() is false. Other VMs may want a pCPU at any time; that nobody does is true only if nobody is off. */
+/* env.rs: pressure() is false. Other VMs may want a pCPU at any time; that none does is true only if no CPU is off. */
 #define NO_PRESSURE (state[1] != OFF && state[2] != OFF && !OFF3 && !OFF4)
 #if V > 2
 #define OFF3 (state[3] == OFF)

@@ -100,7 +100,7 @@ inline stuck_behind() {
 #define kept_edge(c)    holder = c
 inline gives_up() { publish(holder); holder = 0 }
 #else
-/* It could be off its pCPU at any time: whoever looks may see it so. */
+/* It could be off its pCPU at any time: each CPU that looks may see it so. */
 #define LOOKS_OFF(c)    true
 #define LOOKS_PREEMPTED(c) true
 #define LOOKS_ABSENT(c) true

@@ -88,7 +88,7 @@ inline taken() {
 	owner[l] = me;
 #ifdef STRICT
 	assert(before_me[me*LOCKS + l] == 0);
-	/* Nobody takes it past a queue, with a node or without. */
+	/* No CPU takes it past a queue, with a node or without. */
 	assert((queued[l] & BIT(me)) != 0 || queued[l] == 0 || past_queue);
 #endif
 	left_queue();

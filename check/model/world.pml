@@ -10,10 +10,10 @@
  * step of a vCPU may push another one off its pCPU.
  *
  * Fairness: a vCPU that is off its pCPU can always take its next step, by taking a pCPU from
- * somebody (`on`). So weak fairness of the vCPU's process says what a host promises and no more: a
+ * a CPU (`on`). So weak fairness of the vCPU's process says what a host promises and no more: a
  * vCPU that could run takes a step again, some time. Not how soon, not how many, not when.
  *
- * CPUs are numbered from 1, as in the word (`Cpu::plus_one`); 0 is nobody.
+ * CPUs are numbered from 1, as in the word (`Cpu::plus_one`); 0 is none.
  */
 #define OFF    0   /* RunState::Preempted */
 #define ON     1   /* RunState::Running */
@@ -57,7 +57,7 @@ inline kick(c) {
 #define saw(held)         skip
 #define hold_ended()      skip
 #define note_slept()      skip
-/* env.rs: pressure() is false. Others may want a pCPU, or not, whenever somebody looks. */
+/* env.rs: pressure() is false. Others may want a pCPU, or not, whenever a CPU looks. */
 #define NO_PRESSURE       true
 
 /* host/src/yielding.rs: halt(). A remembered kick ends it before it begins. */

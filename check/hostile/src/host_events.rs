@@ -12,7 +12,7 @@
 //!   so there it is the turns of its gangs that are bounded, and its vCPUs run no longer than those.
 //! - **Nothing told**: everything is done twice, once with garbage in the *other* VM's pages, and not
 //!   one answer, page or decision differs. A number that is none of its own names no vCPU, and its pages
-//!   tell its own vCPUs' states and nothing else. (One bit is told on purpose: whether anybody on this
+//!   tell its own vCPUs' states and nothing else. (One bit is told on purpose: whether any vCPU on this
 //!   host waits for a pCPU. Guests need it to know when spinning is free.)
 
 use std::cell::Cell;
@@ -61,7 +61,7 @@ impl GuestPages for Watched<'_> {
     }
 }
 
-/// All that anybody got to know, in order.
+/// All that any guest got to know, in order.
 #[derive(PartialEq, Eq, Debug, Default)]
 struct Told {
     statuses: Vec<Status>,

@@ -17,7 +17,7 @@ use crate::run::root;
 /// The most memory of one verifier, in MB.
 const MEMORY_MB: u32 = 8_000;
 
-/// What a verifier printed, as far as anybody cares.
+/// What a verifier printed, as far as it matters here.
 struct Verdict {
     errors: u64,
     /// States stored; with fairness each may be stored several times.

@@ -309,7 +309,7 @@ const FOOTER: &str = "
   and nothing can. What the lock protects travels through the lock word; what the promotion publishes
   beside that is the CPU that the new head waits for, which is advice.
 - The head that takes the lock in `Bounded` does not name its successor in the same step, because that
-  one may have left since: what it would name is put right before anybody else reads it as a head, so
+  one may have left since: what it would name is put right before any other CPU reads it as a head, so
   a wrong name would cost a wrong hint at most.
 - The compiler fences around the claim of a node: they keep an interrupt handler of the same CPU out,
   and neither loom nor the simulator has handlers between two instructions.

@@ -14,7 +14,7 @@ pub const MAX_PCPUS: usize = 1 << 16;
 /// Which vCPU runs next when none is named.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Scheduling {
-    /// Everybody in turn, a slice each. Weights are ignored: every vCPU weighs the same.
+    /// All in turn, a slice each. Weights are ignored: every vCPU weighs the same.
     RoundRobin,
     /// The least weighted run time first, as in Linux's fair class.
     Fair,
@@ -157,7 +157,7 @@ pub struct Config {
     /// and granted once for each slice, so that a chain of yields cannot stretch it for ever.
     pub min_loan_ns: u64,
     /// Whether a contract host goes on from the hint, along the wait-for edges in the pages, to
-    /// the vCPU that everybody waits for. If not, it takes the hint as it is: one that waits
+    /// the vCPU that all others wait for. If not, it takes the hint as it is: one that waits
     /// itself is run, and yields in its turn. To measure what following saves; a host that takes
     /// [hints](YieldMode::Hint) never follows.
     pub follow_chain: bool,

@@ -52,7 +52,7 @@ pub struct Rules {
     /// How long a hold is, in ns, before a waiter that would rather spin takes it for a long one
     /// ([`Stalls::Yield`]); `u32::MAX`: never, and so it never halts.
     pub long_hold_ns: u32,
-    /// How long to leave the host alone, in ns, after a yield that did not run anybody.
+    /// How long to leave the host alone, in ns, after a yield that ran no vCPU.
     pub retry_ns: u32,
     /// Whether every contended release kicks the head, asleep or not. Only under pressure: while
     /// every vCPU has a pCPU, none sleeps.

@@ -86,7 +86,7 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         id: WorkloadId::Lock2,
         name: "lock2",
-        about: "everybody locks the same file: one hot lock, a CPU's own lock inside it",
+        about: "all lock the same file: one hot lock, a CPU's own lock inside it",
         unit: "calls",
         inside_ns: 100,
         outside_ns: 700,

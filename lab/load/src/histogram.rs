@@ -47,7 +47,7 @@ pub const fn middle_of(bucket: usize) -> u64 {
     lowest + (1 << shift >> 1)
 }
 
-/// A histogram that one virtual CPU writes and anybody may read.
+/// A histogram that one virtual CPU writes and any thread may read.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Histogram {

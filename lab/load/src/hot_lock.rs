@@ -13,7 +13,7 @@ use crate::setup::WorkloadConfig;
 use crate::worker::Worker;
 use crate::workload::{Account, Workload, WorkloadId};
 
-/// One lock that everybody wants.
+/// One lock that all vCPUs want.
 #[derive(Debug)]
 pub struct HotLock<E, L> {
     lock: Guarded<Known<E, L>>,

@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | 1 | a zone of free pages | 1 |
 //! | 2 | a bucket of the directory cache | 16 |
-//! | 1 | a run queue, anybody's | one for each CPU, 64 at most |
+//! | 1 | a run queue, any CPU's | one for each CPU, 64 at most |
 //!
 //! The proportions and lengths are chosen here. What they are to resemble: a build in one guest (Waiman Long,
 //! July 2015), where the lock is a small part of all time and yet decides how long a build takes once

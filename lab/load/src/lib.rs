@@ -25,7 +25,7 @@
 //! | [`timer`] | an interrupt that comes while a virtual CPU waits |
 //! | [`line`](mod@line) | a cache line of data behind a lock |
 //! | [`zipf`] | few things are wanted often, most seldom |
-//! | [`hot_lock`] | everybody wants one lock |
+//! | [`hot_lock`] | all want one lock |
 //! | [`two_lines`], [`hash_table`], [`lock2`], [`locktorture`], [`leveldb`], [`kernel_build`], [`nested_contexts`], [`two_locks`], [`halted`] | the other workloads, one each |
 //! | [`neighbour`] | a VM beside it that takes no locks |
 //! | [`faults`] | preemptions at chosen points |

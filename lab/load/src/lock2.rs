@@ -1,4 +1,4 @@
-//! Everybody locks and unlocks the same file: short sections under one lock, a cheap one inside.
+//! All vCPUs lock and unlock the same file: short sections under one lock, a cheap one inside.
 //!
 //! Definition: will-it-scale's `lock2`: every task loops over `fcntl(F_WRLCK)` and `fcntl(F_UNLCK)` on
 //! one byte of the same file, and counts both calls. In Linux each of them takes the file's `flc_lock`

@@ -40,7 +40,7 @@ pub trait Workload: Sync {
     /// What is known about its locks. Exact when every virtual CPU has returned.
     fn account(&self) -> Account;
 
-    /// The raw word of the lock that everybody wants, if there is one, and [`pvqspin::word`] tells
+    /// The raw word of the lock that all vCPUs want, if there is one, and [`pvqspin::word`] tells
     /// how to read it.
     fn word(&self) -> Option<u32> {
         None

@@ -139,7 +139,7 @@ fn a_lock_that_works_shows_no_violation() {
     }
 }
 
-/// Lets everybody in.
+/// Lets all in.
 struct Broken;
 
 impl Lock<Threads> for Broken {

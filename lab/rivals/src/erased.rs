@@ -32,7 +32,7 @@ trait AnyLock: Sync {
     unsafe fn unlock(&self, token: ErasedToken);
 }
 
-/// Keeps the lock's word out of everybody else's cache lines.
+/// Keeps the lock's word out of all others' cache lines.
 #[repr(align(128))]
 struct OwnLines<E, L> {
     lock: L,

@@ -2,7 +2,7 @@
 
 use pvqspin::{Budget, Cpu, Env, Hint, Status};
 
-/// How long to wait, in ns, before asking again after a call that did not run anybody.
+/// How long to wait, in ns, before asking again after a call that ran no vCPU.
 ///
 /// The same as in our own policies; news of the target or of the lock ends it earlier.
 pub const RETRY_NS: u32 = 15_000;

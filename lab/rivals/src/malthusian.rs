@@ -10,7 +10,7 @@
 //!
 //! Dave Dice, "Malthusian Locks" (EuroSys 2017), in its form MCSCR with waiters that spin and then
 //! park. The lock needs its holder, one waiter that is ready, and those that are at work outside;
-//! everybody else only competes for processors. So a release that finds two waiters moves the
+//! all others only compete for processors. So a release that finds two waiters moves the
 //! first to the passive list and hands the lock to the second. When the queue runs dry, the
 //! newest of the passive ones comes back; and for long-term fairness, now and then, the eldest.
 //!

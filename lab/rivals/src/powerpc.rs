@@ -220,7 +220,7 @@ impl<E: Env> Powerpc<E> {
         E::spin_until(moved, Budget::ns(ROUND_NS));
     }
 
-    /// Tells everybody that the owner or a waiter was seen preempted. The release takes it back.
+    /// Tells all that the owner or a waiter was seen preempted. The release takes it back.
     fn mark_sleepy(&self) {
         let seen = self.word.load(Relaxed);
         if seen & LOCKED != 0 && seen & SLEEPY == 0 {

@@ -9,12 +9,12 @@
 //!     ▲  my turn: held           │ my turn: held         │
 //!     └──────────────────────────────────────────────────┘  kicked
 //!
-//!   unlock: serving++; anybody registered? find who waits for `serving`, and KICK it
+//!   unlock: serving++; any registered? find who waits for `serving`, and KICK it
 //! ```
 //!
 //! Linux's paravirtual ticket lock (Jeremy Fitzhardinge, 2010; Raghavendra K T and Srivatsa
 //! Vaddagiri for KVM, 2013; Linux 3.12 to 4.1). A ticket does not say whose it is: the halting
-//! waiter cannot name anybody, so its halt carries no hint, and the unlocker searches all
+//! waiter cannot name a vCPU, so its halt carries no hint, and the unlocker searches all
 //! registered waiters for the next ticket.
 //!
 //! Against the original:

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Sanidhya Kashyap, Irina Calciu, Xiaohe Cheng, Changwoo Min and Taesoo Kim, "Scalable and
-//! Practical Locking with Shuffling" (SOSP 2019): a lock word that anybody may take, a queue for
+//! Practical Locking with Shuffling" (SOSP 2019): a lock word that any CPU may take, a queue for
 //! those who wait, and a *shuffler* among the waiters that reorders the queue by a policy, off the
 //! critical path. Their policy groups waiters by NUMA node. There are no nodes here, so the policy
 //! is the one that matters under overcommit: those who run come before those who are preempted,

@@ -269,7 +269,7 @@ fn what_a_head_cannot_say_is_refused_at_once() {
             "\"points\":1000000000000",
             "no grid has more than",
         ),
-        // and to name so many takes longer than anybody waits.
+        // and to name so many takes longer than a user waits.
         (
             "\"of\":1",
             "\"of\":100000000000",

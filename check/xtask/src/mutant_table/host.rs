@@ -19,7 +19,7 @@ pub(crate) const HOST: &[Mutant] = &[
     ),
     mutant(
         "host_ignores_hint",
-        "a directed yield runs nobody",
+        "a directed yield runs no vCPU",
         &[place(
             "crates/host/src/yielding.rs",
             "Ok(target) => «self.hand_over(p, target)»,",

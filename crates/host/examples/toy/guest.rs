@@ -90,7 +90,7 @@ impl<'a> Guest<'a> {
                 _ => Exit::Looks,
             };
         }
-        // For the host, which follows these edges from whomever a hint names.
+        // For the host, which follows these edges from the vCPU that a hint names.
         self.pages.vcpu(me).set_waiting_for(Some(holder));
         vcpu.left_ns = LOOK_NS;
         let seen = self.pages.vcpu(holder).run();

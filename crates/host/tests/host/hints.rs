@@ -10,7 +10,7 @@ fn hint_only(pcpus: usize, scheduling: Scheduling, vms: &[(usize, u32)]) -> Rig 
     rig
 }
 
-/// Lets everybody run a slice in turn on one pCPU, so that all have run the same.
+/// Lets each vCPU run a slice in turn on one pCPU, so that all have run the same.
 fn rotate(rig: &mut Rig, slices: usize) {
     for _ in 0..slices {
         rig.pass(SLICE);

@@ -97,7 +97,7 @@ impl Machine {
         machine
     }
 
-    /// Runs for so many slices of each pCPU, and charges everybody at the end.
+    /// Runs for so many slices of each pCPU, and charges all at the end.
     pub(crate) fn run_slices(&mut self, slices: u64) {
         let end = self.rig.now + slices * SLICE;
         while self.step(end) {}

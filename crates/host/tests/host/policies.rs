@@ -1,4 +1,4 @@
-//! Who runs next when nobody named anybody.
+//! Who runs next when no call named a vCPU.
 
 use crate::rig::{Rig, SLICE, config};
 use pvqspin_abi::Status;

@@ -62,7 +62,7 @@ impl Rig {
         }
     }
 
-    /// The contract, round robin, one VM, everybody started in order and the pokes delivered.
+    /// The contract, round robin, one VM, all started in order and the pokes delivered.
     pub(crate) fn contract(pcpus: usize, vcpus: usize) -> Self {
         let mut rig = Self::new(
             config(pcpus, Scheduling::RoundRobin, YieldMode::Contract),
@@ -129,7 +129,7 @@ impl Rig {
         gone
     }
 
-    /// A call by the one that was on `p`, whether somebody is there or not.
+    /// A call by the one that was on `p`, whether there is one or not.
     pub(crate) fn yield_to_from_nobody(&mut self, p: usize) -> Outcome {
         let hint = Hint {
             cpu: cpu(0),
@@ -225,9 +225,9 @@ impl Rig {
         self.pages[vm.index()].vcpu(cpu)
     }
 
-    /// Makes vCPU `who` (host-wide) say that it waits for `whom` (of its VM).
-    pub(crate) fn waits(&self, who: usize, whom: Option<usize>) {
-        self.page(who).set_waiting_for(whom.map(cpu));
+    /// Makes vCPU `who` (host-wide) say that it waits for `target` (of its VM).
+    pub(crate) fn waits(&self, who: usize, target: Option<usize>) {
+        self.page(who).set_waiting_for(target.map(cpu));
     }
 
     fn check_run(&mut self, p: usize, run: Run) {

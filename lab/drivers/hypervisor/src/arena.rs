@@ -178,8 +178,8 @@ pub(crate) fn current() -> Option<&'static Vcb> {
 pub(crate) unsafe fn current_unchecked() -> &'static Vcb {
     let top_of_slot = stack_pointer() | (SLOT - 1);
     let vcb = top_of_slot - (SLOT - 1) + VCB_AT;
-    // SAFETY: the session writes the control block of each slot before it lets anybody onto its
-    // stack, and unmaps the arena after everybody has left. 'static stands for "as long as this
+    // SAFETY: the session writes the control block of each slot before it lets any vCPU onto its
+    // stack, and unmaps the arena after all have left. 'static stands for "as long as this
     // stack is in use", which outlives every user of the reference, who all run on it.
     unsafe { &*ptr::with_exposed_provenance::<Vcb>(vcb) }
 }

@@ -1,7 +1,7 @@
 //! One measured run: a lock under a workload, from warm-up to summary.
 //!
 //! ```text
-//!   warm up      measure                    drain: everybody finishes its section and returns
+//!   warm up      measure                    drain: each vCPU finishes its section and returns
 //!  |------------|--------------------------|-------|
 //!               ^ counts before            ^ counts after                        summary
 //! ```

@@ -26,7 +26,7 @@ impl Target {
         self.0.store(0, Relaxed);
     }
 
-    /// Sends it the signal, if it is anybody.
+    /// Sends it the signal, if there is one.
     pub(crate) fn interrupt(&self) {
         let tid = self.0.load(Relaxed);
         if tid == 0 {

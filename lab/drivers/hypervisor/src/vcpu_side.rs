@@ -65,7 +65,7 @@ impl Vcb {
 
     fn leave(&self, reason: ExitReason) {
         self.exit.store(reason as u32, Relaxed);
-        // SAFETY: everybody who calls this runs on the vCPU's stack and has called `close`; a
+        // SAFETY: each caller runs on the vCPU's stack and has called `close`; a
         // vCPU's stack is in use only between `enter` and `leave`.
         unsafe { context::leave(self) }
     }

@@ -76,7 +76,7 @@ impl GuestPages for Mapped {
     }
 }
 
-/// Ends slices and makes calls in turns: every vCPU that runs halts, kicks and yields to everybody of
+/// Ends slices and makes calls in turns: every vCPU that runs halts, kicks and yields to each vCPU of
 /// its VM. Returns how long each VM ran meanwhile.
 fn go_on(host: &mut Host<Mapped>, now: &mut u64) -> [u64; 2] {
     let ran = |host: &Host<Mapped>| {

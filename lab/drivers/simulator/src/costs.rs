@@ -15,7 +15,7 @@
 //!   another vCPU     switch
 //!   a poke           poke latency, and wake-up latency if the pCPU was idle;
 //!                    + sending, on the pCPU that pokes
-//!   an interruption  by a poke or a slice's end: + interrupt, before anybody runs there again
+//!   an interruption  by a poke or a slice's end: + interrupt, before any vCPU runs there again
 //!   a slice          up to the next tick, where there are ticks
 //! ```
 //!
@@ -79,7 +79,7 @@ pub struct Costs {
 pub struct LineCosts {
     /// Until a store is seen by the other hardware thread of the same core, or by the same one.
     pub same_core_ns: u32,
-    /// By another core of the same socket. Default 60 ns. Without a topology, by anybody.
+    /// By another core of the same socket. Default 60 ns. Without a topology, by any core.
     pub same_socket_ns: u32,
     /// By a core of another socket.
     pub other_socket_ns: u32,

@@ -24,11 +24,11 @@ pub(crate) struct Machine<'a> {
     pub(crate) pcpus: Vec<Pcpu>,
     pub(crate) agenda: Agenda,
     pub(crate) watchers: Watchers,
-    /// What the pages of all VMs say about whether anybody waits for a pCPU.
+    /// What the pages of all VMs say about whether any vCPU waits for a pCPU.
     pub(crate) pressure: bool,
     /// That has just changed, and those who wait for it have not looked yet.
     pub(crate) all_recheck: bool,
-    /// What the event at hand costs its pCPU before anybody runs there: pokes that it sent, the
+    /// What the event at hand costs its pCPU before any vCPU runs there: pokes that it sent, the
     /// interruption itself.
     pub(crate) owed_ns: u64,
     pub(crate) ended: usize,

@@ -170,7 +170,7 @@ fn hypercalls_do_not_grow_with_the_section() {
     assert!(each < 3.0, "{each} calls for each acquisition");
 }
 
-/// Preempts everybody, every so many passings of each point.
+/// Preempts each vCPU, every so many passings of each point.
 fn at_every_point(lock: LockId, check: impl Fn(&SimConfig, Point, SimResult)) {
     for scheduling in [Scheduling::RoundRobin, Scheduling::Fair] {
         for (pcpus, overcommit, every) in [(2, 4, 97), (4, 4, 97), (2, 8, 13), (4, 2, 7)] {
@@ -290,7 +290,7 @@ fn a_bound_holds_where_whoever_is_passed_over_holds_another_lock() {
 
 #[test]
 fn hypercalls_do_not_grow_with_the_queue() {
-    // Hardly anything outside, so everybody queues; half of them have a pCPU. What asks for a call
+    // Hardly anything outside, so all queue; half of them have a pCPU. What asks for a call
     // is the end of a slice, and eight times the pCPUs have eight times as many: count for each.
     let of = |pcpus: usize| {
         let config = config(LockId::Fifo, pcpus, 2)

@@ -13,7 +13,7 @@ fn server(lock: LockId, vcpus_each: usize) -> SimResult {
         sim.run.host.pcpus = 64;
         sim.vms = 16;
         sim.run.vcpus = vcpus_each;
-        // Everybody's turn comes within 5 ms.
+        // The turn of each comes within 5 ms.
         sim.run.host.slice_ns = 300_000;
         sim.run.warmup_ns = Some(0);
         sim.run.duration_ns = 6_000_000;

@@ -99,7 +99,7 @@ fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
         .prefix(".pvq-")
         .suffix(".tmp")
-        // As for any new file: everybody may read it, as far as the umask lets them.
+        // As for any new file: every user may read it, as far as the umask lets them.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
 }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_device_is_not_replaced() {
         let null = Path::new("/dev/null");
-        check_writable(null).expect("everybody may write there");
+        check_writable(null).expect("every user may write there");
         write_atomically(null, |to| to.write_all(b"gone")).expect("writable");
         assert!(!fs::metadata(null).expect("there").is_file());
     }

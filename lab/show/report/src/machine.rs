@@ -1,6 +1,6 @@
 //! What is recorded about the machine: enough to judge a figure, nothing that tells whose it is.
 //!
-//! Everything is read from files that Linux offers to everybody. What cannot be read is left
+//! Everything is read from files that Linux offers to every user. What cannot be read is left
 //! empty: a result without a CPU name is still a result.
 
 use std::fs;

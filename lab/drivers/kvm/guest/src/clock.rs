@@ -11,7 +11,7 @@ static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
 static TICKS_PER_NS: AtomicU64 = AtomicU64::new(0);
 static TURNS_PER_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Called once, by vCPU 0, before anybody else starts.
+/// Called once, by vCPU 0, before any other starts.
 pub(crate) fn set(clock: &Clock) {
     // Relaxed: the others are started by the VMM afterwards, which orders everything.
     BASE.store(clock.base_ticks, Relaxed);

@@ -13,7 +13,7 @@ static NODES: AtomicU64 = AtomicU64::new(0);
 static VM_PAGE: AtomicU64 = AtomicU64::new(0);
 static VCPUS: AtomicU64 = AtomicU64::new(1);
 
-/// Called once, by vCPU 0, before anybody else starts.
+/// Called once, by vCPU 0, before any other starts.
 pub(crate) fn set_layout(layout: &Layout) {
     // Relaxed: the others are started by the VMM afterwards, which orders everything.
     PAGES.store(layout.pages, Relaxed);

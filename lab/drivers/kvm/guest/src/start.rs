@@ -45,7 +45,7 @@ pub(crate) extern "C" fn start(number: usize) -> ! {
 /// What the VMM wants done.
 fn boot() -> Boot {
     let block = core::ptr::with_exposed_provenance::<[u64; WORDS]>(BOOT_AT as usize);
-    // SAFETY: the VMM has written the block before it started anybody, and leaves it alone.
+    // SAFETY: the VMM has written the block before it started any vCPU, and leaves it alone.
     let words = unsafe { block.read_volatile() };
     match Boot::from_words(&words) {
         Some(boot) => boot,

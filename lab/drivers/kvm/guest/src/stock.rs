@@ -17,7 +17,7 @@ use crate::{clock, cpu};
 static HOST: Host = Host::new();
 static AREAS: AtomicU64 = AtomicU64::new(0);
 
-/// Called once, by vCPU 0, before anybody else starts.
+/// Called once, by vCPU 0, before any other starts.
 pub(crate) fn set(chosen: Chosen, layout: &Layout) {
     // Relaxed: the others are started by the VMM afterwards, which orders everything.
     AREAS.store(layout.stock_areas, Relaxed);

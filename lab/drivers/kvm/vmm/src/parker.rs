@@ -116,7 +116,7 @@ impl Parker {
         }
     }
 
-    /// The calling thread sits here from now on. Before anybody gives it a token.
+    /// The calling thread sits here from now on. Before any thread gives it a token.
     pub(crate) fn take(&self) {
         // A second occupant would be a bug of the session, which starts one thread for each parker.
         let _ = self.occupant.set((thread::current(), gettid()));

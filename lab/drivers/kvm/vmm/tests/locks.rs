@@ -1,5 +1,5 @@
 //! Every policy in a virtual machine with more vCPUs than CPUs: it excludes, no vCPU is lost,
-//! everybody gets on.
+//! all get on.
 
 mod guests;
 

@@ -122,7 +122,7 @@ catalog! {
     McsYield "mcs-yield" mcs::yields::Mutex<()>, None, true, Yielding,
         "the same, waiters yielding";
     McsBarging "mcs-barging" barging::spins::Mutex<()>, None, false, Spinning,
-        "mcslock's barging mutex: a word that anybody may take, a queue of those who wait for it";
+        "mcslock's barging mutex: a word that any thread may take, a queue of those who wait for it";
     McsBargingYield "mcs-barging-yield" barging::yields::Mutex<()>, None, false, Yielding,
         "the same, waiters yielding";
     Clh "clh" clhlock::raw::spins::Mutex<()>, None, true, Spinning,

@@ -85,7 +85,7 @@ pub fn run(config: &RunConfig) -> Result<Outcome, RunError> {
     if !(1..=MAX_THREADS).contains(&config.threads) {
         return Err(RunError::Threads(config.threads));
     }
-    work::turn_ns(); // calibrates before anybody competes
+    work::turn_ns(); // calibrates before any thread competes
     with_lock(config.lock, OnThreads(config))
 }
 

@@ -83,7 +83,7 @@ pub fn nothing() -> Contender {
     of::<Nothing>("nothing", Group::Floor)
 }
 
-/// Everybody, group by group.
+/// All of them, group by group.
 #[must_use]
 pub fn contenders() -> Vec<Contender> {
     let mut all = vec![

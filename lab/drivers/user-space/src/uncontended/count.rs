@@ -21,7 +21,7 @@ pub(crate) fn count<S: Subject>(pairs: u32, mark: fn()) {
 /// Never inlined: both counts come from the same loop.
 #[inline(never)]
 fn repeat<S: Subject>(subject: &S, place: &mut S::Place, times: u32) {
-    // Through a pointer that the compiler cannot see through: the loop is the same for everybody.
+    // Through a pointer that the compiler cannot see through: the loop is the same for all.
     let pair: fn(&S, &mut S::Place) = black_box(out_of_line::<S>);
     for _ in 0..times {
         pair(subject, place);

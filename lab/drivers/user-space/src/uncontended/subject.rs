@@ -105,7 +105,7 @@ impl<const EXCHANGE: bool> Subject for Floor<EXCHANGE> {
         while self.word.swap(1, Acquire) != 0 {
             std::hint::spin_loop();
         }
-        // SAFETY: the word excludes everybody else until the release, and the reference ends
+        // SAFETY: the word excludes all others until the release, and the reference ends
         // before it.
         let data = unsafe { &mut *self.data.get() };
         *data = data.wrapping_add(1);
