@@ -7,9 +7,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use pvqspin_report::csv_rows::write_csv;
 use pvqspin_report::load::Source as Results;
 use pvqspin_report::page::Page;
-use pvqspin_report::rows::write_csv;
 use pvqspin_report::schema::write_json;
 use pvqspin_report::sets::Set;
 use pvqspin_report::{Report, normalise, sentences, summarise, table};

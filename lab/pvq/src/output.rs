@@ -5,13 +5,13 @@
 //! | [`results`] | where results go, checked before anything runs |
 //! | [`begun`] | the head of a results file |
 //! | [`page_files`] | where a page and its pictures go |
-//! | [`lock`] | one command at a time writes to a place |
+//! | [`file_lock`] | one command at a time writes to a place |
 //! | [`terminal`] | how wide the terminal is, and what it shows |
 //! | [`failure`] | errors and exit codes |
 
 pub(crate) mod begun;
 pub(crate) mod failure;
-pub(crate) mod lock;
+pub(crate) mod file_lock;
 pub(crate) mod page_files;
 pub(crate) mod results;
 pub(crate) mod terminal;

@@ -25,7 +25,7 @@ use pvqspin_sweep::source::Source;
 
 use crate::options::sweep::SweepArgs;
 use crate::output::failure::{Done, Failure, in_units, note, print};
-use crate::output::lock::OutputLock;
+use crate::output::file_lock::OutputLock;
 use crate::output::page_files::PageFiles;
 use crate::output::results::written;
 use crate::runs::interrupt;

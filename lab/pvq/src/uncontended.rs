@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::options::uncontended::UncontendedArgs;
 use crate::output::begun;
 use crate::output::failure::{Done, Failure, note, print, text_to_stderr};
-use crate::output::lock::OutputLock;
+use crate::output::file_lock::OutputLock;
 use crate::output::results::written;
 use crate::runs::interrupt;
 use crate::runs::progress::Progress;

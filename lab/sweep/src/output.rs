@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pvqspin_report::rows::{record_cells, record_header};
+use pvqspin_report::csv_rows::{record_cells, record_header};
 
 use crate::point::{Facts, Row};
 

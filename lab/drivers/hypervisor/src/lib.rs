@@ -9,7 +9,7 @@
 //! ```text
 //!   vCPU stacks     [guest code]   [guest code]   [guest code]   ...     arena, vcb, vcpu_side, guest_env
 //!                        | ^            ^
-//!          leave, signal | | enter      |                                context, signal, target
+//!          leave, signal | | enter      |                                context, signal, pcpu_signal
 //!                        v |            |
 //!   pCPU threads     [ pcpu 0 ]     [ pcpu 1 ]                           pcpu, pcpu_loop
 //!                        \             /
@@ -82,8 +82,8 @@ macro_rules! supported {
 }
 
 supported! {
-    arena context guest_env host_lock marks pcpu pcpu_loop probe run session
-    signal target vcb vcpu_side watchdog
+    arena context guest_env host_lock marks pcpu pcpu_loop pcpu_signal probe run session
+    signal vcb vcpu_side watchdog
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

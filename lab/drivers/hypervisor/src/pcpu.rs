@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use pvqspin_real_time::timer::Timer;
 
-use crate::target::Target;
+use crate::pcpu_signal::Target;
 
 /// What a pCPU thread is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -26,7 +26,7 @@ use pvqspin_host::{Host, Registration, Run, VcpuId};
 use crate::context;
 use crate::host_lock::HostLock;
 use crate::pcpu::{Mode, Pcpu};
-use crate::target::set_blocked;
+use crate::pcpu_signal::set_blocked;
 use crate::vcb::{ExitReason, Vcb};
 use pvqspin_driver_common::GuestMemory;
 use pvqspin_driver_common::{Ring, TraceEvent, What};

@@ -11,10 +11,10 @@ use pvqspin_load::Guest;
 
 use crate::arena;
 use crate::guest_env::GuestEnv;
+use crate::pcpu_signal::Target;
 use crate::probe::machine_for_tests;
 use crate::session::Live;
 use crate::session_rig::{Test, add, counters, wait_until};
-use crate::target::Target;
 use pvqspin_load::{Fault, Passing};
 
 #[test]

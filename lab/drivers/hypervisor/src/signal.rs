@@ -51,7 +51,7 @@ use std::io;
 
 use crate::arena;
 use crate::pcpu::{Mode, Pcpu};
-use crate::target::SIGNAL;
+use crate::pcpu_signal::SIGNAL;
 use crate::vcb::{ExitReason, Vcb};
 
 /// After what time a preemption that came at a bad moment is tried again.

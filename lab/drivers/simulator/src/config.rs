@@ -4,12 +4,12 @@ use pvqspin_driver_common::Run;
 use pvqspin_host::{HeapPages, Host};
 use pvqspin_rivals::tuned::TunedId;
 
+use crate::config_problem::ConfigProblem;
 use crate::costs::Costs;
 use crate::faults::Jitter;
 use crate::limits::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
-use crate::problem::ConfigProblem;
 use crate::topology::Topology;
-use crate::wait::WaitLimits;
+use crate::wait_limits::WaitLimits;
 
 /// The least patience before a stall that is chosen without being asked for, and with a halt.
 const LEAST_STALL_NS: u64 = 2_000_000_000;

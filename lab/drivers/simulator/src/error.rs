@@ -4,7 +4,7 @@ use core::fmt;
 
 use pvqspin_abi::{Cpu, RunState};
 
-use crate::problem::ConfigProblem;
+use crate::config_problem::ConfigProblem;
 use pvqspin_driver_common::TraceEvent;
 
 /// Why a simulation gave no result.

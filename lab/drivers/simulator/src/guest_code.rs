@@ -9,7 +9,7 @@ use crate::guest_env::SimEnv;
 use crate::run::simulate;
 use crate::snapshots::Snapshots;
 use crate::vcpu::Body;
-use crate::wait::WaitLimits;
+use crate::wait_limits::WaitLimits;
 
 /// What a guest does, whatever machine it runs on.
 pub trait GuestCode {

@@ -9,7 +9,7 @@ use pvqspin_driver_common::GuestMemory;
 use pvqspin_load::timer::Timer;
 
 use crate::request::{Reply, Request};
-use crate::wait::Wait;
+use crate::wait_limits::Wait;
 
 /// The part of a vCPU that its guest code reads and writes.
 pub(crate) struct GuestSide {

@@ -24,16 +24,16 @@
 //! | `guest_code` | guests that are no workload of the catalogue |
 //! | `run`, `counts` | a simulation from warm-up to summary |
 //! | `event_loop`, `host_events` | the event loop, and the events of the host |
-//! | `spinners`, `checks` | the vCPUs that spin; whether a run has gone wrong |
-//! | `machine`, `agenda`, `watch` | the simulated machine, its next event, the pCPUs whose guests spin |
+//! | `spinners`, `stuck` | the vCPUs that spin; whether a run has gone wrong |
+//! | `machine`, `agenda`, `memory_watchers` | the simulated machine, its next event, the pCPUs whose guests spin |
 //! | `vcpu`, `stacks`, `pcpu` | its parts |
 //! | `oracle`, `handlers` | what the ideal lock is granted; interrupt handlers with locks of their own |
 //! | `guest_env` | the environment of guest code |
-//! | `checkpoints`, `interrupts`, `lines`, `waits` | what happens at a call of the environment |
+//! | `disturbances`, `interrupts`, `lines`, `wait_log` | what happens at a call of the environment |
 //! | `shared` | what guests and the event loop share |
-//! | `guest_side`, `vm_side`, `request`, `wait`, `snapshots` | its parts |
+//! | `guest_side`, `vm_side`, `request`, `wait_limits`, `snapshots` | its parts |
 //! | `profile`, `config`, `error` | a machine as a file; what a simulation is asked to do, what went wrong |
-//! | `costs`, `topology`, `faults`, `problem`, `limits` | costs, distances, disturbances, bad requests |
+//! | `costs`, `topology`, `faults`, `config_problem`, `limits` | costs, distances, disturbances, bad requests |
 //!
 //! # Example
 //!
@@ -53,12 +53,12 @@
 
 mod agenda;
 mod bound;
-mod checkpoints;
-mod checks;
 mod config;
+mod config_problem;
 mod costs;
 mod counts;
 mod dice;
+mod disturbances;
 mod error;
 mod event_loop;
 mod explore;
@@ -72,9 +72,9 @@ mod interrupts;
 mod limits;
 mod lines;
 mod machine;
+mod memory_watchers;
 mod oracle;
 mod pcpu;
-mod problem;
 mod profile;
 mod readers_writers;
 mod request;
@@ -83,15 +83,16 @@ mod shared;
 mod snapshots;
 mod spinners;
 mod stacks;
+mod stuck;
 mod topology;
 mod torture;
 mod vcpu;
 mod vm_side;
-mod wait;
-mod waits;
-mod watch;
+mod wait_limits;
+mod wait_log;
 
 pub use config::SimConfig;
+pub use config_problem::ConfigProblem;
 pub use costs::{Costs, LineCosts};
 pub use dice::Dice;
 pub use error::{Dump, SimError, VcpuDump};
@@ -99,7 +100,6 @@ pub use explore::{Explored, explore};
 pub use faults::Jitter;
 pub use guest_code::{GuestCode, run_code};
 pub use limits::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
-pub use problem::ConfigProblem;
 pub use profile::{Profile, ProfileProblem};
 pub use pvqspin_driver_common::{Run, Trace, TraceEvent, What};
 pub use readers_writers::ReadersAndWriters;
@@ -107,4 +107,4 @@ pub use run::{SimResult, run};
 pub use snapshots::{HostSnapshot, Snapshot, VcpuSnapshot};
 pub use topology::Topology;
 pub use torture::torture;
-pub use wait::{LongestWait, WaitLimits};
+pub use wait_limits::{LongestWait, WaitLimits};

@@ -8,8 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::SimConfig;
+use crate::config_problem::ConfigProblem;
 use crate::costs::Costs;
-use crate::problem::ConfigProblem;
 use crate::topology::Topology;
 
 /// What a machine costs, and how it is arranged.

@@ -21,7 +21,7 @@ use crate::request::Request;
 use crate::snapshots::Snapshots;
 use crate::topology::Topology;
 use crate::vm_side::VmSide;
-use crate::wait::{BrokenLimit, LongestWait, WaitLimits};
+use crate::wait_limits::{BrokenLimit, LongestWait, WaitLimits};
 
 /// Runs the interrupt handler of a VM, by its number, at a depth of nesting.
 pub(crate) type Handlers = Box<dyn Fn(usize, usize)>;

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::problem::ConfigProblem;
+use crate::config_problem::ConfigProblem;
 
 /// The most pCPUs that a topology may have.
 const MOST: usize = pvqspin_host::MAX_PCPUS;

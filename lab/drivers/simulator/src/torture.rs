@@ -18,7 +18,7 @@ use crate::config::SimConfig;
 use crate::costs::{Costs, LineCosts};
 use crate::dice::Dice;
 use crate::faults::Jitter;
-use crate::wait::WaitLimits;
+use crate::wait_limits::WaitLimits;
 
 /// What VMs weigh where all weigh the same.
 const WEIGHT: u32 = 1024;

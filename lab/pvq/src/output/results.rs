@@ -16,10 +16,10 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use pvqspin_report::load::Source;
-use pvqspin_report::{Report, files, rows, schema};
+use pvqspin_report::{Report, csv_rows, files, schema};
 
 use crate::output::failure::{note, text_to_stderr};
-use crate::output::lock::OutputLock;
+use crate::output::file_lock::OutputLock;
 use crate::output::page_files::PageFiles;
 
 /// The folder of results that have no place of their own.
@@ -214,7 +214,7 @@ impl Outputs {
             (None, None) => {}
         }
         if let Some(path) = &self.csv {
-            files::write_atomically(path, |to| rows::write_csv(report, to))?;
+            files::write_atomically(path, |to| csv_rows::write_csv(report, to))?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use pvqspin_sweep::journal;
 use pvqspin_sweep::merge::{Merged, merge};
 
 use crate::output::failure::{Done, Failure, note, print};
-use crate::output::lock::OutputLock;
+use crate::output::file_lock::OutputLock;
 use crate::sweep::files as sweep_files;
 
 /// Runs `pvq sweep --merge`.

@@ -5,7 +5,7 @@
 //! crate measures, and nothing knows in advance which lock will win.
 //!
 //! ```text
-//!   Outcome of a run ──> Record ──┬──> JSON, CSV            schema, rows, files
+//!   Outcome of a run ──> Record ──┬──> JSON, CSV            schema, csv_rows, files
 //!                                 └──> Summary of repeats   aggregate
 //!                                        ├──> tables        table
 //!                                        ├──> sentences     sentences
@@ -18,7 +18,7 @@
 //! | --- | --- |
 //! | [`schema`] | the JSON object: names, units, version |
 //! | [`waits`] | all waits of a run, as an HdrHistogram |
-//! | [`rows`] | the same as a flat CSV row |
+//! | [`csv_rows`] | the same as a flat CSV row |
 //! | [`machine`] | what is recorded about the machine |
 //! | [`point`], [`aggregate`], [`bound`] | median and spread over the repeats of one lock at one point |
 //! | [`estimate`], [`repeats`] | intervals, and what may be concluded from them |
@@ -41,6 +41,7 @@ pub mod bound;
 pub mod change;
 mod chart;
 pub mod comparison;
+pub mod csv_rows;
 pub mod estimate;
 pub mod figures;
 pub mod files;
@@ -53,8 +54,6 @@ pub mod page;
 pub mod pareto;
 pub mod point;
 pub mod repeats;
-mod row;
-pub mod rows;
 pub mod schema;
 pub mod sentences;
 pub mod sets;
@@ -62,6 +61,7 @@ mod source;
 pub mod spread;
 pub mod table;
 pub mod targets;
+mod untrusted_row;
 pub mod waits;
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::load_csv;
-pub use crate::row::Row;
-use crate::row::{clean, cleaned, row};
 use crate::schema::{Report, SCHEMA};
 pub use crate::source::{About, Source};
+pub use crate::untrusted_row::Row;
+use crate::untrusted_row::{clean, cleaned, row};
 
 impl Source {
     /// Reads a file.
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::schema::Record;
     use crate::waits::Waits;
-    use crate::{rows, samples, schema};
+    use crate::{csv_rows, samples, schema};
 
     fn json(report: &Report) -> String {
         let mut bytes = Vec::new();
@@ -193,7 +193,7 @@ mod tests {
         report.results[0].lock = "1, \"x\"\n".into();
         report.results[0].neighbour = Some(0.5);
         let mut bytes = Vec::new();
-        rows::write_csv(&report, &mut bytes).expect("a vector takes everything");
+        csv_rows::write_csv(&report, &mut bytes).expect("a vector takes everything");
         let text = String::from_utf8(bytes).expect("text");
         let source = Source::parse(&text, "today").expect("our own file");
         for (row, record) in source.rows.iter().zip(&report.results) {

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Number, Value};
 
-use crate::row::{Row, cleaned, row};
 use crate::schema::SCHEMA;
 use crate::source::{About, Source};
+use crate::untrusted_row::{Row, cleaned, row};
 
 /// Columns that hold words, whatever they look like.
 const WORDS: [&str; 9] = [

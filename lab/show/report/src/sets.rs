@@ -16,9 +16,9 @@ use crate::Record;
 use crate::aggregate::{AtPoint, summarise};
 use crate::figures::exact_time;
 use crate::point::Point;
-use crate::row::FACTS;
 use crate::source::{About, Source};
 use crate::table::PLAIN;
+use crate::untrusted_row::FACTS;
 
 /// Runs that may be compared with each other.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,8 +154,8 @@ fn parts(source: Source, alone: bool) -> Vec<Set> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::Row;
     use crate::samples;
+    use crate::untrusted_row::Row;
 
     fn source(label: &str, rows: &[(&str, &str)]) -> Source {
         let rows = rows.iter().map(|(profile, ordered)| Row {

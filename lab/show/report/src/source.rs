@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::machine::Machine;
-use crate::row::Row;
+use crate::untrusted_row::Row;
 
 /// What is known of a file's runs as a whole. A CSV file knows less than a JSON file.
 #[derive(Clone, Debug, Default, PartialEq)]

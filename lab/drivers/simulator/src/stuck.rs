@@ -8,7 +8,7 @@ use crate::guest_side::GuestSide;
 use crate::machine::{Machine, Patience};
 use crate::shared::SHOWN;
 use crate::vcpu::Vcpu;
-use crate::wait::BrokenLimit;
+use crate::wait_limits::BrokenLimit;
 
 impl Machine<'_> {
     /// Looks for halts without end, and for the absence of any progress.

@@ -9,7 +9,7 @@
 use pvqspin_driver_common::What;
 
 use crate::shared::Shared;
-use crate::wait::{BrokenLimit, LongestWait};
+use crate::wait_limits::{BrokenLimit, LongestWait};
 
 impl Shared {
     /// The running vCPU has joined a queue.
