@@ -244,6 +244,7 @@ impl Record {
             yield_to: outcome.hypercalls.yield_to,
         };
         let pcpu_ns = outcome.duration_ns as f64 * point.pcpus as f64;
+        let events = outcome.events.iter();
         Self {
             lock: facts.lock.clone(),
             policy: facts.policy.clone(),
@@ -299,11 +300,7 @@ impl Record {
             paused_ns: None,
             discarded: 0,
             per_vcpu: outcome.per_vcpu.clone(),
-            events: outcome
-                .events
-                .iter()
-                .map(|&(name, count)| (name.to_owned(), count))
-                .collect(),
+            events: events.map(|&(name, n)| (name.to_owned(), n)).collect(),
         }
     }
 
