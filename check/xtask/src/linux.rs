@@ -6,90 +6,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
 
 use crate::debian_packages::run;
 use crate::linux_boot::{Guest, Machine, WALL};
+use crate::linux_options::Options;
 use crate::linux_tree::Tree;
 use crate::qemu::Clock;
 use crate::run::{own_folder, root};
 use crate::{linux_measure, linux_page, linux_patch};
-
-/// What to do.
-#[derive(Args)]
-pub(crate) struct Options {
-    /// Check that the module works, and nothing else: for CI.
-    #[arg(long)]
-    check: bool,
-    /// Edit the kernel's own sources so that its fast path names the holder, build a small kernel of
-    /// them (minutes), and use that in the guests.
-    #[arg(long, conflicts_with = "check")]
-    patched: bool,
-    /// Run programs that were not written for this lock, and see with `perf lock contention` what its
-    /// waits are, instead of the measurement. With `--script` they are there for that script.
-    #[arg(long, conflicts_with_all = ["check", "patched"])]
-    work: bool,
-    /// Of those, only these.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "work")]
-    programs: Vec<String>,
-    /// Exchange policies at random under load for so many seconds, and let CPUs come and go, instead of
-    /// the measurement.
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["check", "script", "work"])]
-    soak: Option<u32>,
-    /// What random numbers begin with: the machine's, and those of the soak.
-    #[arg(long, default_value_t = 1)]
-    seed: u16,
-    /// Try what does not happen every day, each in a guest of its own: kexec, a panic, a suspend, a
-    /// host that offers less, another module in the same place.
-    #[arg(long, conflicts_with_all = ["check", "script", "work", "soak", "patched"])]
-    situations: bool,
-    /// How often each lock has its turn.
-    #[arg(long, default_value_t = 3, conflicts_with = "check")]
-    turns: u32,
-    /// How long the hot lock is held, in ns.
-    #[arg(long, default_value_t = 2000, conflicts_with = "check")]
-    inside: u32,
-    /// How long a CPU works between two sections, in ns.
-    #[arg(long, default_value_t = 20_000, conflicts_with = "check")]
-    outside: u32,
-    /// How long a turn is, in ms.
-    #[arg(long, default_value_t = 200, conflicts_with = "check")]
-    duration: u32,
-    /// How many processors the host has.
-    #[arg(long, default_value_t = 2)]
-    pcpus: u32,
-    /// How many virtual processors for each of them: a guest for each number.
-    #[arg(long, value_delimiter = ',', default_value = "2,4")]
-    overcommit: Vec<u32>,
-    /// Run this shell script in the guests instead of the measurement.
-    #[arg(long, value_name = "FILE", conflicts_with = "check")]
-    script: Option<PathBuf>,
-    /// Run this program on the host, as a scheduler for example, with the libraries it needs.
-    #[arg(long, value_name = "FILE", conflicts_with = "check")]
-    host_program: Option<PathBuf>,
-    /// Its options, separated by spaces. What it leaves in /tmp/report there comes out here.
-    #[arg(
-        long,
-        value_name = "OPTIONS",
-        default_value = "",
-        allow_hyphen_values = true,
-        conflicts_with = "check"
-    )]
-    host_options: String,
-    /// Put this file into the guests; may be given several times.
-    #[arg(long, value_name = "FILE", conflicts_with = "check")]
-    guest_file: Vec<PathBuf>,
-    /// Take time from this machine's clock instead of counting instructions, one a nanosecond. `--check`
-    /// and `--situations` always do: they compare no times.
-    #[arg(long)]
-    wall_clock: bool,
-    /// Keep the tables in this page: a section for each host, number of its processors and kind of work.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "script", "soak", "situations"])]
-    page: Option<PathBuf>,
-    /// When to stop the machine, in seconds.
-    #[arg(long, default_value_t = 3600)]
-    timeout: u64,
-}
 
 /// Programs that were not written for this lock: their packages, and what is run of them.
 const WORK_PACKAGES: [&str; 5] = ["linux-perf", "rt-tests", "stress-ng", "make", "binutils"];
@@ -112,8 +36,8 @@ const SCRIPTS: [&str; 6] = ["check", "refuse", "measure", "work", "soak", "situa
 const ALL: &str = "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
 const NOTHING: &str = "-kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
 
-/// Does it.
-pub(crate) fn run_task(options: &Options) -> Result<()> {
+/// Does it. `words` are the options as they were written.
+pub(crate) fn run_task(options: &Options, words: &[String]) -> Result<()> {
     let tree = Tree::provide()?;
     let mut guest_kernel = None;
     let mut headers = format!("/usr/src/linux-headers-{}", tree.release);
@@ -168,7 +92,7 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
         return Ok(());
     }
     if options.situations {
-        machine.guests = situations();
+        machine.guests = situations(&options.only)?;
         let text = machine.boot()?;
         return ensure_good(&text, machine.guests.len());
     }
@@ -186,6 +110,11 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
         let name = crate::debian_kernel::file_name(path);
         machine.guest_files.push((name, path.clone()));
     }
+    // The small kernel has what its own test of locks needs, and not what all programs ask for.
+    let programs = match options.patched && options.programs.is_empty() {
+        true => "locktorture".to_owned(),
+        false => options.programs.join(","),
+    };
     machine.guests = options
         .overcommit
         .iter()
@@ -196,32 +125,33 @@ pub(crate) fn run_task(options: &Options) -> Result<()> {
             processor: ALL,
             // What the kernel does not know is in its first process's environment.
             kernel: format!(
-                "turns={} inside={} outside={} ms={} soak={} seed={} programs={}",
+                "turns={} kind={} inside={} outside={} ms={} soak={} seed={} programs={}",
                 options.turns,
+                options.lock.kind(),
                 options.inside,
                 options.outside,
                 options.duration,
                 options.soak.unwrap_or_default(),
                 options.seed,
-                options.programs.join(",")
+                programs
             ),
         })
         .collect();
     let text = machine.boot()?;
     ensure_good(&text, machine.guests.len())?;
     let vcpus: Vec<_> = machine.guests.iter().map(|guest| guest.vcpus).collect();
-    let (what, tables) = match script {
-        "work" => ("Programs", linux_measure::work_table(&text, &vcpus)),
-        "measure" => ("A hot lock", linux_measure::table(&text, &vcpus)),
+    let tables = match script {
+        "work" => linux_measure::work_table(&text, &vcpus),
+        "measure" => linux_measure::table(&text, &vcpus),
         _ => return Ok(()),
     };
     print!("{tables}");
     if let Some(page) = &options.page {
         let section = linux_page::Section {
-            what,
+            what: &options.what(),
             text: &text,
             pcpus: options.pcpus,
-            options: linux_page::own_options(),
+            options: linux_page::in_short(words),
             kernel: &tree.release,
             tables: &tables,
         };
@@ -253,8 +183,8 @@ fn guests_of_check() -> Vec<Guest> {
     ]
 }
 
-/// A guest for each.
-fn situations() -> Vec<Guest> {
+/// A guest for each, or for each of those that are named.
+fn situations(only: &[String]) -> Result<Vec<Guest>> {
     let guest = |name, script: &str, processor| Guest {
         name,
         script: script.to_owned(),
@@ -262,10 +192,13 @@ fn situations() -> Vec<Guest> {
         processor,
         kernel: format!("situation={name}"),
     };
-    vec![
+    let all = vec![
         guest("other", "situation", ALL),
         guest("kexec", "situation", ALL),
         guest("suspend", "situation", ALL),
+        guest("nmi", "situation", ALL),
+        guest("tracing", "situation", ALL),
+        guest("migration", "situation", ALL),
         guest("panic", "situation", ALL),
         guest(
             "kicks",
@@ -277,7 +210,15 @@ fn situations() -> Vec<Guest> {
             "refuse",
             "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on,kvm-hint-dedicated=on",
         ),
-    ]
+    ];
+    for name in only {
+        ensure!(
+            all.iter().any(|guest| guest.name == name),
+            "there is no situation {name}"
+        );
+    }
+    let wanted = |guest: &Guest| only.is_empty() || only.iter().any(|name| name == guest.name);
+    Ok(all.into_iter().filter(wanted).collect())
 }
 
 /// Builds the lock here and the modules in the tree. Returns the modules.

@@ -34,6 +34,13 @@ impl Row {
         parts.join(", ")
     }
 
+    fn least(&self, column: usize) -> f64 {
+        sorted(&self.columns[column])
+            .first()
+            .copied()
+            .unwrap_or(f64::NAN)
+    }
+
     fn sum(&self, column: usize) -> f64 {
         self.columns[column].iter().sum()
     }
@@ -79,11 +86,11 @@ fn guests(text: &str, kind: &str, columns: usize) -> Vec<Vec<Row>> {
 /// A table for each guest, a row for each lock.
 pub(crate) fn table(text: &str, vcpus: &[u32]) -> String {
     let mut out = String::new();
-    for (rows, vcpus) in guests(text, "trial", 9).iter().zip(vcpus) {
+    for (rows, vcpus) in guests(text, "trial", 11).iter().zip(vcpus) {
         let _ = write!(
             out,
-            "\n{vcpus} vCPUs:\n\n| lock | thousand a second | over the better of Linux's two | 999 of 1,000 waits below, ms | longest wait of each turn, ms | the lock was taken meanwhile | with a name | yields | ran |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+            "\n{vcpus} vCPUs:\n\n| lock | thousand a second | over the better of Linux's two | 999 of 1,000 waits below, ms | longest wait of each turn, ms | the lock was taken meanwhile | longest in order, ms | with a name | yields | ran | a free lock, ns |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
         );
         let rival = better_of_linux(rows);
         for row in rows {
@@ -91,16 +98,18 @@ pub(crate) fn table(text: &str, vcpus: &[u32]) -> String {
             let (ran, refused) = (row.sum(6), row.sum(7));
             let _ = writeln!(
                 out,
-                "| {} | {} | {:.2} | {} | {} | {} | {} | {:.0} | {} |",
+                "| {} | {} | {:.2} | {} | {} | {} | {} | {} | {:.0} | {} | {:.1} |",
                 row.lock,
                 row.spread(0, 1e-3, 1),
                 median(&row.columns[0]) / rival,
                 row.each(2, 1e-6, 2),
                 row.each(1, 1e-6, 1),
                 row.each(8, 1.0, 0),
+                row.each(9, 1e-6, 1),
                 percent(named, named + nameless),
                 ran + refused,
                 percent(ran, ran + refused),
+                row.least(10) * 1e-3,
             );
         }
     }
@@ -182,8 +191,16 @@ mod tests {
     fn the_median_of_turns_stands_over_the_better_of_linuxs_two() {
         let mut text = String::new();
         for (turn, stock, ours) in [(1, 1000, 1500), (2, 4000, 9000), (3, 2000, 3000)] {
-            writeln!(text, "trial {turn} stock {stock} 5000000 1 0 0 0 0 0 7").unwrap();
-            writeln!(text, "trial {turn} fifo {ours} 2000000 1 9 9 1 3 1 7").unwrap();
+            writeln!(
+                text,
+                "trial {turn} stock {stock} 5000000 1 0 0 0 0 0 7 3 20000"
+            )
+            .unwrap();
+            writeln!(
+                text,
+                "trial {turn} fifo {ours} 2000000 1 9 9 1 3 1 7 3000000 20500"
+            )
+            .unwrap();
         }
         text.push_str("GUEST-END\n");
         assert_eq!(
@@ -195,9 +212,11 @@ mod tests {
                 "0.00, 0.00, 0.00",
                 "2.0, 2.0, 2.0",
                 "7, 7, 7",
+                "3.0, 3.0, 3.0",
                 "90 %",
                 "12",
-                "75 %"
+                "75 %",
+                "20.5"
             ]
         );
     }

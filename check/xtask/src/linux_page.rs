@@ -15,7 +15,7 @@ const HEAD: &str = "# In a Linux guest: the tables\n\n\
 
 /// What was measured.
 pub(crate) struct Section<'a> {
-    /// "A hot lock" or "Programs".
+    /// "Programs", for example.
     pub(crate) what: &'a str,
     /// What the machine printed: it names the host's scheduler.
     pub(crate) text: &'a str,
@@ -48,19 +48,18 @@ impl Section<'_> {
     }
 }
 
-/// The options of this process, with files by their names alone.
-pub(crate) fn own_options() -> String {
-    let mut words = Vec::new();
-    let mut all = std::env::args().skip(2);
+/// Options as a page has them: files by their names alone, and without those that change no figure.
+pub(crate) fn in_short(words: &[String]) -> String {
+    let mut short = Vec::new();
+    let mut all = words.iter();
     while let Some(word) = all.next() {
         if word == "--page" || word == "--timeout" {
             all.next();
             continue;
         }
-        let name = word.rsplit('/').next().unwrap_or_default();
-        words.push(name.to_owned());
+        short.push(word.rsplit('/').next().unwrap_or_default());
     }
-    words.join(" ")
+    short.join(" ")
 }
 
 /// A page with this section, in the place of one with the same title or behind all others.
@@ -89,6 +88,20 @@ fn with_section(page: &str, title: &str, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_of_a_page_have_no_paths() {
+        let words = [
+            "--page",
+            "/a/page.md",
+            "--pcpus",
+            "4",
+            "--host-program",
+            "/b/scx_pvq",
+        ];
+        let short = in_short(&words.map(str::to_owned));
+        assert_eq!(short, "--pcpus 4 --host-program scx_pvq");
+    }
 
     #[test]
     fn a_section_takes_the_place_of_its_like() {

@@ -24,6 +24,7 @@ mod links;
 mod linux;
 mod linux_boot;
 mod linux_measure;
+mod linux_options;
 mod linux_page;
 mod linux_patch;
 mod linux_study;
@@ -141,7 +142,7 @@ enum Task {
     },
     /// Build the module for Linux guests, boot a guest with it on a stock host, all emulated, and
     /// compare it with the kernel's own lock. Makes what it needs below target/linux, once.
-    Linux(linux::Options),
+    Linux(linux_options::Options),
     /// Build the image of the KVM guest, and say where it is.
     Guest {
         /// Lint its code instead.
@@ -239,6 +240,8 @@ enum Task {
 }
 
 fn main() -> Result<()> {
+    // Behind the program and the task.
+    let words: Vec<String> = std::env::args().skip(2).collect();
     match Args::parse().task {
         Task::Asm { write } => asm::check(write),
         Task::Instructions { write } => instructions::check(write),
@@ -276,7 +279,7 @@ fn main() -> Result<()> {
             };
             apt.unpack(&packages, &into)
         }
-        Task::Linux(options) => linux::run_task(&options),
+        Task::Linux(options) => linux::run_task(&options, &words),
         Task::Guest { lint: true } => Ok(pvqspin_guest_image::lint()?),
         Task::Guest { lint: false } => {
             println!("{}", pvqspin_guest_image::build()?.display());

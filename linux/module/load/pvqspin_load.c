@@ -4,7 +4,11 @@
  * over and over. /sys/kernel/debug/pvqspin_load/run starts it when a line is written:
  *
  *	hot INSIDE_NS OUTSIDE_NS MILLISECONDS	one lock, from threads
+ *	rw INSIDE_NS OUTSIDE_NS MILLISECONDS	one reader-writer lock, written from threads
  *	nested INSIDE_NS OUTSIDE_NS MILLISECONDS	three locks, from threads, softirqs and hardirqs
+ *	nmi INSIDE_NS OUTSIDE_NS MILLISECONDS	four, and the fourth from NMIs
+ *
+ *	stop					ends what runs
  *
  * and tells, when it is read, what came of it. Each critical section adds 1 to a plain counter, so a
  * lock that lets two in loses some: `counted` and `expected` differ then.
@@ -15,23 +19,24 @@
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
 #include <linux/kthread.h>
-#include <linux/log2.h>
-#include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/sched/clock.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
-#include <asm/kvm_para.h>
-#include <asm/msr.h>
 
 #include "callers.h"
+#include "hold.h"
+#include "nmi.h"
+#include "own_time.h"
+#include "waits.h"
 
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("Work for the kernel's spinlocks");
 
-#define BUCKETS 40
+enum kind { HOT, RW, NESTED, NMI, KINDS };
+
+static const char *const kinds[KINDS + 1] = { "hot", "rw", "nested", "nmi" };
 
 /* A lock, and what it guards, away from other lines. */
 struct guarded {
@@ -44,83 +49,21 @@ struct worker {
 	struct hrtimer hard;
 	struct timer_list soft;
 	unsigned long sections, hard_sections, soft_sections;
-	u64 longest_ns, total_ns;
-	/* Of the longest wait: how long this CPU did not run, and how often others took the lock. */
-	u64 longest_stolen_ns;
-	unsigned long longest_others;
-	/* Where the host tells how long this CPU has not run, or NULL. */
-	struct kvm_steal_time *record;
-	u32 waits[BUCKETS];
-	bool nested;
+	struct waits waits;
+	enum kind kind;
+	/* One CPU sends the NMIs. */
+	bool sends;
 } ____cacheline_aligned_in_smp;
 
 static struct guarded task, softirq, hardirq;
+/* In the place of the first one's lock, for `rw`. */
+static DEFINE_RWLOCK(task_written);
 static struct worker *workers;
-static unsigned long loops_inside, loops_outside, loops_per_ms;
+static unsigned long loops_inside, loops_outside;
 static bool stop;
 static atomic_t running;
 static DEFINE_MUTEX(one_at_a_time);
 static char result[1024];
-
-/* The CPU's own time, not the wall's: what a host takes away is not worked off. */
-static noinline void work(unsigned long loops)
-{
-	while (loops--)
-		barrier();
-}
-
-/*
- * How many loops a CPU does in a ms when nothing disturbs it. Rounds are short, so that some are not
- * disturbed, and the best of all trials counts: each has the same work then.
- */
-static void calibrate(void)
-{
-	unsigned long loops = 20000, round;
-	u64 best = U64_MAX;
-
-	for (round = 0; round < 200; round++) {
-		u64 took;
-
-		preempt_disable();
-		took = local_clock();
-		work(loops);
-		took = local_clock() - took;
-		preempt_enable();
-		best = min(best, took);
-	}
-	loops_per_ms = max(loops_per_ms, loops * 1000000 / max_t(u64, best, 1));
-}
-
-/* A wait: what stood on the clock, the record and the lock's counter before it. */
-struct wait {
-	u64 began, stolen;
-	unsigned long counted;
-};
-
-static u64 stolen(const struct worker *self)
-{
-	return self->record ? READ_ONCE(self->record->steal) : 0;
-}
-
-static void begin(const struct worker *self, struct wait *wait)
-{
-	wait->counted = READ_ONCE(task.counted);
-	wait->stolen = stolen(self);
-	wait->began = local_clock();
-}
-
-static void note(struct worker *self, const struct wait *wait)
-{
-	u64 waited = local_clock() - wait->began;
-
-	self->total_ns += waited;
-	if (waited > self->longest_ns) {
-		self->longest_ns = waited;
-		self->longest_stolen_ns = stolen(self) - wait->stolen;
-		self->longest_others = task.counted - wait->counted;
-	}
-	self->waits[min_t(unsigned int, BUCKETS - 1, waited ? ilog2(waited) : 0)]++;
-}
 
 static enum hrtimer_restart from_hardirq(struct hrtimer *timer)
 {
@@ -128,9 +71,11 @@ static enum hrtimer_restart from_hardirq(struct hrtimer *timer)
 
 	spin_lock(&hardirq.lock);
 	hardirq.counted++;
-	work(loops_inside);
+	spend(loops_inside);
 	spin_unlock(&hardirq.lock);
 	self->hard_sections++;
+	if (self->kind == NMI && self->sends)
+		nmi_send();
 	if (READ_ONCE(stop))
 		return HRTIMER_NORESTART;
 	hrtimer_forward_now(timer, ns_to_ktime(500000));
@@ -143,7 +88,7 @@ static void from_softirq(struct timer_list *timer)
 
 	spin_lock(&softirq.lock);
 	softirq.counted++;
-	work(loops_inside);
+	spend(loops_inside);
 	spin_unlock(&softirq.lock);
 	self->soft_sections++;
 	if (!READ_ONCE(stop))
@@ -156,45 +101,60 @@ static void other_contexts(struct worker *self)
 
 	spin_lock_irqsave(&hardirq.lock, flags);
 	hardirq.counted++;
-	work(loops_inside);
+	spend(loops_inside);
 	spin_unlock_irqrestore(&hardirq.lock, flags);
 	self->hard_sections++;
 	spin_lock_bh(&softirq.lock);
 	softirq.counted++;
-	work(loops_inside);
+	spend(loops_inside);
 	spin_unlock_bh(&softirq.lock);
 	self->soft_sections++;
+}
+
+static void take(const struct worker *self)
+{
+	if (self->kind == RW)
+		write_lock(&task_written);
+	else
+		spin_lock(&task.lock);
+}
+
+static void release(const struct worker *self)
+{
+	if (self->kind == RW)
+		write_unlock(&task_written);
+	else
+		spin_unlock(&task.lock);
 }
 
 static int run(void *data)
 {
 	struct worker *self = data;
-	u64 record;
+	bool nested = self->kind >= NESTED;
 
-	if (self->nested) {
+	if (nested) {
 		hrtimer_setup(&self->hard, from_hardirq, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
 		hrtimer_start(&self->hard, ns_to_ktime(500000), HRTIMER_MODE_REL_PINNED_HARD);
 		timer_setup(&self->soft, from_softirq, TIMER_PINNED);
 		mod_timer(&self->soft, jiffies + 1);
 	}
-	if (!rdmsrq_safe(MSR_KVM_STEAL_TIME, &record) && record & KVM_MSR_ENABLED)
-		self->record = __va(record & ~(u64)KVM_MSR_ENABLED);
+	waits_start(&self->waits);
 	while (!READ_ONCE(stop)) {
 		struct wait wait;
 
-		begin(self, &wait);
-		spin_lock(&task.lock);
-		note(self, &wait);
+		wait_begin(&self->waits, &wait, READ_ONCE(task.counted));
+		take(self);
+		wait_end(&self->waits, &wait, task.counted);
 		task.counted++;
-		work(loops_inside);
-		spin_unlock(&task.lock);
+		spend(loops_inside);
+		release(self);
 		self->sections++;
-		if (self->nested)
+		if (nested)
 			other_contexts(self);
-		work(loops_outside);
+		spend(loops_outside);
 		cond_resched();
 	}
-	if (self->nested) {
+	if (nested) {
 		hrtimer_cancel(&self->hard);
 		timer_delete_sync(&self->soft);
 	}
@@ -204,55 +164,45 @@ static int run(void *data)
 	return 0;
 }
 
-/* Below how many ns so many millionths of the waits were: a power of two. */
-static u64 below(const u32 *waits, u64 all, u64 millionths)
-{
-	u64 seen = 0;
-	unsigned int bucket;
-
-	for (bucket = 0; bucket < BUCKETS; bucket++) {
-		seen += waits[bucket];
-		if (seen * 1000000 >= all * millionths)
-			break;
-	}
-	return 2ULL << min(bucket, BUCKETS - 1U);
-}
-
 /* Sleeps so that a suspend does not wait for it. */
-static void sleep_ms(unsigned int ms)
+static void sleep_a_tick(void)
 {
-	unsigned long until = jiffies + msecs_to_jiffies(ms);
-	long left;
-
-	while ((left = until - jiffies) > 0) {
-		set_current_state(TASK_IDLE | TASK_FREEZABLE);
-		schedule_timeout(left);
-	}
+	set_current_state(TASK_IDLE | TASK_FREEZABLE);
+	schedule_timeout(1);
 }
 
-static int trial(bool nested, unsigned long inside_ns, unsigned long outside_ns, unsigned int ms)
+static int trial(enum kind kind, unsigned long inside_ns, unsigned long outside_ns, unsigned int ms)
 {
-	unsigned long expected[3] = {}, fewest = ULONG_MAX, most = 0;
+	unsigned long expected[4] = {}, nmi_counted = 0, free_ps, fewest = ULONG_MAX, most = 0;
 	unsigned int cpu;
-	u32 waits[BUCKETS] = {};
-	u64 took, longest = 0, longest_stolen = 0, total = 0;
-	unsigned long longest_others = 0;
+	struct waits waits = {};
+	unsigned long until;
+	u64 took;
 	int error = 0;
 
 	workers = kvcalloc(nr_cpu_ids, sizeof(*workers), GFP_KERNEL);
 	if (!workers)
 		return -ENOMEM;
-	calibrate();
-	loops_inside = inside_ns * loops_per_ms / 1000000;
-	loops_outside = outside_ns * loops_per_ms / 1000000;
+	own_time_calibrate();
+	free_ps = pair_ps();
+	loops_inside = loops_of_ns(inside_ns);
+	loops_outside = loops_of_ns(outside_ns);
 	task.counted = softirq.counted = hardirq.counted = 0;
+	if (kind == NMI) {
+		error = nmi_begin(loops_inside);
+		if (error) {
+			kvfree(workers);
+			return error;
+		}
+	}
 	WRITE_ONCE(stop, false);
 	atomic_set(&running, 0);
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
 		struct worker *self = &workers[cpu];
 
-		self->nested = nested;
+		self->kind = kind;
+		self->sends = cpu == cpumask_first(cpu_online_mask);
 		self->thread = kthread_create_on_cpu(run, self, cpu, "pvqspin_load/%u");
 		if (IS_ERR(self->thread)) {
 			error = PTR_ERR(self->thread);
@@ -267,14 +217,17 @@ static int trial(bool nested, unsigned long inside_ns, unsigned long outside_ns,
 			wake_up_process(workers[cpu].thread);
 		}
 	cpus_read_unlock();
-	sleep_ms(ms);
+	until = jiffies + msecs_to_jiffies(ms);
+	while (!READ_ONCE(stop) && time_before(jiffies, until))
+		sleep_a_tick();
 	WRITE_ONCE(stop, true);
 	took = ktime_get_ns() - took;
 	while (atomic_read(&running))
-		sleep_ms(1);
+		sleep_a_tick();
+	if (kind == NMI)
+		nmi_end(&nmi_counted, &expected[3]);
 	for_each_possible_cpu(cpu) {
 		struct worker *self = &workers[cpu];
-		unsigned int bucket;
 
 		if (!self->thread)
 			continue;
@@ -284,22 +237,15 @@ static int trial(bool nested, unsigned long inside_ns, unsigned long outside_ns,
 		expected[2] += self->hard_sections;
 		fewest = min(fewest, self->sections);
 		most = max(most, self->sections);
-		if (self->longest_ns > longest) {
-			longest = self->longest_ns;
-			longest_stolen = self->longest_stolen_ns;
-			longest_others = self->longest_others;
-		}
-		total += self->total_ns;
-		for (bucket = 0; bucket < BUCKETS; bucket++)
-			waits[bucket] += self->waits[bucket];
+		waits_add(&waits, &self->waits);
 	}
 	scnprintf(result, sizeof(result),
-		  "ms %llu\ncounted %lu\nexpected %lu\nsoftirq_counted %lu\nsoftirq_expected %lu\nhardirq_counted %lu\nhardirq_expected %lu\nper_second %llu\nfewest %lu\nmost %lu\nlongest_wait_ns %llu\nlongest_wait_stolen_ns %llu\nlongest_wait_others %lu\ntotal_wait_ns %llu\nhalf_below_ns %llu\np99_below_ns %llu\np999_below_ns %llu\n",
+		  "ms %llu\ncounted %lu\nexpected %lu\nsoftirq_counted %lu\nsoftirq_expected %lu\nhardirq_counted %lu\nhardirq_expected %lu\nnmi_counted %lu\nnmi_expected %lu\nfree_ps %lu\nper_second %llu\nfewest %lu\nmost %lu\nlongest_wait_ns %llu\nlongest_wait_stolen_ns %llu\nlongest_wait_others %lu\nlongest_in_order_ns %llu\ntotal_wait_ns %llu\nhalf_below_ns %llu\np99_below_ns %llu\np999_below_ns %llu\n",
 		  took / 1000000, task.counted, expected[0], softirq.counted, expected[1], hardirq.counted,
-		  expected[2], task.counted * 1000000000ULL / max_t(u64, took, 1), fewest, most, longest,
-		  longest_stolen, longest_others, total,
-		  below(waits, expected[0], 500000), below(waits, expected[0], 990000),
-		  below(waits, expected[0], 999000));
+		  expected[2], nmi_counted, expected[3], free_ps,
+		  task.counted * 1000000000ULL / max_t(u64, took, 1), fewest, most, waits.longest_ns,
+		  waits.longest_stolen_ns, waits.longest_others, waits.longest_in_order_ns, waits.total_ns,
+		  waits_below(&waits, 500000), waits_below(&waits, 990000), waits_below(&waits, 999000));
 	kvfree(workers);
 	return error;
 }
@@ -319,20 +265,27 @@ static int result_open(struct inode *inode, struct file *file)
 
 static ssize_t run_write(struct file *file, const char __user *from, size_t length, loff_t *at)
 {
-	char text[80], kind[8];
+	char text[80], name[8];
 	unsigned long inside_ns, outside_ns;
 	unsigned int ms;
 	ssize_t copied = simple_write_to_buffer(text, sizeof(text) - 1, at, from, length);
-	int error;
+	int kind, error;
 
 	if (copied < 0)
 		return copied;
 	text[copied] = 0;
-	if (sscanf(text, "%7s %lu %lu %u", kind, &inside_ns, &outside_ns, &ms) != 4 || ms > 600000 ||
-	    inside_ns > 20000000 || outside_ns > 10000000 || (strcmp(kind, "hot") && strcmp(kind, "nested")))
+	if (sysfs_streq(text, "stop")) {
+		WRITE_ONCE(stop, true);
+		return length;
+	}
+	if (sscanf(text, "%7s %lu %lu %u", name, &inside_ns, &outside_ns, &ms) != 4 || ms > 600000 ||
+	    inside_ns > 20000000 || outside_ns > 10000000)
 		return -EINVAL;
+	kind = match_string(kinds, KINDS, name);
+	if (kind < 0)
+		return kind;
 	mutex_lock(&one_at_a_time);
-	error = trial(!strcmp(kind, "nested"), inside_ns, outside_ns, ms);
+	error = trial(kind, inside_ns, outside_ns, ms);
 	mutex_unlock(&one_at_a_time);
 	return error ? error : length;
 }
@@ -352,7 +305,7 @@ static int __init load_init(void)
 {
 	int error;
 
-	calibrate();
+	own_time_calibrate();
 	spin_lock_init(&task.lock);
 	spin_lock_init(&softirq.lock);
 	spin_lock_init(&hardirq.lock);
@@ -361,12 +314,15 @@ static int __init load_init(void)
 	error = callers_create(directory);
 	if (error)
 		debugfs_remove_recursive(directory);
+	else
+		hold_create(directory);
 	return error;
 }
 
 static void __exit load_exit(void)
 {
 	debugfs_remove_recursive(directory);
+	hold_end();
 }
 
 module_init(load_init);

@@ -31,7 +31,7 @@ value() {
 
 # Whether no section was lost, in any context.
 exact() {
-    for lock in '' softirq_ hardirq_; do
+    for lock in '' softirq_ hardirq_ nmi_; do
         [ "$(value ${lock}counted)" = "$(value ${lock}expected)" ] ||
             fail "$1: ${lock}counted $(value ${lock}counted) of $(value ${lock}expected) sections"
     done

@@ -30,18 +30,34 @@ if [ -x /program ]; then
     echo "HOST scheduler: $(cat /sys/kernel/sched_ext/root/ops 2>/dev/null || echo EEVDF)"
 fi
 return=$(printf '\r')
+# Starts a guest, or with more options goes on with one.
+start() {
+    rm -f /tmp/monitor.in /tmp/monitor.out
+    mkfifo /tmp/monitor.in /tmp/monitor.out
+    qemu-system-x86_64 -L /usr/share/qemu -L /usr/share/seabios \
+        -M microvm,accel=kvm,pit=on,pic=on,rtc=on,isa-serial=on \
+        -cpu "qemu64,+x2apic,$processor" -smp "$vcpus" -m 500 \
+        -nodefaults -no-user-config -display none -serial stdio -monitor pipe:/tmp/monitor \
+        -kernel /guest-kernel -initrd /guest-initramfs \
+        -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr reboot=t cpuhp.parallel=0 script=$script $kernel" \
+        "$@" >/tmp/said 2>&1 </dev/null &
+    qemu=$!
+}
+# A live migration into a file, and out of it into another process.
+migrate() {
+    # There is a writer all the time.
+    exec 4>/tmp/said
+    printf 'migrate "exec:cat >/tmp/state"\nquit\n' >/tmp/monitor.in
+    wait $qemu
+    echo "HOST migrates $(stat -c %s /tmp/state) bytes"
+    start -incoming "exec:cat /tmp/state"
+    exec 4>&-
+}
 # One boot of a guest. 1 if it was reset before its end.
 boot() {
     rm -f /tmp/said
     mkfifo /tmp/said
-    qemu-system-x86_64 -L /usr/share/qemu -L /usr/share/seabios \
-        -M microvm,accel=kvm,pit=on,pic=on,rtc=on,isa-serial=on \
-        -cpu "qemu64,+x2apic,$processor" -smp "$vcpus" -m 500 \
-        -nodefaults -no-user-config -display none -serial stdio \
-        -kernel /guest-kernel -initrd /guest-initramfs \
-        -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr reboot=t cpuhp.parallel=0 script=$script $kernel" \
-        >/tmp/said 2>&1 </dev/null &
-    qemu=$!
+    start
     began=
     resets=
     ended=1
@@ -56,6 +72,7 @@ boot() {
                 fi
                 began=1
                 ;;
+            GUEST-MIGRATES) migrate ;;
             # It is going to panic, and says so.
             GUEST-RESETS) resets=1 ;;
             GUEST-END)

@@ -12,11 +12,11 @@ for turn in $(seq "${turns:-3}"); do
         for_ms=${ms:-1000}
         [ $one = native ] && for_ms=$((for_ms / 3))
         echo >$stats
-        echo hot "${inside:-2000}" "${outside:-20000}" $for_ms >$load
+        echo "${kind:-hot}" "${inside:-2000}" "${outside:-20000}" $for_ms >$load
         exact $one
         echo "trial $turn $one $(value per_second) $(value longest_wait_ns) $(value p999_below_ns)" \
             "$(stat_of slow_path) $(stat_of named) $(stat_of nameless) $(stat_of yield_ran) $(stat_of yield_refused) \
-            $(value longest_wait_others)"
+            $(value longest_wait_others) $(value longest_in_order_ns) $(value free_ps)"
     done
 done
 rmmod pvqspin

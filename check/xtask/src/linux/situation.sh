@@ -22,6 +22,52 @@ case $situation in
         rmmod pvqspin
         echo "situation: $(said 'pvqspin: policy'); $(value expected) sections"
         ;;
+    nmi)
+        # A fourth context, with a lock of its own, inside the others.
+        insmod /pvqspin.ko policy=stock || fail "pvqspin.ko does not load"
+        for one in stock fifo bounded fifo-halt; do
+            echo $one >$policy
+            echo >$stats
+            echo nmi 2000 5000 1000 >$load || fail "no NMIs"
+            exact "NMIs, $one"
+            [ "$(value nmi_expected)" -gt 0 ] || fail "no section in an NMI"
+            echo "situation: NMIs, $one: $(value nmi_expected) sections in them and $(value expected) in threads," \
+                "$(stat_of node_exhausted) times no node was left"
+        done
+        rmmod pvqspin
+        ;;
+    tracing)
+        insmod /pvqspin.ko policy=fifo || fail "pvqspin.ko does not load"
+        cd /sys/kernel/tracing || fail "no tracing"
+        for function in lock_any pvq_unlock_any pvq_lock pvq_unlock; do
+            echo "p:x pvqspin:$function" 2>/dev/null >kprobe_events && fail "$function can be probed"
+        done
+        echo "p:x pvqspin:policy_get" >kprobe_events || fail "another function of the module cannot be probed"
+        echo >kprobe_events
+        # Each function of the kernel, and of modules.
+        echo function >current_tracer || fail "no function tracer"
+        echo nested 1000 5000 500 >$load
+        exact "function tracer"
+        echo 0 >tracing_on
+        [ "$(grep -c -E 'lock_any|pvq_' trace)" = 0 ] || fail "the lock is traced: $(grep -m 1 -E 'lock_any|pvq_' trace)"
+        [ "$(grep -c from_hardirq trace)" -gt 0 ] || fail "nothing was traced"
+        echo "situation: under the function tracer $(value expected) sections, none of ours in $(grep -c . trace) lines"
+        echo nop >current_tracer
+        rmmod pvqspin
+        ;;
+    migration)
+        # The host stops this machine at an instant of its own, and goes on with it in another process.
+        begin 60000
+        echo GUEST-MIGRATES
+        sleep 20
+        echo bounded >$policy
+        sleep 1
+        echo stop >$load
+        wait
+        exact migration
+        rmmod pvqspin
+        echo "situation: migration under load: $(value expected) sections"
+        ;;
     panic)
         begin
         echo "situation: panic under load; what follows is the kernel's last word"

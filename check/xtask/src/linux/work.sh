@@ -3,9 +3,10 @@
 # work TURN POLICY PROGRAM OPERATIONS-A-SECOND WAITS TOTAL-MS LONGEST-MS RUN-QUEUE-US
 insmod /pvqspin.ko policy=stock || fail "pvqspin.ko does not load"
 
-# Sum of what tasks waited for a CPU, in ns, and how often.
+# Sum of what tasks waited for a CPU, in ns, and how often: 0 if the kernel does not count it.
 waited_for_cpu() {
-    sed -n 's/^cpu[0-9]* //p' /proc/schedstat | awk '{ ns += $8; times += $9 } END { print ns, times }'
+    [ -r /proc/schedstat ] && file=/proc/schedstat || file=/dev/null
+    sed -n 's/^cpu[0-9]* //p' $file | awk '{ ns += $8; times += $9 } END { print ns + 0, times + 0 }'
 }
 
 # How long a program takes, how much of that tasks waited for a CPU, and what it says.
@@ -34,16 +35,28 @@ recorded() {
     rm /tmp/recorded
 }
 
-# Both, if the program is one of those that are asked for.
-work() {
+# Whether a program is one of those that are asked for.
+wanted() {
     program=$1
-    shift
     case ",${programs:-$program}," in
         *",$program,"*) ;;
         *) return 1 ;;
     esac
+}
+
+# Both, if it is.
+work() {
+    wanted "$1" || return 1
+    shift
     plain "$@"
     recorded "$@"
+}
+
+# The same for Linux's test of locks: it has a wait in each microsecond, so it is recorded for a shorter time.
+torture() {
+    wanted locktorture || return 1
+    plain sh /torture.sh 1
+    recorded sh /torture.sh 0.1
 }
 
 # What perf found: waits, total and longest.
@@ -68,10 +81,26 @@ for file in $(seq 64); do
     awk -v file=$file 'BEGIN { for (i = 0; i < 1000; i++) printf "name_%d_%d: movq $%d, %%rax\n", file, i, i }' >/make/$file.s
 done
 
+# Linux's own test of locks, where the kernel has it: so many seconds, without its long sections, and what it
+# says in the end.
+cat >/torture.sh <<'END'
+insmod /locktorture.ko torture_type=spin_lock stat_interval=0 stutter=0 shuffle_interval=0 long_hold=0
+sleep "$1"
+rmmod locktorture
+dmesg | grep 'End of test' | tail -n 1 | grep SUCCESS || exit 1
+dmesg | sed -n 's/.*Writes:  *Total: \([0-9]*\) .*/writes \1/p' | tail -n 1
+END
+[ -e /locktorture.ko ] && insmod /torture.ko
+
 cpus=$(nproc)
 for turn in $(seq "${turns:-3}"); do
     for one in stock test-and-set fifo bounded; do
         echo $one >$policy
+
+        if [ -e /locktorture.ko ] && torture; then
+            operations=$(per_second "$(sed -n 's/^writes //p' /tmp/said)" "$took")
+            report
+        fi
 
         if work perf-messaging perf bench sched messaging -g 2 -l 40; then
             operations=$(per_second $((2 * 40 * 20 * 40)) "$(sed -n 's/^ *Total time: \([0-9.]*\).*/\1/p' /tmp/said)")
@@ -85,7 +114,7 @@ for turn in $(seq "${turns:-3}"); do
             operations=$(per_second $((2 * 40 * 20 * 40)) "$(sed -n 's/^Time: \([0-9.]*\).*/\1/p' /tmp/said)")
             report
         fi
-        for stressor in pipe futex dentry mmap; do
+        for stressor in pipe futex dentry mmap open flock fault; do
             work stress-ng-$stressor stress-ng --$stressor $cpus --timeout 1 --metrics-brief --temp-path /tmp || continue
             operations=$(sed -n "s/.* $stressor  *\([0-9][0-9]*\)  *\([0-9.]*\) .*/\1 \2/p" /tmp/said | awk '{ print $1 / $2 }')
             report
