@@ -82,7 +82,11 @@ enum Task {
     },
     /// Count the instructions of the host's events: fails if one costs more than three times what a
     /// bare queue of the same size does.
-    EventCost,
+    EventCost {
+        /// On machines of different sizes instead, and without a limit: minutes.
+        #[arg(long)]
+        sizes: bool,
+    },
     /// Count the instructions of contended hand-overs, here and in another revision: fails if they have
     /// become more.
     HandOver {
@@ -245,7 +249,7 @@ fn main() -> Result<()> {
     match Args::parse().task {
         Task::Asm { write } => asm::check(write),
         Task::Instructions { write } => instructions::check(write),
-        Task::EventCost => event_cost::check(),
+        Task::EventCost { sizes } => event_cost::check(sizes),
         Task::HandOver { against } => hand_over::count(against.as_deref()),
         Task::Browser { screenshots, page } => {
             browser::check(screenshots.as_deref(), page.as_deref())

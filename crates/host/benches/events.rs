@@ -5,7 +5,7 @@
 //! cargo bench -p pvqspin-host
 //! ```
 //!
-//! With `--many` only the second part: events a second from many pCPUs. With `--count` it only executes each event a thousand times and two thousand times, for
+//! With `--count-sizes` the same for machines of different sizes. With `--many` only the second part: events a second from many pCPUs. With `--count` it only executes each event a thousand times and two thousand times, for
 //! `cargo xtask event-cost`, which runs it under callgrind and counts instructions.
 //!
 //! Nothing is asserted about time. Each figure is the least of several rounds: what else the machine does only adds.
@@ -200,11 +200,12 @@ extern "C" fn events_mark() {
 fn count(events: u64, name: &str, mut event: impl FnMut(u64)) {
     const N: u64 = 1_000;
     println!("{events} {name}");
+    // One after the other, so that no pCPU is asked again before its slice is over.
     (0..2 * N).for_each(&mut event);
     events_mark();
-    (0..N).for_each(&mut event);
+    (2 * N..3 * N).for_each(&mut event);
     events_mark();
-    (0..2 * N).for_each(&mut event);
+    (3 * N..5 * N).for_each(&mut event);
     events_mark();
 }
 
@@ -226,7 +227,38 @@ fn count_all() {
     }
 }
 
+/// The same under fair on machines of different sizes.
+fn count_sizes() {
+    for (pcpus, vms, vcpus) in SIZES {
+        let all = vms * vcpus;
+        count(
+            0,
+            &format!("{all} entries, BTreeSet"),
+            bare_queue(all as u64),
+        );
+        for (events, (name, event)) in [1, 2, 1].into_iter().zip(EVENTS_OF) {
+            let mut machine = Machine::new(Scheduling::Fair, pcpus, vms, vcpus);
+            let name = format!("{pcpus} pCPUs, {vms} VMs, {all} vCPUs, {name}");
+            count(events, &name, |at| event(&mut machine, at));
+        }
+    }
+}
+
+/// pCPUs, VMs, and vCPUs of each: flat in the first two, logarithmic in all vCPUs.
+const SIZES: [(usize, usize, usize); 7] = [
+    (64, 16, 8),
+    (1, 1_024, 8),
+    (64, 1_024, 8),
+    (1_024, 1_024, 8),
+    (64, 16, 6_250),
+    (64, 12_500, 8),
+    (64, 50_000, 2),
+];
+
 fn main() {
+    if std::env::args().any(|argument| argument == "--count-sizes") {
+        return count_sizes();
+    }
     if std::env::args().any(|argument| argument == "--count") {
         return count_all();
     }

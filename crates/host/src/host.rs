@@ -93,6 +93,8 @@ pub struct Host<P> {
     pub(crate) pokes: Bits,
     pub(crate) offline_pcpus: usize,
     pub(crate) events: u64,
+    /// A VM was removed: some numbers may be free.
+    pub(crate) has_gaps: bool,
 }
 
 impl<P: GuestPages> Host<P> {
@@ -125,6 +127,7 @@ impl<P: GuestPages> Host<P> {
             pokes: none(),
             offline_pcpus: 0,
             events: 0,
+            has_gaps: false,
         })
     }
 
@@ -237,12 +240,10 @@ impl<P: GuestPages> Host<P> {
     /// it as a bug. False, and nothing done, if it is not halted.
     pub fn halt_timeout(&mut self, now: u64, vcpu: VcpuId) -> bool {
         self.advance(now);
-        let Some(state) = self.vcpus.get_mut(vcpu.index()) else {
+        let halted = |vcpu: &&mut Vcpu| vcpu.state == State::Halted;
+        let Some(state) = self.vcpus.get_mut(vcpu.index()).filter(halted) else {
             return false;
         };
-        if state.state != State::Halted {
-            return false;
-        }
         state.stats.halt_timeouts += 1;
         self.wake_from_outside(vcpu);
         self.finish();

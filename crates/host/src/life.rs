@@ -33,7 +33,10 @@ impl<P: GuestPages> Host<P> {
         let too_many = ConfigError::TooManyVcpus { asked: vm.vcpus };
         let range = self.room_for(vm.vcpus);
         u32::try_from(range.end).map_err(|_| too_many)?;
-        let number = (self.vms.iter().position(|vm| vm.is_gone() && vm.vcpus == 0))
+        let free = |vm: &Vm<P>| vm.is_gone() && vm.vcpus == 0;
+        let number = (self.has_gaps)
+            .then(|| self.vms.iter().position(free))
+            .flatten()
             .unwrap_or(self.vms.len());
         let id = VmId::new(number as u32);
         // Plain round robin knows no weights, and its hint mode must not either: who is eligible
@@ -74,6 +77,9 @@ impl<P: GuestPages> Host<P> {
     /// Numbers for so many vCPUs: those of removed VMs, if they lie beside each other, or new ones.
     fn room_for(&self, vcpus: usize) -> Range<usize> {
         let mut free = 0;
+        if !self.has_gaps {
+            return self.vcpus.len()..self.vcpus.len() + vcpus;
+        }
         for (at, vcpu) in self.vcpus.iter().enumerate() {
             free = if self.vms[vcpu.vm.index()].owns_number(at) {
                 0
@@ -115,6 +121,7 @@ impl<P: GuestPages> Host<P> {
 
     /// The vCPUs of a VM end, and leave the policy and their queues.
     pub(crate) fn drop_vcpus(&mut self, vm: VmId) {
+        self.has_gaps = true;
         for vcpu in self.ids_of(vm) {
             self.end_vcpu(vcpu);
             let vcpu = &self.vcpus[vcpu.index()];
