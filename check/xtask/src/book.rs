@@ -160,19 +160,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chapter_that_the_contents_forget_is_found() {
+    fn a_chapter_or_a_decision_that_its_list_forgets_is_found() {
         let file = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
         let files = [
             file("README.md", ""),
-            file("docs/SUMMARY.md", "- [A](a.md)\n- [B](b/c.md)\n"),
+            file(
+                "docs/SUMMARY.md",
+                "- [A](a.md)\n- [R](decisions/README.md)\n- [1](decisions/1.md)\n- [2](decisions/2.md)\n",
+            ),
             file("docs/a.md", ""),
-            file("docs/b/c.md", ""),
             file("docs/d.md", ""),
+            file("docs/decisions/README.md", "- [1](1.md)\n"),
+            file("docs/decisions/1.md", ""),
+            file("docs/decisions/2.md", ""),
         ];
-        let found = in_no_chapter(&files);
-        assert!(
-            found.len() == 1 && found[0].contains("docs/d.md"),
-            "{found:?}"
+        assert_eq!(
+            in_no_list(&files),
+            [
+                "docs/d.md: docs/SUMMARY.md has no line for it",
+                "docs/decisions/2.md: docs/decisions/README.md has no line for it",
+            ]
         );
     }
 }
