@@ -9,8 +9,7 @@ use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_hypervisor::{HvConfig, Probe, Run};
 use pvqspin_load::catalog::CATALOG as WORKLOADS;
 use pvqspin_load::{
-    Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
-    WorkloadId,
+    Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig, WorkloadId,
 };
 use pvqspin_rivals::catalog::LockId;
 use pvqspin_simulator::Dice;
@@ -223,10 +222,6 @@ fn workload(dice: &mut Dice, seed: u64) -> WorkloadConfig {
         .filter(|entry| entry.id != WorkloadId::Halted)
         .collect();
     let entry = *dice.of(&busy);
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Uniform,
-    };
     // Half of the time as the workload is known, otherwise anything.
     let (inside, outside) = if dice.between(0, 1) == 0 {
         (entry.inside_ns, entry.outside_ns)
@@ -236,8 +231,8 @@ fn workload(dice: &mut Dice, seed: u64) -> WorkloadConfig {
     };
     WorkloadConfig {
         id: entry.id,
-        inside: section(inside),
-        outside: section(outside),
+        inside: Section::uniform(inside),
+        outside: Section::uniform(outside),
         seed,
     }
 }

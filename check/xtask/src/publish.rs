@@ -37,12 +37,7 @@ pub(crate) fn package() -> Result<()> {
             );
         }
     }
-    forget_unpacked()?;
-    let target = target_dir("package");
-    if target.exists() {
-        std::fs::remove_dir_all(&target)
-            .with_context(|| format!("cannot remove {}", target.display()))?;
-    }
+    let target = emptied_target()?;
     let packages = PUBLIC.into_iter().flat_map(|name| ["--package", name]);
     succeed(
         cargo()
@@ -53,6 +48,17 @@ pub(crate) fn package() -> Result<()> {
     )?;
     println!("packages: {}", PUBLIC.join(", "));
     Ok(())
+}
+
+/// The folder that packages are built in, without what an earlier check left of them.
+fn emptied_target() -> Result<PathBuf> {
+    forget_unpacked()?;
+    let target = target_dir("package");
+    if target.exists() {
+        std::fs::remove_dir_all(&target)
+            .with_context(|| format!("cannot remove {}", target.display()))?;
+    }
+    Ok(target)
 }
 
 /// Removes what an earlier check unpacked of these packages. Cargo makes a registry of the packages that it has just packed.
@@ -131,12 +137,7 @@ pub(crate) fn semver(baseline: Option<String>) -> Result<()> {
              `cargo install cargo-semver-checks --locked` installs it (minutes)"
         );
     }
-    forget_unpacked()?;
-    let target = target_dir("package");
-    if target.exists() {
-        std::fs::remove_dir_all(&target)
-            .with_context(|| format!("cannot remove {}", target.display()))?;
-    }
+    emptied_target()?;
     let packages = PUBLIC.into_iter().flat_map(|name| ["--package", name]);
     succeed(
         cargo()

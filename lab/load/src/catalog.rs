@@ -15,6 +15,7 @@ use crate::leveldb::LevelDb;
 use crate::lock2::Lock2;
 use crate::locktorture::LockTorture;
 use crate::nested_contexts::NestedContexts;
+use crate::section::Section;
 use crate::setup::{Setup, WorkloadConfig};
 use crate::two_lines::TwoLines;
 use crate::two_locks::TwoLocks;
@@ -49,6 +50,19 @@ pub struct Entry {
     pub moves_lines: bool,
     /// Where its definition comes from.
     pub source: &'static str,
+}
+
+impl Entry {
+    /// The workload with the section lengths that stand here, uniform.
+    #[must_use]
+    pub const fn config(&self, seed: u64) -> WorkloadConfig {
+        WorkloadConfig {
+            id: self.id,
+            inside: Section::uniform(self.inside_ns),
+            outside: Section::uniform(self.outside_ns),
+            seed,
+        }
+    }
 }
 
 /// Every workload, the simplest first.
@@ -205,23 +219,13 @@ fn build_erased<E: Guest>(setup: &Setup<'_, E>) -> Box<dyn Workload> {
 mod tests {
     use super::*;
     use crate::record::CLASSES;
-    use crate::section::{Distribution, Section};
     use crate::test_env::Alone;
     use pvqspin_rivals::ticket::Ticket;
 
     #[test]
     fn every_workload_is_what_it_says_and_has_room_for_its_classes() {
         for entry in CATALOG {
-            let section = |mean_ns| Section {
-                mean_ns,
-                distribution: Distribution::Uniform,
-            };
-            let config = WorkloadConfig {
-                id: entry.id,
-                inside: section(entry.inside_ns),
-                outside: section(entry.outside_ns),
-                seed: 1,
-            };
+            let config = entry.config(1);
             let account = build::<Alone, Ticket<Alone>>(&config, 3).account();
             assert_eq!(account.id, entry.id);
             assert_eq!(account.entered, 0);

@@ -26,6 +26,26 @@ pub struct Section {
     pub distribution: Distribution,
 }
 
+impl Section {
+    /// One whose lengths are all the same.
+    #[must_use]
+    pub const fn fixed(mean_ns: u32) -> Self {
+        Self {
+            mean_ns,
+            distribution: Distribution::Fixed,
+        }
+    }
+
+    /// One whose lengths are evenly between half the mean and one and a half.
+    #[must_use]
+    pub const fn uniform(mean_ns: u32) -> Self {
+        Self {
+            mean_ns,
+            distribution: Distribution::Uniform,
+        }
+    }
+}
+
 const ENTRIES_BITS: u32 = 10;
 const ENTRIES: usize = 1 << ENTRIES_BITS;
 

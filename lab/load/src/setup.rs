@@ -22,6 +22,19 @@ pub struct WorkloadConfig {
     pub seed: u64,
 }
 
+impl WorkloadConfig {
+    /// One lock that all vCPUs want.
+    #[must_use]
+    pub const fn hot_lock(inside: Section, outside: Section, seed: u64) -> Self {
+        Self {
+            id: WorkloadId::HotLock,
+            inside,
+            outside,
+            seed,
+        }
+    }
+}
+
 /// A lock of any type, with what it guards.
 pub type AnyLock<E> = Guarded<Erased<E>>;
 

@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::guarded::Guarded;
 use crate::guest::Guest;
 use crate::record::Record;
-use crate::section::{Distribution, Section};
+use crate::section::Section;
 use crate::setup::{Setup, WorkloadConfig};
 use crate::workload::{Workload, WorkloadId};
 
@@ -81,14 +81,10 @@ pub(crate) fn make<W>(
     (inside_ns, outside_ns): (u32, u32),
     new: impl FnOnce(&Setup<'_, Alone>) -> W,
 ) -> W {
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Fixed,
-    };
     let config = WorkloadConfig {
         id,
-        inside: section(inside_ns),
-        outside: section(outside_ns),
+        inside: Section::fixed(inside_ns),
+        outside: Section::fixed(outside_ns),
         seed: 3,
     };
     new(&Setup {

@@ -81,19 +81,9 @@ impl Guest for Threads {
     }
 }
 
-fn fixed(mean_ns: u32) -> Section {
-    Section {
-        mean_ns,
-        distribution: Distribution::Fixed,
-    }
-}
-
 const CONFIG: WorkloadConfig = WorkloadConfig {
     id: WorkloadId::HotLock,
-    inside: Section {
-        mean_ns: 100,
-        distribution: Distribution::Fixed,
-    },
+    inside: Section::fixed(100),
     outside: Section {
         mean_ns: 300,
         distribution: Distribution::Exponential,
@@ -201,7 +191,7 @@ fn run_staged_into(record: &Record, on_compute: fn(u64)) {
     COMPUTATIONS.set(0);
     let config = WorkloadConfig {
         id: WorkloadId::HotLock,
-        outside: fixed(300),
+        outside: Section::fixed(300),
         ..CONFIG
     };
     HotLock::<Threads, Staged>::new(&config, 1).run_vcpu(control, record);

@@ -11,7 +11,7 @@ mod words;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use pvqspin_load::{Distribution, Section, WorkloadConfig, WorkloadId};
+use pvqspin_load::{Section, WorkloadConfig};
 use pvqspin_report::figures::{count, exact_time, time};
 use pvqspin_rivals::catalog::{Entry, LockId};
 use pvqspin_simulator::{SimConfig, SimResult, Snapshot, What};
@@ -130,18 +130,13 @@ fn scene_of(result: &SimResult) -> Scene {
 }
 
 fn simulate(lock: LockId, seed: u64, snapshots: Option<(u64, u64)>) -> Result<SimResult, Failure> {
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Uniform,
-    };
     let config = SimConfig::default().with(|sim| {
         sim.run.lock = lock;
-        sim.run.workload = WorkloadConfig {
-            id: WorkloadId::HotLock,
-            inside: section(INSIDE_NS),
-            outside: section(OUTSIDE_NS),
+        sim.run.workload = WorkloadConfig::hot_lock(
+            Section::uniform(INSIDE_NS),
+            Section::uniform(OUTSIDE_NS),
             seed,
-        };
+        );
         sim.run.host.pcpus = PCPUS;
         sim.run.vcpus = VCPUS;
         sim.run.warmup_ns = Some(0);

@@ -14,9 +14,7 @@
 
 use pvqspin_abi::{Cpu, MAX_CPUS};
 use pvqspin_host::{Config, Scheduling};
-use pvqspin_load::{
-    Distribution, Faults, NeighbourKind, NeighbourVm, Section, WorkloadConfig, WorkloadId,
-};
+use pvqspin_load::{Faults, NeighbourKind, NeighbourVm, Section, WorkloadConfig};
 use pvqspin_rivals::catalog::LockId;
 
 /// One run: a lock, its workload, and the machine. Times are in nanoseconds.
@@ -64,18 +62,9 @@ impl Default for Run {
     /// The default lock, alone on one pCPU of the default host, 1 µs inside and 2 µs outside, for
     /// 100 ms.
     fn default() -> Self {
-        let section = |mean_ns| Section {
-            mean_ns,
-            distribution: Distribution::Fixed,
-        };
         Self {
             lock: LockId::Fifo,
-            workload: WorkloadConfig {
-                id: WorkloadId::HotLock,
-                inside: section(1_000),
-                outside: section(2_000),
-                seed: 1,
-            },
+            workload: WorkloadConfig::hot_lock(Section::fixed(1_000), Section::fixed(2_000), 1),
             host: Config::default(),
             vcpus: 1,
             weight: 1024,

@@ -9,6 +9,7 @@
 //! Guests finish what they are doing before the run is stopped, so that the account of critical
 //! sections closes. What the hypervisor counts is read at both ends of the measured time.
 
+use core::iter;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -95,7 +96,7 @@ impl Visitor<GuestEnv> for OneLock<'_> {
     fn visit<L: Lock<GuestEnv>>(self) -> Self::Output {
         let run = &self.config.run;
         let control = Control::new();
-        let records = records(run.vcpus, Record::new);
+        let records: Vec<_> = iter::repeat_with(Record::new).take(run.vcpus).collect();
         let workload = catalog::build::<GuestEnv, L>(&run.workload, run.vcpus);
         let measured = measure(
             self.machine,
@@ -107,10 +108,6 @@ impl Visitor<GuestEnv> for OneLock<'_> {
         )?;
         Ok(measured.summarise(run, &records, &workload.account()))
     }
-}
-
-fn records<R>(vcpus: usize, new: fn() -> R) -> Vec<R> {
-    (0..vcpus).map(|_| new()).collect()
 }
 
 /// What the driver knows about a run.
@@ -132,7 +129,7 @@ fn measure(
     watcher: Option<Watcher<'_>>,
 ) -> Result<Measured, RunError> {
     let run = &config.run;
-    let neighbour_records = self::records(run.neighbour_vcpus(), NeighbourRecord::new);
+    let neighbour_records: Vec<_> = iter::repeat_with(NeighbourRecord::new).take(run.neighbour_vcpus()).collect();
     let neighbour_body = |cpu: Cpu| {
         let kind = run
             .neighbour

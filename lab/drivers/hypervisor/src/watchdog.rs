@@ -1,7 +1,6 @@
 //! Waiting for a run on the caller's thread, and noticing that it has stopped getting anywhere.
 
 use core::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use pvqspin_abi::RunState;
@@ -11,7 +10,7 @@ use crate::snapshot::{Snapshot, VcpuSnapshot};
 use crate::vcb::Vcb;
 use pvqspin_real_time::clock;
 // Each look takes some microseconds from a pCPU, if all CPUs are pCPUs.
-use pvqspin_real_time::patience::{LOOK_EVERY, Patience};
+use pvqspin_real_time::patience::{self, LOOK_EVERY, Patience};
 
 /// Watches a counter that has to change.
 pub(crate) struct Watchdog<'a> {
@@ -50,14 +49,8 @@ impl<'a> Watchdog<'a> {
 
     /// Lets so much time pass.
     pub(crate) fn sleep(&mut self, length: Duration) -> Result<(), Bite> {
-        let end = Instant::now() + length;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            let every = self.onlooker.as_ref().map_or(LOOK_EVERY, |at| at.every);
-            thread::sleep(left.min(LOOK_EVERY).min(every));
+        let every = self.onlooker.as_ref().map_or(LOOK_EVERY, |at| at.every);
+        patience::sleep(length, every, || {
             self.check()?;
             if let Some(onlooker) = &mut self.onlooker
                 && self.shown.elapsed() >= onlooker.every
@@ -65,7 +58,8 @@ impl<'a> Watchdog<'a> {
                 self.shown = Instant::now();
                 (onlooker.show)();
             }
-        }
+            Ok(())
+        })
     }
 
     /// For how long the process or the machine stood still so far.

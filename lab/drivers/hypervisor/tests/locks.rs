@@ -12,8 +12,7 @@ use pvqspin_hypervisor::{
 };
 use pvqspin_load::catalog::CATALOG as WORKLOADS;
 use pvqspin_load::{
-    Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
-    WorkloadId,
+    Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig, WorkloadId,
 };
 use pvqspin_rivals::catalog::{CATALOG, LockId};
 
@@ -130,20 +129,6 @@ fn one_vcpu_alone_makes_no_hypercalls() {
     assert!((0.9..1.1).contains(&outcome.jain), "{outcome:?}");
 }
 
-/// A workload with its own section lengths.
-fn workload(id: WorkloadId) -> WorkloadConfig {
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Uniform,
-    };
-    WorkloadConfig {
-        id,
-        inside: section(id.entry().inside_ns),
-        outside: section(id.entry().outside_ns),
-        seed: 1,
-    }
-}
-
 #[test]
 fn every_workload_runs_here_too() {
     let Some(machine) = machine() else { return };
@@ -153,7 +138,7 @@ fn every_workload_runs_here_too() {
             let result = check_until(
                 machine,
                 &config(lock, pcpus(machine), 3).with(|run| {
-                    run.workload = workload(entry.id);
+                    run.workload = entry.config(1);
                     run.duration_ns = 30_000_000;
                 }),
                 |result| !works || got_somewhere(result) && result.outcome.units > 0,
@@ -176,8 +161,8 @@ fn interrupts_come_over_slow_paths_here_too() {
         return;
     }
     let came = [LockId::Fifo, LockId::TestAndSet].map(|lock| {
-        let nested =
-            config(lock, 2, 2).with(|run| run.workload = workload(WorkloadId::NestedContexts));
+        let nested = config(lock, 2, 2)
+            .with(|run| run.workload = WorkloadId::NestedContexts.entry().config(1));
         check_until(machine, &nested, |result| result.outcome.units > 0)
             .outcome
             .units
@@ -290,24 +275,12 @@ fn a_neighbour_is_measured() {
 #[test]
 fn the_watchdog_names_who_waits_for_whom() {
     let Some(machine) = machine() else { return };
-    let endless = Section {
-        mean_ns: 4_000_000_000,
-        distribution: Distribution::Fixed,
-    };
-    let short = Section {
-        mean_ns: 10,
-        distribution: Distribution::Fixed,
-    };
+    let (endless, short) = (Section::fixed(4_000_000_000), Section::fixed(10));
     let stuck = run(
         machine,
         &config(LockId::Fifo, 1, 3)
             .with(|run| {
-                run.workload = WorkloadConfig {
-                    id: WorkloadId::HotLock,
-                    inside: endless,
-                    outside: short,
-                    seed: 1,
-                };
+                run.workload = WorkloadConfig::hot_lock(endless, short, 1);
                 run.stall_after_ns = Some(150_000_000);
                 run.duration_ns = 3_000_000_000;
             })

@@ -5,7 +5,8 @@
 //! Nothing was tried in that time, so it is no time in which a run got nowhere. The clock is the one
 //! that goes on while a machine is suspended.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -77,6 +78,27 @@ impl Patience {
     }
 }
 
+/// Lets so much time pass and looks in between, every [`LOOK_EVERY`] at least.
+///
+/// # Errors
+///
+/// The first of `look`, at once.
+pub fn sleep<E>(
+    length: Duration,
+    every: Duration,
+    mut look: impl FnMut() -> Result<(), E>,
+) -> Result<(), E> {
+    let end = Instant::now() + length;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(left.min(LOOK_EVERY).min(every));
+        look()?;
+    }
+}
+
 /// The time since the machine was started, suspension included.
 fn now() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
@@ -105,6 +127,17 @@ mod tests {
             assert!(!patience.is_over_at(now, 7), "a pause of 8 s");
         }
         assert!(patience.paused() > 23 * SECOND);
+    }
+
+    #[test]
+    fn a_sleep_looks_again_and_again_and_ends_with_the_first_error() {
+        let mut looks = 0;
+        let slept = sleep(3_600 * SECOND, Duration::from_micros(1), || {
+            looks += 1;
+            if looks == 3 { Err("stuck") } else { Ok(()) }
+        });
+        assert_eq!((slept, looks), (Err("stuck"), 3));
+        assert_eq!(sleep(Duration::ZERO, LOOK_EVERY, || Err("looked")), Ok(()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!               ^ counts before            ^ counts after                        summary
 //! ```
 
+use std::iter;
 use std::rc::Rc;
 
 use pvqspin_abi::Cpu;
@@ -80,9 +81,13 @@ impl Visitor<SimEnv> for OneLock<'_> {
     fn visit<L: Lock<SimEnv>>(self) -> Self::Output {
         let config = self.0;
         let control = Control::new();
-        let records = records(config.vms * config.run.vcpus, Record::new);
+        let records: Vec<_> = iter::repeat_with(Record::new)
+            .take(config.vms * config.run.vcpus)
+            .collect();
         let neighbours = config.run.neighbour_vcpus();
-        let neighbour_records = self::records(neighbours, NeighbourRecord::new);
+        let neighbour_records: Vec<_> = iter::repeat_with(NeighbourRecord::new)
+            .take(neighbours)
+            .collect();
         let workload = |vm| catalog::build::<SimEnv, L>(&workload_of(config, vm), config.run.vcpus);
         let workloads: Vec<Rc<dyn Workload>> = (0..config.vms as u64)
             .map(|vm| Rc::from(workload(vm)))
@@ -129,10 +134,6 @@ impl Visitor<SimEnv> for OneLock<'_> {
         });
         Ok(measured.summarise(config, &vms, &records, neighbour))
     }
-}
-
-fn records<R>(vcpus: usize, new: fn() -> R) -> Vec<R> {
-    (0..vcpus).map(|_| new()).collect()
 }
 
 /// The workload of a VM: the same in each, with section lengths of its own. The first one's are

@@ -9,8 +9,7 @@ use pvqspin_driver_common::Run;
 use pvqspin_host::{Config, Scheduling, YieldMode};
 use pvqspin_load::catalog::CATALOG;
 use pvqspin_load::{
-    Distribution, Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig,
-    WorkloadId,
+    Fault, Faults, NeighbourKind, NeighbourVm, Passing, Section, WorkloadConfig, WorkloadId,
 };
 use pvqspin_rivals::catalog::{BOUNDED_WAIT_US, LockId};
 
@@ -40,10 +39,6 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
     let pcpus = dice.between(1, 4) as usize;
     let vcpus = pcpus + dice.between(1, 7) as usize;
     let slice_ns = dice.between(15_000, 80_000).into();
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Uniform,
-    };
     // Halts of `Fifo` need holds beyond its spin budget.
     let inside = *dice.of(&[200, 1_000, 5_000, 60_000]);
     let outside = *dice.of(&[0, 500, 2_000, 20_000]);
@@ -74,12 +69,11 @@ pub fn torture(lock: LockId, seed: u64) -> SimConfig {
     };
     let run = Run {
         lock,
-        workload: WorkloadConfig {
-            id: WorkloadId::HotLock,
-            inside: section(inside),
-            outside: section(outside),
+        workload: WorkloadConfig::hot_lock(
+            Section::uniform(inside),
+            Section::uniform(outside),
             seed,
-        },
+        ),
         host: Config {
             pcpus,
             scheduling,

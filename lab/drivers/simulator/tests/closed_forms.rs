@@ -1,23 +1,15 @@
 //! What a pencil gives, and the simulator has to.
 
 use pvqspin_host::Scheduling;
-use pvqspin_load::{Distribution, LockLoad, Section, WorkloadConfig, WorkloadId, bound_per_s};
+use pvqspin_load::{LockLoad, Section, WorkloadConfig, bound_per_s};
 use pvqspin_rivals::catalog::{CATALOG, LockId};
 use pvqspin_simulator::{Costs, LineCosts, SimConfig, SimResult, Topology, run};
 
 fn config(lock: LockId, inside_ns: u32, outside_ns: u32) -> SimConfig {
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Fixed,
-    };
     SimConfig::default().with(|sim| {
         sim.run.lock = lock;
-        sim.run.workload = WorkloadConfig {
-            id: WorkloadId::HotLock,
-            inside: section(inside_ns),
-            outside: section(outside_ns),
-            seed: 1,
-        };
+        sim.run.workload =
+            WorkloadConfig::hot_lock(Section::fixed(inside_ns), Section::fixed(outside_ns), 1);
     })
 }
 

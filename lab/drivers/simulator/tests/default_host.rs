@@ -1,7 +1,7 @@
 //! The default host, fair with the contract, beside plain round robin: strict order loses nothing.
 
 use pvqspin_host::{Config, Scheduling};
-use pvqspin_load::{Distribution, NeighbourKind, NeighbourVm, Outcome, Section};
+use pvqspin_load::{NeighbourKind, NeighbourVm, Outcome, Section};
 use pvqspin_rivals::catalog::LockId;
 use pvqspin_simulator::{SimConfig, run};
 
@@ -9,16 +9,12 @@ use pvqspin_simulator::{SimConfig, run};
 const SECTIONS: [(u32, u32); 2] = [(1_000, 2_000), (20_000, 20_000)];
 
 fn fifo(pcpus: usize, vcpus: usize, section: (u32, u32)) -> SimConfig {
-    let length = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Uniform,
-    };
     SimConfig::default().with(|sim| {
         sim.run.lock = LockId::Fifo;
         sim.run.host.pcpus = pcpus;
         sim.run.vcpus = vcpus;
-        sim.run.workload.inside = length(section.0);
-        sim.run.workload.outside = length(section.1);
+        sim.run.workload.inside = Section::uniform(section.0);
+        sim.run.workload.outside = Section::uniform(section.1);
     })
 }
 

@@ -1,9 +1,7 @@
 //! What each peer is known for, as far as virtual time can show it.
 
 use pvqspin_load::catalog::CATALOG as WORKLOADS;
-use pvqspin_load::{
-    Distribution, LockLoad, Outcome, Section, WorkloadConfig, WorkloadId, bound_per_s,
-};
+use pvqspin_load::{LockLoad, Outcome, Section, WorkloadConfig, WorkloadId, bound_per_s};
 use pvqspin_rivals::catalog::{CATALOG, LockId};
 use pvqspin_simulator::{SimConfig, run};
 
@@ -12,18 +10,10 @@ const OUTSIDE_NS: u32 = 2_000;
 
 /// 100 ms of 1 µs inside and 2 µs outside on two pCPUs.
 fn outcome(lock: LockId, overcommit: usize) -> Outcome {
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Uniform,
-    };
     let config = SimConfig::default().with(|sim| {
         sim.run.lock = lock;
-        sim.run.workload = WorkloadConfig {
-            id: WorkloadId::HotLock,
-            inside: section(INSIDE_NS),
-            outside: section(OUTSIDE_NS),
-            seed: 1,
-        };
+        sim.run.workload =
+            WorkloadConfig::hot_lock(Section::uniform(INSIDE_NS), Section::uniform(OUTSIDE_NS), 1);
         sim.run.host.pcpus = 2;
         sim.run.vcpus = 2 * overcommit;
     });
@@ -62,19 +52,10 @@ fn the_ideal_reaches_the_bound_and_nobody_passes_it() {
 #[test]
 fn the_ideal_has_a_figure_in_every_workload_and_no_lock_passes_it() {
     for workload in WORKLOADS {
-        let section = |mean_ns| Section {
-            mean_ns,
-            distribution: Distribution::Uniform,
-        };
         let acquisitions = |lock: LockId, vcpus| {
             let config = SimConfig::default().with(|sim| {
                 sim.run.lock = lock;
-                sim.run.workload = WorkloadConfig {
-                    id: workload.id,
-                    inside: section(workload.inside_ns),
-                    outside: section(workload.outside_ns),
-                    seed: 1,
-                };
+                sim.run.workload = workload.config(1);
                 sim.run.host.pcpus = 2;
                 sim.run.vcpus = vcpus;
                 sim.run.duration_ns = 10_000_000;

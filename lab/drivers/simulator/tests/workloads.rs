@@ -2,28 +2,15 @@
 //! comes out the same every time.
 
 use pvqspin_load::catalog::CATALOG;
-use pvqspin_load::{
-    Distribution, NeighbourKind, NeighbourVm, Outcome, Section, WorkloadConfig, WorkloadId,
-    bound_per_s,
-};
+use pvqspin_load::{NeighbourKind, NeighbourVm, Outcome, WorkloadId, bound_per_s};
 use pvqspin_rivals::catalog::{CATALOG as LOCKS, LockId};
 use pvqspin_simulator::{SimConfig, SimResult, run};
 
 /// The workload with its own section lengths, overcommitted.
 fn config(lock: LockId, id: WorkloadId) -> SimConfig {
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Uniform,
-    };
-    let entry = id.entry();
     SimConfig::default().with(|sim| {
         sim.run.lock = lock;
-        sim.run.workload = WorkloadConfig {
-            id,
-            inside: section(entry.inside_ns),
-            outside: section(entry.outside_ns),
-            seed: 5,
-        };
+        sim.run.workload = id.entry().config(5);
         sim.run.host.pcpus = 2;
         sim.run.vcpus = 6;
         sim.run.host.slice_ns = 300_000;

@@ -2,21 +2,17 @@
 
 use std::time::Duration;
 
-use pvqspin_load::{Distribution, Section, WorkloadConfig, WorkloadId, catalog as workloads};
+use pvqspin_load::{Section, WorkloadConfig, WorkloadId, catalog as workloads};
 use pvqspin_user_space::threads::catalog::Waits;
 use pvqspin_user_space::threads::{CATALOG, MAX_THREADS, RunConfig, RunError, catalog, run};
 
 fn config(entry: &catalog::Entry, id: WorkloadId, threads: usize) -> RunConfig {
-    let section = |mean_ns| Section {
-        mean_ns,
-        distribution: Distribution::Uniform,
-    };
     RunConfig {
         lock: entry.id,
         workload: WorkloadConfig {
             id,
-            inside: section(500),
-            outside: section(500),
+            inside: Section::uniform(500),
+            outside: Section::uniform(500),
             seed: 1,
         },
         threads,

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use pvqspin_load::{Distribution, Section, WorkloadConfig, WorkloadId};
+use pvqspin_load::{Section, WorkloadConfig};
 use pvqspin_report::figures::exact_time;
 use pvqspin_report::files;
 use pvqspin_rivals::catalog::LockId;
@@ -95,18 +95,10 @@ fn scene(lock: LockId, seed: u64) -> Result<Scene, Failure> {
 }
 
 fn config(lock: LockId, seed: u64) -> SimConfig {
-    let section = Section {
-        mean_ns: SECTION_NS,
-        distribution: Distribution::Uniform,
-    };
+    let section = Section::uniform(SECTION_NS);
     SimConfig::default().with(|sim| {
         sim.run.lock = lock;
-        sim.run.workload = WorkloadConfig {
-            id: WorkloadId::HotLock,
-            inside: section,
-            outside: section,
-            seed,
-        };
+        sim.run.workload = WorkloadConfig::hot_lock(section, section, seed);
         sim.run.host.pcpus = PCPUS;
         sim.run.vcpus = VCPUS;
         sim.run.warmup_ns = Some(0);

@@ -1,10 +1,9 @@
 //! Waiting for a run on the caller's thread, and noticing that it has stopped getting anywhere.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 // Each look takes some microseconds from a pCPU, if all CPUs are pCPUs.
-use pvqspin_real_time::patience::{LOOK_EVERY, Patience};
+use pvqspin_real_time::patience::{self, LOOK_EVERY, Patience};
 
 /// What a watchdog watches.
 pub(crate) trait Watched {
@@ -52,15 +51,7 @@ impl<'a> Watchdog<'a> {
 
     /// Lets so much time pass.
     pub(crate) fn sleep(&mut self, length: Duration) -> Result<(), Bite> {
-        let end = Instant::now() + length;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            thread::sleep(left.min(LOOK_EVERY));
-            self.look()?;
-        }
+        patience::sleep(length, LOOK_EVERY, || self.look())
     }
 
     /// Waits until a count has reached a number.

@@ -61,18 +61,12 @@ pub enum RunError {
 ///
 /// ```
 /// use pvqspin_user_space::threads::{LockId, RunConfig, run};
-/// use pvqspin_load::{Distribution, Section, WorkloadConfig, WorkloadId};
+/// use pvqspin_load::{Section, WorkloadConfig};
 /// use std::time::Duration;
 ///
-/// let section = |mean_ns| Section { mean_ns, distribution: Distribution::Uniform };
 /// let outcome = run(&RunConfig {
 ///     lock: LockId::Bounded,
-///     workload: WorkloadConfig {
-///         id: WorkloadId::HotLock,
-///         inside: section(200),
-///         outside: section(400),
-///         seed: 1,
-///     },
+///     workload: WorkloadConfig::hot_lock(Section::uniform(200), Section::uniform(400), 1),
 ///     threads: 3,
 ///     warmup: Duration::from_millis(1),
 ///     duration: Duration::from_millis(20),
