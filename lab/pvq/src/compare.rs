@@ -259,7 +259,7 @@ fn body(args: &CompareArgs, points: &[AtPoint], report: &Report) -> String {
     for at in points {
         let _ = writeln!(text, "{}", table::render(at));
     }
-    let _ = writeln!(text, "{}\n", table::LEGEND);
+    let _ = writeln!(text, "{}\n", table::legend(points, Evidence::Measured));
     if args.targets {
         let list = targets::check(
             points,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use pvqspin_report::estimate::Evidence;
 use pvqspin_report::figures::{count, counted, exact_time, time};
 use pvqspin_report::summarise;
 use pvqspin_report::{Machine, Record, table};
@@ -156,10 +157,11 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
     let wall_s = began.elapsed().as_secs_f64();
     report.complete = stopped.is_ok();
     let mut text = String::new();
-    for at in summarise(&report.results) {
-        let _ = writeln!(text, "{}", table::render(&at));
+    let points = summarise(&report.results);
+    for at in &points {
+        let _ = writeln!(text, "{}", table::render(at));
     }
-    let _ = writeln!(text, "{}", table::SIMULATED_LEGEND);
+    let _ = writeln!(text, "{}", table::legend(&points, Evidence::Simulated));
     let _ = writeln!(
         text,
         "Simulated: {} in virtual time, seed {}, {} events; the same on every machine.",

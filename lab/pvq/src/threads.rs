@@ -322,7 +322,7 @@ fn body(points: &[AtPoint], report: &Report) -> String {
     for at in points {
         let _ = writeln!(text, "{}", table::render_threads(at));
     }
-    let _ = writeln!(text, "{}\n", table::THREADS_LEGEND);
+    let _ = writeln!(text, "{}\n", table::threads_legend(points));
     text + &advice(points) + &disturbance(&report.machine) + &incomplete(report)
 }
 

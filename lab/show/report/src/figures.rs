@@ -83,14 +83,14 @@ pub fn share(value: f64) -> String {
 ///
 /// assert_eq!(times(1.043), "1.04x");
 /// assert_eq!(times(24.4), "24x");
+/// assert_eq!(times(0.000_2), "2e-4x");
 /// assert_eq!(times(12_345.0), "12 000x");
 /// ```
 #[must_use]
 pub fn times(value: f64) -> String {
     match value {
         v if !v.is_finite() => "-".to_owned(),
-        v if v < 0.0995 => format!("{v:.3}x"),
-        v if v < 9.95 => format!("{v:.2}x"),
+        v if v < 9.95 => format!("{}x", share(v)),
         v => format!("{}x", two_digits(v)),
     }
 }

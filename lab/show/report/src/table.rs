@@ -1,5 +1,7 @@
 //! One table for each point: the locks, the highest throughput over bound first.
 
+mod legend;
+
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
@@ -8,6 +10,8 @@ use crate::aggregate::{AtPoint, Summary};
 use crate::figures::{count, counted, exact_time, percent, share, time, times};
 use crate::point::Point;
 use crate::spread::Spread;
+
+pub use legend::{legend, threads_legend};
 
 /// The lock that every other is put beside.
 pub const REFERENCE: &str = "test-and-set";
@@ -19,53 +23,6 @@ const WIDTH_WITHOUT_TERMINAL: usize = 132;
 /// One line under the heading: rows need no rules between them, and a narrow screen no frame.
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
-
-/// What the columns mean, for under the last table, with where C and N come from.
-macro_rules! legend {
-    ($c_and_n:literal) => {
-        concat!(
-            "\
-Medians over the repeats, in brackets the lowest and the highest. * one of ours.
-thr/bound   critical sections per second over the most that any lock could do,
-            min(1/C, P/(C+N), V/(C+N)); ",
-            $c_and_n,
-            "
-            (of several locks 1/C is that of the busiest one: docs/workloads.md)
-vs tas      throughput over that of test-and-set
-vs best     throughput over that of the fastest lock of the table
-Jain        fairness over 100 ms windows: 1 is fair
-wait        from joining the queue to holding; longest: of all repeats
-LHP, LWP    preemptions while holding; hand-overs to a vCPU that was not running
-calls/acq   hypercalls for each acquisition
-wasted      pCPU time spent spinning while a runnable vCPU had to wait
-neighbour   work of the lock-free VM over what its share of the pCPUs would give"
-        )
-    };
-}
-
-/// What the columns mean where C and N were measured.
-pub const LEGEND: &str = legend!(
-    "C, N: medians of all runs of the
-            repeat, or of all repeats if that has fewer than five; where sections
-            move cache lines, C is the shortest"
-);
-
-/// What the columns mean in virtual time.
-pub const SIMULATED_LEGEND: &str = legend!(
-    "C, N: as asked, with an atomic each;
-            what the lock's own run had, for workloads other than hot-lock"
-);
-
-/// What the columns of [`render_threads`] mean.
-pub const THREADS_LEGEND: &str = "\
-Medians over the repeats, in brackets the lowest and the highest. * one of ours.
-thr/bound   critical sections per second over the most that any lock could do,
-            min(1/C, P/(C+N), V/(C+N)); C, N: medians of all runs of the
-            repeat, or of all repeats if that has fewer than five
-vs std      throughput over that of std::sync::Mutex
-vs best     throughput over that of the fastest lock of the table
-Jain        fairness over 100 ms windows: 1 is fair
-wait        from the call to holding; longest: of all repeats";
 
 /// The lock of ordinary threads that every other is put beside.
 pub const THREADS_REFERENCE: &str = "std";
@@ -89,11 +46,16 @@ fn column(title: &str, spare: u8, cell: fn(&AtPoint, &Summary) -> String) -> Col
 /// The heading and the table of one point. Colours and width follow the terminal, if there is one.
 #[must_use]
 pub fn render(at: &AtPoint) -> String {
-    framed(at, &heading(&at.point), columns(at))
+    render_in(at, terminal_width())
+}
+
+fn render_in(at: &AtPoint, width: usize) -> String {
+    framed(at, &heading(&at.point), columns(at), width)
 }
 
 fn columns(at: &AtPoint) -> Vec<Column> {
-    let mut columns = common(("vs tas", 4), |at, lock| relative(lock, at.lock(REFERENCE)));
+    let reference = column("vs tas", 4, |at, lock| relative(lock, at.lock(REFERENCE)));
+    let mut columns = common(at.lock(REFERENCE).map(|_| reference));
     columns.extend([
         column("longest", 0, longest),
         column("LHP/s", 6, |_, lock| count(lock.lhp_per_s.median)),
@@ -120,7 +82,8 @@ fn columns(at: &AtPoint) -> Vec<Column> {
 /// The same for ordinary threads: without what only a host could know.
 #[must_use]
 pub fn render_threads(at: &AtPoint) -> String {
-    framed(at, &threads_heading(&at.point), threads_columns())
+    let heading = threads_heading(&at.point);
+    framed(at, &heading, threads_columns(at), terminal_width())
 }
 
 fn threads_heading(point: &Point) -> String {
@@ -133,10 +96,11 @@ fn threads_heading(point: &Point) -> String {
     )
 }
 
-fn threads_columns() -> Vec<Column> {
-    let mut columns = common(("vs std", 1), |at, lock| {
+fn threads_columns(at: &AtPoint) -> Vec<Column> {
+    let reference = column("vs std", 1, |at, lock| {
         relative(lock, at.lock(THREADS_REFERENCE))
     });
+    let mut columns = common(at.lock(THREADS_REFERENCE).map(|_| reference));
     columns.extend([
         column("wait p99.99", 3, |_, lock| time(lock.wait_p9999_ns.median)),
         column("longest", 0, longest),
@@ -148,7 +112,7 @@ fn threads_columns() -> Vec<Column> {
 #[must_use]
 pub fn markdown(at: &AtPoint, of_threads: bool) -> String {
     let (heading, columns) = match of_threads {
-        true => (threads_heading(&at.point), threads_columns()),
+        true => (threads_heading(&at.point), threads_columns(at)),
         false => (heading(&at.point), columns(at)),
     };
     let row = |cells: &mut dyn Iterator<Item = String>| {
@@ -169,34 +133,42 @@ pub fn markdown(at: &AtPoint, of_threads: bool) -> String {
     text
 }
 
-/// The columns that every table begins with; `reference` puts a lock beside the usual one.
-fn common((title, spare): (&str, u8), reference: fn(&AtPoint, &Summary) -> String) -> Vec<Column> {
-    vec![
+/// The columns that every table begins with; `reference` puts each lock beside one of the table.
+fn common(reference: Option<Column>) -> Vec<Column> {
+    let mut columns = vec![
         column("lock", 0, |_, lock| match lock.is_ours() {
             true => format!("{} *", lock.lock),
             false => lock.lock.clone(),
         }),
         column("thr/bound", 0, |_, lock| with_ends(&lock.over_bound)),
         column("per s", 2, |_, lock| count(lock.throughput_per_s.median)),
-        column(title, spare, reference),
+    ];
+    columns.extend(reference);
+    columns.extend([
         column("vs best", 0, |at, lock| {
             relative(lock, at.fastest(|_| true))
         }),
         column("Jain", 1, |_, lock| share(lock.jain.median)),
         column("wait p99", 0, |_, lock| time(lock.wait_p99_ns.median)),
-    ]
+    ]);
+    columns
 }
 
 fn longest(_at: &AtPoint, lock: &Summary) -> String {
     time(lock.wait_max_ns.max)
 }
 
-fn framed(at: &AtPoint, heading: &str, columns: Vec<Column>) -> String {
-    let mut table = Table::new();
-    let width = match table.is_tty() {
+/// How wide the terminal is, or what is taken for its width.
+fn terminal_width() -> usize {
+    let table = Table::new();
+    match table.is_tty() {
         true => table.width().map_or(WIDTH_WITHOUT_TERMINAL, usize::from),
         false => WIDTH_WITHOUT_TERMINAL,
-    };
+    }
+}
+
+fn framed(at: &AtPoint, heading: &str, columns: Vec<Column>, width: usize) -> String {
+    let mut table = Table::new();
     let (columns, left_out) = fitting(at, columns, width);
     table
         .load_style(STYLE)
@@ -221,12 +193,12 @@ fn fitting(at: &AtPoint, mut columns: Vec<Column>, width: usize) -> (Vec<Column>
     let wide = |column: &Column| {
         let cells = at.locks.iter().map(|lock| (column.cell)(at, lock));
         let widest = cells.map(|cell| cell.chars().count()).max();
-        // One space on each side.
-        widest.unwrap_or(0).max(column.title.chars().count()) + 2
+        // A space on each side, and one between columns.
+        widest.unwrap_or(0).max(column.title.chars().count()) + 3
     };
     let mut left_out = Vec::new();
     loop {
-        let needed: usize = columns.iter().map(wide).sum();
+        let needed = columns.iter().map(wide).sum::<usize>().saturating_sub(1);
         let most = columns.iter().map(|column| column.spare).max().unwrap_or(0);
         if needed <= width || most == 0 {
             return (columns, left_out);
