@@ -27,11 +27,16 @@ pub(crate) fn run(args: &ReportArgs) -> Done {
     if let Some(path) = &args.markdown {
         write_markdown(&sources, path)?;
     }
-    if args.no_page {
-        return told;
+    let page = (!args.no_page).then_some(place);
+    if let Some(place) = &page {
+        place.write(sources).map_err(Failure::Failed)?;
     }
-    place.write(sources).map_err(Failure::Failed)?;
-    print(written(place.paths()).trim_start())?;
+    let tables = args
+        .markdown
+        .as_deref()
+        .filter(|path| *path != Path::new("-"));
+    let paths = page.iter().flat_map(PageFiles::paths);
+    print(written(tables.into_iter().chain(paths)).trim_start())?;
     told
 }
 
@@ -47,6 +52,8 @@ fn write_markdown(sources: &[Source], path: &Path) -> Done {
             text += &format!("\n{}", table::markdown(at, set.is_threads()));
         }
     }
+    text +=
+        "\nMedians over the repeats, in brackets the lowest and the highest. \\* one of ours.\n";
     if path == Path::new("-") {
         let mut out = io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -75,11 +82,13 @@ fn prepared(args: &ReportArgs) -> Result<(Vec<Source>, PageFiles)> {
             path.display()
         );
     }
-    ensure!(
-        args.change.fail_if.is_empty() || args.files.len() == 2,
-        "--fail-if compares two files, before and after; there are {}",
-        args.files.len()
-    );
+    if args.files.len() != 2 {
+        args.change.refuse("name two files, before and after")?;
+        ensure!(
+            !args.no_page || args.markdown.is_some(),
+            "--no-page leaves nothing to do: name two files, before and after, or give --markdown"
+        );
+    }
     if !args.no_page {
         place.check()?;
     }

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use anyhow::{Result, ensure};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use pvqspin_hypervisor::Probe;
 use pvqspin_report::agreement::{Agreement, Pair, TOLERANCE, agreements};
@@ -17,6 +18,7 @@ use pvqspin_simulator::{Profile, SimConfig};
 
 use crate::calibrate::Calibration;
 use crate::compare;
+use crate::options::compare::CompareArgs;
 use crate::options::validate::ValidateArgs;
 use crate::output::failure::{Done, Failure, print};
 use crate::output::results::{Outputs, Wanted, written};
@@ -30,8 +32,20 @@ use crate::runs::settings::Limits;
 use crate::runs::turns::in_words;
 use crate::simulate::profile;
 
+/// Refuses what would have no effect.
+fn judges_no_locks(args: &CompareArgs) -> Result<()> {
+    const INSTEAD: &str = "validate judges the simulator; `pvq compare` has it";
+    ensure!(!args.targets, "--targets is about locks: {INSTEAD}");
+    ensure!(
+        args.output.baseline.is_none(),
+        "--baseline is about locks: {INSTEAD}"
+    );
+    args.output.change.refuse(INSTEAD)
+}
+
 /// Runs `pvq validate`.
 pub(crate) fn run(args: &ValidateArgs) -> Done {
+    judges_no_locks(&args.compare).map_err(Failure::BadInput)?;
     let plan = Plan::new(&args.compare, &Limits::here()).map_err(Failure::BadInput)?;
     let wanted = Wanted {
         command: "validate",

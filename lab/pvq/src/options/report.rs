@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::options::parse;
@@ -10,7 +11,7 @@ pub(crate) const REPORT_EXAMPLES: &str = "\
 Examples:
   pvq report results/compare-latest.json   its page and pictures beside it
   pvq report before.json after.json        what changed, and both side by side, in report.html
-  pvq report before.json after.json --fail-if slower --no-page      for CI: exit status 1 if so
+  pvq report old.json new.json --no-page --fail-if slower   for CI: exit status 1 if so
   pvq report a/compare.json b/compare.json --label old --label new --out both.html
   pvq report big.csv --charts /tmp/pictures
   pvq report part-1.jsonl part-2.jsonl     shards of a sweep, as far as they are finished
@@ -77,7 +78,28 @@ pub(crate) struct ChangeArgs {
     #[arg(long, value_name = "WHAT", value_delimiter = ',', value_enum)]
     pub(crate) fail_if: Vec<FailIf>,
 
-    /// Differences below this many per cent count as none
-    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = parse::percent)]
-    pub(crate) margin: f64,
+    /// Differences below this many per cent count as none [default: 5]
+    #[arg(long, value_name = "PERCENT", value_parser = parse::percent)]
+    margin: Option<f64>,
+}
+
+impl ChangeArgs {
+    /// The share below which differences count as none.
+    pub(crate) fn margin(&self) -> f64 {
+        self.margin.unwrap_or(5.0) / 100.0
+    }
+
+    /// Refuses what would have no effect without a comparison; `needs` says what makes one.
+    ///
+    /// # Errors
+    ///
+    /// If one of these options is given.
+    pub(crate) fn refuse(&self, needs: &str) -> Result<()> {
+        let given = match (self.fail_if.is_empty(), self.margin) {
+            (false, _) => "--fail-if",
+            (true, Some(_)) => "--margin",
+            (true, None) => return Ok(()),
+        };
+        bail!("{given} is about what changed: {needs}")
+    }
 }

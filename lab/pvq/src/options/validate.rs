@@ -14,6 +14,7 @@ Examples:
   pvq validate --lock fifo,linux-pv --overcommit 8 --repeats 9
   pvq validate --profile here.toml         costs from a file instead of measuring them
 
+The options are those of `pvq compare`, but for those that judge locks: here the simulator is judged. \
 The tolerance is 0.1 in throughput over bound. Whether it is met is printed, and is no error: other \
 work on the machine disturbs it, and not the model.";
 
@@ -25,6 +26,8 @@ Examples:
 
 /// What to run in both.
 #[derive(Debug, Args)]
+#[command(mut_arg("targets", |arg| arg.hide(true)), mut_arg("baseline", |arg| arg.hide(true)))]
+#[command(mut_arg("fail_if", |arg| arg.hide(true)), mut_arg("margin", |arg| arg.hide(true)))]
 pub(crate) struct ValidateArgs {
     /// The options of `compare`.
     #[command(flatten)]

@@ -26,6 +26,7 @@ impl<'a> Baseline<'a> {
     /// If it cannot be read, or there is none although its options are there.
     pub(crate) fn asked(args: &'a OutputArgs) -> Result<Option<Self>> {
         let Some(name) = args.baseline.as_deref() else {
+            args.change.refuse("say since when, with --baseline NAME")?;
             return Ok(None);
         };
         let path = baseline_path(name)?;
@@ -56,22 +57,12 @@ impl<'a> Baseline<'a> {
 ///
 /// If that is what the options call a failure.
 pub(crate) fn tell(before: Source, after: Source, args: &ChangeArgs) -> Done {
-    let margin = args.margin / 100.0;
-    let (before, after) = (sets(before), sets(after));
-    let pairs = before.iter().filter_map(|old| {
-        let new = after.iter().find(|new| new.label == old.label)?;
-        Some((old, changes(old, new, margin)))
-    });
-    let mut all = Vec::new();
-    for (set, changes) in pairs {
-        if before.len() > 1 {
-            print(&format!("{}\n", set.label))?;
+    let all = changes(&sets(before), &sets(after), args.margin());
+    for (label, changes) in &all {
+        if all.len() > 1 {
+            print(&format!("{label}\n"))?;
         }
         print(&changes.render())?;
-        all.push(changes);
-    }
-    if all.is_empty() {
-        print("These have nothing in common.\n")?;
     }
     failed(&all, &args.fail_if)
 }
@@ -82,8 +73,8 @@ fn sets(mut source: Source) -> Vec<Set> {
     Set::of(vec![source])
 }
 
-fn failed(all: &[Changes], fail_if: &[FailIf]) -> Done {
-    let sum = |count: &dyn Fn(&Changes) -> usize| all.iter().map(count).sum::<usize>();
+fn failed(all: &[(String, Changes)], fail_if: &[FailIf]) -> Done {
+    let sum = |count: &dyn Fn(&Changes) -> usize| all.iter().map(|(_, c)| count(c)).sum::<usize>();
     let mut why = Vec::new();
     for what in fail_if {
         let (found, words) = match what {
@@ -96,7 +87,7 @@ fn failed(all: &[Changes], fail_if: &[FailIf]) -> Done {
             why.push(format!("{found} {words}"));
         }
     }
-    if !fail_if.is_empty() && all.iter().all(|changes| changes.both.is_empty()) {
+    if !fail_if.is_empty() && all.iter().all(|(_, changes)| changes.both.is_empty()) {
         why.push("nothing to compare".to_owned());
     }
     match why.as_slice() {

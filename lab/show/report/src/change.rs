@@ -13,6 +13,7 @@ use crate::estimate::{CONFIDENCE, Estimate, Evidence, Verdict};
 use crate::figures::{count, counted, exact_time, times};
 use crate::point::Point;
 use crate::repeats::Figure;
+use crate::row::FACTS;
 use crate::sets::Set;
 
 /// One lock at one point in both.
@@ -100,57 +101,111 @@ fn outcome(estimate: Option<&Estimate>, margin: f64) -> Outcome {
     }
 }
 
-/// Compares two sets. Differences below the share `margin` count as none.
+/// Compares the sets of two files, each with what it is called. Differences below the share `margin`
+/// count as none.
 #[must_use]
-pub fn changes(before: &Set, after: &Set, margin: f64) -> Changes {
-    let pairs: Vec<(&AtPoint, &Summary, &Summary)> = before
-        .points
+pub fn changes(before: &[Set], after: &[Set], margin: f64) -> Vec<(String, Changes)> {
+    let matched = matched(before, after);
+    let common: Vec<Vec<Common<'_>>> = matched
         .iter()
-        .filter_map(|at| {
-            Some((
-                at,
-                after.points.iter().find(|other| other.point == at.point)?,
-            ))
-        })
-        .flat_map(|(at, other)| {
-            at.locks
-                .iter()
-                .filter_map(move |lock| Some((at, lock, other.lock(&lock.lock)?)))
-        })
+        .map(|(old, new)| common(*old, *new))
         .collect();
-    // Throughput and waits of each.
-    let comparisons = (2 * pairs.len()).max(1);
+    // Throughput and waits of each: all hold together.
+    let comparisons = (2 * common.iter().map(Vec::len).sum::<usize>()).max(1);
     let confidence = 1.0 - (1.0 - CONFIDENCE) / comparisons as f64;
-    let evidence = |set: &Set| Evidence::of_driver(&set.about.driver);
-    let exact = [before, after].map(evidence) == [Evidence::Simulated; 2];
-    let change = |(at, old, new): &(&AtPoint, &Summary, &Summary)| {
-        let of = |figure: Figure| {
-            let values = |lock: &Summary| -> Vec<f64> { lock.quiet().map(figure).collect() };
-            ratio(&values(old), &values(new), (confidence, exact))
+    let sets = matched.into_iter().zip(common);
+    sets.map(|((old, new), common)| {
+        let labels = [old, new]
+            .into_iter()
+            .flatten()
+            .map(|set| set.label.as_str());
+        let simulated = |set: &Set| Evidence::of_driver(&set.about.driver) == Evidence::Simulated;
+        let exact = [old, new].into_iter().flatten().all(simulated);
+        let changes = Changes {
+            both: (common.iter().map(|both| change(*both, (confidence, exact)))).collect(),
+            missing: only_in(old, new),
+            added: only_in(new, old),
+            margin,
         };
-        Change {
-            lock: old.lock.clone(),
-            point: at.point.clone(),
-            throughput: of(|repeat| repeat.throughput_per_s),
-            waits: of(|repeat| repeat.wait_p9999_ns.max(1.0)),
-            repeats: (old.quiet().count(), new.quiet().count()),
-        }
+        let label = labels.max_by_key(|label| label.len());
+        (label.unwrap_or_default().to_owned(), changes)
+    })
+    .collect()
+}
+
+/// A set of the file before, and the one of the file afterwards; or only one of the two.
+type Matched<'a> = (Option<&'a Set>, Option<&'a Set>);
+
+/// Which sets belong together: those of the same facts, of the facts that tell the sets of a file apart.
+fn matched<'a>(before: &'a [Set], after: &'a [Set]) -> Vec<Matched<'a>> {
+    if let ([old], [new]) = (before, after) {
+        return vec![(Some(old), Some(new))];
+    }
+    let tells = |name: &&str| {
+        let differ = |sets: &[Set]| {
+            sets.windows(2)
+                .any(|two| two[0].facts.get(name) != two[1].facts.get(name))
+        };
+        differ(before) || differ(after)
     };
-    Changes {
-        both: pairs.iter().map(change).collect(),
-        missing: only_in(before, after),
-        added: only_in(after, before),
-        margin,
+    let tells: Vec<&str> = FACTS.into_iter().filter(tells).collect();
+    let same = |a: &Set, b: &Set| {
+        tells
+            .iter()
+            .all(|name| a.facts.get(name) == b.facts.get(name))
+    };
+    let of_before = before
+        .iter()
+        .map(|old| (Some(old), after.iter().find(|new| same(old, new))));
+    let new_ones = after
+        .iter()
+        .filter(|new| !before.iter().any(|old| same(old, new)));
+    of_before
+        .chain(new_ones.map(|new| (None, Some(new))))
+        .collect()
+}
+
+/// A lock at a point, before and afterwards.
+type Common<'a> = (&'a Point, &'a Summary, &'a Summary);
+
+fn common<'a>(before: Option<&'a Set>, after: Option<&'a Set>) -> Vec<Common<'a>> {
+    let pairs = points(before).iter().filter_map(|at| {
+        let other = points(after).iter().find(|other| other.point == at.point)?;
+        Some((at, other))
+    });
+    pairs
+        .flat_map(|(at, other)| {
+            let locks = at.locks.iter();
+            locks.filter_map(move |lock| Some((&at.point, lock, other.lock(&lock.lock)?)))
+        })
+        .collect()
+}
+
+fn points(set: Option<&Set>) -> &[AtPoint] {
+    set.map_or(&[], |set| &set.points)
+}
+
+fn change((point, old, new): Common<'_>, how: (f64, bool)) -> Change {
+    let of = |figure: Figure| {
+        let values = |lock: &Summary| -> Vec<f64> { lock.quiet().map(figure).collect() };
+        ratio(&values(old), &values(new), how)
+    };
+    Change {
+        lock: old.lock.clone(),
+        point: point.clone(),
+        throughput: of(|repeat| repeat.throughput_per_s),
+        waits: of(|repeat| repeat.wait_p9999_ns.max(1.0)),
+        repeats: (old.quiet().count(), new.quiet().count()),
     }
 }
 
 /// The locks at points of one set that the other does not have.
-fn only_in(set: &Set, other: &Set) -> Vec<(String, Point)> {
+fn only_in(set: Option<&Set>, other: Option<&Set>) -> Vec<(String, Point)> {
     let lacks = |at: &AtPoint, lock: &Summary| {
-        let there = other.points.iter().find(|other| other.point == at.point);
+        let there = points(other).iter().find(|other| other.point == at.point);
         there.and_then(|there| there.lock(&lock.lock)).is_none()
     };
-    let all = (set.points.iter()).flat_map(|at| at.locks.iter().map(move |lock| (at, lock)));
+    let all = (points(set).iter()).flat_map(|at| at.locks.iter().map(move |lock| (at, lock)));
     all.filter(|(at, lock)| lacks(at, lock))
         .map(|(at, lock)| (lock.lock.clone(), at.point.clone()))
         .collect()
@@ -195,7 +250,7 @@ impl Changes {
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
-        if self.both.is_empty() {
+        if self.both.is_empty() && !self.missing.is_empty() && !self.added.is_empty() {
             text += "These have no point in common: workload, host, CPUs, sections and slice must be \
                      the same.\n";
         }
@@ -264,104 +319,4 @@ impl Changes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::estimate::LEVEL;
-    use crate::load::Source;
-    use crate::samples;
-    use crate::schema::Record;
-
-    /// Two locks at two points, with so much noise and a factor of `fifo`'s throughput.
-    fn set(seed: u64, repeats: u32, (noise, factor): (f64, f64)) -> Set {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut random = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
-        };
-        let mut report = samples::report();
-        report.results.clear();
-        for repeat in 0..repeats {
-            for vcpus in [2, 8] {
-                for lock in ["fifo", "test-and-set"] {
-                    let factor = if lock == "fifo" { factor } else { 1.0 };
-                    let mut record: Record = samples::record(lock, vcpus, 500_000.0);
-                    record.repeat = repeat;
-                    record.throughput_per_s *= factor * (1.0 + noise * random());
-                    record.wait_ns.p9999 = (20_000.0 * (1.0 + noise * random())) as u64;
-                    report.results.push(record);
-                }
-            }
-        }
-        let source = Source::of_report(&report, "set").expect("our own");
-        Set::of(vec![source]).remove(0)
-    }
-
-    #[test]
-    fn the_same_program_twice_is_noise() {
-        let wrong = (0..200)
-            .filter(|seed| {
-                let noise = (0.3, 1.0);
-                let (before, after) = (set(2 * seed, 3, noise), set(2 * seed + 1, 3, noise));
-                let changes = changes(&before, &after, LEVEL);
-                let differences = changes.count(Outcome::Faster) + changes.count(Outcome::Slower);
-                differences + changes.waits(Outcome::Slower) > 0
-            })
-            .count();
-        assert!(
-            wrong <= 10,
-            "{wrong} of 200 comparisons of the same found a change"
-        );
-    }
-
-    #[test]
-    fn a_slower_lock_is_found_and_named() {
-        let before = set(1, 5, (0.02, 1.0));
-        let after = set(2, 5, (0.02, 0.7));
-        let changes = changes(&before, &after, LEVEL);
-        assert_eq!(changes.count(Outcome::Slower), 2, "{changes:#?}");
-        assert_eq!(changes.count(Outcome::Faster), 0);
-        let text = changes.render();
-        assert!(text.contains("fifo at overcommit 4, 1 µs/2 µs"), "{text}");
-        assert!(text.contains("0 faster, 2 slower"), "{text}");
-        assert!(!text.contains("test-and-set at"), "{text}");
-    }
-
-    #[test]
-    fn few_repeats_and_other_points_are_not_judged() {
-        let before = set(1, 2, (0.02, 1.0));
-        let mut after = set(2, 2, (0.02, 0.5));
-        let changes_of_two = changes(&before, &after, LEVEL);
-        assert_eq!(changes_of_two.count(Outcome::NotJudged), 4);
-        after.points.remove(0);
-        let fewer = changes(&before, &after, LEVEL);
-        assert_eq!((fewer.both.len(), fewer.missing.len()), (2, 2));
-        let only = "only before: fifo at 1 point, test-and-set at 1 point";
-        assert!(fewer.render().contains(only), "{}", fewer.render());
-        let more = changes(&after, &before, LEVEL);
-        assert_eq!((more.missing.len(), more.added.len()), (0, 2));
-        assert!(
-            more.render().contains("only afterwards: fifo"),
-            "{}",
-            more.render()
-        );
-        after.points.clear();
-        let none = changes(&before, &after, LEVEL);
-        assert!(none.render().contains("no point in common"));
-    }
-
-    #[test]
-    fn simulations_are_exact() {
-        let mut before = set(1, 1, (0.0, 1.0));
-        let mut after = set(1, 1, (0.0, 0.9));
-        for set in [&mut before, &mut after] {
-            let mut about = (*set.about).clone();
-            about.driver = "simulator".to_owned();
-            set.about = std::sync::Arc::new(about);
-        }
-        let changes = changes(&before, &after, LEVEL);
-        assert_eq!(changes.count(Outcome::Slower), 2);
-        assert_eq!(changes.count(Outcome::Same), 2);
-    }
-}
+mod tests;

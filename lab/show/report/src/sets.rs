@@ -27,6 +27,8 @@ pub struct Set {
     pub label: String,
     /// What is known of the file that it comes from.
     pub about: Arc<About>,
+    /// What a sweep says of its points.
+    pub(crate) facts: BTreeMap<&'static str, String>,
     /// What was measured.
     pub points: Vec<AtPoint>,
 }
@@ -112,7 +114,7 @@ pub(crate) fn host_words(point: &Point) -> String {
 
 fn parts(source: Source, alone: bool) -> Vec<Set> {
     let about = Arc::new(source.about);
-    let mut groups: Vec<(BTreeMap<&str, String>, Vec<Record>)> = Vec::new();
+    let mut groups: Vec<(BTreeMap<&'static str, String>, Vec<Record>)> = Vec::new();
     for row in source.rows {
         match groups.iter_mut().find(|(facts, _)| *facts == row.facts) {
             Some((_, records)) => records.push(row.record),
@@ -127,7 +129,7 @@ fn parts(source: Source, alone: bool) -> Vec<Set> {
                 .any(|(facts, _)| facts.get(name) != groups[0].0.get(name))
         })
         .collect();
-    let label = |facts: &BTreeMap<&str, String>| {
+    let label = |facts: &BTreeMap<&'static str, String>| {
         let words: Vec<String> = differ
             .iter()
             .filter_map(|name| match *name {
@@ -146,6 +148,7 @@ fn parts(source: Source, alone: bool) -> Vec<Set> {
         .map(|(facts, records)| Set {
             label: label(facts),
             about: Arc::clone(&about),
+            facts: facts.clone(),
             points: summarise(records),
         })
         .collect()
