@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, SHORTEST_WAIT_NS};
 use super::look::{Locks, Mark};
-use super::plots::{longest, over_bound, values_of};
+use super::plots::{longest, longest_name, over_bound, values_of};
 use super::rows::{Row, Rows};
 use super::{Chart, Plot};
 use crate::aggregate::{AtPoint, Summary};
@@ -61,6 +61,7 @@ pub(crate) fn beside(at: &[(&str, &AtPoint)], locks: &Locks, place: &str) -> Vec
             rows,
         }),
     };
+    let points: Vec<&AtPoint> = at.iter().map(|(_, at)| *at).collect();
     vec![
         chart(
             "beside-throughput",
@@ -70,7 +71,7 @@ pub(crate) fn beside(at: &[(&str, &AtPoint)], locks: &Locks, place: &str) -> Vec
         ),
         chart(
             "beside-longest-wait",
-            "longest wait (median of the repeats)",
+            longest_name(&points),
             Axis::logarithmic("longest wait", values_of(&waiting), SHORTEST_WAIT_NS, time),
             waiting,
         ),

@@ -41,7 +41,7 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
             last,
             locks,
             &at_highest,
-            ("longest wait (median of the repeats)", longest),
+            (longest_name(points), longest),
             |_| false,
         ),
         chart(
@@ -61,7 +61,7 @@ pub(crate) fn of_setting(points: &[&AtPoint], locks: &Locks, place: &Place) -> V
         ),
         chart(
             "longest-wait",
-            "longest wait (median of the repeats)",
+            longest_name(points),
             &place.setting,
             Plot::Lines(Lines {
                 y: Axis::logarithmic(
@@ -115,6 +115,15 @@ pub(super) fn over_bound(lock: &Summary) -> f64 {
 /// The longest of all repeats, which tables have, is often a matter of what else the machine did.
 pub(super) fn longest(lock: &Summary) -> f64 {
     lock.wait_max_ns.median
+}
+
+/// What it is called: of one repeat there is no median to speak of.
+pub(super) fn longest_name(points: &[&AtPoint]) -> &'static str {
+    let mut locks = points.iter().flat_map(|at| &at.locks);
+    match locks.any(|lock| lock.repeats > 1) {
+        true => "longest wait (median of the repeats)",
+        false => "longest wait",
+    }
 }
 
 fn values<'a>(

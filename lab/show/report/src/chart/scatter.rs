@@ -87,7 +87,8 @@ impl Scatter {
                 (plane.at(dot.x, dot.y), name)
             })
             .collect();
-        let right = sketch.size.0 as i32 - 4;
+        // Bold names are wider than they are reckoned, and a narrow picture has no margin to spare.
+        let right = sketch.size.0 as i32 - size.of(4, 14);
         let frame = (plane.left + 2, plane.top, right, plane.bottom);
         for label in around(&marks, frame) {
             let (number, name) = (self.dots[label.mark].lock, &marks[label.mark].1);

@@ -153,3 +153,37 @@ fn every_name_stands_beside_a_mark_of_its_lock_or_a_line_leads_to_it() {
         }
     }
 }
+
+#[test]
+fn a_bold_name_at_the_edge_of_a_narrow_picture_is_not_cut_off() {
+    let locks = ["bounded", "fifo-holder", "fifo", "unfair-hinted"];
+    let records: Vec<_> = (locks.iter().zip(0_u32..))
+        .map(|(lock, number)| {
+            let mut record = samples::record(lock, 16, 600_000.0);
+            record.throughput_over_bound = 0.88 + 0.01 * f64::from(number);
+            record.wait_ns.max = 10_u64.pow(number + 4);
+            record
+        })
+        .collect();
+    let points = summarise(&records);
+    let locks = Locks::of(&points);
+    let place = Place {
+        setting: String::new(),
+        crowd: "vCPUs for each pCPU",
+    };
+    let charts = of_setting(&points.iter().collect::<Vec<_>>(), &locks, &place);
+    let sketch = charts[0]
+        .sketch(&locks, Size::Narrow)
+        .expect("it can be drawn");
+    for (lock, shown) in sketch.shown() {
+        if let Shown::Label(room, _) = shown {
+            // A bold letter is a sixth wider than it is reckoned.
+            let right = room.2 + (room.2 - room.0) / 6;
+            assert!(
+                right <= sketch.size.0 as i32,
+                "{}: {room:?}",
+                locks[*lock].name
+            );
+        }
+    }
+}
