@@ -29,7 +29,7 @@ Examples:
   pvq compare --watch                      compare, and see it happen
   pvq simulate --pcpus 64 --overcommit 8   the same on a machine that is not there
   pvq kvm                                  the same in virtual machines, on KVM
-  pvq sweep lab/sweep/grids/example.toml             many such points, over all cores
+  pvq sweep GRID.toml                      many such points, over all cores
   pvq uncontended                          what a lock costs without contention
   pvq threads                              ordinary threads, beside other crates' mutexes
   pvq report results/compare-latest.json   the HTML page of results; of several files, side by side

@@ -9,11 +9,11 @@ use crate::options::parse;
 
 pub(crate) const SWEEP_EXAMPLES: &str = "\
 Examples:
-  pvq sweep lab/sweep/grids/example.toml                      all cores; rows in results/example.csv
-  pvq sweep lab/sweep/grids/example.toml --list               what would run, and for how long about
-  pvq sweep lab/sweep/grids/example.toml --json out.json      the JSON of `compare` as well
+  pvq sweep lab/sweep/grids/example.toml   all cores; rows in results/example.csv
+  pvq sweep big.toml --list                what would run, and for how long about
+  pvq sweep big.toml --json big.json       the JSON of `compare` as well
   pvq sweep big.toml --shard 3/16 --out part-3.jsonl
-  pvq sweep --merge big.csv part-*.jsonl            when all 16 parts are there
+  pvq sweep --merge big.csv part-*.jsonl   when all 16 parts are there
 
 --merge refuses shards of different grids or builds of the program, a shard that is there twice, and shards \
 that are missing or not finished; it says which.
