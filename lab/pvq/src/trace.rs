@@ -18,7 +18,7 @@ use pvqspin_timeline::{Scene, perfetto};
 
 use crate::options::trace::{Driver, TraceArgs, Which};
 use crate::output::failure::{Done, Failure, print};
-use crate::output::terminal;
+use crate::output::{results, terminal};
 use crate::runs::as_simulated::simulated;
 use crate::runs::driver;
 use crate::runs::plan;
@@ -29,9 +29,6 @@ const MARGIN_NS: u64 = 50_000;
 
 /// A wait of many slices has thousands of events; more than this is for a file.
 const MOST_LINES: usize = 200;
-
-/// Where a trace goes if nothing is said.
-const DEFAULT_OUT: &str = "results/trace.pftrace";
 
 /// Runs `pvq trace`.
 pub(crate) fn run(args: &TraceArgs) -> Done {
@@ -50,6 +47,9 @@ pub(crate) fn run(args: &TraceArgs) -> Done {
         let about = recorded.about(args);
         files::write_atomically(&path, |to| perfetto::write(&scene, &about, to))
             .map_err(Failure::Failed)?;
+        if args.out.is_none() {
+            results::link_latest(&path, "trace").map_err(Failure::Failed)?;
+        }
         print(&written(&path, &scene))?;
     }
     Ok(())
@@ -61,16 +61,13 @@ fn checked_out(args: &TraceArgs) -> anyhow::Result<Option<PathBuf>> {
         Some(path) => path.clone(),
         None if args.no_files || args.all || args.ascii.is_some() => return Ok(None),
         None => {
-            let path = PathBuf::from(DEFAULT_OUT);
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).with_context(|| {
-                    format!(
-                        "cannot make the folder {} for the trace; say --out FILE or --no-files",
-                        folder.display()
-                    )
-                })?;
-            }
-            path
+            fs::create_dir_all(results::FOLDER).with_context(|| {
+                format!(
+                    "cannot make the folder {} for the trace; say --out FILE or --no-files",
+                    results::FOLDER
+                )
+            })?;
+            results::named_by_time("trace", "pftrace")?
         }
     };
     files::check_writable(&path)?;

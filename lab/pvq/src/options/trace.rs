@@ -12,7 +12,7 @@ use crate::output::terminal::Characters;
 /// Shown by `pvq trace --help`.
 pub(crate) const TRACE_EXAMPLES: &str = "\
 Examples:
-  pvq trace                                fifo at overcommit 4; results/trace.pftrace for a viewer
+  pvq trace                                fifo at overcommit 4; a file in results/ for a viewer
   pvq trace --lock test-and-set --overcommit 2 --duration 50ms
   pvq trace --driver simulator --pcpus 16  the same in virtual time
   pvq trace --lock native-queued --ascii   the last preempted holder, as lanes and words
@@ -81,7 +81,7 @@ pub(crate) struct TraceArgs {
     #[command(flatten)]
     pub(crate) setup: SetupArgs,
 
-    /// Where the trace goes [default: results/trace.pftrace, unless --ascii or --all is given]
+    /// Where the trace goes [default: in results/, named by the time, unless --ascii or --all is given]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
@@ -142,6 +142,6 @@ pub(crate) struct ExplainArgs {
     pub(crate) step: bool,
 
     /// The first seed to try: from it on, the first run in which such an event happens is taken
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse::whole(0, u64::MAX))]
     pub(crate) seed: u64,
 }

@@ -72,7 +72,7 @@ impl Outputs {
             (None, Some(name), _) => Self::beside(baseline(name)?, None),
             (None, None, None) => Self {
                 latest: Some(Path::new(FOLDER).join(format!("{}-latest", wanted.command))),
-                ..Self::beside(named_by_time(wanted.command)?, None)
+                ..Self::beside(named_by_time(wanted.command, "json")?, None)
             },
             (Some(json), _, csv) if json == Path::new(STANDARD_OUTPUT) => {
                 text_to_stderr();
@@ -225,31 +225,51 @@ impl Outputs {
     ///
     /// If it cannot be drawn or written.
     pub(crate) fn write_page(&self, reports: &[(&str, &Report)]) -> Result<()> {
-        if let Some(page) = &self.page {
-            let sources = reports
-                .iter()
-                .map(|(label, report)| Source::of_report(report, label));
-            page.write(sources.collect::<Result<_>>()?)?;
-        }
-        self.link_latest()
+        let sources = reports
+            .iter()
+            .map(|(label, report)| Source::of_report(report, label));
+        let drawn = match &self.page {
+            Some(page) => sources
+                .collect::<Result<_>>()
+                .and_then(|sources| page.write(sources)),
+            None => Ok(()),
+        };
+        self.link_latest()?;
+        drawn.with_context(|| match self.json_file() {
+            Some(json) => format!(
+                "the results are in {0}, but not their page (`pvq report {0}` makes it)",
+                json.display()
+            ),
+            None => "there is no page".to_owned(),
+        })
     }
 
-    /// Points the links to the latest results at these.
+    /// Points the links to the latest results at these. What these lack has no link: it would lead to
+    /// older ones.
     fn link_latest(&self) -> Result<()> {
         let (Some(latest), Some(json)) = (&self.latest, self.json_file()) else {
             return Ok(());
         };
         let stem = |path: &Path| path.file_stem().unwrap_or_default().display().to_string();
-        let (mine, link) = (stem(json), stem(latest));
-        for path in self.paths() {
-            let Some(name) = path.file_name() else {
-                continue;
-            };
-            let other = name.to_string_lossy().replacen(&mine, &link, 1);
-            replace_link(Path::new(name), &latest.with_file_name(other))?;
+        for ending in [".json", ".csv", ".html", "-charts"] {
+            let mine = stem(json) + ending;
+            let link = latest.with_file_name(stem(latest) + ending);
+            if json.with_file_name(&mine).exists() {
+                replace_link(Path::new(&mine), &link)?;
+            } else if fs::symlink_metadata(&link).is_ok_and(|there| there.is_symlink()) {
+                let removed = fs::remove_file(&link);
+                removed.with_context(|| format!("cannot remove the link {}", link.display()))?;
+            }
         }
         Ok(())
     }
+}
+
+/// Points `COMMAND-latest` beside this file at it.
+pub(crate) fn link_latest(file: &Path, command: &str) -> Result<()> {
+    let ending = file.extension().unwrap_or_default().display();
+    let link = file.with_file_name(format!("{command}-latest.{ending}"));
+    replace_link(Path::new(file.file_name().unwrap_or_default()), &link)
 }
 
 /// Makes a link, or points the one that is there elsewhere. What is no link is left alone.
@@ -274,11 +294,11 @@ fn stamp() -> String {
     now.replace(['-', ':'], "")
 }
 
-/// A place that no results have yet.
-fn named_by_time(command: &str) -> Result<PathBuf> {
+/// A place that nothing has yet.
+pub(crate) fn named_by_time(command: &str, ending: &str) -> Result<PathBuf> {
     let folder = made_folder()?;
     let stamp = stamp();
-    let name = |more: &str| folder.join(format!("{command}-{stamp}{more}.json"));
+    let name = |more: &str| folder.join(format!("{command}-{stamp}{more}.{ending}"));
     let first = name("");
     let mut others = (2..).map(|number| name(&format!("_{number}")));
     let is_free = |path: &PathBuf| !path.exists() && OutputLock::take(path).is_ok();

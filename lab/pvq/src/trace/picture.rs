@@ -4,6 +4,7 @@
 //! the first slice ends in a critical section under both locks, while others wait: the same event,
 //! at the same time, to the microsecond.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use pvqspin_load::{Section, WorkloadConfig};
@@ -34,6 +35,13 @@ const SEEDS: u64 = 100;
 
 /// Writes the picture.
 pub(crate) fn write(path: &Path) -> Done {
+    let ending = path.extension().unwrap_or(OsStr::new("svg"));
+    if !ending.eq_ignore_ascii_case("svg") {
+        let shown = path.display();
+        return Err(Failure::bad_input(format!(
+            "the picture is SVG, and {shown} would say otherwise; give it a name that ends in .svg"
+        )));
+    }
     files::check_writable(path).map_err(Failure::BadInput)?;
     let picture = picture()?;
     files::write_atomically(path, |to| to.write_all(picture.as_bytes()))

@@ -40,12 +40,15 @@ pub fn check_writable(path: &Path) -> Result<()> {
         );
     }
     // Creating a file is the only test that no mount option, quota or capability can fool.
-    temporary_in(&folder).map(drop).with_context(|| {
-        format!(
-            "cannot write {shown}: no file can be made in {}; name another place",
-            folder.display()
-        )
-    })
+    let made = temporary_in(&folder).map(drop);
+    // Its own message names the file that would have been made, and that says nothing to a reader.
+    made.map_err(|error| io::Error::from(error.kind()))
+        .with_context(|| {
+            format!(
+                "cannot write {shown}: no file can be made in {}; name another place",
+                folder.display()
+            )
+        })
 }
 
 /// Writes a whole file, or leaves what was there.
