@@ -110,7 +110,7 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         id: WorkloadId::LockTorture,
         name: "locktorture",
-        about: "empty sections back to back, with rare ones of 2 us and of 100 us",
+        about: "empty sections back to back, with rare ones of 2 µs and of 100 µs",
         unit: "operations",
         inside_ns: 0,
         outside_ns: 0,

@@ -11,6 +11,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::kvm;
 use crate::output::failure::{Done, Failure, print};
+use crate::output::terminal::hanging;
 use crate::runs::driver;
 use crate::runs::settings::usable_cpus;
 
@@ -94,9 +95,10 @@ fn render(machine: &Machine, findings: &[Finding]) -> String {
             Grade::Note => "note",
             Grade::Bad => "BAD ",
         };
-        let _ = writeln!(text, "{grade}  {:<18} {}", finding.what, finding.found);
+        let found = hanging(&finding.found, 25);
+        let _ = writeln!(text, "{grade}  {:<18} {found}", finding.what);
         if !finding.advice.is_empty() {
-            let _ = writeln!(text, "{:25}-> {}", "", finding.advice);
+            let _ = writeln!(text, "{:25}-> {}", "", hanging(&finding.advice, 28));
         }
     }
     text

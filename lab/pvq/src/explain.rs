@@ -21,7 +21,7 @@ use crate::explain::view::{Reader, view};
 use crate::explain::words::{Narrator, says_nothing};
 use crate::options::trace::{ExplainArgs, Topic};
 use crate::output::failure::{Done, Failure, print};
-use crate::output::terminal;
+use crate::output::terminal::{self, wrapped};
 use crate::runs::interrupt;
 
 const PCPUS: usize = 2;
@@ -75,8 +75,8 @@ struct Story {
 impl Story {
     /// The first such episode in the first run that has one.
     fn find(lock: &Entry, topic: Topic, first_seed: u64) -> Result<Self, Failure> {
-        let last_seed = first_seed.saturating_add(SEEDS);
-        for seed in first_seed..last_seed {
+        let last_seed = first_seed.saturating_add(SEEDS - 1);
+        for seed in first_seed..=last_seed {
             if interrupt::asked() {
                 return Err(Failure::Interrupted);
             }
@@ -85,9 +85,9 @@ impl Story {
             }
         }
         Err(Failure::failed(format!(
-            "no such event happened under {} with the seeds {first_seed} to {}; try another --seed",
+            "no such event happened under {} with the seeds {first_seed} to {last_seed}; try another \
+             --seed",
             lock.name,
-            last_seed - 1
         )))
     }
 
@@ -223,22 +223,6 @@ fn steps(lock: &Entry, story: &Story, snapshots: &[Snapshot]) -> Vec<String> {
     steps
 }
 
-/// Lines of at most so many characters, broken between words.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 /// Prints the steps; stops after each until Enter, on a terminal.
 fn tell(steps: &[String], stops: bool) -> Done {
     let half = MOST_STEPS / 2;
@@ -290,8 +274,8 @@ fn ending(lock: &Entry, topic: Topic, story: &Story) -> Result<String, Failure> 
     );
     let _ = writeln!(
         text,
-        "  {:14} {:>12} {:>14} {:>12} {:>26}",
-        "lock", "acquisitions", "longest wait", "hypercalls", "the first such event cost"
+        "  {:14} {:>12} {:>13} {:>11} {:>17}",
+        "lock", "acquisitions", "longest wait", "hypercalls", "first event cost"
     );
     for lock in [lock, other] {
         let result = simulate(lock.id, story.seed, None)?;
@@ -301,7 +285,7 @@ fn ending(lock: &Entry, topic: Topic, story: &Story) -> Result<String, Failure> 
         let calls = &result.outcome.hypercalls;
         let _ = writeln!(
             text,
-            "  {:14} {:>12} {:>14} {:>12} {cost:>26}",
+            "  {:14} {:>12} {:>13} {:>11} {cost:>17}",
             lock.name,
             count(result.outcome.acquisitions as f64),
             time(result.longest_wait.ns as f64),

@@ -10,6 +10,7 @@ use pvqspin_load::{NeighbourKind, catalog as workloads};
 use pvqspin_report::figures::exact_time;
 
 use crate::output::failure::{Done, print};
+use crate::output::terminal::hanging;
 use pvqspin_rivals::choice::GROUPS;
 use pvqspin_sweep::words::DISTRIBUTIONS;
 
@@ -75,7 +76,7 @@ fn heading(text: &mut String, title: &str) {
 }
 
 fn line(text: &mut String, name: &str, about: &str) {
-    let _ = writeln!(text, "  {name:<18} {about}");
+    let _ = writeln!(text, "  {name:<18} {}", hanging(about, 21));
 }
 
 fn locks(text: &mut String, which: impl Fn(&Entry) -> bool) {

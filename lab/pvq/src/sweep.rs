@@ -13,9 +13,10 @@ pub(crate) mod study;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
-use pvqspin_report::figures::{count, counted, time};
+use pvqspin_report::figures::{count, counted};
 use pvqspin_sweep::journal::{Head, Journal};
 use pvqspin_sweep::output;
 use pvqspin_sweep::plan::Plan;
@@ -31,6 +32,7 @@ use crate::output::results::written;
 use crate::runs::interrupt;
 use crate::runs::progress::Progress;
 use crate::runs::settings::usable_cpus;
+use crate::runs::turns::in_words;
 use crate::sweep::files::{SweepFiles, ensure_none_failed};
 
 /// What one critical section takes to simulate, roughly, in ns: about five events of 100 ns on a
@@ -51,7 +53,7 @@ pub(crate) fn run(args: &SweepArgs) -> Done {
     };
     let plan = read(grid).map_err(Failure::BadInput)?;
     let part = plan.part(args.shard);
-    let threads = args.threads.unwrap_or_else(usable_cpus);
+    let threads = threads_for(args.threads, part.len());
     if args.list {
         return print(&listing(&plan, &part, threads));
     }
@@ -195,12 +197,23 @@ fn start(plan: &Plan, part: &[usize], missing: &[usize], threads: usize) -> Stri
     )
 }
 
+/// As many threads as were asked for, but no more than there are points.
+pub(crate) fn threads_for(asked: Option<usize>, points: usize) -> usize {
+    asked.unwrap_or_else(usable_cpus).min(points).max(1)
+}
+
 /// About how long it will take. A guess: a collapsed lock is simulated much faster.
 pub(crate) fn estimate(plan: &Plan, numbers: &[usize], threads: usize) -> String {
     let sections: f64 = numbers
         .iter()
         .map(|number| plan.points[*number].work())
         .sum();
-    let ns = sections * SECTION_COSTS_NS / threads as f64;
-    format!("{} (up to {} critical sections)", time(ns), count(sections))
+    // Threads beyond the CPUs take turns on them.
+    let at_once = threads.min(numbers.len()).min(usable_cpus()).max(1);
+    let ns = sections * SECTION_COSTS_NS / at_once as f64;
+    format!(
+        "{} (up to {} critical sections)",
+        in_words(Duration::from_nanos(ns as u64)),
+        count(sections)
+    )
 }

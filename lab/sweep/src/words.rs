@@ -178,9 +178,11 @@ pub fn lock(text: &str) -> Result<LockChoice, String> {
 ///
 /// Names the nearest one that there is.
 pub fn simulated_lock(text: &str) -> Result<LockChoice, String> {
-    match catalog::find_or_ideal(text.trim()) {
+    let name = text.trim();
+    let others = [&[catalog::IDEAL.name], &choice::GROUPS[..]].concat();
+    match catalog::find_or_ideal(name) {
         Some(entry) => Ok(Choice::One(entry)),
-        None => lock(text),
+        None => choice::group(name).map_or_else(|| real_lock(name, &others).map(Choice::One), Ok),
     }
 }
 
@@ -190,10 +192,15 @@ pub fn simulated_lock(text: &str) -> Result<LockChoice, String> {
 ///
 /// Names the nearest one that there is.
 pub fn one_lock(text: &str) -> Result<&'static Entry, String> {
-    real_lock(text.trim(), &[])
+    let name = text.trim();
+    if name.contains(',') || choice::GROUPS.contains(&name) {
+        return Err("it takes one lock at a time".to_owned());
+    }
+    real_lock(name, &[])
 }
 
-fn real_lock(name: &str, groups: &[&'static str]) -> Result<&'static Entry, String> {
+/// `others` are the names that could have been given as well.
+fn real_lock(name: &str, others: &[&'static str]) -> Result<&'static Entry, String> {
     let (former, now) = choice::FORMER_GROUP;
     if name == former {
         return Err(format!("this group of locks is called `{now}` now"));
@@ -206,7 +213,7 @@ fn real_lock(name: &str, groups: &[&'static str]) -> Result<&'static Entry, Stri
     }
     catalog::find(name).ok_or_else(|| {
         let names = catalog::CATALOG.iter().map(|entry| entry.name);
-        unknown("lock", name, names.chain(groups.iter().copied()))
+        unknown("lock", name, names.chain(others.iter().copied()))
     })
 }
 
@@ -263,12 +270,11 @@ pub fn named<T: Copy>(
 /// Says that a name is unknown, which one was probably meant, and which there are.
 pub fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
     let known: Vec<&str> = known.collect();
-    let nearest =
-        nearest(name, &known).map_or_else(String::new, |near| format!("did you mean '{near}'? "));
-    format!(
-        "no {what} of that name; {nearest}There are: {}",
-        known.join(", ")
-    )
+    let meant = match nearest(name, &known) {
+        Some(near) => format!("did you mean '{near}'? There"),
+        None => "there".to_owned(),
+    };
+    format!("no {what} of that name; {meant} are: {}", known.join(", "))
 }
 
 /// The most similar name, if one is similar at all.

@@ -22,7 +22,7 @@ pub(crate) struct WorkArgs {
     pub(crate) distribution: Distribution,
 
     /// Seed of the section lengths
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse::whole(0, u64::MAX))]
     pub(crate) seed: u64,
 }
 

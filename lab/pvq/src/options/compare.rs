@@ -74,15 +74,17 @@ pub(crate) struct SetupArgs {
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(crate) slice: Option<u64>,
 
-    /// The least time that a directed yield gives its target
+    /// The least time that a directed yield gives its target [default: 100us]
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(crate) min_loan: Option<u64>,
 
-    /// Extra cost of a hypercall, so that it resembles a VM exit [default: 1us]
+    /// Extra cost of a hypercall, so that it resembles a VM exit [default: 1us, or of a simulation the
+    /// profile's]
     #[arg(long, value_name = "TIME", value_parser = parse::time_or_zero)]
     pub(crate) hypercall_cost: Option<u64>,
 
-    /// Give a run up that makes no progress for so long, in a simulation in virtual time
+    /// Give up a run that makes no progress for so long; in a simulation, virtual time [default: 5s,
+    /// or of a simulation what its overcommit may take]
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(crate) watchdog: Option<u64>,
 }

@@ -2,6 +2,8 @@
 //! [`pvqspin_sweep::words`].
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_load::catalog::{self as workloads, Entry as Workload};
@@ -110,6 +112,18 @@ pub(crate) fn distribution(text: &str) -> Result<Distribution, String> {
     named("distribution", text, DISTRIBUTIONS)
 }
 
+/// What reads a whole number from `least` to `most`.
+pub(crate) fn whole<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Copy,
+{
+    move |text| {
+        let number = text.trim().parse().ok();
+        let number = number.filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("it must be a whole number from {least} to {most}"))
+    }
+}
+
 /// Reads a share in per cent, such as `5` or `2.5%`.
 pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let number = text.trim().trim_end_matches('%').trim_end().parse::<f64>();
@@ -166,6 +180,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_whole_number_is_told_what_one_is() {
+        assert_eq!(whole(0, u64::MAX)(" 7 "), Ok(7));
+        for (text, least) in [("-1", 0), ("0x10", 0), ("", 0), ("0", 1), ("5000000000", 1)] {
+            let error = whole(least, u32::MAX)(text).expect_err(text);
+            let expected = format!("a whole number from {least} to 4294967295");
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
+
+    #[test]
     fn groups_of_locks_are_the_catalogue() {
         let names = |text: &[&str]| -> Vec<&str> {
             let choices: Vec<LockChoice> =
@@ -195,6 +219,14 @@ mod tests {
         let names: Vec<&str> = chosen(&choices).iter().map(|entry| entry.name).collect();
         assert_eq!(names.len(), catalog::CATALOG.len() + 1);
         assert_eq!(names.last(), Some(&"ideal"));
-        assert!(simulated_lock("fofo").is_err());
+        let error = simulated_lock("ideel").expect_err("a typo");
+        assert!(
+            error.contains("did you mean 'ideal'? There are: fifo"),
+            "{error}"
+        );
+        for several in ["fifo,ticket", "all"] {
+            let error = one_lock(several).expect_err("several");
+            assert!(error.contains("one lock at a time"), "{error}");
+        }
     }
 }

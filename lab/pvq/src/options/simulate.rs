@@ -19,8 +19,9 @@ The same locks, workload and host in virtual time: no noise, no clock, and costs
 (--profile). A schedule of --torture has short slices, and \
 preemptions and delays drawn from its seed.";
 
-/// What the seed of a random schedule decides: an option that says otherwise would be overheard.
-const DRAWN_BY_TORTURE: [&str; 19] = [
+/// What the seed of a random schedule decides, and results that it does not have: an option that says
+/// otherwise would have no effect.
+const DRAWN_BY_TORTURE: [&str; 23] = [
     "overcommit",
     "inside",
     "outside",
@@ -39,6 +40,10 @@ const DRAWN_BY_TORTURE: [&str; 19] = [
     "watchdog",
     "json",
     "csv",
+    "save",
+    "baseline",
+    "fail_if",
+    "margin",
     "longest",
 ];
 
@@ -95,11 +100,11 @@ pub(crate) struct SimulateArgs {
 
     /// Instead: run so many random schedules of each lock, from --seed on
     #[arg(long, value_name = "N", conflicts_with_all = DRAWN_BY_TORTURE)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = parse::whole(1, u64::MAX))]
     pub(crate) torture: Option<u64>,
 
     /// Instead: run the random schedule of this seed, and show all of it
     #[arg(long, value_name = "SEED", conflicts_with_all = DRAWN_BY_TORTURE)]
-    #[arg(conflicts_with_all = ["torture", "seed"])]
+    #[arg(conflicts_with_all = ["torture", "seed"], value_parser = parse::whole(0, u64::MAX))]
     pub(crate) replay: Option<u64>,
 }

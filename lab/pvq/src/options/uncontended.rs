@@ -24,7 +24,8 @@ pub(crate) struct UncontendedArgs {
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "0,10,30"
+        default_value = "0,10,30",
+        value_parser = parse::whole(0, u32::MAX)
     )]
     pub(crate) gap: Vec<u32>,
 
@@ -34,7 +35,7 @@ pub(crate) struct UncontendedArgs {
 
     /// Lock plus unlock pairs in a round
     #[arg(long, value_name = "N", default_value = "100000")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = parse::whole(1, u32::MAX))]
     pub(crate) pairs: u32,
 
     /// Also write the figures as JSON; `-` is standard output [default: no file]

@@ -40,6 +40,32 @@ pub(crate) fn width() -> usize {
     width.filter(|&columns| columns > 0).unwrap_or(USUAL_WIDTH)
 }
 
+/// Lines of at most so many characters, broken between words.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// A text that begins in this column of a terminal, on as many of its lines as it takes. In a file or a
+/// pipe it stays one line, for programs that look for lines.
+pub(crate) fn hanging(text: &str, column: usize) -> String {
+    if !io::stdout().is_terminal() {
+        return text.to_owned();
+    }
+    let room = width().saturating_sub(column).max(20);
+    wrapped(text, room).join(&format!("\n{:column$}", ""))
+}
+
 /// What to draw with: what was asked for, or else what the locale can show.
 pub(crate) fn charset(asked: Characters) -> Charset {
     match asked {
