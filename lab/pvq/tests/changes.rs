@@ -1,17 +1,11 @@
 //! Results beside earlier ones: what is noise, what is not, and what a script learns of it.
 
+mod binary;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
-fn pvq(folder: &Path, line: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .args(line.split_whitespace())
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary starts")
-}
+use binary::line as pvq;
 
 fn text(of: &[u8]) -> String {
     String::from_utf8_lossy(of).into_owned()
@@ -70,6 +64,8 @@ fn a_slower_lock_fails_and_noise_does_not() {
     );
     let alone = pvq(folder.path(), "report before.json --fail-if slower");
     assert_eq!(alone.status.code(), Some(2));
+    let nothing = pvq(folder.path(), "report before.json --no-page");
+    assert_eq!(nothing.status.code(), Some(2), "it would do nothing");
     assert!(
         !folder.path().join("report.html").exists(),
         "--no-page wrote one"
@@ -140,6 +136,39 @@ fn results_have_names_of_their_own_and_a_link_to_the_latest() {
         .expect("text");
     let newest = names.iter().filter(|name| !name.contains("latest")).max();
     assert_eq!(Some(&latest), newest);
+}
+
+#[test]
+fn links_to_the_latest_never_lead_to_older_results() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = "simulate --lock fifo --overcommit 2 --duration 1ms";
+    let page = folder.path().join("results/simulate-latest.html");
+    assert!(pvq(folder.path(), line).status.success());
+    assert!(page.is_file());
+    assert!(
+        pvq(folder.path(), &format!("{line} --no-page"))
+            .status
+            .success()
+    );
+    assert!(
+        fs::symlink_metadata(&page).is_err(),
+        "it is that of the run before"
+    );
+    assert!(folder.path().join("results/simulate-latest.json").is_file());
+}
+
+#[test]
+fn a_page_that_cannot_be_written_does_not_hide_the_results() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A picture cannot be written where a folder is.
+    let in_the_way = folder.path().join("a-charts/1-pareto.svg");
+    fs::create_dir_all(in_the_way).expect("writable");
+    let line = "simulate --lock fifo --overcommit 2 --duration 1ms --json a.json";
+    let failed = pvq(folder.path(), line);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    let told = text(&failed.stderr);
+    assert!(told.contains("`pvq report a.json` makes it"), "{told}");
+    assert!(folder.path().join("a.json").is_file());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Every command in the guides is one that the program takes: its name, and each of its options.
 
+mod binary;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
@@ -63,10 +64,7 @@ fn command(line: &str) -> Option<String> {
 
 /// What the program says about one of its commands; `None` if it has no such command.
 fn help(name: &str) -> Option<String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .args([name, "--help"])
-        .output()
-        .expect("it starts");
+    let output = binary::pvq(Path::new("."), &[name, "--help"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     output.status.success().then_some(said)
 }

@@ -1,16 +1,26 @@
 //! `pvq kvm`: a short comparison in real virtual machines.
 
+mod binary;
+
 use std::fs;
-use std::process::Command;
+use std::path::Path;
 
 #[test]
 fn a_short_comparison_leaves_results_of_the_driver_kvm() {
     let folder = tempfile::tempdir().expect("a folder");
     let json = folder.path().join("kvm.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .args(["kvm", "--lock", "fifo,unfair-hinted", "--overcommit", "2"])
-        .args(["--inside", "1us", "--outside", "2us", "--duration", "50ms"])
-        .args(["--repeats", "1", "--watchdog", "30s", "--json"])
+    // Where the sources are: the guest is built from them.
+    let output = binary::command(Path::new("."), &["kvm", "--lock", "fifo,unfair-hinted"])
+        .args(["--overcommit", "2", "--inside", "1us", "--outside", "2us"])
+        .args([
+            "--duration",
+            "50ms",
+            "--repeats",
+            "1",
+            "--watchdog",
+            "30s",
+            "--json",
+        ])
         .arg(&json)
         .output()
         .expect("the binary starts");

@@ -3,7 +3,6 @@
 mod binary;
 
 use std::fs;
-use std::process::{Command, Stdio};
 
 use binary::{done, pvq};
 
@@ -207,22 +206,9 @@ fn a_plural_of_one_is_seen() {
 
 #[test]
 fn a_reader_of_errors_that_has_gone_is_no_error() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .args([
-            "simulate",
-            "--lock",
-            "fifo",
-            "--overcommit",
-            "1",
-            "--duration",
-            "1ms",
-            "--no-files",
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = "simulate --lock fifo --overcommit 1 --duration 1ms --no-files";
+    let mut child = binary::started(folder.path(), &run.split(' ').collect::<Vec<_>>());
     drop(child.stderr.take());
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -231,9 +217,7 @@ fn a_reader_of_errors_that_has_gone_is_no_error() {
 #[test]
 fn doctor_builds_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .arg("doctor")
-        .current_dir(folder.path())
+    let output = binary::command(folder.path(), &["doctor"])
         // A build would fail, or leave something here.
         .env("CARGO", folder.path().join("no-cargo"))
         .env("CARGO_TARGET_DIR", folder.path())

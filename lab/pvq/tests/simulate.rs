@@ -1,15 +1,18 @@
 //! `pvq simulate`: what it refuses, and that it says the same twice.
 
+mod binary;
+
 use std::fs;
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
+
+use binary::pvq;
 
 fn simulate(options: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .arg("simulate")
-        .args(options)
-        .arg("--no-files")
-        .output()
-        .expect("the binary starts")
+    pvq(
+        Path::new("."),
+        &[&["simulate", "--no-files"], options].concat(),
+    )
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
             &["--pcpus", "64", "--vms", "500", "--overcommit", "1000"],
             "a simulation has at most 30000",
         ),
-        (&["--torture", "0"], "not in 1.."),
+        (&["--torture", "0"], "a whole number from 1 to"),
         (&["--torture", "2", "--pcpus", "3"], "cannot be used with"),
         (
             &["--replay", "2", "--scheduling", "fair"],
@@ -169,11 +172,9 @@ fn a_schedule_is_shown_in_words() {
 #[test]
 fn a_lock_beside_it_changes_no_row() {
     let over_bound = |locks: &str, workload: &str| -> f64 {
-        let output = Command::new(env!("CARGO_BIN_EXE_pvq"))
-            .args(["simulate", "--lock", locks, "--workload", workload])
-            .args(["--overcommit", "8", "--duration", "5ms", "--json", "-"])
-            .output()
-            .expect("the binary starts");
+        let options = ["simulate", "--lock", locks, "--workload", workload];
+        let more = ["--overcommit", "8", "--duration", "5ms", "--json", "-"];
+        let output = pvq(Path::new("."), &[&options[..], &more].concat());
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let results = json["results"].as_array().expect("a list");
         let fifo = results.iter().find(|record| record["lock"] == "fifo");

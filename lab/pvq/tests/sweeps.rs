@@ -47,7 +47,14 @@ fn a_list_runs_nothing() {
         list.contains("g: ticket under hot-lock on 2 pCPUs, 4 vCPUs"),
         "{list}"
     );
-    assert!(list.contains("4 points, about"), "{list}");
+    assert!(list.contains("4 points, about 1 s "), "{list}");
+    // No more threads than points, and no time that they would take on CPUs that are not there.
+    let many = ["sweep", "g.toml", "--list", "--threads", "100000"];
+    let many = done(folder.path(), &many);
+    assert!(
+        many.contains("4 points, about 1 s ") && many.contains("4 threads"),
+        "{many}"
+    );
     assert_eq!(names(folder.path()), ["g.toml"]);
 }
 

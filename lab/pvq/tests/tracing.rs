@@ -1,18 +1,18 @@
 //! `pvq trace`, `explain` and `watch` from outside: the file keeps the rules of its format, and bad
 //! input is refused.
 
+mod binary;
+
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use pvqspin_timeline::perfetto;
 use pvqspin_timeline::wire::{Kind, Name};
 
 fn pvq_in(folder: &Path, options: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .args(options)
-        .current_dir(folder)
+    binary::command(folder, options)
         .env("LC_ALL", "C")
         .output()
         .expect("pvq starts")
@@ -149,7 +149,7 @@ fn the_file_keeps_the_rules_of_its_format() {
         assert!(output.status.success(), "{lock}: {}", text(&output.stderr));
         let said = text(&output.stdout);
         assert!(said.contains("ui.perfetto.dev"), "{lock}");
-        let file = fs::read(folder.path().join("results/trace.pftrace")).expect("written");
+        let file = fs::read(folder.path().join("results/trace-latest.pftrace")).expect("written");
         let seen = check(&file);
         assert!(
             seen.slices > 1_000 && seen.counters > 100,

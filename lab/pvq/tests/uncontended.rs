@@ -3,11 +3,10 @@
 mod binary;
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use binary::{done, names, pvq};
+use binary::{done, names, pvq, started};
 use serde_json::Value;
 
 const SHORT: [&str; 7] = [
@@ -65,26 +64,10 @@ fn json_alone_goes_to_standard_output() {
 fn what_was_finished_is_kept_when_the_terminal_hangs_up() {
     for (signal, what) in [(libc::SIGHUP, "SIGHUP"), (libc::SIGINT, "SIGINT")] {
         let folder = tempfile::tempdir().expect("a folder");
-        let child = Command::new(env!("CARGO_BIN_EXE_pvq"))
-            .args([
-                "uncontended",
-                "--gap",
-                "0",
-                "--rounds",
-                "1000000",
-                "--json",
-                "a.json",
-            ])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let pid = i32::try_from(child.id()).expect("a pid");
+        let line = "uncontended --gap 0 --rounds 1000000 --json a.json";
+        let child = started(folder.path(), &line.split(' ').collect::<Vec<_>>());
         thread::sleep(Duration::from_secs(3));
-        // SAFETY: kill has no preconditions; the child has not been waited for, so the pid is its.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+        binary::signal(&child, signal);
         let output = child.wait_with_output().expect("it ends");
         assert_eq!(output.status.code(), Some(130), "{what}: {output:?}");
         let out = String::from_utf8_lossy(&output.stdout);
@@ -99,17 +82,10 @@ fn what_was_finished_is_kept_when_the_terminal_hangs_up() {
 #[test]
 fn calibrate_writes_nothing_when_it_is_interrupted() {
     let folder = tempfile::tempdir().expect("a folder");
-    let child = Command::new(env!("CARGO_BIN_EXE_pvq"))
-        .args(["calibrate", "--repeats", "100000", "--out", "a.toml"])
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let pid = i32::try_from(child.id()).expect("a pid");
+    let line = "calibrate --repeats 100000 --out a.toml";
+    let child = started(folder.path(), &line.split(' ').collect::<Vec<_>>());
     thread::sleep(Duration::from_secs(3));
-    // SAFETY: as above.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGHUP) }, 0);
+    binary::signal(&child, libc::SIGHUP);
     let output = child.wait_with_output().expect("it ends");
     let error = String::from_utf8_lossy(&output.stderr);
     if error.contains("cannot run here") {

@@ -1,14 +1,17 @@
 //! `pvq compare --watch` from its beginning to its end: through a pipe, and on a terminal, which it gives back.
 
+mod binary;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use binary::line as pvq;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::Value;
@@ -17,15 +20,7 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn command(folder: &Path, options: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pvq"));
-    command.args(options.split_whitespace()).current_dir(folder);
-    command
-}
-
-fn pvq(folder: &Path, options: &str) -> Output {
-    let mut command = command(folder, options);
-    let output = command.stdin(Stdio::null()).output();
-    output.expect("the binary starts")
+    binary::command(folder, &options.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Whether this machine can run the embedded hypervisor. It says so if not.

@@ -23,6 +23,11 @@ pub(crate) fn pvq(folder: &Path, options: &[&str]) -> Output {
         .expect("the binary starts")
 }
 
+/// Runs it to its end with the options that this line has.
+pub(crate) fn line(folder: &Path, line: &str) -> Output {
+    pvq(folder, &line.split_whitespace().collect::<Vec<_>>())
+}
+
 /// Runs it to a good end, and returns what it prints.
 #[track_caller]
 pub(crate) fn done(folder: &Path, options: &[&str]) -> String {

@@ -81,24 +81,58 @@ fn old_names_of_commands_answer_with_the_new_ones() {
 
 #[test]
 fn completions_and_manual_pages_know_every_command() {
-    let bash = pvq(&["completions", "bash"]);
-    assert!(bash.status.success());
     let folder = tempfile::tempdir().expect("a folder");
     let into = folder.path().to_str().expect("text");
     let pages = pvq(&["man", "--into", into]);
     assert!(pages.status.success(), "{}", stderr(&pages));
+    let shells = ["bash", "zsh", "fish"].map(|shell| stdout(&pvq(&["completions", shell])));
     for command in ["compare", "trace", "simulate", "sweep", "report", "doctor"] {
-        assert!(
-            stdout(&bash).contains(command),
-            "no completion of {command}"
-        );
+        for text in &shells {
+            assert!(text.contains(command), "no completion of {command}");
+        }
         let page = folder.path().join(format!("pvq-{command}.1"));
         assert!(page.is_file(), "no {}", page.display());
     }
-    let man = pvq(&["man"]);
-    assert!(stdout(&man).starts_with(".ie"), "{}", stdout(&man));
-    refused(
-        &["man", "--into", "/no/such/folder"],
-        &["cannot write manual pages"],
+    // What the help does not show is not offered either.
+    assert!(shells.iter().all(|text| !text.contains("write-study")));
+    assert!(!folder.path().join("pvq-write-study.1").exists());
+    let man = stdout(&pvq(&["man"]));
+    assert!(man.starts_with(".ie"), "{man}");
+    assert!(
+        man.contains(".SH EXIT STATUS") && !man.contains("write\\-study"),
+        "{man}"
     );
+    let missing = &["man", "--into", "/no/such/folder"];
+    refused(missing, &["there is no folder /no/such/folder"]);
+}
+
+#[test]
+fn examples_stand_in_a_manual_page_as_in_the_help() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let into = folder.path().to_str().expect("text");
+    assert!(pvq(&["man", "--into", into]).status.success());
+    for command in ["compare", "simulate", "sweep", "report", "man"] {
+        let page = std::fs::read_to_string(folder.path().join(format!("pvq-{command}.1")));
+        let page = page.expect("written").replace("\\-", "-");
+        let page = [("(aq", "'"), ("(ga", "`"), ("(ti", "~")]
+            .iter()
+            .fold(page, |page, (code, letter)| {
+                page.replace(&format!("\\{code}"), letter)
+            });
+        let help = stdout(&pvq(&[command, "--help"]));
+        let (_, examples) = help.split_once("Examples:\n").expect("there are some");
+        let examples = examples.split("\n\n").next().unwrap_or_default();
+        let (_, lines) = page
+            .split_once(".SH EXAMPLES\n.nf\n")
+            .expect("line by line");
+        for (line, shown) in examples.lines().zip(lines.lines()) {
+            assert_eq!(line.trim(), shown, "{command}");
+        }
+        let usage = help.lines().find_map(|line| line.strip_prefix("Usage: "));
+        let usage = usage.expect("there is one");
+        assert!(
+            page.contains(&format!(".SH SYNOPSIS\n.nf\n{usage}\n")),
+            "{page}"
+        );
+    }
 }

@@ -24,7 +24,7 @@ fn unknown_names_get_a_suggestion_and_the_list() {
     );
     refused(
         &["--scheduling", "robin"],
-        &["There are: round-robin, fair, credit, co-scheduled"],
+        &["there are: round-robin, fair, credit, co-scheduled"],
     );
     refused(&["--yields", "contrct"], &["did you mean 'contract'?"]);
     refused(
@@ -132,4 +132,56 @@ fn a_file_that_is_no_guest_image_is_refused() {
     assert!(reasons.iter().any(|reason| text.contains(reason)), "{text}");
     refused(&["kvm", "--cpl", "1"], &["possible values: 0, 3"]);
     refused(&["kvm", "--pcpus", "100000"], &["this process may use"]);
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    for options in [
+        &["compare", "--fail-if", "slower"][..],
+        &["simulate", "--margin", "3"],
+        &["threads", "--fail-if", "missing"],
+    ] {
+        refused(options, &["is about what changed", "--baseline NAME"]);
+    }
+    for options in [
+        &["validate", "--targets"][..],
+        &["validate", "--baseline", "main"],
+        &["validate", "--fail-if", "slower"],
+    ] {
+        refused(options, &["validate judges the simulator"]);
+    }
+    for option in ["--save", "--baseline", "--json"] {
+        let options = ["simulate", "--torture", "1", option, "x"];
+        refused(&options, &["cannot be used with", option]);
+    }
+    refused(&["trace", "--picture", "event.png"], &["ends in .svg"]);
+}
+
+#[test]
+fn a_number_that_is_none_is_told_what_one_is() {
+    for options in [
+        &["--seed", "-1"][..],
+        &["simulate", "--seed", "0x10"],
+        &["simulate", "--torture", "0"],
+        &["simulate", "--replay", "x"],
+        &["explain", "holder", "--seed", "99999999999999999999999"],
+        &["uncontended", "--gap", "x"],
+        &["uncontended", "--pairs", "0"],
+    ] {
+        refused(options, &["it must be a whole number from "]);
+    }
+    let last = [
+        "explain",
+        "holder",
+        "--lock",
+        "bounded",
+        "--seed",
+        "18446744073709551615",
+    ];
+    let output = pvq(&last);
+    let told = "18446744073709551615 to 18446744073709551615";
+    assert!(
+        output.status.success() || stderr(&output).contains(told),
+        "{output:?}"
+    );
 }
