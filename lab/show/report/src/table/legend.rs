@@ -44,8 +44,8 @@ const OF_ALL_RUNS: &str = "\
 C, N: medians of all runs of the repeat, or of all repeats if that
 has fewer than five (where sections move cache lines: the least C)";
 const AS_ASKED: &str = "\
-C, N: as asked, with an atomic each; for workloads other than hot-lock
-what the lock's own run had";
+C, N: as asked, with an atomic each (hot-lock), or what the lock's
+own run had (other workloads)";
 
 /// What a bound is of where there are several locks.
 const SEVERAL: &str = "(of several locks 1/C is that of the busiest one: docs/workloads.md)";
