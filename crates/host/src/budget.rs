@@ -23,6 +23,8 @@ pub(crate) struct Budget {
     /// When the present period began.
     since: u64,
     used_ns: u64,
+    /// How much of the present slice is in that.
+    of_slice_ns: u64,
 }
 
 impl Budget {
@@ -32,6 +34,7 @@ impl Budget {
             cap,
             since: now,
             used_ns: 0,
+            of_slice_ns: 0,
         }
     }
 
@@ -47,12 +50,19 @@ impl Budget {
         self.cap.is_some()
     }
 
-    /// Counts for the cap, if there is one.
+    /// Counts for the cap, if there is one: at most so much of one slice, as on a machine that stood still.
     #[inline]
-    pub(crate) const fn charge(&mut self, ns: u64) {
+    pub(crate) fn charge(&mut self, ns: u64, most_ns: u64) {
         if self.is_limited() {
-            self.used_ns = self.used_ns.saturating_add(ns);
+            let counts = ns.min(most_ns.saturating_sub(self.of_slice_ns));
+            self.of_slice_ns += counts;
+            self.used_ns = self.used_ns.saturating_add(counts);
         }
+    }
+
+    /// A slice begins.
+    pub(crate) const fn begin(&mut self) {
+        self.of_slice_ns = 0;
     }
 
     /// What is left now, in nanoseconds; `None`: no cap.
@@ -140,11 +150,11 @@ mod tests {
         };
         let mut budget = Budget::new(Some(cap), 0);
         assert_eq!(budget.left_ns(1_000), Some(30));
-        budget.charge(20);
+        budget.charge(20, 1_000);
         assert_eq!(budget.left_ns(1_050), Some(10));
         assert_eq!(budget.lacks_until(1_050, 10), None);
         assert_eq!(budget.lacks_until(1_050, 11), Some(1_100));
-        budget.charge(75);
+        budget.charge(75, 1_000);
         assert_eq!(budget.left_ns(1_060), Some(0));
         assert_eq!(budget.lacks_until(1_060, 10), Some(1_300));
         assert_eq!(budget.lacks_until(1_299, 10), Some(1_300));
@@ -152,7 +162,7 @@ mod tests {
         assert_eq!(budget.left_ns(1_300), Some(25));
         // Nothing is saved up.
         assert_eq!(budget.left_ns(5_055), Some(30));
-        budget.charge(30);
+        budget.charge(30, 1_000);
         assert_eq!(budget.lacks_until(5_056, 10), Some(5_100));
     }
 }

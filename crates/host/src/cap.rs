@@ -117,7 +117,9 @@ impl<P: GuestPages> Host<P> {
     #[cold]
     pub(crate) fn within_cap(&mut self, vcpu: VcpuId, terms: Terms) -> Terms {
         let now = self.clock;
-        let Some(left_ns) = self.vcpus[vcpu.index()].budget.left_ns(now) else {
+        let budget = &mut self.vcpus[vcpu.index()].budget;
+        budget.begin();
+        let Some(left_ns) = budget.left_ns(now) else {
             return terms;
         };
         Terms {

@@ -76,8 +76,7 @@ impl<P: GuestPages> RunQueue for Queue<'_, P> {
         let most_ns = LATE_SLICES * host.config.slice_ns;
         let state = &mut host.vcpus[owner.index()];
         state.stats.charged_ns += ran_ns;
-        // On a machine that stood still no more counts for the cap than for anything else.
-        state.budget.charge(ran_ns.min(most_ns));
+        state.budget.charge(ran_ns, most_ns);
         if charged_ns > 0 {
             host.with_account(owner, |policy, _, account| {
                 policy.charge(account, charged_ns);

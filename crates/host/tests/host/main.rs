@@ -1,6 +1,7 @@
 //! Tests of the host through its public interface, one file for each part of its contract.
 
 mod caps;
+mod control;
 mod gangs;
 mod hints;
 mod hotplug;
