@@ -5,6 +5,8 @@ mod binary;
 use std::fs;
 use std::path::Path;
 
+use pvqspin_real_time::skipped::skipped;
+
 #[test]
 fn a_short_comparison_leaves_results_of_the_driver_kvm() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -30,7 +32,7 @@ fn a_short_comparison_leaves_results_of_the_driver_kvm() {
     );
     // No /dev/kvm, or one that is not for us: said, with the exit code of what cannot be done.
     if output.status.code() == Some(2) && errors.contains("/dev/kvm") {
-        eprintln!("SKIPPED, nothing was tested: {errors}");
+        skipped("kvm", &errors);
         return;
     }
     assert!(output.status.success(), "{errors}{text}");

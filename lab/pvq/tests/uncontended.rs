@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use binary::{done, names, pvq, started};
+use pvqspin_real_time::skipped::skipped;
 use serde_json::Value;
 
 const SHORT: [&str; 7] = [
@@ -89,7 +90,7 @@ fn calibrate_writes_nothing_when_it_is_interrupted() {
     let output = child.wait_with_output().expect("it ends");
     let error = String::from_utf8_lossy(&output.stderr);
     if error.contains("cannot run here") {
-        eprintln!("skipped: the embedded hypervisor cannot run here: {error}");
+        skipped("hypervisor", &error);
         return;
     }
     assert_eq!(output.status.code(), Some(130), "{error}");

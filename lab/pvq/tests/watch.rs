@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use binary::line as pvq;
+use pvqspin_real_time::skipped::skipped;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::Value;
@@ -28,7 +29,7 @@ fn can_run(test: &str) -> bool {
     let doctor = pvq(Path::new("."), "doctor");
     let can = doctor.status.success();
     if !can {
-        println!("{test} was skipped: this machine cannot run the embedded hypervisor");
+        skipped("hypervisor", &test);
     }
     can
 }

@@ -379,7 +379,7 @@ pub(crate) fn machine_for_tests() -> Option<Probe> {
             // The machine allows it, and it does not work: that is ours, and nothing to skip.
             Err(reason @ Unsupported::Trial(_)) => panic!("{reason}"),
             Err(reason) => {
-                eprintln!("skipped: {reason}");
+                pvqspin_real_time::skipped::skipped("hypervisor", &reason);
                 None
             }
         })

@@ -1,13 +1,14 @@
 //! What `pvq doctor` prints.
 
 use pvqspin_hypervisor::{Probe, Unsupported};
+use pvqspin_real_time::skipped::skipped;
 
 #[test]
 fn probing_finds_sane_figures_and_prints_them() {
     let machine = match Probe::run() {
         Ok(machine) => machine,
         Err(reason @ Unsupported::Trial(_)) => panic!("{reason}"),
-        Err(reason) => return eprintln!("skipped: {reason}"),
+        Err(reason) => return skipped("hypervisor", &reason),
     };
     println!("{machine}");
     assert!(!machine.cpus.is_empty());
@@ -19,12 +20,4 @@ fn probing_finds_sane_figures_and_prints_them() {
     ] {
         assert!(cost.is_finite() && cost > 0.0, "{machine}");
     }
-    assert!(
-        machine.costs.switch_ns < machine.costs.hypercall_ns,
-        "{machine}"
-    );
-    assert!(
-        machine.costs.hypercall_ns < machine.costs.preemption_ns,
-        "{machine}"
-    );
 }

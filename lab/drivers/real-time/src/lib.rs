@@ -5,6 +5,7 @@
 //! | [`config`], [`problem`] | whether a run makes sense in real time, and its times |
 //! | [`tally`] | what is counted outside of the guests' own records |
 //! | [`patience`] | noticing that a run has stopped getting anywhere |
+//! | [`skipped`] | tests that a machine cannot run |
 //! | [`noise`] | what this machine's own scheduler took meanwhile |
 //! | `affinity` | which CPUs there are, and threads that stay on one |
 //! | `clock` | the time-stamp counter in nanoseconds |
@@ -19,6 +20,7 @@ pub mod config;
 pub mod noise;
 pub mod patience;
 pub mod problem;
+pub mod skipped;
 pub mod tally;
 
 pub use noise::Noise;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Output;
 
 use binary::{refused, started, stderr, stdout};
+use pvqspin_real_time::skipped::skipped;
 
 /// Runs the binary away from the sources: some commands leave results where they run.
 fn pvq(options: &[&str]) -> Output {
@@ -20,10 +21,7 @@ fn can_run(test: &str) -> bool {
     let doctor = pvq(&["doctor"]);
     let can = doctor.status.success();
     if !can {
-        eprintln!(
-            "skipped: {test}: the embedded hypervisor cannot run here\n{}",
-            stdout(&doctor)
-        );
+        skipped("hypervisor", &format!("{test}\n{}", stdout(&doctor)));
     }
     can
 }

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use pvqspin_kvm::{Guest, Image, KvmHost, Probe, Unavailable};
 use pvqspin_kvm_boot::Transport;
+use pvqspin_real_time::skipped::skipped;
 
 /// KVM, and a guest as the probe chooses it.
 pub(crate) struct Rig {
@@ -19,7 +20,7 @@ pub(crate) fn rig() -> Option<&'static Rig> {
         let host = match KvmHost::open() {
             Ok(host) => host,
             Err(reason @ (Unavailable::NoDevice | Unavailable::NoPermission(_))) => {
-                eprintln!("SKIPPED, nothing was tested: {reason}");
+                skipped("kvm", &reason);
                 return None;
             }
             Err(reason) => panic!("{reason}"),
