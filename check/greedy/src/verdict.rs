@@ -84,7 +84,7 @@ fn worst_window(ran: &[u64], due: impl Fn(usize) -> u64) -> u64 {
 }
 
 /// By how much a capped VM got more than it may in some window: two quotas and a shortest loan for each vCPU beyond
-/// what the window's length gives, and another quota each time that it was removed and added.
+/// what the window's length gives, and another quota and loan each time that it was removed and added.
 fn over_cap_ns(case: &Case, ran: &[Ran]) -> u64 {
     let Some(cap) = case.cap else {
         return 0;
@@ -94,7 +94,7 @@ fn over_cap_ns(case: &Case, ran: &[Ran]) -> u64 {
     let due: Vec<_> = (0..ran.len()).map(of_time).collect();
     let most = worst_window(&due, |at| ran[at].greedy_ns);
     let comings = case.churn.map_or(0, |every| SLICES / every);
-    let allowed = vcpus * ((2 + comings) * cap.quota_ns + case.setup.min_loan_ns);
+    let allowed = vcpus * ((2 + comings) * cap.quota_ns + (1 + comings) * case.setup.min_loan_ns);
     most.saturating_sub(allowed)
 }
 
