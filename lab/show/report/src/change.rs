@@ -13,8 +13,8 @@ use crate::estimate::{CONFIDENCE, Estimate, Evidence, Verdict};
 use crate::figures::{count, counted, exact_time, times};
 use crate::point::Point;
 use crate::repeats::Figure;
-use crate::row::FACTS;
 use crate::sets::Set;
+use crate::untrusted_row::FACTS;
 
 /// One lock at one point in both.
 #[derive(Clone, Debug, PartialEq)]
