@@ -85,7 +85,7 @@ impl FromStr for Turn {
     }
 }
 
-/// Our own locks, on every word; the native one is among the peers.
+/// Our own locks, on every word; the native one is among the rivals.
 const LOCKS: [LockId; 6] = [
     LockId::Fifo,
     LockId::FifoBit,

@@ -17,7 +17,7 @@ pub(crate) struct Shown {
     about: &'static str,
 }
 
-/// The locks whose code is shown: policies of `pvqspin`, then the peers that matter.
+/// The locks whose code is shown: policies of `pvqspin`, then the rivals that matter.
 pub(crate) const SHOWN: [Shown; 8] = [
     Shown {
         name: "native-queued",
@@ -42,22 +42,22 @@ pub(crate) const SHOWN: [Shown; 8] = [
     Shown {
         name: "test-and-set",
         symbols: ["test_and_set_lock", "test_and_set_unlock"],
-        about: "a peer; released by a store, because no other CPU writes a held word",
+        about: "a rival; released by a store, because no other CPU writes a held word",
     },
     Shown {
         name: "ticket",
         symbols: ["ticket_lock", "ticket_unlock"],
-        about: "a peer",
+        about: "a rival",
     },
     Shown {
         name: "linux-pv",
         symbols: ["linux_pv_lock", "linux_pv_unlock"],
-        about: "a peer, of three words where Linux has three fields of one, which it compares at once",
+        about: "a rival, of three words where Linux has three fields of one, which it compares at once",
     },
     Shown {
         name: "unfair-hinted",
         symbols: ["unfair_hinted_lock", "unfair_hinted_unlock"],
-        about: "a peer; it names its holder too",
+        about: "a rival; it names its holder too",
     },
 ];
 

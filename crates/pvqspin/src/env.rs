@@ -48,7 +48,7 @@ impl Budget {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum Point {
-    /// About to join: nothing is published yet. Peers: before the first contended attempt.
+    /// About to join: nothing is published yet. Rivals: before the first contended attempt.
     Joining,
     /// Joined: the tail names this CPU, and nothing links it yet. A wait counts from here.
     Joined,

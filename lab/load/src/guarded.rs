@@ -25,7 +25,7 @@ pub trait Exclusive: Sync {
     /// # Safety
     ///
     /// The caller holds the lock, and `token` is what its [`lock`](Self::lock) returned.
-    #[expect(unsafe_code, reason = "releasing a peer is unsafe by contract")]
+    #[expect(unsafe_code, reason = "releasing a rival is unsafe by contract")]
     unsafe fn unlock(&self, token: Self::Token);
 
     /// The raw word, if [`pvqspin::word`] tells how to read it.
@@ -62,7 +62,7 @@ impl<E: Env, L: Lock<E>> Exclusive for Known<E, L> {
     }
 
     #[inline]
-    #[expect(unsafe_code, reason = "releasing a peer is unsafe by contract")]
+    #[expect(unsafe_code, reason = "releasing a rival is unsafe by contract")]
     unsafe fn unlock(&self, token: L::Token) {
         // SAFETY: the caller's promise.
         unsafe { self.lock.unlock(token) };
@@ -82,7 +82,7 @@ impl<E: Env> Exclusive for Erased<E> {
     }
 
     #[inline]
-    #[expect(unsafe_code, reason = "releasing a peer is unsafe by contract")]
+    #[expect(unsafe_code, reason = "releasing a rival is unsafe by contract")]
     unsafe fn unlock(&self, token: ErasedToken) {
         // SAFETY: the caller's promise.
         unsafe { Erased::unlock(self, token) };

@@ -200,7 +200,7 @@ impl<'a, E: Guest> Worker<'a, E> {
         let releasing = E::now_ns();
         lock.account.set_last_release_ns(releasing);
         // SAFETY: this CPU took the lock above, and the token is what it got.
-        #[expect(unsafe_code, reason = "releasing a peer is unsafe by contract")]
+        #[expect(unsafe_code, reason = "releasing a rival is unsafe by contract")]
         unsafe {
             lock.lock.unlock(token);
         }

@@ -26,7 +26,7 @@ fn text() -> String {
         "Locks (--lock): pvqspin, one for each policy and word format",
     );
     locks(&mut text, |entry| entry.policy.is_some());
-    heading(&mut text, "Locks (--lock): peers");
+    heading(&mut text, "Locks (--lock): rivals");
     locks(&mut text, |entry| entry.policy.is_none());
     heading(&mut text, "Locks (--lock): simulator only");
     line(&mut text, IDEAL.name, IDEAL.about);

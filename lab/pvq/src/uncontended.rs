@@ -26,7 +26,7 @@ const NAME: &str = "uncontended";
 #[derive(Debug, Serialize)]
 struct Row {
     lock: &'static str,
-    /// Where it comes from: `floor` (no lock), `pvqspin`, `peers` or `crates`.
+    /// Where it comes from: `floor` (no lock), `pvqspin`, `rivals` or `crates`.
     group: &'static str,
     /// Multiplications between one pair and the next.
     gap: u32,

@@ -113,7 +113,7 @@ pub const DEFAULT: [LockId; 12] = [
 ];
 
 /// The ideal lock: simulator only.
-pub const IDEAL: Entry = peer(
+pub const IDEAL: Entry = rival(
     LockId::Ideal,
     "ideal",
     false,
@@ -161,97 +161,97 @@ pub const CATALOG: &[Entry] = &[
         "bit",
         "as fifo, on the word with a spare bit for the sole holder",
     ),
-    peer(
+    rival(
         LockId::TestAndSet,
         "test-and-set",
         false,
         "unfair, no hypercalls: what Linux falls back to in a guest without paravirtual locks",
     ),
-    peer(
+    rival(
         LockId::Ticket,
         "ticket",
         true,
         "strict order, no hypercalls: Linux before 2015",
     ),
-    peer(
+    rival(
         LockId::NativeQueued,
         "native-queued",
         true,
         "strict order, no hypercalls: Linux on bare metal",
     ),
-    peer(
+    rival(
         LockId::UnfairQueued,
         "unfair-queued",
         false,
         "a queue that any newcomer may pass, no hypercalls: the proposal of 2014",
     ),
-    peer(
+    rival(
         LockId::PvTicket,
         "pv-ticket",
         true,
         "tickets; waiters halt blindly, releasers kick the next ticket: Linux 3.12 to 4.1",
     ),
-    peer(
+    rival(
         LockId::LinuxPv,
         "linux-pv",
         false,
         "a queue with hybrid stealing, halt, hash and kick: Linux in KVM guests since 2015",
     ),
-    peer(
+    rival(
         LockId::UnfairHinted,
         "unfair-hinted",
         false,
         "unfair, waiters yield to a preempted owner: s390 on shared CPUs; the strongest rival",
     ),
-    peer(
+    rival(
         LockId::TestAndSetBackoff,
         "tas-backoff",
         false,
         "test-and-set; who loses a race stays away for a while: Anderson, 1990",
     ),
-    peer(
+    rival(
         LockId::Mcs,
         "mcs",
         true,
         "strict order, each on a line of its own: Mellor-Crummey and Scott, 1991",
     ),
-    peer(
+    rival(
         LockId::Clh,
         "clh",
         true,
         "strict order, each on the line of the one before: Craig, 1993",
     ),
-    peer(
+    rival(
         LockId::McsTp,
         "mcs-tp",
         false,
         "MCS whose waiters publish the time; stale ones are passed over: He and others, 2005",
     ),
-    peer(
+    rival(
         LockId::PreemptableTicket,
         "preemptable-ticket",
         false,
         "tickets, until the queue stands still for too long: Ouyang and Lange, 2013",
     ),
-    peer(
+    rival(
         LockId::Malthusian,
         "malthusian",
         false,
         "MCS that puts surplus waiters to sleep: Dice, 2017",
     ),
-    peer(
+    rival(
         LockId::Shuffling,
         "shuffling",
         false,
         "a queue whose head brings those forward who run: after Kashyap and others, 2019",
     ),
-    peer(
+    rival(
         LockId::S390Queued,
         "s390-queued",
         false,
         "a queue passed three times at most; waiters yield to the owner or the head: s390",
     ),
-    peer(
+    rival(
         LockId::Powerpc,
         "powerpc",
         false,
@@ -276,7 +276,7 @@ const fn own(
     }
 }
 
-const fn peer(id: LockId, name: &'static str, fair: bool, about: &'static str) -> Entry {
+const fn rival(id: LockId, name: &'static str, fair: bool, about: &'static str) -> Entry {
     Entry {
         id,
         name,

@@ -16,11 +16,11 @@ pub enum Choice<T: 'static> {
     /// Every policy and word format of `pvqspin`.
     Own,
     /// Everything else.
-    Peers,
+    Rivals,
 }
 
 /// The names of the groups.
-pub const GROUPS: [&str; 4] = ["default", "all", "pvqspin", "peers"];
+pub const GROUPS: [&str; 4] = ["default", "all", "pvqspin", "rivals"];
 
 /// What every catalogue says about a lock.
 pub trait Listed: 'static {
@@ -66,6 +66,7 @@ pub const FORMER_GROUP: (&str, &str) = ("ours", "pvqspin");
 /// use pvqspin_rivals::choice::{Choice, group};
 ///
 /// assert!(matches!(group::<Entry>("pvqspin"), Some(Choice::Own)));
+/// assert!(matches!(group::<Entry>("peers"), Some(Choice::Rivals)));
 /// assert!(group::<Entry>("theirs").is_none());
 /// ```
 #[must_use]
@@ -74,7 +75,8 @@ pub fn group<T>(name: &str) -> Option<Choice<T>> {
         "default" => Some(Choice::Default),
         "all" => Some(Choice::All),
         "pvqspin" => Some(Choice::Own),
-        "peers" => Some(Choice::Peers),
+        // The second name is a former one.
+        "rivals" | "peers" => Some(Choice::Rivals),
         _ => None,
     }
 }
@@ -96,7 +98,7 @@ pub fn chosen<T: Listed>(
         Choice::Default => entry.is_default(),
         Choice::All => !entry.is_apart(),
         Choice::Own => entry.is_own(),
-        Choice::Peers => !entry.is_own() && !entry.is_apart(),
+        Choice::Rivals => !entry.is_own() && !entry.is_apart(),
     };
     catalog
         .filter(|entry| choices.iter().any(|choice| means(choice, entry)))

@@ -1,4 +1,4 @@
-//! Lending one's pCPU to a CPU that is in the way, as the peers do that can name one.
+//! Lending one's pCPU to a CPU that is in the way, as the rivals do that can name one.
 
 use pvqspin::{Budget, Cpu, Env, Hint, Status};
 

@@ -1,6 +1,6 @@
 //! The locks that pvqspin is compared with: one file each, behind one trait, [`Lock`].
 //!
-//! Every peer is written from the published description of its original, uses exactly the
+//! Every rival is written from the published description of its original, uses exactly the
 //! hypercalls that the original has, and waits through [`Env::spin_until`] alone, so that each
 //! runs wherever pvqspin runs. [`catalog`] lists them with what they stand for,
 //! [`visit`] goes from a name to a type, [`tuned`] has this project's own at other constants.

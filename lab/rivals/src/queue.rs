@@ -1,4 +1,4 @@
-//! The queue that many of the peers stand in: an MCS list.
+//! The queue that many of the rivals stand in: an MCS list.
 //!
 //! ```text
 //!   tail ────────────────────────────────────────┐

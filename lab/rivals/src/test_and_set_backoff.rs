@@ -17,7 +17,7 @@
 //!
 //! Published: without backoff a test-and-set lock fell 3.8 times behind a queued one on a contended
 //! lock without overcommit (Waiman Long, 2014, AIM7 on EXT4); backoff is the classical answer. It
-//! cannot matter where a line costs the same however many want it; see `docs/peers.md`.
+//! cannot matter where a line costs the same however many want it; see `docs/rivals.md`.
 
 use core::marker::PhantomData;
 

@@ -1,4 +1,4 @@
-//! What the peers ask of the host, step by step, on a single thread that plays all CPUs.
+//! What the rivals ask of the host, step by step, on a single thread that plays all CPUs.
 //!
 //! When the lock under test halts or yields, the script takes over: it notes the call, plays the
 //! other CPUs, and returns.

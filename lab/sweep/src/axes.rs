@@ -174,7 +174,7 @@ fn vcpus(section: &Section<'_>, at: usize) -> Result<Vec<Asked<Vcpus>>, FileErro
 
 fn locks(section: &Section<'_>) -> Result<Vec<Lock>, FileError> {
     let Some(asked) = section.list("locks", lock)? else {
-        let what = "a grid needs some: names, or default, all, pvqspin, peers";
+        let what = "a grid needs some: names, or default, all, pvqspin, rivals";
         return Err(section.error(section.at(), "locks", what));
     };
     let choices: Vec<LockChoice> = asked.iter().filter_map(|one| one.value.ok()).collect();

@@ -39,7 +39,7 @@ const FILE_KEYS: [&str; 4] = ["common", "grid", "table", "picture"];
 /// let text = "
 ///     [[grid]]
 ///     name = 'small'
-///     locks = ['fifo', 'peers']
+///     locks = ['fifo', 'rivals']
 ///     overcommit = [1, 4]
 ///     sections = '1us/2us'
 /// ";

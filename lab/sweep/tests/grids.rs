@@ -49,7 +49,11 @@ fn a_grid_goes_before_what_is_common() {
 fn groups_and_constants_name_locks() {
     let grid = |locks: &str| lines(&format!("[[grid]]\nname = 'g'\nvcpus = 2\nlocks = {locks}"));
     let all = grid("'all'").len();
-    assert_eq!(grid("['pvqspin', 'peers', 'fifo']").len(), all, "each once");
+    assert_eq!(
+        grid("['pvqspin', 'rivals', 'fifo']").len(),
+        all,
+        "each once"
+    );
     let tuned = grid("['bounded@wait=1ms', 'fifo']");
     assert_eq!(tuned.len(), 2);
     assert!(
@@ -159,7 +163,7 @@ fn what_cannot_be_run_is_refused_with_its_line() {
             5,
             &["another grid has this name"],
         ),
-        ("[[grid]]\nname = 'h'", 5, &["locks", "pvqspin, peers"]),
+        ("[[grid]]\nname = 'h'", 5, &["locks", "pvqspin, rivals"]),
         ("[[grid]]\nlocks = 'fifo'", 5, &["name", "needs one"]),
         ("[[gird]]", 4, &["did you mean 'grid'?"]),
         ("[common]\nname = 'c'", 5, &["common", "name"]),

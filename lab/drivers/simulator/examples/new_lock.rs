@@ -1,4 +1,4 @@
-//! A new peer and a new policy, written from scratch and put beside `fifo` in virtual time.
+//! A new rival and a new policy, written from scratch and put beside `fifo` in virtual time.
 //!
 //! ```sh
 //! cargo run --release -p pvqspin-simulator --example new_lock
@@ -12,7 +12,7 @@ use pvqspin_load::Guest;
 use pvqspin_rivals::Lock;
 use pvqspin_simulator::{GuestCode, SimConfig, SimError, run_code};
 
-// excerpt: peer
+// excerpt: rival
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 use pvqspin::{Budget, Env, Point};
 
@@ -59,7 +59,7 @@ impl<E: Env> Lock<E> for ArrayLock<E> {
         E::checkpoint(Point::Released);
     }
 }
-// end: peer
+// end: rival
 
 // excerpt: policy
 use pvqspin::{Fifo, Idx3, Policy, QSpinLock, Rules};

@@ -130,7 +130,7 @@ fn widened(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
 /// Interrupts for locks that are made for them, and for the others what they promise of a wait.
 fn finish(mut config: SimConfig, dice: &mut Dice) -> SimConfig {
     let entry = config.run.lock.entry();
-    // The peers' queues have one node for each CPU. And a workload with interrupts of its own masks
+    // The rivals' queues have one node for each CPU. And a workload with interrupts of its own masks
     // those, not these: two kinds of handlers that wait over each other are a deadlock of any lock.
     if entry.policy.is_some() && config.run.workload.id != WorkloadId::NestedContexts {
         config.jitter.interrupt_one_in = *dice.of(&[0, 0, 0, 8, 40]);

@@ -1,4 +1,4 @@
-//! Thousands of random schedules for every policy of ours, and some for every peer. A failure
+//! Thousands of random schedules for every policy of ours, and some for every rival. A failure
 //! prints the seed; `pvq simulate --lock NAME --replay SEED` runs that one schedule again and
 //! prints all that happened.
 

@@ -19,7 +19,7 @@ pub(crate) struct CompareArgs {
     #[arg(long)]
     pub(crate) full: bool,
 
-    /// Locks by name, or `default` (12 of them), `all`, `pvqspin`, `peers` [default: default]
+    /// Locks by name, or `default` (12 of them), `all`, `pvqspin`, `rivals` [default: default]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::lock)]
     pub(crate) lock: Vec<LockChoice>,
 

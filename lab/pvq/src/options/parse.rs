@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(names(&[]), names(&["default"]));
         assert_eq!(names(&[]).len(), catalog::DEFAULT.len());
         assert_eq!(
-            names(&["pvqspin"]).len() + names(&["peers"]).len(),
+            names(&["pvqspin"]).len() + names(&["rivals"]).len(),
             names(&["all"]).len()
         );
         assert_eq!(

@@ -50,7 +50,7 @@ const DRAWN_BY_TORTURE: [&str; 23] = [
 /// What to simulate.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
-    /// Locks by name, `ideal` among them, or `default` (12), `all`, `pvqspin`, `peers` [default:
+    /// Locks by name, `ideal` among them, or `default` (12), `all`, `pvqspin`, `rivals` [default:
     /// default]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::simulated_lock)]
     pub(crate) lock: Vec<LockChoice>,

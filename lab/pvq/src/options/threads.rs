@@ -25,7 +25,7 @@ pub(crate) struct ThreadsArgs {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Locks by name, or `all`, `pvqspin`, `peers` [default: all]
+    /// Locks by name, or `all`, `pvqspin`, `rivals` [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::thread_lock)]
     pub(crate) lock: Vec<ThreadLockChoice>,
 

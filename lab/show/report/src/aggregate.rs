@@ -137,7 +137,7 @@ impl Summary {
         }
     }
 
-    /// Whether it is one of our policies, not a peer.
+    /// Whether it is one of our policies, not a rival.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.policy.is_some()

@@ -351,7 +351,7 @@ impl Record {
         }
     }
 
-    /// Whether it is one of our policies, not a peer.
+    /// Whether it is one of our policies, not a rival.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.policy.is_some()

@@ -226,15 +226,15 @@ impl Checker<'_> {
             o if o >= 4.0 => 2.5,
             _ => 1.5,
         };
-        for (peer, least) in [
+        for (rival, least) in [
             ("test-and-set", over_tas),
             ("native-queued", 20.0),
             ("unfair-hinted", 0.95),
         ] {
-            if let Some(peer) = self.at.lock(peer) {
-                let ratio = ours.ratio_to(peer, |r| r.throughput_per_s, self.evidence);
-                let words = format!("at least {least} times {}", peer.lock);
-                self.judge(Wanted::AtLeast(least), words, ratio, times, &[ours, peer]);
+            if let Some(rival) = self.at.lock(rival) {
+                let ratio = ours.ratio_to(rival, |r| r.throughput_per_s, self.evidence);
+                let words = format!("at least {least} times {}", rival.lock);
+                self.judge(Wanted::AtLeast(least), words, ratio, times, &[ours, rival]);
             }
         }
     }

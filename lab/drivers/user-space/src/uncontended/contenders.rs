@@ -23,7 +23,7 @@ pub enum Group {
     /// `pvqspin`, native and under each policy.
     Own,
     /// Locks after those of kernels, and from papers.
-    Peers,
+    Rivals,
     /// Locks of other crates.
     Crates,
 }
@@ -35,7 +35,7 @@ impl Group {
         match self {
             Self::Floor => "floor",
             Self::Own => "pvqspin",
-            Self::Peers => "peers",
+            Self::Rivals => "rivals",
             Self::Crates => "crates",
         }
     }
@@ -46,7 +46,7 @@ impl Group {
         match self {
             Self::Floor => "the floor",
             Self::Own => "pvqspin",
-            Self::Peers => "peers",
+            Self::Rivals => "rivals",
             Self::Crates => "other crates",
         }
     }
@@ -100,9 +100,9 @@ pub fn contenders() -> Vec<Contender> {
         of::<Std>("std::sync::Mutex", Group::Crates),
     ];
     all.extend(CATALOG.iter().map(|entry| {
-        // The native queued lock stands among the peers of the catalogue, and is `pvqspin` too.
+        // The native queued lock stands among the rivals of the catalogue, and is `pvqspin` too.
         let own = entry.policy.is_some() || entry.id == LockId::NativeQueued;
-        let group = if own { Group::Own } else { Group::Peers };
+        let group = if own { Group::Own } else { Group::Rivals };
         with_lock(entry.id, Named(entry.name, group))
     }));
     all.sort_by_key(|contender| (contender.group, contender.name != REFERENCE));

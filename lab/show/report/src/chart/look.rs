@@ -1,6 +1,6 @@
 //! How a lock looks, everywhere on a page: a colour, a mark and a kind of line.
 //!
-//! Ours have solid lines, unfair peers dashed ones, fair peers dotted ones, and within each of
+//! Ours have solid lines, unfair rivals dashed ones, fair rivals dotted ones, and within each of
 //! these kinds every lock has a mark of its own: pictures can be read without their colours. The
 //! colours are of middle lightness, at least 3:1 against white and against the dark background
 //! (what WCAG 2.1 asks of graphics, 1.4.11).

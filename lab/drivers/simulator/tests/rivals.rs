@@ -1,4 +1,4 @@
-//! What each peer is known for, as far as virtual time can show it.
+//! What each rival is known for, as far as virtual time can show it.
 
 use pvqspin_load::catalog::CATALOG as WORKLOADS;
 use pvqspin_load::{LockLoad, Outcome, Section, WorkloadConfig, WorkloadId, bound_per_s};
