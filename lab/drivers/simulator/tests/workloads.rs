@@ -205,3 +205,25 @@ fn a_neighbour_gets_its_share_beside_locks_and_everything_beside_nobody() {
     let ratio = halted.acquisitions as f64 / alone.acquisitions as f64;
     assert!((0.99..1.01).contains(&ratio), "{ratio}");
 }
+
+/// A head that lent its pCPU to the holder of a lock that no other CPU wants gets it back at the release,
+/// whether others might pass over it or not.
+#[test]
+fn a_rare_lock_costs_no_turn() {
+    for lock in [LockId::Fifo, LockId::Bounded] {
+        let config = config(lock, WorkloadId::KernelBuild).with(|sim| {
+            sim.run.host.pcpus = 8;
+            sim.run.vcpus = 32;
+            sim.run.host.slice_ns = 3_000_000;
+            sim.run.duration_ns = 200_000_000;
+        });
+        let outcome = simulate(&config).outcome;
+        let name = lock.entry().name;
+        assert_eq!(outcome.waits_over_slice, 0, "{name}");
+        assert!(
+            outcome.wait.max < 1_000_000,
+            "{name}: {} ns",
+            outcome.wait.max
+        );
+    }
+}
