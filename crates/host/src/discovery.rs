@@ -126,6 +126,7 @@ impl Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use pvqspin_abi::Cpu;
 
     #[test]
@@ -152,6 +153,35 @@ mod tests {
                 Features::from_bits(all.bits() & !bits.bits())
             };
             assert_eq!(config.features(), left, "{config:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_a_guest_says_only_its_own_memory_is_believed(
+            calls in prop::collection::vec(
+                (14_u64..20, prop_oneof![0_u64..6, any::<u64>()], prop_oneof![0_u64..0x4000, any::<u64>()]),
+                0..60,
+            ),
+        ) {
+            let mut registration = Registration::new(&Config::default(), 3);
+            let (begin, end) = (0x1000, 0x3000);
+            for (number, what, address) in calls {
+                let is_memory = |from, to| begin <= from && from <= to && to <= end;
+                let answer = registration.answer([number, what, address], is_memory);
+                prop_assert_eq!(answer.is_some(), Request::from_registers([number, what, address]).is_some());
+            }
+            let cpus = (0..3).filter_map(Cpu::new).map(Page::Vcpu);
+            let pages: alloc::vec::Vec<_> = cpus.chain([Page::Vm]).collect();
+            for &page in &pages {
+                if let Some(address) = registration.address(page) {
+                    prop_assert!(address >= begin && page.end(address).is_some_and(|to| to <= end));
+                }
+            }
+            let all = pages.iter().all(|&page| registration.address(page).is_some());
+            prop_assert_eq!(registration.is_complete(), all);
         }
     }
 
