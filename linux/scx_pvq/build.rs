@@ -45,7 +45,7 @@ fn clang() -> Result<PathBuf> {
         return Ok(named);
     }
     NAMES.iter().map(PathBuf::from).find(|name| works(name)).with_context(|| format!(
-        "scx_pvq needs clang {OLDEST} or later to compile its BPF program, and none is in the path: `apt-get install clang-{OLDEST}`, \
+        "scx_pvq needs clang {OLDEST} or later to compile its BPF program, and none is in the path: `apt-get install clang-19`, \
          or what your system calls it; or name it in the environment variable CLANG",
     ))
 }

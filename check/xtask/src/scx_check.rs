@@ -192,7 +192,7 @@ fn clang() -> Result<String> {
         .chain(versions)
         .chain(["clang".to_owned()])
         .find(|name| Command::new(name).arg("--version").output().is_ok())
-        .context("clang is missing: `apt-get install clang-16`, or name it in CLANG")
+        .context("clang 16 or later is missing: `apt-get install clang-19`, or name it in CLANG")
 }
 
 /// libbpf's headers, as the build of scx_pvq left them.

@@ -76,7 +76,7 @@ impl Counters {
                 let per_second = |value: u64| value as f64 / time.as_secs_f64().max(1e-9);
                 let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
                 let mut text = format!(
-                    "yields {:.0}/s, {:.1} % ran (loan {:.0} µs, {:.1} % of all time)",
+                    "asked {:.0}/s, {:.1} % ran (loan {:.0} µs, {:.1} % of all time)",
                     per_second(asked),
                     percent(ran, asked),
                     mean_loan_ns as f64 / 1000.0,
@@ -130,18 +130,29 @@ pub(crate) fn wanted(map: &impl MapCore) -> Result<Duration> {
     Ok(Duration::from_nanos(read_one(map, index)?))
 }
 
-/// The statistics of the scheduler that is loaded.
-pub(crate) fn of_running() -> Result<MapHandle> {
-    if !requirements::is_ours_loaded() {
-        bail!("no scx_pvq is running");
-    }
-    for info in libbpf_rs::query::MapInfoIter::default() {
-        if info.name.to_string_lossy() == MAP {
-            return MapHandle::from_map_id(info.id)
-                .context("cannot open the statistics: only root may");
+/// The statistics of the scheduler that is loaded, maybe by another process.
+pub(crate) struct Running {
+    pub(crate) map: MapHandle,
+    /// Another one for each time that it was loaded.
+    pub(crate) id: u32,
+}
+
+impl Running {
+    /// Fails if none is loaded, or if this user may not see it.
+    pub(crate) fn find() -> Result<Self> {
+        if !requirements::is_ours_loaded() {
+            bail!("no scx_pvq is running");
         }
+        // The last one is the youngest: one that has just ended may be there still.
+        let id = libbpf_rs::query::MapInfoIter::default()
+            .filter(|info| info.name.to_string_lossy() == MAP)
+            .last()
+            .context("the statistics of the running scx_pvq are not to be seen: only root may")?
+            .id;
+        let map =
+            MapHandle::from_map_id(id).context("cannot open the statistics: only root may")?;
+        Ok(Self { map, id })
     }
-    bail!("the statistics of the running scx_pvq are not to be seen: only root may")
 }
 
 #[cfg(test)]
@@ -159,7 +170,7 @@ mod tests {
         assert_eq!(twice.since(&first), first);
         let text = first.show(Duration::from_secs(2), Style::Text);
         assert!(
-            text.starts_with("yields 5/s, 90.0 % ran (loan 100 µs"),
+            text.starts_with("asked 5/s, 90.0 % ran (loan 100 µs"),
             "{text}"
         );
         assert!(text.contains("refused 1 (target not waiting)"), "{text}");

@@ -12,26 +12,37 @@
 //! | `topology` | CPUs and their cache domains |
 //! | `companions` | threads that let vCPUs yield which would be alone on a CPU |
 //! | `counters` | statistics |
+//! | `monitor` | statistics of another process |
+//! | `command` | the command that is run, and signals |
+//! | `limits` | control groups whose limits have no effect |
+//! | `output` | messages, lines of statistics, the report |
 //! | `shared` | what `bpf/shared.h` says, for Rust |
 
+mod command;
 mod companions;
 mod counters;
+mod limits;
+mod monitor;
+mod output;
 mod requirements;
 mod scheduler;
 mod shared;
 mod topology;
 
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::io;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::process::ExitCode;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Parser;
+use sd_notify::NotifyState;
 
+use command::Command;
 use counters::{Counters, Style};
+use monitor::monitor;
+use output::{Lines, Report, say};
 use scheduler::{Scheduler, Settings};
 
 /// Schedules virtual machines so that a directed yield runs its target at once, on the caller's time.
@@ -79,19 +90,21 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.min_loan_us > args.slice_us / 2 {
-        eprintln!(
-            "scx_pvq: a loan of {} µs is more than half a slice of {} µs: lower --min-loan-us",
-            args.min_loan_us, args.slice_us
+        say!(
+            "a loan of {} µs is more than half a slice of {} µs: lower --min-loan-us",
+            args.min_loan_us,
+            args.slice_us
         );
         return ExitCode::from(2);
     }
     let result = if args.monitor {
-        monitor(&args)
+        let pace = Duration::from_secs(args.stats.unwrap_or(1).into());
+        command::signals().and_then(|signals| monitor(&signals, pace, style(&args)))
     } else {
         run(&args)
     };
     result.unwrap_or_else(|error| {
-        eprintln!("scx_pvq: {error:#}");
+        say!("{error:#}");
         ExitCode::FAILURE
     })
 }
@@ -99,26 +112,10 @@ fn main() -> ExitCode {
 /// How often it looks whether the kernel ended it, and whether it is time for statistics.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What the main thread waits for.
-enum Event {
-    Signal,
-    CommandEnded(std::io::Result<std::process::ExitStatus>),
-}
-
-fn events() -> Result<(Sender<Event>, Receiver<Event>)> {
-    let (sender, receiver) = mpsc::channel();
-    let signal = sender.clone();
-    ctrlc::set_handler(move || {
-        // The receiver is gone only when the program ends anyway.
-        let _ = signal.send(Event::Signal);
-    })
-    .context("cannot wait for signals")?;
-    Ok((sender, receiver))
-}
-
 fn run(args: &Args) -> Result<ExitCode> {
     requirements::check()?;
-    let (sender, receiver) = events()?;
+    let mut report = args.report.as_deref().map(Report::open).transpose()?;
+    let signals = command::signals()?;
     let settings = Settings {
         slice_ns: u64::from(args.slice_us) * 1000,
         min_loan_ns: u64::from(args.min_loan_us) * 1000,
@@ -128,8 +125,8 @@ fn run(args: &Args) -> Result<ExitCode> {
         verbose: args.verbose,
     };
     let mut scheduler = Scheduler::attach(&settings)?;
-    eprintln!(
-        "scx_pvq: scheduling {}, {}; Ctrl-C ends it",
+    say!(
+        "scheduling {}, {}; Ctrl-C ends it",
         if args.partial {
             "tasks that ask for it"
         } else {
@@ -137,10 +134,18 @@ fn run(args: &Args) -> Result<ExitCode> {
         },
         topology::describe(scheduler.topology())
     );
-    if !args.command.is_empty() {
-        start(args, sender)?;
+    if !args.partial {
+        limits::warn();
     }
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+        say!("systemd cannot be told that it runs: {error}");
+    }
+    let mut command = match args.command.as_slice() {
+        [] => None,
+        words => Some(Command::start(words, args.partial)?),
+    };
     let began = Instant::now();
+    let mut lines = Lines::new(io::stdout());
     let mut before = Counters::default();
     let mut next_stats = args
         .stats
@@ -150,60 +155,63 @@ fn run(args: &Args) -> Result<ExitCode> {
     let mut look = began;
     let code = loop {
         let pause = if ejected { LOOK } else { scheduler.round()? };
-        match receiver.recv_timeout(pause) {
-            Ok(Event::Signal) => break ExitCode::SUCCESS,
-            Ok(Event::CommandEnded(status)) => {
-                let status = status.context("cannot wait for the command")?;
-                let code = status
-                    .code()
-                    .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-                break ExitCode::from(u8::try_from(code).unwrap_or(1));
-            }
-            Err(RecvTimeoutError::Timeout) if Instant::now() < look => continue,
-            Err(RecvTimeoutError::Timeout) => look = Instant::now() + LOOK,
-            Err(RecvTimeoutError::Disconnected) => bail!("nothing is left to wait for"),
+        match (signals.recv_timeout(pause), &mut command) {
+            (Ok(_), None) => break 0,
+            (Ok(signal), Some(command)) => command.pass_on(&signal),
+            (Err(RecvTimeoutError::Timeout), _) => {}
+            (Err(RecvTimeoutError::Disconnected), _) => bail!("nothing is left to wait for"),
         }
+        if let Some(command) = &mut command
+            && let Some(code) = command.ended()?
+        {
+            break code;
+        }
+        if Instant::now() < look {
+            continue;
+        }
+        look = Instant::now() + LOOK;
         if let (Some(at), Some(seconds)) = (next_stats, args.stats)
             && Instant::now() >= at
         {
             let now = total.plus(&scheduler.counters()?);
-            println!(
-                "{}",
-                now.since(&before)
-                    .show(Duration::from_secs(seconds.into()), style(args))
-            );
+            let seconds = Duration::from_secs(seconds.into());
+            lines.print(&now.since(&before).show(seconds, style(args)));
             before = now;
-            next_stats = Some(at + Duration::from_secs(seconds.into()));
+            next_stats = Some(at + seconds);
         }
         if !ejected && let Some(end) = scheduler.end()? {
-            eprintln!("scx_pvq: the kernel ended it: {end}");
+            say!("the kernel ended it: {end}");
             if end.asks_for_restart() {
-                eprintln!("scx_pvq: loading it again");
+                say!("loading it again");
                 total = total.plus(&scheduler.counters()?);
                 drop(scheduler);
                 scheduler = Scheduler::attach(&settings)?;
                 continue;
             }
             ejected = true;
-            if args.command.is_empty() {
-                break ExitCode::FAILURE;
+            if command.is_none() {
+                break 1;
             }
-            eprintln!("scx_pvq: the command goes on under the kernel's own scheduler");
+            say!("the command goes on under the kernel's own scheduler");
         }
     };
     // Once more: it may have been ejected since.
     if !ejected && let Some(end) = scheduler.end()? {
-        eprintln!("scx_pvq: the kernel ended it: {end}");
+        say!("the kernel ended it: {end}");
         ejected = true;
     }
     let all = total.plus(&scheduler.counters()?);
-    if let Some(path) = &args.report {
-        let text = format!("{}\n", all.show(began.elapsed(), Style::Json));
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
     drop(scheduler);
-    eprintln!("scx_pvq: the kernel's own scheduler is back");
-    Ok(if ejected { ExitCode::FAILURE } else { code })
+    say!("the kernel's own scheduler is back");
+    let mut failed = ejected;
+    if let Some(report) = &mut report
+        && let Err(error) = report.write(&format!("{}\n", all.show(began.elapsed(), Style::Json)))
+    {
+        say!("{error:#}");
+        // The command's own failure says more.
+        failed |= code == 0;
+    }
+    Ok(ExitCode::from(if failed { 1 } else { code }))
 }
 
 const fn style(args: &Args) -> Style {
@@ -218,46 +226,4 @@ fn ask_for_sched_ext() -> bool {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the system call reads the parameters, which live until it returns.
     unsafe { libc::sched_setscheduler(0, SCHED_EXT, &raw const parameters) == 0 }
-}
-
-fn start(args: &Args, sender: Sender<Event>) -> Result<()> {
-    let mut command = Command::new(&args.command[0]);
-    command.args(&args.command[1..]);
-    if args.partial {
-        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
-        unsafe {
-            command.pre_exec(|| match ask_for_sched_ext() {
-                true => Ok(()),
-                false => Err(std::io::Error::last_os_error()),
-            });
-        }
-    }
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", args.command[0].to_string_lossy()))?;
-    thread::spawn(move || {
-        // The receiver is gone only when the program ends anyway.
-        let _ = sender.send(Event::CommandEnded(child.wait()));
-    });
-    Ok(())
-}
-
-fn monitor(args: &Args) -> Result<ExitCode> {
-    let (_sender, receiver) = events()?;
-    let seconds = Duration::from_secs(args.stats.unwrap_or(1).into());
-    let map = counters::of_running()?;
-    let mut before = Counters::read(&map)?;
-    loop {
-        match receiver.recv_timeout(seconds) {
-            Err(RecvTimeoutError::Timeout) => {}
-            _ => return Ok(ExitCode::SUCCESS),
-        }
-        if !requirements::is_ours_loaded() {
-            eprintln!("scx_pvq: it is not running any more");
-            return Ok(ExitCode::SUCCESS);
-        }
-        let now = Counters::read(&map)?;
-        println!("{}", now.since(&before).show(seconds, style(args)));
-        before = now;
-    }
 }

@@ -9,6 +9,7 @@ use libbpf_rs::{Link, Map, MapCore as _, MapFlags, Object, ObjectBuilder, OpenOb
 
 use crate::companions::Companions;
 use crate::counters::{self, Counters};
+use crate::output::message;
 use crate::requirements;
 use crate::shared::{Config, End, MAX_CPUS};
 use crate::topology::{self, Topology};
@@ -154,7 +155,7 @@ fn listen(verbose: bool) {
         }
     }
     fn show(level: PrintLevel, text: String) {
-        eprint!("{text}");
+        message(&text);
         note(level, text);
     }
     if let Ok(mut said) = SAID.lock() {

@@ -28,6 +28,19 @@ fn the_program_knows_the_options() {
     assert!(output.status.success(), "{output:?}");
 }
 
+/// The limit of starts is reached although the unit waits before each.
+#[test]
+fn one_that_is_ejected_again_and_again_stays_away() {
+    let setting = |name: &str| {
+        let found = UNIT.lines().find_map(|line| line.strip_prefix(name));
+        found.and_then(|value| value.strip_prefix('=')).expect(name)
+    };
+    assert_eq!(setting("StartLimitBurst"), "2");
+    assert_eq!(setting("StartLimitIntervalSec"), "1h");
+    let restart: u32 = setting("RestartSec").parse().expect("seconds");
+    assert!(2 * restart < 3600);
+}
+
 /// Left out where there is no systemd.
 #[test]
 fn systemd_accepts_it() {

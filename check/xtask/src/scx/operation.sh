@@ -56,6 +56,9 @@ answers 2 'more than half a slice' 'a loan longer than half a slice' --slice-us 
 answers 1 'is no BPF object' 'an object that is none' --object /command
 answers 1 'no scx_pvq is running' 'a monitor of nothing' --monitor
 answers 7 'scheduler is back' 'the exit status of a command' -- sh -c 'exit 7'
+answers 1 'cannot write /nowhere/report' 'a report that cannot be written' --report /nowhere/report -- touch /ran
+[ ! -e /ran ]
+report 'and nothing was run before that was known' $?
 su guest -c /scx_pvq >$log 2>&1
 [ $? = 1 ] && says 'only root'
 report 'no root' $?
@@ -63,7 +66,7 @@ report 'no root' $?
 start --stats 1 --json && said_soon '"asked"'
 report 'statistics as JSON' $?
 timeout -s INT 3 /scx_pvq --monitor >/tmp/monitor
-grep -q 'yields' /tmp/monitor
+grep -q 'asked' /tmp/monitor
 report 'a monitor' $?
 /scx_pvq >/tmp/second 2>&1
 [ $? = 1 ] && grep -q 'another scheduler is loaded' /tmp/second
@@ -75,11 +78,34 @@ report 'an end by SIGINT' $?
 start && kill -KILL $program && ends_with 137
 report 'an end by SIGKILL' $?
 
+start -- sh -c 'trap "exit 5" TERM; echo the command waits; while :; do sleep 0.1; done' &&
+    said_soon 'the command waits' && kill -TERM $program && ends_with 5
+report 'a signal for the command' $?
+
+mkfifo /tmp/pipe
+/scx_pvq --stats 1 >/tmp/pipe 2>$log &
+program=$!
+head -n 1 /tmp/pipe >/dev/null
+said_soon 'no more statistics' && [ "$(cat $class/state)" = enabled ] && kill -INT $program && ends_with 0
+report 'statistics into a closed pipe' $?
+
+mount -t cgroup2 none /sys/fs/cgroup && echo +cpu >/sys/fs/cgroup/cgroup.subtree_control &&
+    mkdir /sys/fs/cgroup/limited && echo '10000 100000' >/sys/fs/cgroup/limited/cpu.max
+start && said_soon '/sys/fs/cgroup/limited first' && kill -INT $program && ends_with 0
+report 'a limit that does not hold is told' $?
+
 start && echo 0 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
 report 'a CPU that goes' $?
+/scx_pvq --monitor >/tmp/monitor 2>&1 &
+monitor=$!
+sleep 2
 : >$log
 echo 1 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
 report 'a CPU that comes' $?
+: >/tmp/monitor
+sleep 3
+kill -INT $monitor && wait $monitor && grep -q 'slices [1-9]' /tmp/monitor && ! grep -q 'not running' /tmp/monitor
+report 'a monitor of what was loaded again' $?
 kill -TERM $program
 ends_with 0
 report 'an end by SIGTERM' $?
