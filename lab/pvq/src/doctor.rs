@@ -77,7 +77,9 @@ pub(crate) fn run() -> Done {
     findings.push(threads());
     findings.push(kvm());
     let kernel = linux::Kernel::running();
-    findings.extend([kernel.host(), kernel.module()]);
+    findings.push(kernel.host());
+    findings.extend(kernel.limits());
+    findings.push(kernel.module());
     print(&render(&machine, &findings))?;
     match findings.iter().any(|finding| finding.grade == Grade::Bad) {
         true => Err(Failure::failed(

@@ -78,6 +78,34 @@ impl Kernel {
         }
     }
 
+    /// Whether a control group has a limit that `scx_pvq` does not keep: the first that is found.
+    pub(super) fn limits(&self) -> Option<Finding> {
+        if !self.exists("sys/kernel/sched_ext/state") {
+            return None;
+        }
+        let mut ahead = vec![self.root.join("sys/fs/cgroup")];
+        while let Some(group) = ahead.pop() {
+            // Control groups of version 2, and of version 1.
+            let read = |file: &str| fs::read_to_string(group.join(file));
+            if read("cpu.max").is_ok_and(|text| !text.starts_with("max"))
+                || read("cpu.cfs_quota_us").is_ok_and(|text| !text.starts_with('-'))
+            {
+                return Some(note(
+                    "CPU limits",
+                    format!("{} has one (cpu.max)", group.display()),
+                    "no such limit holds under scx_pvq: docs/linux-host.md",
+                ));
+            }
+            let below = fs::read_dir(&group).into_iter().flatten().flatten();
+            ahead.extend(
+                below
+                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                    .map(|entry| entry.path()),
+            );
+        }
+        None
+    }
+
     fn may_load(&self) -> bool {
         let status = self.read("proc/self/status").unwrap_or_default();
         let effective = status
@@ -105,11 +133,18 @@ impl Kernel {
                 "nothing is to be gained: leave the kernel's own spinlock",
             );
         }
-        if !(guest.steal_time && (guest.sched_yield || guest.unhalt)) {
+        if !(guest.steal_time && guest.unhalt) {
             return note(
                 WHAT,
-                "the host offers neither directed yields nor kicks, or no steal time",
+                "the host offers no kicks or no steal time, so Linux has no paravirtual lock",
                 "QEMU: -cpu ...,+kvm_steal_time,+kvm_pv_unhalt,kvm-pv-sched-yield=on",
+            );
+        }
+        if self.read("sys/devices/system/cpu/possible").as_deref() == Some("0") {
+            return note(
+                WHAT,
+                "there is one CPU, so no lock is ever waited for",
+                "nothing is to be gained: leave the kernel's own spinlock",
             );
         }
         if self.exists("sys/module/pvqspin") {
@@ -136,18 +171,25 @@ impl Kernel {
                 "take nopvspin from its command line, and boot again",
             );
         }
-        if self
-            .read("sys/module/module/parameters/sig_enforce")
-            .as_deref()
-            == Some("Y")
-        {
-            return note(
-                WHAT,
-                "this kernel takes signed modules only",
-                "sign pvqspin.ko with a key that the kernel knows, or boot with module.sig_enforce=0",
-            );
+        if let Some(advice) = self.wants_signature() {
+            return note(WHAT, "this kernel takes signed modules only", advice);
         }
         good(WHAT, "can be loaded: docs/linux-guest.md")
+    }
+
+    /// What to do, if modules without a signature are refused.
+    fn wants_signature(&self) -> Option<&'static str> {
+        // The mode in force stands in brackets. Under Secure Boot many kernels choose one, and leave `sig_enforce` alone.
+        let lockdown = self.read("sys/kernel/security/lockdown");
+        if lockdown.is_some_and(|modes| !modes.contains("[none]")) {
+            return Some(
+                "it is locked down: sign pvqspin.ko with a key of yours (mokutil --import), or turn Secure Boot off",
+            );
+        }
+        let enforced = self.read("sys/module/module/parameters/sig_enforce");
+        (enforced.as_deref() == Some("Y")).then_some(
+            "sign pvqspin.ko with a key that the kernel knows, or boot with module.sig_enforce=0",
+        )
     }
 }
 
@@ -218,12 +260,36 @@ mod tests {
         assert_eq!(found.grade, Grade::Good, "{found:?}");
     }
 
-    const GUEST: [(&str, &str); 2] = [
+    #[test]
+    fn a_host_is_told_of_limits_that_would_not_hold() {
+        let limits = |change: &[(&str, &str)]| {
+            let folder = tempfile::tempdir().expect("a folder");
+            kernel(folder.path(), change).limits()
+        };
+        let class = ("sys/kernel/sched_ext/state", "disabled\n");
+        let v2 = ("sys/fs/cgroup/a/b/cpu.max", "10000 100000\n");
+        let v1 = ("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "5000\n");
+        for limit in [v2, v1] {
+            let found = limits(&[class, limit]).expect("a limit");
+            assert_eq!(found.grade, Grade::Note);
+            assert!(found.found.contains("/a"), "{found:?}");
+            assert!(limits(&[limit]).is_none(), "it cannot be loaded there");
+        }
+        let none = [
+            class,
+            ("sys/fs/cgroup/a/cpu.max", "max 100000\n"),
+            ("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "-1\n"),
+        ];
+        assert!(limits(&none).is_none());
+    }
+
+    const GUEST: [(&str, &str); 3] = [
         (
             "proc/kallsyms",
             "0 d a\n0 d __SCK__queued_spin_lock_slowpath\n0 d b\n",
         ),
         ("proc/cmdline", "console=ttyS0\n"),
+        ("sys/devices/system/cpu/possible", "0-3\n"),
     ];
 
     #[test]
@@ -240,6 +306,14 @@ mod tests {
         assert!(off.found.contains("nopvspin"), "{off:?}");
         let signed = found(&[("sys/module/module/parameters/sig_enforce", "Y\n")]);
         assert!(signed.advice.starts_with("sign"), "{signed:?}");
+        let modes = "none [integrity] confidentiality\n";
+        let locked = found(&[("sys/kernel/security/lockdown", modes)]);
+        assert!(locked.advice.contains("mokutil"), "{locked:?}");
+        let modes = "[none] integrity confidentiality\n";
+        let open = found(&[("sys/kernel/security/lockdown", modes)]);
+        assert_eq!(open.grade, Grade::Good, "{open:?}");
+        let alone = found(&[("sys/devices/system/cpu/possible", "0\n")]);
+        assert!(alone.found.contains("one CPU"), "{alone:?}");
         let loaded = found(&[("sys/module/pvqspin/parameters/policy", "fifo\n")]);
         assert_eq!(loaded.found, "loaded, policy fifo");
     }
@@ -249,10 +323,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut kernel = kernel(folder.path(), &GUEST);
         if let Some(guest) = &mut kernel.guest {
-            guest.sched_yield = false;
+            // Without kicks Linux has no paravirtual lock, whatever else there is.
             guest.unhalt = false;
         }
-        assert!(kernel.module().advice.contains("kvm-pv-sched-yield"));
+        assert!(kernel.module().advice.contains("kvm_pv_unhalt"));
         kernel.guest = None;
         assert!(kernel.module().found.contains("no guest"));
     }
