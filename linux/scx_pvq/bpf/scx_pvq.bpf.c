@@ -169,6 +169,8 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	if (c->paused)
 		c->slice.charged_until = now;
 	charge(c, cpu, now, prev, t);
+	if (runs && is_there(prev) && is_there(t) && serves_all(prev))
+		pay_without_slice(c, now, prev, t);
 	if (c->asked) {
 		bool mine = runs && c->asker == prev->pid;
 
@@ -248,7 +250,7 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 			count(PVQ_MIGRATIONS, 1);
 		t->last_cpu = cpu;
 	}
-	if (serves_all(p))
+	if (runs_for_all(c, p))
 		return;
 	c->interrupted = 0;
 	if (c->slice.owner && c->slice.current == p->pid) {
@@ -273,9 +275,8 @@ void BPF_PROG(pvq_stopping, struct task_struct *p, bool runnable)
 
 	if (!c || !t)
 		return;
-	if (serves_all(p)) {
-		if (now > t->ran_since)
-			pay(t, now - t->ran_since, false);
+	if (runs_for_all(c, p)) {
+		pay_without_slice(c, now, p, t);
 		return;
 	}
 	/* The slice may have been lent in this very dispatch: the time up to here was charged there. */

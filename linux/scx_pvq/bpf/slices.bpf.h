@@ -44,6 +44,23 @@ static void charge(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p,
 	}
 }
 
+/* Whether a kernel thread, or one of the loader's, runs beside this CPU's slice, and not on it. */
+static bool runs_for_all(const struct cpu_state *c, const struct task_struct *p)
+{
+	return serves_all(p) && c->slice.current != p->pid;
+}
+
+/*
+ * What one that serves all ran, it pays for itself: up to here, and no more of it later. On a slice of its own, which it has
+ * if nothing else wants its CPU, `charge` has done so.
+ */
+static void pay_without_slice(const struct cpu_state *c, u64 now, struct task_struct *p, struct task_state *t)
+{
+	if (runs_for_all(c, p) && now > t->ran_since)
+		pay(t, now - t->ran_since, false);
+	t->ran_since = now;
+}
+
 static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, struct task_state *t)
 {
 	struct pvq_terms rules = terms_until_tick(c, now);

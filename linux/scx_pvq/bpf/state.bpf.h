@@ -166,6 +166,9 @@ static void picked(struct pvq_clock *clock, const struct pvq_account *account)
 		clock->weight = account->weight;
 }
 
+/* For the verifier, which wants to see an end. */
+#define PVQ_GROUPS 16
+
 /* nice, times cpu.weight of the cgroup and those above it; 100 is the weight of an ordinary task. */
 static u32 weight_of(struct task_struct *p)
 {
@@ -173,7 +176,7 @@ static u32 weight_of(struct task_struct *p)
 	u64 weight = p->scx.weight;
 	int level;
 
-	for (level = 0; level < 4 && group; level++) {
+	for (level = 0; level < PVQ_GROUPS && group; level++) {
 		/* 1024 for cpu.weight 100, with ten more bits of fraction. */
 		u64 shares = BPF_CORE_READ(group, shares) >> 10;
 		struct task_group *above = BPF_CORE_READ(group, parent);
@@ -218,7 +221,7 @@ static bool is_companion(const struct task_struct *p)
 	return p->tgid == config.loader && p->pid != p->tgid && p->nr_cpus_allowed == 1;
 }
 
-/* Kernel threads, and the loader's: they run for all, and briefly. They own no slice. */
+/* Kernel threads, and the loader's: they run for all, and briefly. They own a slice only where nothing else wants to run. */
 static bool serves_all(const struct task_struct *p)
 {
 	return (p->flags & PF_KTHREAD) || p->tgid == config.loader;
