@@ -1,18 +1,25 @@
 #!/busybox sh
-# cpu.weight and cpu.max of control groups, under both schedulers: two groups of two loops each, on two processors. A line
-# for each: which part of the time the first group had. The exit status is 1 if `scx_pvq` does not keep to the weights.
+# cpu.weight and cpu.max of control groups, under both schedulers: two groups of two loops each, on two processors, those of
+# the first group five groups further down. A line for each: which part of the time the first group had. The exit status is
+# 1 if `scx_pvq` does not keep to the weights.
 /busybox mkdir -p /bin /groups
 /busybox --install -s /bin
 export PATH=/bin
 mount -t cgroup2 none /groups
 echo +cpu >/groups/cgroup.subtree_control
 mkdir /groups/first /groups/second
+deepest=/groups/first
+for _ in 1 2 3 4 5; do
+    echo +cpu >$deepest/cgroup.subtree_control
+    deepest=$deepest/below
+    mkdir $deepest
+done
 failed=0
 
 used() { awk '$1 == "usage_usec" { print $2 }' "/groups/$1/cpu.stat"; }
-loops() { # GROUP
+loops() { # FOLDER
     for _ in 1 2; do
-        sh -c 'echo $$ >"/groups/$0/cgroup.procs"; while :; do :; done' "$1" &
+        sh -c 'echo $$ >"$0/cgroup.procs"; while :; do :; done' "$1" &
         busy="$busy $!"
     done
 }
@@ -21,8 +28,8 @@ share() { # HOST WEIGHT MAX
     echo "$2" >/groups/first/cpu.weight
     echo "$3" >/groups/first/cpu.max
     busy=
-    loops first
-    loops second
+    loops $deepest
+    loops /groups/second
     sleep 0.3
     first=$(used first) second=$(used second) from=$(cut -d' ' -f1 /proc/uptime)
     sleep 1.2
