@@ -48,6 +48,7 @@ struct worker {
 	struct task_struct *thread;
 	struct hrtimer hard;
 	struct timer_list soft;
+	/* Under the locks of their contexts, as timers move to another CPU when theirs goes. */
 	unsigned long sections, hard_sections, soft_sections;
 	struct waits waits;
 	enum kind kind;
@@ -71,9 +72,9 @@ static enum hrtimer_restart from_hardirq(struct hrtimer *timer)
 
 	spin_lock(&hardirq.lock);
 	hardirq.counted++;
+	self->hard_sections++;
 	spend(loops_inside);
 	spin_unlock(&hardirq.lock);
-	self->hard_sections++;
 	if (self->kind == NMI && self->sends)
 		nmi_send();
 	if (READ_ONCE(stop))
@@ -88,9 +89,9 @@ static void from_softirq(struct timer_list *timer)
 
 	spin_lock(&softirq.lock);
 	softirq.counted++;
+	self->soft_sections++;
 	spend(loops_inside);
 	spin_unlock(&softirq.lock);
-	self->soft_sections++;
 	if (!READ_ONCE(stop))
 		mod_timer(timer, jiffies + 1);
 }
@@ -101,14 +102,14 @@ static void other_contexts(struct worker *self)
 
 	spin_lock_irqsave(&hardirq.lock, flags);
 	hardirq.counted++;
+	self->hard_sections++;
 	spend(loops_inside);
 	spin_unlock_irqrestore(&hardirq.lock, flags);
-	self->hard_sections++;
 	spin_lock_bh(&softirq.lock);
 	softirq.counted++;
+	self->soft_sections++;
 	spend(loops_inside);
 	spin_unlock_bh(&softirq.lock);
-	self->soft_sections++;
 }
 
 static void take(const struct worker *self)
