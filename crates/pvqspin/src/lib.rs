@@ -25,7 +25,8 @@
 //! 2. Use [`Mutex`], or `lock_api::Mutex` with [`QSpinLock`] as the raw mutex, or
 //!    [`irq::IrqLock`] where interrupt handlers take the lock too.
 //! 3. Choose a policy: [`Native`] for bare metal, [`Fifo`] for a host that keeps the contract of a
-//!    directed yield, [`Bounded`] for one that takes hints only. [`mode`] chooses at boot.
+//!    directed yield, [`Bounded`] for one that takes hints, or that is not known. [`mode`] chooses at
+//!    boot.
 //!
 //! # Index
 //!
