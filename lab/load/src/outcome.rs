@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use pvqspin_abi::Status;
+
 use crate::histogram::Merged;
 use crate::record::{CLASSES, Measured, Record, WINDOW_NS, WINDOWS};
 use crate::workload::Account;
@@ -55,6 +57,19 @@ pub struct YieldResults {
     pub stale: u64,
     /// The host would not.
     pub refused: u64,
+}
+
+impl From<[u64; 4]> for YieldResults {
+    /// How often each [`Status`] came back, by its number.
+    fn from(counts: [u64; 4]) -> Self {
+        let of = |status: Status| counts[status as usize];
+        Self {
+            ran: of(Status::Ran),
+            already_running: of(Status::AlreadyRunning),
+            stale: of(Status::Stale),
+            refused: of(Status::Refused),
+        }
+    }
 }
 
 /// How the acquisitions of a workload spread over its locks, and over its rounds.

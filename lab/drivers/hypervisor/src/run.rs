@@ -15,7 +15,6 @@ use std::thread;
 use std::time::Duration;
 
 use pvqspin_abi::Cpu;
-use pvqspin_host::StatusCounts;
 use pvqspin_load::{Account, Control, NeighbourKind, NeighbourRecord, Outcome, Record, catalog};
 use pvqspin_rivals::Lock;
 use pvqspin_rivals::visit::{Visitor, with_lock};
@@ -263,14 +262,7 @@ fn tally(live: &Live<'_>) -> Tally {
         let count = |of: &AtomicU64| of.load(Relaxed);
         tally.halts += count(&vcb.calls.halts);
         tally.kicks += count(&vcb.calls.kicks);
-        let [ran, already_running, stale, refused] =
-            [0, 1, 2, 3].map(|at| count(&vcb.calls.yields[at]));
-        tally.add_yields(StatusCounts {
-            ran,
-            already_running,
-            stale,
-            refused,
-        });
+        tally.add_yields(vcb.calls.yields.each_ref().map(count));
         tally.add_wasted_ns(clock::ticks_to_ns(count(&vcb.time.wasted_ticks)));
         tally.add_events(memory.nodes(vcb.cpu));
     }

@@ -1,8 +1,7 @@
 //! What is counted outside of the guests' own records: by the host, and by the locks.
 
 use pvqspin::{CpuNodes, Event};
-use pvqspin_host::StatusCounts;
-use pvqspin_load::{Hypercalls, Outcome, YieldResults};
+use pvqspin_load::{Hypercalls, Outcome};
 
 /// The counts of one VM, summed over its vCPUs.
 ///
@@ -13,15 +12,18 @@ pub struct Tally {
     pub halts: u64,
     /// Kicks.
     pub kicks: u64,
-    yields: StatusCounts,
+    /// By the number of their status.
+    yields: [u64; 4],
     wasted_ns: u64,
     events: [u64; Event::ALL.len()],
 }
 
 impl Tally {
-    /// Adds directed yields.
-    pub fn add_yields(&mut self, yields: StatusCounts) {
-        self.yields = combine(self.yields, yields, u64::wrapping_add);
+    /// Adds directed yields, by the number of the status that came back.
+    pub fn add_yields(&mut self, yields: [u64; 4]) {
+        for (sum, count) in self.yields.iter_mut().zip(yields) {
+            *sum = sum.wrapping_add(count);
+        }
     }
 
     /// Adds a vCPU's own time that it wasted.
@@ -45,7 +47,9 @@ impl Tally {
     pub fn since(mut self, before: &Self) -> Self {
         self.halts = self.halts.wrapping_sub(before.halts);
         self.kicks = self.kicks.wrapping_sub(before.kicks);
-        self.yields = combine(self.yields, before.yields, u64::wrapping_sub);
+        for (now, before) in self.yields.iter_mut().zip(before.yields) {
+            *now = now.wrapping_sub(before);
+        }
         self.wasted_ns = self.wasted_ns.wrapping_sub(before.wasted_ns);
         for ((now, before), event) in self.events.iter_mut().zip(before.events).zip(Event::ALL) {
             if event.is_sum() {
@@ -64,37 +68,17 @@ impl Tally {
         let events = (Event::ALL.iter().zip(self.events))
             .filter(|&(_, count)| count > 0)
             .map(|(event, count)| (event.name(), count));
-        let StatusCounts {
-            ran,
-            already_running,
-            stale,
-            refused,
-        } = self.yields;
         Outcome {
             hypercalls: Hypercalls {
                 halt: self.halts,
                 kick: self.kicks,
-                yield_to: self.yields.total(),
+                yield_to: self.yields.into_iter().fold(0, u64::saturating_add),
             },
-            yields: YieldResults {
-                ran,
-                already_running,
-                stale,
-                refused,
-            },
+            yields: self.yields.into(),
             events: events.collect(),
             wasted_ns: self.wasted_ns,
             ..summary
         }
-    }
-}
-
-fn combine(a: StatusCounts, b: StatusCounts, with: fn(u64, u64) -> u64) -> StatusCounts {
-    StatusCounts {
-        ran: with(a.ran, b.ran),
-        already_running: with(a.already_running, b.already_running),
-        stale: with(a.stale, b.stale),
-        refused: with(a.refused, b.refused),
     }
 }
 
@@ -109,18 +93,11 @@ mod tests {
             kicks: 2,
             ..Tally::default()
         };
-        before.add_yields(StatusCounts {
-            ran: 3,
-            ..StatusCounts::default()
-        });
+        before.add_yields([3, 0, 0, 0]);
         let mut now = before;
         now.kicks += 5;
         now.add_wasted_ns(70);
-        now.add_yields(StatusCounts {
-            ran: 1,
-            stale: 2,
-            ..StatusCounts::default()
-        });
+        now.add_yields([1, 0, 2, 0]);
         let outcome = now.since(&before).complete(Outcome {
             acquisitions: 9,
             ..Outcome::default()

@@ -3,9 +3,8 @@
 use core::ops::Range;
 
 use pvqspin::Event;
-use pvqspin_abi::Status;
 use pvqspin_host::VcpuId;
-use pvqspin_load::{Hypercalls, Outcome, YieldResults};
+use pvqspin_load::{Hypercalls, Outcome};
 
 use crate::machine::Machine;
 
@@ -83,7 +82,6 @@ impl Counts {
 
     /// Writes them into a summary.
     pub(crate) fn put_into(&self, outcome: Outcome) -> Outcome {
-        let yields = |status: Status| self.yields[status as usize];
         let of_lock = Event::ALL.map(Event::name).into_iter().zip(self.events);
         let of_host = ["chains", "chain_hops", "longest_chain"].into_iter();
         let events = of_lock
@@ -95,12 +93,7 @@ impl Counts {
                 kick: self.kicks,
                 yield_to: self.yields.iter().sum(),
             },
-            yields: YieldResults {
-                ran: yields(Status::Ran),
-                already_running: yields(Status::AlreadyRunning),
-                stale: yields(Status::Stale),
-                refused: yields(Status::Refused),
-            },
+            yields: self.yields.into(),
             events: events.collect(),
             wasted_ns: self.wasted_ns,
             // A halt that lasts too long is an error, not a count.

@@ -16,7 +16,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`schema`] | the JSON object: names, units, version |
+//! | [`schema`], `calls` | the JSON object: names, units, version |
 //! | [`waits`] | all waits of a run, as an HdrHistogram |
 //! | [`csv_rows`] | the same as a flat CSV row |
 //! | [`machine`] | what is recorded about the machine |
@@ -38,6 +38,7 @@
 pub mod aggregate;
 pub mod agreement;
 pub mod bound;
+mod calls;
 pub mod change;
 mod chart;
 pub mod comparison;

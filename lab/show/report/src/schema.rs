@@ -10,6 +10,7 @@ use pvqspin_load::{Outcome, bound_per_s};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::calls::{Hypercalls, Yields};
 use crate::machine::Machine;
 use crate::point::Point;
 use crate::waits::Waits;
@@ -60,40 +61,6 @@ pub struct Latency {
     pub p9999: u64,
     /// The longest, exactly.
     pub max: u64,
-}
-
-/// Hypercalls by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hypercalls {
-    /// Halts.
-    pub halt: u64,
-    /// Kicks.
-    pub kick: u64,
-    /// Directed yields.
-    pub yield_to: u64,
-}
-
-impl Hypercalls {
-    /// All of them. Guests and files may say anything: what does not fit is the highest number.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.halt
-            .saturating_add(self.kick)
-            .saturating_add(self.yield_to)
-    }
-}
-
-/// Directed yields by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Yields {
-    /// The target was put on a pCPU.
-    pub ran: u64,
-    /// The target was running.
-    pub already_running: u64,
-    /// The hint was out of date.
-    pub stale: u64,
-    /// The host would not.
-    pub refused: u64,
 }
 
 /// What is known about a lock before it runs.
@@ -238,11 +205,7 @@ impl Record {
             point.pcpus,
             point.vcpus,
         );
-        let hypercalls = Hypercalls {
-            halt: outcome.hypercalls.halt,
-            kick: outcome.hypercalls.kick,
-            yield_to: outcome.hypercalls.yield_to,
-        };
+        let hypercalls = Hypercalls::from(outcome.hypercalls);
         let pcpu_ns = outcome.duration_ns as f64 * point.pcpus as f64;
         let events = outcome.events.iter();
         Self {
@@ -286,12 +249,7 @@ impl Record {
                 hypercalls.total() as f64,
                 outcome.acquisitions as f64,
             ),
-            yields: Yields {
-                ran: outcome.yields.ran,
-                already_running: outcome.yields.already_running,
-                stale: outcome.yields.stale,
-                refused: outcome.yields.refused,
-            },
+            yields: outcome.yields.into(),
             neighbour: outcome.neighbour.filter(|share| share.is_finite()),
             exclusion_violations: outcome.exclusion_violations,
             halt_timeouts: outcome.halt_timeouts,

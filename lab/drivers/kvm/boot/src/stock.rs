@@ -47,10 +47,10 @@ impl StockArea {
         Self::count(&self.yields[status as usize]);
     }
 
-    /// How many directed yields came to this.
+    /// Directed yields, by the number of their [`Status`].
     #[must_use]
-    pub fn yields(&self, status: Status) -> u64 {
-        self.yields[status as usize].load(Relaxed)
+    pub fn yields(&self) -> [u64; 4] {
+        self.yields.each_ref().map(|count| count.load(Relaxed))
     }
 }
 

@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use pvqspin_driver_common::Run;
-use pvqspin_host::VcpuId;
+use pvqspin_host::{StatusCounts, VcpuId};
 use pvqspin_kvm_boot::boot::Clock;
 use pvqspin_kvm_boot::{Boot, Role};
 use pvqspin_load::Outcome;
@@ -139,8 +139,18 @@ impl RunningVcpus for Machine {
             let stats = hosted.host.stats(VcpuId::new(index as u32));
             counts.tally.halts += stats.halts + stats.halts_avoided;
             counts.tally.kicks += stats.kicks.total();
-            counts.tally.add_yields(stats.yields);
-            counts.yield_calls += stats.yields.total();
+            let yields = stats.yields;
+            counts.yield_calls += yields.total();
+            // In the order of their numbers.
+            let StatusCounts {
+                ran,
+                already_running,
+                stale,
+                refused,
+            } = yields;
+            counts
+                .tally
+                .add_yields([ran, already_running, stale, refused]);
             if let Some(stats) = &vcpu.stats {
                 stats.add_to(&mut counts.kvm);
             }

@@ -13,9 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use kvm_ioctls::VcpuFd;
-use pvqspin_abi::{Cpu, RunState, Status};
+use pvqspin_abi::{Cpu, RunState};
 use pvqspin_driver_common::Run;
-use pvqspin_host::StatusCounts;
 use pvqspin_kvm_boot::doorbell::Ring;
 use pvqspin_load::Outcome;
 use pvqspin_real_time::affinity;
@@ -224,12 +223,7 @@ impl RunningVcpus for Crowd<'_> {
             add(&mut counts.tally.halts, &own.halts);
             add(&mut counts.tally.kicks, &own.kicks);
             add(&mut counts.yield_calls, &own.yield_calls);
-            counts.tally.add_yields(StatusCounts {
-                ran: own.yields(Status::Ran),
-                already_running: own.yields(Status::AlreadyRunning),
-                stale: own.yields(Status::Stale),
-                refused: own.yields(Status::Refused),
-            });
+            counts.tally.add_yields(own.yields());
         }
         counts
     }
