@@ -134,6 +134,14 @@ mod counters {
             self.0.iter().for_each(|count| count.store(0, Relaxed));
         }
 
+        pub(crate) fn reset_maxima(&self) {
+            for (event, count) in Event::ALL.iter().zip(&self.0) {
+                if !event.is_sum() {
+                    count.store(0, Relaxed);
+                }
+            }
+        }
+
         pub(crate) fn get(&self, event: Event) -> u64 {
             self.0[event as usize].load(Relaxed) as u64
         }
@@ -166,6 +174,7 @@ mod counters {
             Self
         }
         pub(crate) fn reset(&self) {}
+        pub(crate) fn reset_maxima(&self) {}
         pub(crate) fn get(&self, _event: Event) -> u64 {
             0
         }

@@ -131,6 +131,14 @@ impl CpuNodes {
         self.own.counters.get(event)
     }
 
+    /// Sets the events that are maxima ([`Event::is_sum`] is false) back to 0, for a report of what
+    /// happens from now on. Sums need no reset: their values before and after are subtracted.
+    ///
+    /// If this CPU records a maximum at the same instant, either may win.
+    pub fn reset_maxima(&self) {
+        self.own.counters.reset_maxima();
+    }
+
     #[inline]
     pub(crate) fn count(&self, event: Event) {
         self.own.counters.add(event);
@@ -333,5 +341,18 @@ mod tests {
             nodes.set_waiting_since(None);
             assert_eq!(nodes.waited_us(began), None);
         }
+    }
+
+    #[cfg(feature = "counters")]
+    #[test]
+    fn maxima_begin_anew_and_sums_go_on() {
+        let nodes = CpuNodes::new();
+        nodes.count(Event::PassedOver);
+        nodes.record_max(Event::LongestBypassUs, 900);
+        nodes.reset_maxima();
+        assert_eq!(nodes.events(Event::LongestBypassUs), 0);
+        nodes.record_max(Event::LongestBypassUs, 300);
+        assert_eq!(nodes.events(Event::LongestBypassUs), 300);
+        assert_eq!(nodes.events(Event::PassedOver), 1);
     }
 }

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
  * Another module that exchanges the kernel's spinlock: what pvqspin has to notice. It calls what was
- * there before, so it may come and go at any time.
+ * there before, so it may come and go at any time. With `ibt=1` it leaves the spinlock alone, and lets
+ * the kernel look as if indirect branch tracking were on.
  */
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/static_call.h>
 #include <linux/stop_machine.h>
+#include <asm/cpufeature.h>
 #include <asm/qspinlock.h>
 
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("Exchanges the kernel's spinlock, for tests");
 
+static bool ibt;
+module_param(ibt, bool, 0);
 static struct static_call_key *key;
 static void *trampoline;
 static void (*before)(struct qspinlock *lock, u32 seen);
@@ -30,8 +34,13 @@ static int __init other_init(void)
 {
 	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
 	unsigned long (*lookup)(const char *name);
-	int error = register_kprobe(&probe);
+	int error;
 
+	if (ibt) {
+		set_cpu_cap(&boot_cpu_data, X86_FEATURE_IBT);
+		return 0;
+	}
+	error = register_kprobe(&probe);
 	if (error)
 		return error;
 	lookup = (void *)probe.addr;
@@ -47,6 +56,10 @@ static int __init other_init(void)
 
 static void __exit other_exit(void)
 {
+	if (ibt) {
+		clear_bit(X86_FEATURE_IBT, (unsigned long *)boot_cpu_data.x86_capability);
+		return;
+	}
 	__static_call_update(key, trampoline, before);
 	/* Preemption is off in a slow path: no CPU is in ours after this. */
 	stop_machine(nothing, NULL, NULL);

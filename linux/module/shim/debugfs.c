@@ -12,7 +12,7 @@
 #include "pvqspin.h"
 
 static struct dentry *directory;
-/* What was counted before the last reset. */
+/* What was counted before the last reset: 0 for maxima, which begin anew. */
 static u64 *before;
 
 static u64 *before_of(u32 row, u32 cpu)
@@ -32,13 +32,13 @@ static int stats_show(struct seq_file *out, void *unused)
 	for (row = 0; row < rows; row++) {
 		u32 length = 0;
 		const char *name = pvq_stat_name(row, &length);
-		bool is_maximum = !strncmp(name, "longest", 7);
+		bool is_sum = pvq_stat_is_sum(row);
 		u64 all = 0;
 
 		for_each_possible_cpu(cpu) {
 			u64 value = pvq_stat(row, cpu) - *before_of(row, cpu);
 
-			all = is_maximum ? max(all, value) : all + value;
+			all = is_sum ? all + value : max(all, value);
 		}
 		seq_printf(out, "%-24.*s %12llu", (int)length, name, all);
 		for_each_online_cpu(cpu)
@@ -61,7 +61,7 @@ static ssize_t stats_write(struct file *file, const char __user *text, size_t le
 	for_each_possible_cpu(cpu) {
 		pvq_stat_reset(cpu);
 		for (row = 0; row < rows; row++)
-			*before_of(row, cpu) = pvq_stat(row, cpu);
+			*before_of(row, cpu) = pvq_stat_is_sum(row) ? pvq_stat(row, cpu) : 0;
 	}
 	return length;
 }

@@ -158,6 +158,14 @@ static int check_machine(void)
 		pr_err("pvqspin: the host promises a processor to each vCPU: there is nothing to gain\n");
 		return -ENODEV;
 	}
+	/*
+	 * The kernel's functions that are found by name may have no mark for indirect branches, and a
+	 * branch to one without is a panic.
+	 */
+	if (IS_ENABLED(CONFIG_X86_KERNEL_IBT) && boot_cpu_has(X86_FEATURE_IBT)) {
+		pr_err("pvqspin: the kernel has indirect branch tracking (IBT) on: boot with ibt=off\n");
+		return -EOPNOTSUPP;
+	}
 	return 0;
 }
 
@@ -178,7 +186,7 @@ static int __init pvqspin_init(void)
 	error = exchange_prepare();
 	if (error)
 		return error;
-	/* Of a power of two pages, so that each part is aligned as it must be. */
+	/* Of whole pages, so that each part is aligned as it must be. */
 	per_cpu_memory = kvzalloc(PAGE_ALIGN(bytes), GFP_KERNEL);
 	if (!per_cpu_memory)
 		return -ENOMEM;

@@ -37,6 +37,7 @@ u32 pvq_name_of(u32 cpu);
 u32 pvq_stat_rows(void);
 const char *pvq_stat_name(u32 row, u32 *length);
 u64 pvq_stat(u32 row, u32 cpu);
+bool pvq_stat_is_sum(u32 row);
 void pvq_stat_reset(u32 cpu);
 
 /* What the lock needs: src/shim.rs */

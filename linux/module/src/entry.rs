@@ -245,7 +245,20 @@ pub extern "C" fn pvq_stat(row: u32, cpu: u32) -> u64 {
     }
 }
 
-/// Sets all statistics of one CPU to 0. Another CPU that counts at this instant may undo it.
+/// Whether the CPUs' values of a row add up; if not, the row is a maximum.
+#[unsafe(no_mangle)]
+pub extern "C" fn pvq_stat_is_sum(row: u32) -> bool {
+    match row {
+        0 => false,
+        1..OWN_ROWS => true,
+        _ => Event::ALL
+            .get((row - OWN_ROWS) as usize)
+            .is_none_or(|event| event.is_sum()),
+    }
+}
+
+/// Sets maxima and the rows of our own of one CPU to 0. That CPU may count at this instant, and undo
+/// it. Sums of the lock go on.
 #[unsafe(no_mangle)]
 pub extern "C" fn pvq_stat_reset(cpu: u32) {
     let own = percpu::of(cpu as usize);
@@ -253,4 +266,5 @@ pub extern "C" fn pvq_stat_reset(cpu: u32) {
     own.names.named.store(0, Relaxed);
     own.names.nameless.store(0, Relaxed);
     own.names.free.store(0, Relaxed);
+    own.nodes.reset_maxima();
 }

@@ -12,6 +12,11 @@ callers_before=$(callers)
 all_call() {
     [ "$(callers)" = $1 ] || fail "$2: $(callers) callers of the kernel's slow path, and not $1"
 }
+# Where indirect branches are checked, functions that are found by name may not be called.
+insmod /pvqspin_other.ko ibt=1 || fail "pvqspin_other.ko does not load"
+insmod /pvqspin.ko 2>/dev/null && fail "it loads where IBT is on"
+dmesg | grep -q 'pvqspin: .*boot with ibt=off' || fail "it does not say that IBT is on"
+rmmod pvqspin_other
 insmod /pvqspin.ko policy=fifo || fail "pvqspin.ko does not load"
 [ "$(cat $policy)" = fifo ] || fail "the policy is $(cat $policy)"
 named_functions=$(cat /sys/kernel/debug/pvqspin/names)

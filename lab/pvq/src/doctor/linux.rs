@@ -171,6 +171,14 @@ impl Kernel {
                 "take nopvspin from its command line, and boot again",
             );
         }
+        let processor = self.read("proc/cpuinfo").unwrap_or_default();
+        if processor.split_whitespace().any(|flag| flag == "ibt") {
+            return note(
+                WHAT,
+                "the kernel has indirect branch tracking (IBT) on",
+                "boot with ibt=off: the module calls functions that are not marked for it",
+            );
+        }
         if let Some(advice) = self.wants_signature() {
             return note(WHAT, "this kernel takes signed modules only", advice);
         }
@@ -304,6 +312,8 @@ mod tests {
         assert!(older.advice.contains("7.3"), "{older:?}");
         let off = found(&[("proc/cmdline", "quiet nopvspin\n")]);
         assert!(off.found.contains("nopvspin"), "{off:?}");
+        let tracked = found(&[("proc/cpuinfo", "flags\t\t: fpu ibt vme\n")]);
+        assert!(tracked.advice.contains("ibt=off"), "{tracked:?}");
         let signed = found(&[("sys/module/module/parameters/sig_enforce", "Y\n")]);
         assert!(signed.advice.starts_with("sign"), "{signed:?}");
         let modes = "none [integrity] confidentiality\n";
