@@ -25,14 +25,15 @@ static noinline void take_and_release(unsigned long times)
 }
 
 /*
- * In ns, when nothing disturbs it. Rounds are short, so that some are not disturbed.
+ * In ns, when nothing disturbs it. A round is some µs, so that many are not disturbed, even where
+ * emulated processors take turns of some tens.
  */
 static u64 best_of(void (*function)(unsigned long), unsigned long argument)
 {
 	u64 best = U64_MAX;
 	int round;
 
-	for (round = 0; round < 200; round++) {
+	for (round = 0; round < 1000; round++) {
 		u64 took;
 
 		preempt_disable();
@@ -45,12 +46,13 @@ static u64 best_of(void (*function)(unsigned long), unsigned long argument)
 	return max_t(u64, best, 1);
 }
 
-/* Each trial has the same work, if one calibration of all was not disturbed. */
 void own_time_calibrate(void)
 {
-	const unsigned long loops = 20000;
+	const unsigned long loops = 1000;
+	/* The clock is read in both. */
+	u64 took = best_of(spend, 2 * loops) - best_of(spend, loops);
 
-	loops_per_ms = max_t(unsigned long, loops_per_ms, div64_u64(loops * 1000000, best_of(spend, loops)));
+	loops_per_ms = div64_u64(loops * 1000000, max_t(u64, took, 1));
 }
 
 unsigned long loops_of_ns(unsigned long ns)

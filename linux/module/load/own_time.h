@@ -3,7 +3,7 @@
 #ifndef PVQSPIN_OWN_TIME_H
 #define PVQSPIN_OWN_TIME_H
 
-/* Measures how long a loop takes, once more: the best of all measurements counts. */
+/* Measures how long a loop takes. Once for all trials, so that each has the same work. */
 void own_time_calibrate(void);
 /* How many loops so many ns are. */
 unsigned long loops_of_ns(unsigned long ns);

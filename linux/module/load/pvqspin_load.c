@@ -184,7 +184,6 @@ static int trial(enum kind kind, unsigned long inside_ns, unsigned long outside_
 	workers = kvcalloc(nr_cpu_ids, sizeof(*workers), GFP_KERNEL);
 	if (!workers)
 		return -ENOMEM;
-	own_time_calibrate();
 	free_ps = pair_ps();
 	loops_inside = loops_of_ns(inside_ns);
 	loops_outside = loops_of_ns(outside_ns);
