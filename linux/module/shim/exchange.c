@@ -180,6 +180,12 @@ static bool is_still(struct call *call)
 	       is_pair(func, call->now, native_unlock_traced, native_unlock);
 }
 
+/* Whether both static calls lead where this module let them lead. */
+bool exchange_is_still(void)
+{
+	return is_still(&lock_call) && is_still(&unlock_call);
+}
+
 static int flip(void *to)
 {
 	WRITE_ONCE(policy, (enum policy)(long)to);
@@ -209,7 +215,7 @@ enum policy exchange_policy(void)
 /* One change at a time: the caller holds its mutex. */
 int exchange_set(enum policy to, bool names)
 {
-	if (!is_still(&lock_call) || !is_still(&unlock_call))
+	if (!exchange_is_still())
 		return -EBUSY;
 	calls_set(&lock_call, lock_any, &unlock_call, pvq_unlock_fast);
 	/* Names in steps of their own: a handler of an NMI may hold a lock across one of them. */
@@ -234,8 +240,8 @@ int exchange_set(enum policy to, bool names)
 void exchange_undo(void)
 {
 	if (policy != POLICY_STOCK && exchange_set(POLICY_STOCK, false)) {
-		/* Another module came after us. What we leave has to be right all the same. */
-		pr_warn("pvqspin: another module has exchanged the spinlock; it is the kernel's own again\n");
+		/* Another module came after us, unnoticed. What we leave has to be right all the same. */
+		pr_warn("pvqspin: another module has exchanged the spinlock; it is the kernel's own again, and that module must stay: what it would put back is gone\n");
 		lock_call.now = lock_call.key->func;
 		unlock_call.now = unlock_call.key->func;
 		exchange_set(POLICY_STOCK, false);

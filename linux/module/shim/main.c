@@ -14,6 +14,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <asm/cpuid/api.h>
@@ -169,6 +170,30 @@ static int check_machine(void)
 	return 0;
 }
 
+/*
+ * A module that exchanged the spinlock after this one leads to this one, and lets the kernel lead here
+ * again when it goes. Until then this one stays. (One that exchanges it later than when it is loaded
+ * is not noticed.)
+ */
+static int keep_while_others_lead_here(struct notifier_block *self, unsigned long state, void *module)
+{
+	static bool kept;
+
+	if (state != MODULE_STATE_LIVE && state != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+	mutex_lock(&changing);
+	if (kept && exchange_is_still()) {
+		kept = false;
+		module_put(THIS_MODULE);
+	} else if (!kept && loaded && !exchange_is_still()) {
+		kept = try_module_get(THIS_MODULE);
+	}
+	mutex_unlock(&changing);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block other_modules = { .notifier_call = keep_while_others_lead_here };
+
 static int __init pvqspin_init(void)
 {
 	static const char *const uses[] = { "nothing of the host", "kicks and halts", "directed yields" };
@@ -209,6 +234,8 @@ static int __init pvqspin_init(void)
 	mutex_unlock(&changing);
 	if (error)
 		goto unpatch;
+	/* Cannot fail. */
+	register_module_notifier(&other_modules);
 	debugfs_make();
 	pr_info("pvqspin: policy %s, %s, %u functions name the holder\n", policy_names[asked], uses[use],
 		names_patched());
@@ -224,6 +251,7 @@ free:
 static void __exit pvqspin_exit(void)
 {
 	debugfs_remove_all();
+	unregister_module_notifier(&other_modules);
 	mutex_lock(&changing);
 	loaded = false;
 	exchange_undo();

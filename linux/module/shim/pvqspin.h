@@ -55,6 +55,7 @@ unsigned long symbol_size(const void *at);
 int exchange_prepare(void);
 int exchange_set(enum policy policy, bool names);
 enum policy exchange_policy(void);
+bool exchange_is_still(void);
 void exchange_undo(void);
 
 /* names.c: the word that a free lock gets from a fast path, 1 or the CPU's name */

@@ -114,6 +114,8 @@ case $situation in
         # And another that comes after: a change is refused, unloading is right.
         insmod /pvqspin_other.ko || fail "pvqspin_other.ko does not load"
         echo bounded 2>/dev/null >$policy && fail "the policy changes under another module"
+        # It would put back what leads into this one, which stays until then.
+        rmmod pvqspin 2>/dev/null && fail "it unloads under another module"
         rmmod pvqspin_other
         echo bounded >$policy || fail "the policy does not change after the other has gone"
         rmmod pvqspin
