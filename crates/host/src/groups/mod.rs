@@ -1,4 +1,4 @@
-//! Many pCPUs at once: a [`Host`](crate::Host) for each group of pCPUs, each behind a lock of its own, and VMs that
+//! Many pCPUs at once: a [`Host`] for each group of pCPUs, each behind a lock of its own, and VMs that
 //! move from group to group.
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! An event takes the lock of one group. Loans and chains never leave a VM, and a VM is in one group, so all that
-//! [`Host`](crate::Host) promises holds in each group, invariants included, and shares are those of a group.
+//! [`Host`] promises holds in each group, invariants included, and shares are those of a group.
 //!
 //! **Stealing.** A pCPU that finds nothing to run looks for the group with the most vCPUs that run or wait. If one
 //! of its VMs is small enough that the two groups are closer afterwards than before, that VM is paused; as soon
@@ -97,7 +97,7 @@ impl GroupVm {
 pub struct GroupRun {
     /// The vCPU to run; `None`: wait for a poke.
     pub vcpu: Option<(GroupVm, Cpu)>,
-    /// As [`Run::until`].
+    /// As [`Run::until`](crate::Run::until).
     pub until: Option<u64>,
 }
 
