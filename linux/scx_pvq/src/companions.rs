@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+/// How often it is looked whether there are virtual machines, while there are none.
+const NONE: Duration = Duration::from_millis(200);
 /// How often it is looked whether tasks are queued, while none were; and while they are, when companions that found
 /// nothing to wait for are woken again.
 const SELDOM: Duration = Duration::from_millis(20);
@@ -84,14 +86,22 @@ impl Companions {
         }
     }
 
-    /// Wakes them if they are needed; `wanted`: for how long, in all, a task was queued. After how long it is to be called again.
-    pub(crate) fn round(&mut self, wanted: Duration) -> Duration {
-        let needed = self.needed.after(Instant::now(), wanted);
+    /// Wakes them if they are needed. `wanted`: for how long, in all, a task was queued; `None`: there is no virtual
+    /// machine. After how long it is to be called again.
+    pub(crate) fn round(&mut self, wanted: Option<Duration>) -> Duration {
+        let needed = match wanted {
+            Some(wanted) => self.needed.after(Instant::now(), wanted),
+            None => self.needed.not_now(),
+        };
         self.shared.change(|state| {
             state.needed = needed;
             state.round += u64::from(needed);
         });
-        if needed { OFTEN } else { SELDOM }
+        match (wanted, needed) {
+            (None, _) => NONE,
+            (Some(_), false) => SELDOM,
+            (Some(_), true) => OFTEN,
+        }
     }
 }
 
@@ -122,6 +132,13 @@ impl Need {
         }
         self.last = Some((now, wanted));
         self.until.is_some_and(|until| now < until)
+    }
+
+    /// Forgets what it knows. False.
+    const fn not_now(&mut self) -> bool {
+        self.last = None;
+        self.until = None;
+        false
     }
 }
 
@@ -173,6 +190,8 @@ mod tests {
         assert!(!need.after(start + ms(1100), ms(45)));
         assert!(need.after(start + ms(1150), ms(90)));
         assert_eq!(need.until, Some(start + ms(1150) + NEEDED_FOR));
+        assert!(!need.not_now());
+        assert!(!need.after(start + ms(1200), ms(140)), "not known any more");
     }
 
     #[test]

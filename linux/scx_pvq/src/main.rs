@@ -11,6 +11,7 @@
 //! | `requirements` | why this kernel can not load it |
 //! | `topology` | CPUs and their cache domains |
 //! | `companions` | threads that let vCPUs yield which would be alone on a CPU |
+//! | `machines` | whether there are virtual machines |
 //! | `counters` | statistics |
 //! | `monitor` | statistics of another process |
 //! | `command` | the command that is run, and signals |
@@ -22,6 +23,7 @@ mod command;
 mod companions;
 mod counters;
 mod limits;
+mod machines;
 mod monitor;
 mod output;
 mod requirements;

@@ -1,6 +1,6 @@
 //! Loading the BPF program and attaching it. Dropping the value ends it: the kernel's own scheduler is back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use libbpf_rs::{Link, Map, MapCore as _, MapFlags, Object, ObjectBuilder, OpenOb
 
 use crate::companions::Companions;
 use crate::counters::{self, Counters};
+use crate::machines;
 use crate::output::message;
 use crate::requirements;
 use crate::shared::{Config, End, MAX_CPUS};
@@ -91,7 +92,11 @@ impl Scheduler {
 
     /// Sees to it that vCPUs can yield. After how long it is to be called again.
     pub(crate) fn round(&mut self) -> Result<Duration> {
-        let wanted = counters::wanted(&self.statistics()?)?;
+        let wanted = if machines::may_exist(Path::new(machines::MODULES)) {
+            Some(counters::wanted(&self.statistics()?)?)
+        } else {
+            None
+        };
         Ok(self.companions.round(wanted))
     }
 
