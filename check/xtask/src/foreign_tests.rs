@@ -272,14 +272,18 @@ fn generate(folder: &Path) -> Result<Vec<Taken>> {
                 )?;
             }
             all.push(Taken {
-                what: format!("std tests/sync/{} (our own types)", source.file),
+                what: format!(
+                    "std {} tests/sync/{} (our own types)",
+                    std_tests::TOOLCHAIN,
+                    source.file
+                ),
                 tests: kept.tests,
                 left_out: source.left_out,
                 about_poison: kept.about_poison,
             });
         }
     } else {
-        println!("LEFT OUT: the tests of std: rustup cannot add its sources (component rust-src)");
+        println!("LEFT OUT: the tests of std: rustup cannot install a toolchain with its sources");
     }
     let pvqspin = root().join("crates/pvqspin");
     let manifest = format!(

@@ -9,8 +9,8 @@
  *     #include "pvqspin.h"        // in exactly one file
  *
  * Contract: while a lock is taken or held, the CPU does not change (no preemption by this kernel).
- * A lock that an interrupt handler takes is taken with that interrupt masked. An NMI calls nothing
- * but the _try functions, and releases what it got with pvq_unlock.
+ * A lock that an interrupt handler takes is taken with that interrupt masked. An NMI handler calls
+ * only pvq_try_*, the unlock that goes with what it got, and pvq_report_*.
  *
  * C11 or later, or C++11.
  */
@@ -57,12 +57,14 @@ typedef uint64_t pvq_write_token;
 #define PVQ_FUNCTIONS(policy)                                                                     \
     /* Takes the lock, waiting for as long as it takes. */                                        \
     pvq_token pvq_lock_##policy(pvq_lock *lock);                                                  \
-    /* Takes it if it is free and nothing waits; says whether. */                                 \
+    /* Takes it if it is free and nothing waits; says whether. token is not NULL, and is written  \
+       on success only. */                                                                        \
     bool pvq_try_lock_##policy(pvq_lock *lock, pvq_token *token);                                 \
     /* Releases it. The running CPU holds it, and the token is what taking it returned. */        \
     void pvq_unlock_##policy(pvq_lock *lock, pvq_token token);                                    \
-    /* Which CPU holds it, who waits: writes text of at most size bytes and a 0, and returns     \
-       how long the text is without the 0. Reads the lock, and changes nothing. */                \
+    /* Which CPU holds it, which wait: writes at most size bytes, the last of them a 0; returns   \
+       the length of the whole text, so that a result of size or more means that it was cut.      \
+       text may be NULL if size is 0. Reads the lock, and changes nothing. */                     \
     size_t pvq_report_##policy(const pvq_lock *lock, char *text, size_t size);                    \
     pvq_token pvq_read_lock_##policy(pvq_rwlock *lock);                                           \
     bool pvq_try_read_lock_##policy(pvq_rwlock *lock, pvq_token *token);                          \
@@ -92,7 +94,8 @@ typedef struct {
 /* The number of the running CPU, below pvq_cpu_count(). On every fast path. */
 uint32_t pvq_cpu(void);
 
-/* How many CPUs there are at most. Constant. */
+/* How many CPUs there are at most. Constant. (A CPU with a larger number would share another one's
+ * nodes, and hang: check it when the CPU comes up.) */
 uint32_t pvq_cpu_count(void);
 
 /* The nodes of a CPU: always the same place, a different one for each. cpu < pvq_cpu_count(). */
@@ -115,9 +118,13 @@ enum pvq_run_state pvq_run_sample(uint32_t cpu, uint32_t *generation);
 /* Whether any vCPU that could run may lack a pCPU. Waiters halt only then. */
 bool pvq_pressure(void);
 
+/* Whether the running CPU may lend its pCPU, and halt: false in an NMI handler. */
+bool pvq_may_lend(void);
+
 #define PVQ_NO_CPU UINT32_MAX
 
-/* The CPU that cpu waits for: the kernel keeps one word for each CPU, PVQ_NO_CPU at first. */
+/* The CPU that cpu waits for: the kernel keeps one word for each CPU, PVQ_NO_CPU at first (which is
+ * not all zero: initialise it). */
 void pvq_set_waiting_for(uint32_t cpu, uint32_t target);
 uint32_t pvq_waiting_for(uint32_t cpu);
 
@@ -135,7 +142,8 @@ enum pvq_yield_status {
     PVQ_REFUSED = 3,
 };
 
-/* Lends this pCPU to target, or to the CPU that it waits for in the end, if the generation is still its. */
+/* Lends this pCPU to target, or to the CPU that it waits for in the end, if target has not run since
+ * that generation. */
 enum pvq_yield_status pvq_yield_to(uint32_t target, uint32_t generation);
 
 #ifdef PVQ_BARE_METAL
@@ -145,6 +153,7 @@ enum pvq_run_state pvq_run_sample(uint32_t cpu, uint32_t *generation) {
     return PVQ_RUNNING;
 }
 bool pvq_pressure(void) { return false; }
+bool pvq_may_lend(void) { return true; }
 void pvq_set_waiting_for(uint32_t cpu, uint32_t target) { (void)cpu, (void)target; }
 uint32_t pvq_waiting_for(uint32_t cpu) { (void)cpu; return PVQ_NO_CPU; }
 void pvq_halt(uint32_t target, uint32_t generation) { (void)target, (void)generation; }

@@ -34,6 +34,7 @@ unsafe extern "C" {
     safe fn pvq_now_ns() -> u64;
     fn pvq_run_sample(cpu: u32, generation: *mut u32) -> u32;
     safe fn pvq_pressure() -> bool;
+    safe fn pvq_may_lend() -> bool;
     safe fn pvq_set_waiting_for(cpu: u32, target: u32);
     safe fn pvq_waiting_for(cpu: u32) -> u32;
     safe fn pvq_halt(target: u32, generation: u32);
@@ -120,6 +121,10 @@ impl Env for InC {
 
     fn pressure() -> bool {
         pvq_pressure()
+    }
+
+    fn may_lend() -> bool {
+        pvq_may_lend()
     }
 
     fn set_waiting_for(cpu: Option<Cpu>) -> Option<Cpu> {

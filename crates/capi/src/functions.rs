@@ -1,6 +1,7 @@
 //! The functions of the header, once for each policy.
 
 use core::fmt::{self, Write};
+use core::mem::MaybeUninit;
 
 use pvqspin::{QRwLock, QSpinLock};
 
@@ -91,9 +92,9 @@ macro_rules! functions {
 
             /// Takes the lock if it is free and has no waiters.
             #[unsafe(export_name = concat!("pvq_try_lock_", $suffix))]
-            pub extern "C" fn try_lock(lock: &Lock, token: &mut u32) -> bool {
+            pub extern "C" fn try_lock(lock: &Lock, token: &mut MaybeUninit<u32>) -> bool {
                 lock.try_lock()
-                    .map(|taken| *token = taken.into_raw())
+                    .map(|taken| token.write(taken.into_raw()))
                     .is_some()
             }
 
@@ -127,9 +128,9 @@ macro_rules! functions {
 
             /// Takes the lock to read if it has no writer and no waiter.
             #[unsafe(export_name = concat!("pvq_try_read_lock_", $suffix))]
-            pub extern "C" fn try_read_lock(lock: &RwLock, token: &mut u32) -> bool {
+            pub extern "C" fn try_read_lock(lock: &RwLock, token: &mut MaybeUninit<u32>) -> bool {
                 lock.try_read()
-                    .map(|taken| *token = taken.into_raw())
+                    .map(|taken| token.write(taken.into_raw()))
                     .is_some()
             }
 
@@ -158,9 +159,9 @@ macro_rules! functions {
 
             /// Takes the lock to write if it is free and has no waiters.
             #[unsafe(export_name = concat!("pvq_try_write_lock_", $suffix))]
-            pub extern "C" fn try_write_lock(lock: &RwLock, token: &mut u64) -> bool {
+            pub extern "C" fn try_write_lock(lock: &RwLock, token: &mut MaybeUninit<u64>) -> bool {
                 lock.try_write()
-                    .map(|taken| *token = taken.into_raw())
+                    .map(|taken| token.write(taken.into_raw()))
                     .is_some()
             }
 

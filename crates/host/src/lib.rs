@@ -158,7 +158,8 @@
 //!   lending                    what may be lent
 //!   cap, budget                at most so much pCPU time in each period
 //!   policy/                    fair, credit, round robin, gangs: who is next
-//!   groups/, moving            a host for each group of pCPUs, and VMs that move between them
+//!   groups/, moving            a host for each group of pCPUs (targets with 64-bit atomics), and VMs that move
+//!                              between them
 //!   discovery                  what a guest asks first
 //!   loan, fair                 the rules by themselves, for other schedulers
 //!   state/, heap, bits         data
@@ -180,6 +181,7 @@ mod config;
 mod discovery;
 pub mod fair;
 mod finish;
+#[cfg(target_has_atomic = "64")]
 pub mod groups;
 mod heap;
 mod host;

@@ -48,6 +48,7 @@ impl<P: GuestPages> Host<P> {
     }
 
     /// Whether some vCPU of a VM is held, or may run on some pCPUs only: such a VM stays where it is.
+    #[cfg(target_has_atomic = "64")]
     pub(crate) fn is_bound(&self, vm: VmId) -> bool {
         self.ids_of(vm).any(|vcpu| {
             let vcpu = &self.vcpus[vcpu.index()];

@@ -295,6 +295,9 @@ impl<K: Kernel, I: Instructions> Kvm<K, I> {
     /// which its record counts; but a host that polls before it lets a halted vCPU go (as Linux does,
     /// for 200 µs) does not count a halt that ends in that time. It costs one load where no
     /// halt was interrupted.
+    ///
+    /// Not from a handler of an NMI or a machine check: it can come between the mark and the `HLT`, and
+    /// the kick would then make no call.
     #[inline]
     pub fn interrupted() {
         K::vcpu(K::cpu()).interrupt_halt();

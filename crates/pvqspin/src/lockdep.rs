@@ -16,9 +16,9 @@
 //! de Ven, 2006.) Each finding goes once to [`Env::order_violation`], which by default does nothing.
 //!
 //! ```text
-//!   lock ── class ──► table of classes      128, static            lockdep_graph
+//!   lock ── class ──► table of classes      128, static            lockdep/graph.rs
 //!                     edges "before"        128 x 128 bits
-//!   CPU ──► CpuNodes ──► stack of held locks, 16                   lockdep_held
+//!   CPU ──► CpuNodes ──► stack of held locks, 16                   lockdep/held.rs
 //! ```
 //!
 //! It allocates nothing. Looking up takes no lock; learning takes a flag, and if that is in use for

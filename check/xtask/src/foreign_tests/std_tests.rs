@@ -60,17 +60,29 @@ pub(super) const SOURCES: [StdSource; 2] = [
     },
 ];
 
-/// The folder of the tests, in the toolchain's copy of its own sources, which rustup adds if it can.
+/// Whose sources they are taken from: not the toolchain that builds everything else, as the compiler writes other
+/// paths into its code where it finds these sources, and instructions are counted here.
+pub(super) const TOOLCHAIN: &str = "1.94.0";
+
+/// The folder of the tests, in a toolchain's copy of its own sources, which rustup adds if it can.
 pub(super) fn folder() -> Result<Option<PathBuf>> {
-    let output = Command::new("rustc")
-        .args(["--print", "sysroot"])
+    let install = [
+        "toolchain",
+        "install",
+        "--profile",
+        "minimal",
+        "--no-self-update",
+    ];
+    if !rustup(&[&install[..], &["--component", "rust-src", TOOLCHAIN]].concat()) {
+        return Ok(None);
+    }
+    let output = Command::new("rustup")
+        .args(["run", TOOLCHAIN, "rustc", "--print", "sysroot"])
         .output()
-        .context("cannot run rustc")?;
+        .context("cannot run rustup")?;
     let sysroot = String::from_utf8(output.stdout)?;
     let folder = PathBuf::from(sysroot.trim()).join("lib/rustlib/src/rust/library/std/tests/sync");
-    let is_there =
-        folder.is_dir() || (rustup(&["component", "add", "rust-src"]) && folder.is_dir());
-    Ok(is_there.then_some(folder))
+    Ok(folder.is_dir().then_some(folder))
 }
 
 /// A test that stands for both kinds: `name: ..., test_body: { ... }`.

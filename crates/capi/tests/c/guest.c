@@ -25,6 +25,7 @@ enum pvq_run_state pvq_run_sample(uint32_t cpu, uint32_t *generation) {
     return preempted[cpu] ? PVQ_PREEMPTED : PVQ_RUNNING;
 }
 bool pvq_pressure(void) { return true; }
+bool pvq_may_lend(void) { return true; }
 void pvq_set_waiting_for(uint32_t cpu, uint32_t target) { waiting_for[cpu] = target; }
 uint32_t pvq_waiting_for(uint32_t cpu) { return waiting_for[cpu]; }
 void pvq_halt(uint32_t target, uint32_t generation) {

@@ -15,8 +15,11 @@ pub(crate) fn hint_for<E: Env>(cpu: Cpu) -> Hint {
 }
 
 /// Lends this pCPU to `target`, or to the CPU that it waits for. If it has run since it was seen,
-/// the host drops the request.
+/// the host drops the request. Refused without a call where this CPU may not lend.
 pub(crate) fn yield_to<E: Env>(why: Event, target: Seen) -> Status {
+    if !E::may_lend() {
+        return Status::Refused;
+    }
     let nodes = E::nodes(E::cpu());
     nodes.count(why);
     let status = E::yield_to(Hint {

@@ -174,6 +174,8 @@ fn queued(rules: &Rules, seen: &Snapshot) -> Action {
         (true, Front::Free(head)) => match may_pass_over(rules, seen) {
             Some(head) => Action::PassOver(head),
             None if seen.closed && head.is_preempted() => Action::YieldToHead(head),
+            // The releaser may have lost its pCPU before it kicked.
+            None if seen.closed && head.state() == RunState::Halted => Action::KickIfOverdue(head),
             None => Action::Wait,
         },
         (true, Front::Held(holder)) => match holder.unwrap_or(before) {
@@ -277,8 +279,8 @@ fn lending(rules: &Rules, seen: &Snapshot) -> Action {
                     Action::LookAgain
                 }
             } else {
-                // But it may hold another lock: a CPU that waits for that one must find it, and not
-                // us, at the end of the chain.
+                // The head may hold another lock: a CPU that waits for that lock must find the head,
+                // and not this CPU, at the end of the chain.
                 Action::WithdrawEdge(next)
             }
         }

@@ -15,9 +15,9 @@
 //!   runs it is passed over as if it were preempted.
 //! - Who finds a waiter that was passed over? It never left the queue. It still is the head, named
 //!   in the word, and takes the lock as soon as it runs and the lock is free.
-//! - When? Once its age reaches the bound, no CPU may pass over it: every release yields to it, and
-//!   so does every waiter behind it, again and again. On a host that runs every runnable vCPU in
-//!   the end, it runs.
+//! - When? Once its age reaches the bound, no CPU may pass over it: every release and every waiter
+//!   behind it yields to it, or kicks it if it sleeps, again and again. On a host that runs every
+//!   runnable vCPU in the end, it runs.
 //! - A host that takes hints may refuse to run it. Keeping the lock closed would then help no CPU
 //!   for a whole slice, so the waiter that was refused takes it past the head once, and asks again
 //!   the next time. The bound is the guest's to keep only where the host lets it.

@@ -61,7 +61,7 @@ pub(crate) fn contended<E: Env, P: Policy>(
     let awake_and_gone = E::run_sample(head).is_preempted();
     let kicked = kick::<E, P>(head, asleep);
     if !kicked || awake_and_gone {
-        let closed = !P::RULES.passes_over() || age::is_closed::<E, P>(head);
+        let closed = || !P::RULES.passes_over() || age::is_closed::<E, P>(head);
         lend_to::<E, P>(head, lends, closed);
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn attend_to<E: Env, P: Policy>(first: Cpu, asleep: bool) {
     // would follow it in a circle.
     E::redirect_wait_of(first, None);
     if !kick::<E, P>(first, asleep) {
-        lend_to::<E, P>(first, Lends::Yes, true);
+        lend_to::<E, P>(first, Lends::Yes, || true);
     }
 }
 
@@ -104,9 +104,20 @@ fn kick<E: Env, P: Policy>(first: Cpu, asleep: bool) -> bool {
 
 /// A lock is free, and `next` may take it. Lends it this pCPU if it is preempted.
 /// `closed`: the CPUs behind it may not take the lock either.
-pub(crate) fn lend_to<E: Env, P: Policy>(next: Cpu, lends: Lends, closed: bool) {
+#[inline]
+pub(crate) fn lend_to<E: Env, P: Policy>(next: Cpu, lends: Lends, closed: impl FnOnce() -> bool) {
+    let next = Seen::at::<E>(next);
+    if next.is_preempted() {
+        lend_to_preempted::<E, P>(next, lends, closed());
+    }
+}
+
+/// Apart from the rest, which then needs fewer registers.
+#[cold]
+#[inline(never)]
+fn lend_to_preempted<E: Env, P: Policy>(next: Seen, lends: Lends, closed: bool) {
     let seen = Snapshot {
-        before: Some(Seen::at::<E>(next)),
+        before: Some(next),
         may_lend: lends == Lends::Yes && E::may_lend(),
         closed,
         host_refuses: P::RULES.passes_over() && E::nodes(E::cpu()).host_refuses(),

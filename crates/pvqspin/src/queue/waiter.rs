@@ -65,9 +65,9 @@ impl<'a, E: Env, P: Policy, W: Format> Waiter<'a, E, P, W> {
     ///
     /// A host remembers one kick for each CPU. If an interrupted wait and the one that interrupted
     /// it both halted, the inner halt could use up the kick that was meant for the outer: so only
-    /// the outermost wait of a CPU halts.
+    /// the outermost wait of a CPU halts, and none in a context that may not lend its pCPU.
     pub(super) fn may_halt(&self) -> bool {
         let outermost = self.nodes.in_use() == 1;
-        E::SLEEP.is_some() && E::pressure() && outermost
+        E::SLEEP.is_some() && E::pressure() && outermost && E::may_lend()
     }
 }

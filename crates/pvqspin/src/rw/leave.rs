@@ -33,6 +33,6 @@ pub(crate) fn after_a_reader<E: Env, P: Policy, W: Format>(seen: u32, queue: u32
         }
     } else if let Some(next) = look::mover_of::<E, W>(queue) {
         E::checkpoint(Point::Released);
-        release::lend_to::<E, P>(next, Lends::Yes, true);
+        release::lend_to::<E, P>(next, Lends::Yes, || true);
     }
 }

@@ -13,10 +13,11 @@ fn behind_a_preempted_head<P: Policy, W: Format>(
 ) -> &'static QSpinLock<Scripted, P, W> {
     let lock = lock::<P, W>();
     let release = held_by(0, lock);
-    keep_pcpus();
     then(move || {
         host_says(1, RunState::Preempted, 2);
+        keep_pcpus();
         release();
+        WORLD.with(|world| world.may_lend.set(true));
         then_do(lock);
         host_says(1, RunState::Running, 3);
     });
@@ -33,6 +34,7 @@ fn keep_pcpus() {
 #[test]
 fn a_newcomer_passes_over_a_preempted_head_and_leaves_its_name() {
     let lock = behind_a_preempted_head::<Bounded, Idx3>(|lock| {
+        keep_pcpus();
         let token = on(4, || lock.lock());
         let seen = lock.raw_word();
         assert_eq!(Idx3::tail(seen), Tail::Waiter(cpu(1), 0), "the head stays");
@@ -182,4 +184,16 @@ fn nobody_sleeps_where_the_host_does_as_it_is_told() {
         asked.iter().all(|call| matches!(call, Call::YieldTo(..))),
         "{asked:?}"
     );
+}
+
+#[test]
+fn a_context_that_may_not_lend_makes_no_call() {
+    keep_pcpus();
+    assert_eq!(asks_behind_the_head::<Fifo>(Status::Ran), []);
+}
+
+#[test]
+fn nor_where_it_may_pass_over_others() {
+    keep_pcpus();
+    assert_eq!(asks_behind_the_head::<Bounded>(Status::Ran), []);
 }
