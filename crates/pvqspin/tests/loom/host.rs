@@ -139,6 +139,9 @@ pub(crate) trait Host: 'static {
 
     /// How much time such a call takes, in ns.
     const CALL_NS: u64 = 0;
+
+    /// Whether CPUs lend their pCPUs.
+    const LENDS: bool = true;
 }
 
 /// Every CPU runs.
@@ -155,6 +158,15 @@ pub(crate) struct AllPreempted;
 impl Host for AllPreempted {
     const AWAKE: RunState = RunState::Preempted;
     const ASLEEP: RunState = RunState::Preempted;
+}
+
+/// The same, and none lends its pCPU: those behind a head pass over it.
+pub(crate) struct NoneLends;
+
+impl Host for NoneLends {
+    const AWAKE: RunState = RunState::Preempted;
+    const ASLEEP: RunState = RunState::Preempted;
+    const LENDS: bool = false;
 }
 
 /// Every CPU runs or sleeps, and none wants a pCPU once so many slept.
@@ -271,6 +283,10 @@ impl<H: Host, const LATE: u8> Env for Model<H, LATE> {
             known.refused[Self::cpu().index()] = status == Status::Refused;
             status
         })
+    }
+
+    fn may_lend() -> bool {
+        H::LENDS
     }
 
     fn now_ns() -> u64 {

@@ -6,8 +6,8 @@ use loom::thread;
 use pvqspin::{Bounded, Format, Idx3, Point, QSpinLock, SpareBit, Tail};
 
 use crate::host::{
-    AllPreempted, Host, Model, Reached, Refuses, all_nodes_are_given_back, become_cpu, begin,
-    numbered, reached,
+    AllPreempted, Host, Model, NoneLends, Reached, Refuses, all_nodes_are_given_back, become_cpu,
+    begin, numbered, reached,
 };
 use crate::{Shared, contend, extra_preemptions};
 
@@ -72,7 +72,7 @@ fn the_middle_leaves_while_somebody_links() {
 
 #[test]
 fn the_middle_leaves_while_somebody_joins() {
-    explore::<AllPreempted, Idx3, { Point::Joining as u8 }>();
+    explore::<NoneLends, Idx3, { Point::Joining as u8 }>();
 }
 
 /// The head is too old to be passed over, and the host does not run it when asked.
