@@ -5,7 +5,7 @@
  *
  *   queues   one for each cache domain, by virtual time; and for each CPU a place (HELD) where the owner of the CPU's slice
  *            waits while another task runs on it, and one for its companion
- *   yield    notes whom this CPU lends to, and gives up the slice
+ *   yield    notes the task that this CPU lends to, and gives up the slice
  *   dispatch lends; or gives the rest back to the owner; or ends the slice, and picks the first of the queue
  *
  *   tick     ends slices: the kernel looks at them at its tick alone, so a slice lasts until the tick nearest to its end
