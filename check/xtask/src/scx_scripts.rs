@@ -50,18 +50,16 @@ pub(crate) fn operation(choice: &Choice) -> Result<()> {
 
 /// Times ordinary programs on both schedulers, in turns.
 pub(crate) fn ordinary(choice: &Choice) -> Result<()> {
-    let outcome = run(&kvm_in_qemu::cache()?, choice, "ordinary", &[])?;
-    ensure!(
-        outcome.ending == Ending::Exit(0),
-        "the script ended with {:?}",
-        outcome.ending
-    );
-    Ok(())
+    ends_well("ordinary", choice)
 }
 
 /// Divides two processors between two control groups.
 pub(crate) fn groups(choice: &Choice) -> Result<()> {
-    let outcome = run(&kvm_in_qemu::cache()?, choice, "groups", &[])?;
+    ends_well("groups", choice)
+}
+
+fn ends_well(script: &str, choice: &Choice) -> Result<()> {
+    let outcome = run(&kvm_in_qemu::cache()?, choice, script, &[])?;
     ensure!(
         outcome.ending == Ending::Exit(0),
         "the script ended with {:?}",
