@@ -1,22 +1,15 @@
 //! Groups of pCPUs, from many threads: VMs move, and each vCPU is on one pCPU at most.
 
+mod mutex;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 
 use pvqspin_abi::{Cpu, Hint, Hypercall, RunState, Status};
-use pvqspin_host::groups::{GroupRun, GroupVm, Groups, Locked, Shard};
+use pvqspin_host::groups::{GroupRun, GroupVm, Groups, Shard};
 use pvqspin_host::{Cap, Config, ConfigError, GuestPages, HeapPages, Pcpu, Scheduling, VmConfig};
 
-struct Lock<T>(Mutex<T>);
-
-impl<T> Locked<T> for Lock<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(value))
-    }
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        work(&mut self.0.lock().expect("no panic under the lock"))
-    }
-}
+use mutex::Lock;
 
 type Pages = Arc<HeapPages>;
 type All = Groups<Lock<Shard<Pages>>>;

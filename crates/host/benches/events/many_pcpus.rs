@@ -1,28 +1,21 @@
 //! Events a second from many pCPUs: one host behind one lock, and groups with a lock each.
 
+#[path = "../../tests/mutex/mod.rs"]
+mod mutex;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hint::black_box;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use pvqspin_abi::Cpu;
-use pvqspin_host::groups::{Groups, Locked, Shard};
+use pvqspin_host::groups::{Groups, Shard};
 use pvqspin_host::{Config, HeapPages, Pcpu, VmConfig};
 
+use mutex::Lock;
+
 use crate::SLICE;
-
-struct Lock<T>(Mutex<T>);
-
-impl<T> Locked<T> for Lock<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(value))
-    }
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        work(&mut self.0.lock().expect("no panic under the lock"))
-    }
-}
 
 const EVENTS: u64 = 200_000;
 /// In all, on all threads together.
