@@ -25,6 +25,8 @@ const NOT_IN_MODEL: &[(&str, &str)] = &[
     ("weak_downgrade", ORDERING),
     ("upgrade_beside_readers", NO_READERS),
     ("never_halt", COST),
+    ("leave_head_to_others", COST),
+    ("lend_where_it_may_not", "no: the model has no NMIs"),
     (
         "lose_interrupted_edge",
         "no: interrupts are modelled without hints",

@@ -283,6 +283,32 @@ pub(crate) const LOCK: &[Mutant] = &[
         )],
     ),
     mutant(
+        "leave_head_to_others",
+        "a releaser keeps its pCPU from a preempted head that others may pass over, though the host refuses nothing",
+        &[place(
+            "crates/pvqspin/src/queue/decide.rs",
+            "let leave_it_to_others = rules.passes_over() && !seen.closed && «seen.host_refuses»;",
+            "true",
+        )],
+        &[check(
+            Scripted,
+            "pass_over::a_releaser_runs_a_head_that_may_be_passed_over_unless_the_host_refuses",
+        )],
+    ),
+    mutant(
+        "lend_where_it_may_not",
+        "a waiter calls the host from a context that may not lend",
+        &[place(
+            "crates/pvqspin/src/queue/ask.rs",
+            "if «!E::may_lend()» { return Status::Refused; }",
+            "false",
+        )],
+        &[check(
+            Scripted,
+            "pass_over::a_context_that_may_not_lend_makes_no_call",
+        )],
+    ),
+    mutant(
         "lose_passed_head",
         "a CPU that took the lock past its head does not put the head's name back",
         &[place(
