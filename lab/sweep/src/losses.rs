@@ -1,4 +1,4 @@
-//! Where the default loses: every point at which some peer is better than the policy that this
+//! Where the default loses: every point at which some rival is better than the policy that this
 //! host is advised to have.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use pvqspin_report::figures::{exact_time, time};
 use crate::fields::{line, longest_wait, median, place};
 use crate::point::Row;
 
-/// A peer that does so much better is better, and not lucky with its section lengths.
+/// A rival that does so much better is better, and not lucky with its section lengths.
 const MARGIN: f64 = 1.02;
 
 /// A lock that only a simulator can have is a bound, not a rival.
@@ -17,7 +17,7 @@ const NO_RIVAL: &str = "ideal";
 /// A table of losses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Losses {
-    /// By what factor a peer's longest wait has to be shorter to count.
+    /// By what factor a rival's longest wait has to be shorter to count.
     pub(crate) wait_factor: f64,
 }
 
@@ -54,15 +54,15 @@ impl Losses {
             let Some(default) = locks.iter().find(|lock| lock.name == name) else {
                 continue;
             };
-            let peers: Vec<&Measured<'_>> = (locks.iter())
+            let rivals: Vec<&Measured<'_>> = (locks.iter())
                 .filter(|lock| !lock.is_ours && lock.name != NO_RIVAL)
                 .collect();
-            judged += usize::from(!peers.is_empty());
-            lost.extend(self.lost_at(rows[0], default, &peers));
+            judged += usize::from(!rivals.is_empty());
+            lost.extend(self.lost_at(rows[0], default, &rivals));
         }
         lost.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut text = format!(
-            "{} of {judged} points: a peer has more than 1.02 times the throughput of the default, or a \
+            "{} of {judged} points: a rival has more than 1.02 times the throughput of the default, or a \
              longest wait that is shorter by more than a factor of {}.\n\n",
             lost.len(),
             self.wait_factor
@@ -76,9 +76,9 @@ impl Losses {
             "pCPUs, vCPUs",
             "inside / outside",
             "default",
-            "throughput of the best peer",
+            "throughput of the best rival",
             "longest wait of the default",
-            "shortest longest wait of a peer",
+            "shortest longest wait of a rival",
         ];
         line(&mut text, heads.into_iter().map(str::to_owned));
         line(&mut text, heads.into_iter().map(|_| "---".to_owned()));
@@ -93,12 +93,12 @@ impl Losses {
         self,
         at: &Row,
         default: &Measured<'_>,
-        peers: &[&Measured<'_>],
+        rivals: &[&Measured<'_>],
     ) -> Option<(f64, Vec<String>)> {
-        let fastest = peers
+        let fastest = rivals
             .iter()
             .max_by(|a, b| a.throughput.total_cmp(&b.throughput))?;
-        let shortest = peers
+        let shortest = rivals
             .iter()
             .min_by(|a, b| a.longest_ns.total_cmp(&b.longest_ns))?;
         let ratio = fastest.throughput / default.throughput.max(1.0);

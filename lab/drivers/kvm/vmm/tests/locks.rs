@@ -50,7 +50,7 @@ fn ours_exclude_and_get_on_at_overcommit_2_and_4() {
 }
 
 #[test]
-fn peers_that_halt_and_that_tell_nothing_exclude_too() {
+fn rivals_that_halt_and_that_tell_nothing_exclude_too() {
     let Some(rig) = rig() else { return };
     for lock in [
         LockId::LinuxPv,
