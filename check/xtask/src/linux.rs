@@ -142,7 +142,7 @@ pub(crate) fn run_task(options: &Options, words: &[String]) -> Result<()> {
     let vcpus: Vec<_> = machine.guests.iter().map(|guest| guest.vcpus).collect();
     let tables = match script {
         "work" => linux_measure::work_table(&text, &vcpus),
-        "measure" => linux_measure::table(&text, &vcpus),
+        "measure" => linux_measure::table(&text, &vcpus, options.possible()),
         _ => return Ok(()),
     };
     print!("{tables}");

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// What is possible counts only the two sections; turns of the load's loops are rounded.
+const ROUNDED: f64 = 1.05;
+
 /// Of one lock in one guest, or of one program under one lock: the columns that the scripts print, each with a
 /// number for each turn.
 struct Row {
@@ -45,6 +48,20 @@ impl Row {
         self.columns[column].iter().sum()
     }
 
+    /// Takes the turns out in which it did more than `bound` a second. Returns how much that was, in thousands.
+    fn without_turns_above(&mut self, bound: f64) -> Vec<String> {
+        let above: Vec<bool> = (self.columns[0].iter()).map(|&did| did > bound).collect();
+        let taken = (self.columns[0].iter().zip(&above))
+            .filter(|&(_, &above)| above)
+            .map(|(did, _)| format!("{:.1}", did * 1e-3))
+            .collect();
+        for column in &mut self.columns {
+            let mut is_above = above.iter();
+            column.retain(|_| !is_above.next().copied().unwrap_or(false));
+        }
+        taken
+    }
+
     fn is_of_linux(&self) -> bool {
         self.lock == "stock" || self.lock == "test-and-set"
     }
@@ -83,17 +100,33 @@ fn guests(text: &str, kind: &str, columns: usize) -> Vec<Vec<Row>> {
     guests
 }
 
-/// A table for each guest, a row for each lock.
-pub(crate) fn table(text: &str, vcpus: &[u32]) -> String {
+/// A table for each guest, a row for each lock. More than `possible` acquisitions a second are a fault of the
+/// load: a turn that has more is left out, and named below the table.
+pub(crate) fn table(text: &str, vcpus: &[u32], possible: Option<f64>) -> String {
     let mut out = String::new();
-    for (rows, vcpus) in guests(text, "trial", 11).iter().zip(vcpus) {
+    for (mut rows, vcpus) in guests(text, "trial", 11).into_iter().zip(vcpus) {
+        let mut left_out = String::new();
+        if let Some(possible) = possible {
+            for row in &mut rows {
+                let taken = row.without_turns_above(possible * ROUNDED);
+                if !taken.is_empty() {
+                    let _ = write!(
+                        left_out,
+                        "\nLeft out: a turn of {} with {}, where {:.1} is possible.\n",
+                        row.lock,
+                        taken.join(", one with "),
+                        possible * 1e-3
+                    );
+                }
+            }
+        }
         let _ = write!(
             out,
             "\n{vcpus} vCPUs:\n\n| lock | thousand a second | over the better of Linux's two | 999 of 1,000 waits below, ms | longest wait of each turn, ms | the lock was taken meanwhile | longest in order, ms | with a name | yields | ran | a free lock, ns |\n\
              | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
         );
-        let rival = better_of_linux(rows);
-        for row in rows {
+        let rival = better_of_linux(&rows);
+        for row in &rows {
             let (named, nameless) = (row.sum(4), row.sum(5));
             let (ran, refused) = (row.sum(6), row.sum(7));
             let _ = writeln!(
@@ -112,6 +145,7 @@ pub(crate) fn table(text: &str, vcpus: &[u32]) -> String {
                 row.least(10) * 1e-3,
             );
         }
+        out.push_str(&left_out);
     }
     out
 }
@@ -204,7 +238,7 @@ mod tests {
         }
         text.push_str("GUEST-END\n");
         assert_eq!(
-            last(&table(&text, &[8])),
+            last(&table(&text, &[8], None)),
             [
                 "fifo",
                 "3.0 (1.5 to 9.0)",
@@ -218,6 +252,28 @@ mod tests {
                 "75 %",
                 "20.5"
             ]
+        );
+    }
+
+    #[test]
+    fn a_turn_above_what_is_possible_is_left_out_and_named() {
+        let mut text = String::new();
+        for (turn, did, longest) in [(1, 40_000, 1), (2, 90_000, 9), (3, 42_000, 3)] {
+            writeln!(
+                text,
+                "trial {turn} fifo {did} {longest}000000 1 9 9 1 3 1 7 3000000 20500"
+            )
+            .unwrap();
+        }
+        text.push_str("GUEST-END\n");
+        let table = table(&text, &[8], Some(45_000.0));
+        assert!(
+            table.contains("| fifo | 41.0 (40.0 to 42.0) |") && table.contains("| 1.0, 3.0 |"),
+            "{table}"
+        );
+        assert!(
+            table.ends_with("\nLeft out: a turn of fifo with 90.0, where 45.0 is possible.\n"),
+            "{table}"
         );
     }
 
@@ -244,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_is_no_trial_is_no_row() {
-        assert_eq!(table("trial 1 fifo 3\nGUEST-END\n", &[8]), "");
+        assert_eq!(table("trial 1 fifo 3\nGUEST-END\n", &[8], None), "");
         assert_eq!(
             work_table("trial 1 fifo 1 2 3 4 5 6 7 8 9\nGUEST-END\n", &[8]),
             ""

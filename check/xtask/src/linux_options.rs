@@ -113,6 +113,13 @@ impl HotLock {
 }
 
 impl Options {
+    /// How many acquisitions a second are possible where instructions are counted: emulated processors take turns, and together do
+    /// the work of one.
+    pub(crate) fn possible(&self) -> Option<f64> {
+        let loop_ns = f64::from(self.inside) + f64::from(self.outside);
+        (!self.wall_clock && loop_ns > 0.0).then(|| 1e9 / loop_ns)
+    }
+
     /// What is measured, for a heading.
     pub(crate) fn what(&self) -> String {
         let what = match self.work {
