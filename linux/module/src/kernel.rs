@@ -2,13 +2,13 @@
 
 use core::sync::atomic::Ordering::Acquire;
 
-use pvqspin::kvm::{Call, Host, Instructions, Kernel, Kvm, StealTime, Vcpu, X86};
+use pvqspin::kvm::{Host, Kernel, Kvm, StealTime, Vcpu};
 use pvqspin::{Cpu, CpuNodes};
 
 use crate::{percpu, shim};
 
 /// The environment of every lock in this module.
-pub(crate) type Linux = Kvm<Guest, Processor>;
+pub(crate) type Linux = Kvm<Guest>;
 
 pub(crate) static HOST: Host = Host::new();
 
@@ -61,52 +61,12 @@ impl Kernel for Guest {
         // SAFETY: the shim's clock is the kernel's fast one, which NMIs may read, too.
         unsafe { shim::pvq_now_ns() }
     }
-}
 
-/// The processor, but that it does not halt in an NMI: who would kick it may be what the NMI
-/// interrupted.
-pub(crate) struct Processor;
-
-impl Instructions for Processor {
-    fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
-        X86::cpuid(leaf, subleaf)
-    }
-
-    unsafe fn write_msr(register: u32, value: u64) {
-        // SAFETY: the same contract as this function's, which its caller keeps. (Nothing calls it:
-        // Linux has registered its records itself, and `start_cpu` is not used.)
-        unsafe { X86::write_msr(register, value) }
-    }
-
-    unsafe fn hypercall(call: Call, number: u64, first: u64, second: u64) -> i64 {
-        // SAFETY: the same contract as this function's: `pvqspin::kvm` calls it after `adopt_cpu`, on
-        // KVM in ring 0, with the two calls that only ever schedule.
-        unsafe { X86::hypercall(call, number, first, second) }
-    }
-
-    unsafe fn mask() -> bool {
-        // SAFETY: ring 0. `pvqspin::kvm` masks in its halt alone, which unmasks on each way out.
-        unsafe { X86::mask() }
-    }
-
-    unsafe fn unmask() {
-        // SAFETY: the same contract as this function's: `mask` found interrupts enabled.
-        unsafe { X86::unmask() }
-    }
-
-    unsafe fn halt_masked() {
+    /// Not in an NMI: it may have interrupted a hypercall that lends. Nor does an NMI halt then: the CPU that
+    /// would kick it may be what it interrupted.
+    #[inline]
+    fn may_lend() -> bool {
         // SAFETY: the shim's function looks at this CPU's preempt count, in any context.
-        if unsafe { shim::pvq_in_nmi() } {
-            return;
-        }
-        // SAFETY: ring 0, interrupts masked; the caller published that this CPU halts before, and
-        // each waiter that is seen halted is kicked by the contract of the lock.
-        unsafe { X86::halt_masked() };
-    }
-
-    unsafe fn halt_unmasked() {
-        // Never in an NMI: interrupts were masked there before.
-        // SAFETY: the same contract as this function's: `mask` found interrupts enabled.
-        unsafe { X86::halt_unmasked() }
+        !unsafe { shim::pvq_in_nmi() }
     }
 }

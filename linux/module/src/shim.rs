@@ -7,7 +7,7 @@ unsafe extern "C" {
     pub(crate) fn pvq_cpu() -> u32;
     /// Monotonic time in ns, comparable between CPUs, readable in every context.
     pub(crate) fn pvq_now_ns() -> u64;
-    /// Whether this is an NMI: then nothing halts.
+    /// Whether this is an NMI: then nothing lends or halts.
     pub(crate) fn pvq_in_nmi() -> bool;
     /// Never returns. Not referenced, or the build fails.
     pub(crate) fn pvq_never() -> !;
