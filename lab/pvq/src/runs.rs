@@ -8,6 +8,7 @@
 //! | [`driver`] | the one place that talks to the embedded hypervisor |
 //! | [`as_simulated`] | a run that real time has had, asked of the simulator |
 //! | [`again`] | a run during which everything stood still is repeated |
+//! | [`virtual_time`] | a run in virtual time: how far it is, and Ctrl-C within it |
 //! | [`progress`] | a bar with the time left, or plain lines |
 //! | [`interrupt`] | Ctrl-C, SIGTERM and SIGHUP |
 
@@ -19,3 +20,4 @@ pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod settings;
 pub(crate) mod turns;
+pub(crate) mod virtual_time;

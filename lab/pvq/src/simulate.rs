@@ -13,9 +13,7 @@ use pvqspin_report::figures::{count, counted, exact_time, time};
 use pvqspin_report::summarise;
 use pvqspin_report::{Machine, Record, table};
 use pvqspin_rivals::catalog::Entry;
-use pvqspin_simulator::{
-    LongestWait, MAX_COST_NS, Profile, SimConfig, SimError, SimResult, TraceEvent,
-};
+use pvqspin_simulator::{LongestWait, MAX_COST_NS, Profile, SimConfig, SimResult, TraceEvent};
 use serde_json::Value;
 
 use crate::compare::{incomplete, no_bug};
@@ -29,6 +27,7 @@ use crate::runs::interrupt;
 use crate::runs::plan;
 use crate::runs::progress::Progress;
 use crate::runs::settings::{self, Limits, Settings};
+use crate::runs::virtual_time;
 
 /// How many pCPUs are simulated unless an option says otherwise.
 pub(crate) const PCPUS: usize = 2;
@@ -115,7 +114,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         }
         progress.begin(&format!("{} on {}", lock.name, counted(vcpus, "vCPU")));
         let config = config(args, &settings, profile.as_ref(), lock, vcpus)?;
-        let result = match simulate(&config) {
+        let result = match virtual_time::simulate(&config, &mut progress) {
             Ok(result) => result,
             Err(Failure::Failed(error)) => {
                 // A lock that fails does not take the others' results with it.
@@ -253,13 +252,6 @@ fn config(
             })?;
     }
     Ok(config)
-}
-
-fn simulate(config: &SimConfig) -> Result<SimResult, Failure> {
-    pvqspin_simulator::run(config).map_err(|error| match error {
-        SimError::Config(problem) => Failure::bad_input(problem),
-        other => Failure::failed(other),
-    })
 }
 
 /// What happened around the longest wait.

@@ -21,7 +21,7 @@ use pvqspin_sweep::journal::{Head, Journal};
 use pvqspin_sweep::output;
 use pvqspin_sweep::plan::Plan;
 use pvqspin_sweep::point::Row;
-use pvqspin_sweep::run::run as run_points;
+use pvqspin_sweep::run::{Told, run as run_points};
 use pvqspin_sweep::source::Source;
 
 use crate::options::sweep::SweepArgs;
@@ -80,7 +80,14 @@ pub(crate) fn run(args: &SweepArgs) -> Done {
     print(&start(&plan, &part, &missing, threads))?;
     let mut progress = Progress::new(missing.len());
     let mut failed = Vec::new();
-    let stopped = run_points(&plan, &missing, threads, interrupt::asked, |row| {
+    let stopped = run_points(&plan, &missing, threads, interrupt::asked, |told| {
+        let row = match told {
+            Told::Underway(parts) => {
+                progress.within(parts);
+                return Ok(());
+            }
+            Told::Done(row) => *row,
+        };
         match row {
             Ok(row) => {
                 progress.begin(&row.facts.grid);

@@ -13,7 +13,7 @@ use pvqspin_hypervisor::{HvConfig, Probe};
 use pvqspin_load::Outcome;
 use pvqspin_report::figures::{count, exact_time, share, time};
 use pvqspin_report::{Record, files, table};
-use pvqspin_simulator::{SimConfig, SimError};
+use pvqspin_simulator::SimConfig;
 use pvqspin_timeline::{Scene, perfetto};
 
 use crate::options::trace::{Driver, TraceArgs, Which};
@@ -22,7 +22,9 @@ use crate::output::{results, terminal};
 use crate::runs::as_simulated::simulated;
 use crate::runs::driver;
 use crate::runs::plan;
+use crate::runs::progress::Progress;
 use crate::runs::settings::{self, Limits, Settings};
+use crate::runs::virtual_time;
 
 /// What is shown before and after the longest wait.
 const MARGIN_NS: u64 = 50_000;
@@ -173,10 +175,9 @@ fn in_virtual_time(
     base.trace_events = args.keep.unwrap_or(base.trace_events);
     let config = simulated(run, base);
     config.validate().map_err(Failure::bad_input)?;
-    let result = pvqspin_simulator::run(&config).map_err(|error| match error {
-        SimError::Config(problem) => Failure::bad_input(problem),
-        other => Failure::failed(other),
-    })?;
+    let mut progress = Progress::new(1);
+    progress.begin(args.lock.name);
+    let result = virtual_time::simulate(&config, &mut progress)?;
     Ok((result.outcome, result.trace))
 }
 

@@ -14,7 +14,7 @@ use pvqspin_report::agreement::{Agreement, Pair, TOLERANCE, agreements};
 use pvqspin_report::figures::{counted, share, time};
 use pvqspin_report::{Record, Report, table};
 use pvqspin_report::{normalise, summarise};
-use pvqspin_simulator::{Profile, SimConfig};
+use pvqspin_simulator::{Profile, SimConfig, run_while};
 
 use crate::calibrate::Calibration;
 use crate::compare;
@@ -122,9 +122,16 @@ pub(crate) fn run(args: &ValidateArgs) -> Done {
 /// The runs that the machine has finished, in virtual time.
 fn simulated(plan: &Plan, profile: &Profile, real: &Report) -> Result<Report, Failure> {
     let mut results = Vec::with_capacity(real.results.len());
+    let mut progress = Progress::called("simulations", real.results.len());
     for run in plan.runs().take(real.results.len()) {
         let config = config_of(plan, profile, &run);
-        let result = pvqspin_simulator::run(&config)
+        progress.begin(run.lock);
+        // What has run on the machine is simulated to its end, even if the user does not want more.
+        let result = run_while(&config, &mut |underway| {
+            progress.within(underway.part());
+            true
+        });
+        let result = result
             .map_err(|error| Failure::failed(format!("{} in the simulator: {error}", run.lock)))?;
         let facts = plan::facts(plan.locks[run.lock_index]);
         let mut record = Record::new(&facts, &plan.point(&run), run.repeat, &result.outcome);
@@ -132,6 +139,7 @@ fn simulated(plan: &Plan, profile: &Profile, real: &Report) -> Result<Report, Fa
             record.throughput_over_bound = over_bound;
         }
         results.push(record);
+        progress.end();
     }
     Ok(Report {
         driver: "simulator".to_owned(),

@@ -6,7 +6,7 @@ use pvqspin_report::Record;
 use pvqspin_report::schema::LockFacts;
 use pvqspin_rivals::catalog::Entry;
 use pvqspin_rivals::tuned::Tuned;
-use pvqspin_simulator::{SimConfig, SimError, run};
+use pvqspin_simulator::{GoesOn, SimConfig, SimError, run_while};
 use serde::{Deserialize, Serialize};
 
 use crate::words::distribution_name;
@@ -109,7 +109,16 @@ impl Point {
     ///
     /// What the simulator says.
     pub fn run(&self, index: usize) -> Result<Row, SimError> {
-        let result = run(&self.config)?;
+        self.run_while(index, &mut |_| true)
+    }
+
+    /// The same, for as long as `goes_on` says so.
+    ///
+    /// # Errors
+    ///
+    /// What the simulator says.
+    pub fn run_while(&self, index: usize, goes_on: &mut GoesOn<'_>) -> Result<Row, SimError> {
+        let result = run_while(&self.config, goes_on)?;
         let mut record = Record::new(
             &self.lock.facts(),
             &self.place(),

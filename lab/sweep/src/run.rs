@@ -4,11 +4,22 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use pvqspin_simulator::SimError;
 
 use crate::plan::Plan;
 use crate::point::Row;
+
+/// How often a thread tells how far its point is.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// What a thread tells of its point.
+enum News {
+    Done(Box<Result<Row, PointError>>),
+    /// How much of it is done.
+    Part(f64),
+}
 
 /// A point that gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +33,20 @@ pub struct PointError {
     pub error: SimError,
 }
 
-/// Runs the points of these numbers, the longest first, and hands each row, or why there is none, to
-/// `each` on the calling thread.
+/// What the caller of [`run`] is told.
+#[derive(Debug)]
+pub enum Told {
+    /// A point is done: its row, or why there is none.
+    Done(Box<Result<Row, PointError>>),
+    /// What is being simulated is worth so many points by now.
+    Underway(f64),
+}
+
+/// Runs the points of these numbers, the longest first, and tells `each` of them on the calling
+/// thread.
 ///
-/// It ends before all are done if `stop` says so, or if `each` fails; what is being simulated is
-/// finished and handed over.
+/// It ends before all are done if `stop` says so, and what is being simulated is then cut; or if
+/// `each` fails.
 ///
 /// # Errors
 ///
@@ -36,7 +56,7 @@ pub fn run<E>(
     numbers: &[usize],
     threads: usize,
     stop: impl Fn() -> bool + Sync,
-    mut each: impl FnMut(Result<Row, PointError>) -> Result<(), E>,
+    mut each: impl FnMut(Told) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut order = numbers.to_vec();
     // The last to finish decides when all are done: let it not be a long one.
@@ -47,7 +67,8 @@ pub fn run<E>(
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, order.len().max(1)) {
+        let threads = threads.clamp(1, order.len().max(1));
+        for thread in 0..threads {
             let sender = sender.clone();
             let (order, next, failed, stop) = (&order, &next, &failed, &stop);
             scope.spawn(move || {
@@ -57,12 +78,23 @@ pub fn run<E>(
                         break;
                     };
                     let point = &plan.points[number];
-                    let row = point.run(number).map_err(|error| PointError {
-                        number,
-                        point: point.line(),
-                        error,
+                    let mut told = Instant::now();
+                    let row = point.run_while(number, &mut |underway| {
+                        if told.elapsed() >= TELL_EVERY {
+                            told = Instant::now();
+                            let _ = sender.send((thread, News::Part(underway.part())));
+                        }
+                        !failed.load(Relaxed) && !stop()
                     });
-                    if sender.send(row).is_err() {
+                    let row = match row {
+                        Err(SimError::Stopped(_)) => break,
+                        row => row.map_err(|error| PointError {
+                            number,
+                            point: point.line(),
+                            error,
+                        }),
+                    };
+                    if sender.send((thread, News::Done(Box::new(row)))).is_err() {
                         break;
                     }
                 }
@@ -70,8 +102,15 @@ pub fn run<E>(
         }
         drop(sender);
         let mut result = Ok(());
-        for row in receiver {
-            let done = each(row);
+        let mut parts = vec![0.0; threads];
+        for (thread, news) in receiver {
+            let (part, told) = match news {
+                News::Part(part) => (part, None),
+                News::Done(row) => (0.0, Some(Told::Done(row))),
+            };
+            parts[thread] = part;
+            let told = told.unwrap_or_else(|| Told::Underway(parts.iter().sum()));
+            let done = each(told);
             if done.is_err() && result.is_ok() {
                 failed.store(true, Relaxed);
                 result = done;

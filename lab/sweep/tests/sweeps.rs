@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use pvqspin_sweep::journal::{self, Head, Journal};
 use pvqspin_sweep::merge::merge;
 use pvqspin_sweep::output;
 use pvqspin_sweep::plan::{Plan, Shard};
 use pvqspin_sweep::point::Row;
-use pvqspin_sweep::run::{PointError, run};
+use pvqspin_sweep::run::{PointError, Told, run};
 use pvqspin_sweep::source::Source;
 
 const GRID: &str = "
@@ -47,8 +47,10 @@ fn all_rows(plan: &Plan, threads: usize) -> Vec<Row> {
         &plan.part(None),
         threads,
         || false,
-        |row| {
-            rows.push(row?);
+        |told| {
+            if let Told::Done(row) = told {
+                rows.push((*row)?);
+            }
             Ok::<(), PointError>(())
         },
     )
@@ -66,12 +68,16 @@ fn some(plan: &Plan, shard: Option<Shard>, path: &Path, most: usize) -> usize {
     let missing: Vec<usize> = (plan.part(shard).into_iter())
         .filter(|number| rows.iter().all(|row| row.facts.point != *number))
         .collect();
+    // The points are so short that it is asked before each and never within.
     let started = AtomicUsize::new(0);
     let stop = || started.fetch_add(1, Relaxed) >= most;
     let mut ran = 0;
-    run(plan, &missing, 1, stop, |row| {
+    run(plan, &missing, 1, stop, |told| {
+        let Told::Done(row) = told else {
+            return Ok(());
+        };
         ran += 1;
-        match row {
+        match *row {
             Ok(row) => journal.add(&row),
             Err(error) => journal.add_failed(&error),
         }
@@ -86,6 +92,26 @@ fn the_rows_are_the_same_whatever_the_number_of_threads() {
     let alone = csv(all_rows(&plan, 1));
     assert_eq!(alone.lines().count(), 1 + plan.points.len());
     assert_eq!(alone, csv(all_rows(&plan, 4)));
+}
+
+#[test]
+fn a_long_point_tells_how_far_it_is_and_is_cut() {
+    let plan = of("[[grid]]\nname = 'g'\nlocks = ['fifo', 'mcs']\nvcpus = 4\nduration = '3600s'");
+    let stop = AtomicBool::new(false);
+    let mut parts = Vec::new();
+    let stopped = || stop.load(Relaxed);
+    run(&plan, &plan.part(None), 2, stopped, |told| {
+        match told {
+            Told::Underway(part) => parts.push(part),
+            Told::Done(row) => panic!("an hour is over: {row:?}"),
+        }
+        stop.store(parts.len() >= 8, Relaxed);
+        Ok::<(), PointError>(())
+    })
+    .expect("nothing fails");
+    // What is told is the sum of both.
+    assert!(parts.len() >= 8 && parts.iter().all(|part| *part > 0.0 && *part < 1.0));
+    assert!(parts.is_sorted(), "{parts:?}");
 }
 
 #[test]

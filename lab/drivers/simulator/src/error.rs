@@ -5,6 +5,7 @@ use core::fmt;
 use pvqspin_abi::{Cpu, RunState};
 
 use crate::config_problem::ConfigProblem;
+use crate::underway::Underway;
 use pvqspin_driver_common::TraceEvent;
 
 /// Why a simulation gave no result.
@@ -56,6 +57,9 @@ pub enum SimError {
         /// How everything stood.
         dump: Box<Dump>,
     },
+    /// The caller of [`run_while`](crate::run_while()) did not want it to go on.
+    #[error("stopped after {} ns of {} ns of virtual time", .0.passed_ns, .0.whole_ns)]
+    Stopped(Underway),
     /// Two vCPUs were in the critical section at once.
     #[error("two vCPUs were in the critical section at once, {0} times\n{1}")]
     Exclusion(u64, Box<Dump>),

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! The cost of an event depends on what happens in it alone. vCPUs that sleep or wait for a pCPU
-//! cost nothing, and what goes on in one VM costs nothing for another VM.
+//! cost nothing, and what goes on in one VM costs nothing for another VM. What does cost is each
+//! vCPU of the same VM that spins on a pCPU: one condition (docs/scale.md).
 
 use pvqspin_driver_common::What;
 
@@ -20,6 +21,7 @@ use crate::error::SimError;
 use crate::machine::{Machine, pcpu};
 use crate::pcpu::Phase;
 use crate::request::Request;
+use crate::underway::TOLD_EVERY;
 use crate::vcpu::{Activity, Spin};
 
 /// More events than this at one instant mean that time stands still.
@@ -46,6 +48,9 @@ impl Machine<'_> {
             }
             self.shared.now.set(at);
             self.events += 1;
+            if self.events.is_multiple_of(TOLD_EVERY) {
+                self.caller.tell(at)?;
+            }
             self.handle(p);
             if let Some(limit) = self.shared.broken.take() {
                 return Err(self.broken(limit));

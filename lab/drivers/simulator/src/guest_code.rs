@@ -70,7 +70,7 @@ pub fn run_code<C: GuestCode>(config: &SimConfig, code: &C) -> Result<u64, SimEr
         (&Control::new(), None, Snapshots::default()),
         &[body],
         &[],
-        &progress,
+        (&progress, &mut |_| true),
     )?;
     Ok(measured.faults_fired)
 }

@@ -32,6 +32,7 @@
 //! | `disturbances`, `interrupts`, `lines`, `wait_log` | what happens at a call of the environment |
 //! | `shared` | what guests and the event loop share |
 //! | `guest_side`, `vm_side`, `request`, `wait_limits`, `snapshots` | its parts |
+//! | `underway` | how far a run is, and whether it goes on |
 //! | `profile`, `config`, `error` | a machine as a file; what a simulation is asked to do, what went wrong |
 //! | `costs`, `topology`, `faults`, `config_problem`, `limits` | costs, distances, disturbances, bad requests |
 //!
@@ -86,6 +87,7 @@ mod stacks;
 mod stuck;
 mod topology;
 mod torture;
+mod underway;
 mod vcpu;
 mod vm_side;
 mod wait_limits;
@@ -103,8 +105,9 @@ pub use limits::{MAX_COST_NS, MAX_TIME_NS, MAX_VCPUS};
 pub use profile::{Profile, ProfileProblem};
 pub use pvqspin_driver_common::{Run, Trace, TraceEvent, What};
 pub use readers_writers::ReadersAndWriters;
-pub use run::{SimResult, run};
+pub use run::{SimResult, run, run_while};
 pub use snapshots::{HostSnapshot, Snapshot, VcpuSnapshot};
 pub use topology::Topology;
 pub use torture::torture;
+pub use underway::{GoesOn, Underway};
 pub use wait_limits::{LongestWait, WaitLimits};

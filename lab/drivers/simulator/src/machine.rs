@@ -7,6 +7,7 @@ use crate::agenda::Agenda;
 use crate::memory_watchers::Watchers;
 use crate::pcpu::{Pcpu, Phase};
 use crate::shared::Shared;
+use crate::underway::Caller;
 use crate::vcpu::{Activity, Vcpu};
 
 /// What makes a run hopeless.
@@ -41,6 +42,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) next_check_ns: u64,
     pub(crate) progress: &'a dyn Fn() -> u64,
     pub(crate) progress_before: (u64, u64),
+    pub(crate) caller: Caller<'a>,
 }
 
 impl<'a> Machine<'a> {
@@ -51,6 +53,7 @@ impl<'a> Machine<'a> {
         (lock, seed): (&'static str, u64),
         patience: Patience,
         progress: &'a dyn Fn() -> u64,
+        caller: Caller<'a>,
     ) -> Self {
         let now = shared.now.get();
         let pcpus = (0..host.config().pcpus).map(|_| Pcpu::new(now)).collect();
@@ -74,6 +77,7 @@ impl<'a> Machine<'a> {
             next_check_ns: now,
             progress,
             progress_before: (now, 0),
+            caller,
         };
         for index in 0..machine.vcpus.len() {
             machine.host.start(now, VcpuId::new(index as u32));

@@ -31,6 +31,7 @@ use crate::machine::{Machine, Patience};
 use crate::oracle;
 use crate::shared::{Handlers, Installed, Shared};
 use crate::snapshots::{Snapshot, Snapshots};
+use crate::underway::{Caller, GoesOn};
 use crate::vcpu::{Body, Vcpu};
 use crate::vm_side::VmSide;
 use crate::wait_limits::LongestWait;
@@ -64,22 +65,47 @@ pub struct SimResult {
 /// If the configuration makes no sense, if there is no memory for so many stacks, or if the lock
 /// does what no lock may: no vCPU gets it, a wake-up is lost, or two vCPUs hold it at once.
 pub fn run(config: &SimConfig) -> Result<SimResult, SimError> {
-    let config = oracle::granted(config);
+    run_while(config, &mut |_| true)
+}
+
+/// The same, for as long as `goes_on` says so: it is told every some milliseconds how far the run
+/// is.
+///
+/// ```
+/// use pvqspin_simulator::{SimConfig, SimError, run_while};
+///
+/// let hour = SimConfig::default().with(|sim| sim.run.duration_ns = 3_600_000_000_000);
+/// let stopped = run_while(&hour, &mut |underway| underway.passed_ns < 1_000_000);
+/// assert!(matches!(stopped, Err(SimError::Stopped(_))));
+/// ```
+///
+/// # Errors
+///
+/// As for [`run`]; and [`SimError::Stopped`].
+pub fn run_while<'a>(
+    config: &'a SimConfig,
+    goes_on: &'a mut GoesOn<'a>,
+) -> Result<SimResult, SimError> {
+    let config = &*oracle::granted(config);
     config.validate()?;
+    let one_lock = OneLock { config, goes_on };
     match config.tuned {
-        None => with_lock_or_ideal::<SimEnv, _>(config.run.lock, OneLock(&config)),
-        Some(tuned) => with_tuned::<SimEnv, _>(tuned, OneLock(&config)),
+        None => with_lock_or_ideal::<SimEnv, _>(config.run.lock, one_lock),
+        Some(tuned) => with_tuned::<SimEnv, _>(tuned, one_lock),
     }
 }
 
 /// Carries a run over to where the lock is a type.
-struct OneLock<'a>(&'a SimConfig);
+struct OneLock<'a> {
+    config: &'a SimConfig,
+    goes_on: &'a mut GoesOn<'a>,
+}
 
 impl Visitor<SimEnv> for OneLock<'_> {
     type Output = Result<SimResult, SimError>;
 
     fn visit<L: Lock<SimEnv>>(self) -> Self::Output {
-        let config = self.0;
+        let Self { config, goes_on } = self;
         let control = Control::new();
         let records: Vec<_> = iter::repeat_with(Record::new)
             .take(config.vms * config.run.vcpus)
@@ -125,7 +151,7 @@ impl Visitor<SimEnv> for OneLock<'_> {
                 (&control, handlers, snapshots),
                 &bodies,
                 &vms,
-                &progress,
+                (&progress, goes_on),
             )?
         };
         let neighbour = config.run.neighbour_share(config.vms).and_then(|share| {
@@ -179,12 +205,12 @@ pub(crate) struct Measured {
     events: u64,
 }
 
-pub(crate) fn simulate(
+pub(crate) fn simulate<'a>(
     config: &SimConfig,
     (control, handlers, snapshots): (&Control, Option<Handlers>, Snapshots),
     bodies: &[Box<Body<'_>>],
     locking: &[LockingVm<'_>],
-    progress: &dyn Fn() -> u64,
+    (progress, goes_on): (&dyn Fn() -> u64, &'a mut GoesOn<'a>),
 ) -> Result<Measured, SimError> {
     let mut host = Host::new(config.run.host).map_err(ConfigProblem::Host)?;
     let neighbour = config.run.neighbour.map(|n| (n.vcpus, n.weight));
@@ -227,7 +253,8 @@ pub(crate) fn simulate(
     // Declared before the machine, so dropped after it: dropping a machine may unwind guests.
     let installed = Installed::new(&shared);
     let names = (config.lock_name(), config.seed);
-    let mut machine = Machine::new(&shared, vcpus, host, names, patience, progress);
+    let caller = Caller::new(config, goes_on);
+    let mut machine = Machine::new(&shared, vcpus, host, names, patience, progress, caller);
     let counts = run_phases(&mut machine, config, control)?;
     let violations = |vm: &LockingVm<'_>| vm.summarise(config).exclusion_violations;
     let violations = locking.iter().map(violations).sum::<u64>() + shared.crowded.get();

@@ -1,4 +1,5 @@
-//! Ctrl-C: the first asks to stop after the run at hand, the second stops at once. A terminal that
+//! Ctrl-C: the first asks to stop, the second stops at once. A run in real time is finished first, one
+//! in virtual time is cut. A terminal that
 //! hangs up and a system that shuts down ask in the same way.
 //!
 //! Nothing is interrupted, in the sense of signals: SIGINT, SIGTERM and SIGHUP are blocked in every
@@ -9,6 +10,10 @@ use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{io, process, ptr, thread};
+
+/// What the first Ctrl-C is answered.
+pub(crate) const STOPPING: &str =
+    "stopping, and keeping what is finished; once more to stop at once, without results";
 
 /// Whether the user has asked to stop.
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -90,8 +95,8 @@ fn wait_for(signals: &libc::sigset_t) {
         }
         ask();
         // A terminal that has hung up takes no text, and that is no reason to stop at once.
-        let text = b"\nstopping after this run; once more to stop at once, without results\n";
-        let _ = io::Write::write_all(&mut io::stderr(), text);
+        let text = format!("\n{STOPPING}\n");
+        let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
     }
 }
 

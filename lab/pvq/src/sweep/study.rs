@@ -14,7 +14,7 @@ use pvqspin_sweep::output;
 use pvqspin_sweep::picture::{self, Picture};
 use pvqspin_sweep::plan::Plan;
 use pvqspin_sweep::point::Row;
-use pvqspin_sweep::run::run as run_points;
+use pvqspin_sweep::run::{Told, run as run_points};
 use pvqspin_sweep::source::Source;
 use pvqspin_sweep::table::{self, Table};
 
@@ -180,7 +180,14 @@ fn simulate(parts: &[Part], args: &StudyArgs) -> Result<Vec<Vec<Row>>, Failure> 
     let mut progress = Progress::new(missing.iter().map(Vec::len).sum());
     let mut rows_of_all = Vec::new();
     for ((part, (mut journal, mut rows)), missing) in parts.iter().zip(begun).zip(missing) {
-        run_points(&part.plan, &missing, threads, interrupt::asked, |row| {
+        run_points(&part.plan, &missing, threads, interrupt::asked, |told| {
+            let row = match told {
+                Told::Underway(parts) => {
+                    progress.within(parts);
+                    return Ok(());
+                }
+                Told::Done(row) => *row,
+            };
             // A table without all of its rows says something else: the first failure is the last.
             let row = row.map_err(Failure::failed)?;
             progress.begin(&row.facts.grid);

@@ -21,6 +21,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Row, Table};
 
 use crate::output::terminal;
+use crate::runs::interrupt;
 use crate::runs::turns::in_words;
 use crate::watch::board::{Board, on};
 
@@ -78,7 +79,7 @@ fn title(board: &Board) -> Line<'static> {
         .left()
         .map_or(String::new(), |left| format!(", {} left", in_words(left)));
     let keys = if board.stopping {
-        "stopping after this run; once more to stop at once, without results".red()
+        interrupt::STOPPING.red()
     } else {
         "q: stop after this run".dim()
     };
@@ -331,7 +332,11 @@ mod tests {
         board.end(&record);
         board.stopping = true;
         let text = drawn(&board, 90, 24);
-        for part in ["1 of 6 runs, 51 s left", "stopping after this run", "4 000"] {
+        for part in [
+            "1 of 6 runs, 51 s left",
+            "keeping what is finished",
+            "4 000",
+        ] {
             assert!(text.contains(part), "no '{part}' on\n{text}");
         }
     }

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::binary::{self, kept, results, signal, started, stderr, stdout};
 use crate::{can_run, pvq};
@@ -162,6 +162,50 @@ fn a_run_that_was_stopped_is_made_again_and_loses_no_wakeup() {
     let json = results(&folder.path().join("stopped.json"));
     let record = &json["results"][0];
     assert!(record["discarded"].as_u64() >= Some(1), "{record}");
+}
+
+#[test]
+fn a_run_of_an_hour_in_virtual_time_tells_how_far_it_is_and_is_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hour = "[[grid]]\nname = 'g'\nlocks = 'fifo'\nvcpus = 4\nduration = '3600s'";
+    fs::write(folder.path().join("hour.toml"), hour).expect("writable");
+    let mut runs = [
+        "simulate --lock fifo --overcommit 2 --duration 3600s",
+        "sweep hour.toml",
+    ]
+    .map(|line| {
+        let options: Vec<&str> = line.split_whitespace().collect();
+        started(folder.path(), &options)
+    });
+    for child in &mut runs {
+        let mut progress = BufReader::new(child.stderr.take().expect("piped"));
+        let mut text = String::new();
+        while !text.contains("0 of 1 runs, ") {
+            assert!(progress.read_line(&mut text).expect("text") > 0, "{text}");
+        }
+        assert!(text.contains(" left: "), "{text}");
+        signal(child, libc::SIGINT);
+        // Far from how long it takes, and far from an hour.
+        let limit = Instant::now() + Duration::from_secs(120);
+        let status = loop {
+            match child.try_wait().expect("our child") {
+                Some(status) => break status,
+                None if Instant::now() > limit => {
+                    child.kill().expect("our child");
+                    panic!("it goes on: {text}");
+                }
+                None => thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        assert_eq!(status.code(), Some(130), "{text}");
+        let mut said = String::new();
+        progress.read_to_string(&mut text).expect("text");
+        let out = child.stdout.as_mut().expect("piped");
+        out.read_to_string(&mut said).expect("text");
+        let is_cut = text.contains("fifo was cut after ") || said.contains("0 of 1 points are");
+        assert!(is_cut, "{text}{said}");
+    }
+    assert!(!folder.path().join("results/simulate-latest.json").exists());
 }
 
 #[test]
