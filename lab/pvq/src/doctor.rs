@@ -15,6 +15,7 @@ use crate::output::terminal::hanging;
 use crate::runs::driver;
 use crate::runs::settings::usable_cpus;
 
+mod btf;
 mod linux;
 
 /// How much a finding matters.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use libbpf_rs::btf::types::{Func, FuncProto};
+use libbpf_rs::btf::{Btf, ReferencesType as _};
 
 const CLASS: &str = "/sys/kernel/sched_ext";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -41,6 +43,17 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn is_ours_loaded() -> bool {
     // The kernel appends to the name what makes it unique: `pvq` or `pvq_...`.
     loaded().is_some_and(|name| name == NAME || name.starts_with(&format!("{NAME}_")))
+}
+
+/// Whether this kernel's BTF shows callers the argument that the kernel itself gives to this function. No caller can pass it,
+/// and none can call the function without it. Linux before 7.3 has it so if its build tools did not know the function.
+pub(crate) fn is_half_described(function: &str) -> bool {
+    let last = Btf::from_vmlinux().ok().and_then(|btf| {
+        let prototype = btf.type_by_name::<Func<'_>>(function)?.referenced_type();
+        let parameters = FuncProto::try_from(prototype).ok()?;
+        Some(parameters.iter().last()?.name? == "aux")
+    });
+    last.unwrap_or(false)
 }
 
 fn state() -> String {

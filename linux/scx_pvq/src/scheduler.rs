@@ -178,21 +178,86 @@ fn listen(verbose: bool) {
 
 fn refused(what: &str, error: &libbpf_rs::Error) -> anyhow::Error {
     let said = SAID.lock().map(|said| said.clone()).unwrap_or_default();
-    let verifier = said.contains("BEGIN PROG LOAD LOG");
-    let last = said
-        .lines()
-        .map(str::trim)
+    anyhow::Error::msg(why(
+        what,
+        &error.to_string(),
+        &said,
+        &requirements::release(),
+        requirements::is_half_described,
+    ))
+}
+
+/// In one sentence. `said`: by libbpf.
+fn why(
+    what: &str,
+    error: &str,
+    said: &str,
+    kernel: &str,
+    is_half_described: impl Fn(&str) -> bool,
+) -> String {
+    let mut lines = said.lines().map(str::trim);
+    let function = lines
+        .clone()
+        .find(|line| line.ends_with(']') && line.contains("incompatible with vmlinux"))
+        .and_then(|line| line.split('\'').nth(1));
+    if let Some(function) = function {
+        return if is_half_described(function) {
+            format!(
+                "kernel {kernel} was built with tools that left {function} half described, so no such scheduler can call it: \
+                 take another build of it, or Linux 7.3 or later"
+            )
+        } else {
+            format!("kernel {kernel} has another {function} than this program knows")
+        };
+    }
+    if said.contains("BEGIN PROG LOAD LOG") {
+        return format!(
+            "the verifier of kernel {kernel} refused the program, which is a bug of scx_pvq: --verbose shows its reasons"
+        );
+    }
+    let last = lines
         .rfind(|line| line.starts_with("libbpf:"))
         .unwrap_or_default();
-    if verifier {
-        anyhow::anyhow!(
-            "the verifier of kernel {} refused the program, which is a bug of scx_pvq: --verbose shows its reasons",
-            requirements::release()
-        )
-    } else {
-        anyhow::anyhow!(
-            "kernel {} did not {what} the program: {error}; {last}",
-            requirements::release()
-        )
+    format!("kernel {kernel} did not {what} the program: {error}; {last}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_sentence_that_says_whose_fault_it_is() {
+        let said = "libbpf: extern (func ksym) 'scx_bpf_create_dsq': func_proto [12] incompatible with vmlinux [53792]\n\
+                    libbpf: failed to load object 'scx_pvq_bpf'\n";
+        let half = why("load", "Invalid argument", said, "7.2.12", |_| true);
+        let other = why("load", "no", said, "8.0", |_| false);
+        assert_eq!(
+            other,
+            "kernel 8.0 has another scx_bpf_create_dsq than this program knows"
+        );
+        assert!(
+            half.starts_with("kernel 7.2.12 was built with tools"),
+            "{half}"
+        );
+        assert!(half.contains("scx_bpf_create_dsq half described"), "{half}");
+        let verifier = why(
+            "load",
+            "no",
+            "libbpf: -- BEGIN PROG LOAD LOG --\n",
+            "7.3",
+            |_| true,
+        );
+        assert!(verifier.contains("a bug of scx_pvq"), "{verifier}");
+        let other = why(
+            "attach",
+            "Device busy",
+            "libbpf: a\nlibbpf: b\n",
+            "7.3",
+            |_| true,
+        );
+        assert_eq!(
+            other,
+            "kernel 7.3 did not attach the program: Device busy; libbpf: b"
+        );
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Finding, good, note};
+use super::{Finding, btf, good, note};
 
 /// `CAP_SYS_ADMIN` and `CAP_BPF`, as bits of `CapEff` (`include/uapi/linux/capability.h`).
 const CAP_SYS_ADMIN: u64 = 1 << 21;
@@ -54,6 +54,16 @@ impl Kernel {
                 WHAT,
                 "this kernel does not describe its own types",
                 "boot a kernel with CONFIG_DEBUG_INFO_BTF",
+            );
+        }
+        // The kernel gives this argument by itself. Built with tools that do not know of it, it shows it to callers too, who
+        // can not pass it: then no scheduler can kick a CPU or make a queue (Debian's 7.2.12).
+        let btf = fs::read(self.root.join("sys/kernel/btf/vmlinux")).unwrap_or_default();
+        if btf::ends_with_parameter(&btf, "scx_bpf_kick_cpu", "aux") == Some(true) {
+            return note(
+                WHAT,
+                "this kernel was built with tools that left some of its functions half described: no such scheduler can be loaded",
+                "boot another build of it, or Linux 7.3 or later",
             );
         }
         let loaded = self.read("sys/kernel/sched_ext/root/ops");
@@ -266,6 +276,21 @@ mod tests {
         assert_eq!(found.grade, Grade::Note, "{found:?}");
         let found = host_with(&[("sys/kernel/sched_ext/root/ops", "pvq_0.1.0\n")]);
         assert_eq!(found.grade, Grade::Good, "{found:?}");
+    }
+
+    #[test]
+    fn a_host_is_told_of_functions_that_can_not_be_called() {
+        let found = |parameters: &[&str]| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let kernel = kernel(folder.path(), &HOST);
+            let btf = btf::tests::of_function("scx_bpf_kick_cpu", parameters);
+            fs::write(folder.path().join("sys/kernel/btf/vmlinux"), btf).expect("a file");
+            kernel.host()
+        };
+        assert_eq!(found(&["cpu", "flags"]).grade, Grade::Good);
+        let half = found(&["cpu", "flags", "aux"]);
+        assert_eq!(half.grade, Grade::Note);
+        assert!(half.found.contains("half described"), "{half:?}");
     }
 
     #[test]
