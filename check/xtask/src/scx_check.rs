@@ -233,6 +233,11 @@ fn judge(results: &Value, statistics: &Value) -> Result<String> {
         paid * 100 >= lent * 95,
         "lenders paid {paid} of {lent} ns, and not all of what others used"
     );
+    let (slices, overrun) = (count("slices")?, count("overrun")?);
+    ensure!(
+        overrun * 100 <= slices,
+        "{overrun} of {slices} slices ended a tick too late"
+    );
     let last = &each.last().context("no results")?["yields"];
     let of_last = |name: &str| last[name].as_u64().unwrap_or(0);
     let (taken, refused) = (of_last("ran"), of_last("refused"));
@@ -241,7 +246,7 @@ fn judge(results: &Value, statistics: &Value) -> Result<String> {
         "with two vCPUs for each processor {refused} directed yields were refused, and {taken} ran their target"
     );
     Ok(format!(
-        "{ran} of {asked} directed yields ran their target at once; lenders paid {paid} of {lent} ns"
+        "{ran} of {asked} directed yields ran their target at once; lenders paid {paid} of {lent} ns; {overrun} of {slices} slices overran"
     ))
 }
 
@@ -255,13 +260,14 @@ mod tests {
         let run = |refused, overlaps| json!({ "exclusion_violations": overlaps, "yields": { "ran": 40, "refused": refused } });
         let all = |refused, overlaps| json!({ "complete": true, "results": [run(0, overlaps), run(refused, 0)] });
         let results = all(4, 0);
-        let good = json!({ "asked": 70, "ran": 70, "lent_ns": 1000, "lent_paid_ns": 1000 });
+        let good = json!({ "asked": 70, "ran": 70, "lent_ns": 1000, "lent_paid_ns": 1000, "slices": 200, "overrun": 2 });
         assert!(judge(&results, &good).is_ok());
         for (name, value, said) in [
             ("ran", 60, "60 of 70"),
             ("asked", 5, "too few"),
             ("lent_ns", 0, "nothing was lent"),
             ("lent_paid_ns", 900, "not all of what"),
+            ("overrun", 3, "3 of 200 slices"),
         ] {
             let mut statistics = good.clone();
             statistics[name] = json!(value);

@@ -355,4 +355,17 @@ static inline int pvq_ends_at_tick(const struct pvq_slice *s, u64 now, u64 lent_
 	return pvq_is_over(s, now + period_ns);
 }
 
+/* A tick ends it: nothing is left, also for an owner that a kernel thread interrupts at the same tick. */
+static inline void pvq_end(struct pvq_slice *s, u64 now)
+{
+	s->planned_end = pvq_least(s->planned_end, now);
+	s->end = pvq_least(s->end, now);
+}
+
+/* Whether it lasted longer than its tick, the one nearest to its end. A loan may last for one more. */
+static inline int pvq_overran(const struct pvq_slice *s, u64 now, u64 period_ns, const struct pvq_terms *t)
+{
+	return s->owner && !s->lent && now - s->began > t->slice_ns + period_ns;
+}
+
 #endif

@@ -189,7 +189,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	c->yielded = 0;
 	if (!runs && resume(c, cpu, now))
 		return;
-	end_slice(c, cpu, prev, t);
+	end_slice(c, cpu, now, prev, t);
 	/* So that it can end, and the kernel does not take it for stalled. */
 	if (now - c->companion_since >= config.companion_ns && move_to_local(COMPANION(cpu)))
 		return;
@@ -299,8 +299,10 @@ void BPF_PROG(pvq_tick, struct task_struct *p)
 	c->ticked_at = now;
 	pvq_note_tick(&ticks, now, bpf_jiffies64());
 	if (c->slice.owner && c->slice.current == p->pid &&
-	    pvq_ends_at_tick(&c->slice, now, c->lent_at, ticks.period_ns, &rules))
+	    pvq_ends_at_tick(&c->slice, now, c->lent_at, ticks.period_ns, &rules)) {
+		pvq_end(&c->slice, now);
 		set_slice(p, 0);
+	}
 }
 
 SEC("struct_ops/pvq_yield")

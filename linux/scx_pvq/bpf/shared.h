@@ -36,6 +36,7 @@ enum pvq_counter {
 	PVQ_LENT_PAID_NS,	/* ... and that was charged to the lenders: less only if they are gone, or a CPU stood still */
 	PVQ_CHARGED_NS,		/* all time charged, loans included */
 	PVQ_SLICES,
+	PVQ_OVERRUN,		/* slices, not lent, that ended a tick too late */
 	PVQ_PREEMPTIONS,	/* slices ended by a task that woke */
 	PVQ_MIGRATIONS,
 	PVQ_STOLEN,		/* taken from the queue of another domain */

@@ -186,7 +186,7 @@ static bool resume(struct cpu_state *c, u32 cpu, u64 now)
 }
 
 /* A slice is over: its owner, if it waits, goes back to the queue. */
-static void end_slice(struct cpu_state *c, u32 cpu, struct task_struct *prev, struct task_state *prev_state)
+static void end_slice(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *prev, struct task_state *prev_state)
 {
 	struct pvq_terms rules = terms();
 	u32 domain = domain_of(cpu);
@@ -195,6 +195,8 @@ static void end_slice(struct cpu_state *c, u32 cpu, struct task_struct *prev, st
 
 	if (pvq_is_lent(&c->slice))
 		count(PVQ_EXPIRED, 1);
+	if (ticks.period_ns && pvq_overran(&c->slice, now, ticks.period_ns, &rules))
+		count(PVQ_OVERRUN, 1);
 	if (prev && prev_state && c->slice.owner == prev->pid)
 		prev_state->owns = 0;
 	c->slice.owner = 0;

@@ -33,7 +33,7 @@ impl Config {
 }
 
 /// `enum pvq_counter`, in its order, by the names that statistics have.
-pub(crate) const COUNTERS: [&str; 21] = [
+pub(crate) const COUNTERS: [&str; 22] = [
     "yields",
     "asked",
     "ran",
@@ -50,6 +50,7 @@ pub(crate) const COUNTERS: [&str; 21] = [
     "lent_paid_ns",
     "charged_ns",
     "slices",
+    "overrun",
     "preemptions",
     "migrations",
     "stolen",

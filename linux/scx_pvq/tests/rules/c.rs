@@ -80,6 +80,8 @@ unsafe extern "C" {
     safe fn c_note_tick(t: &mut CTicks, now: u64, jiffies: u64);
     safe fn c_until_tick(slice: u64, period: u64, since: u64) -> u64;
     safe fn c_ends_at_tick(s: &CSlice, now: u64, lent_at: u64, period: u64, t: &CTerms) -> i32;
+    safe fn c_end(s: &mut CSlice, now: u64);
+    safe fn c_overran(s: &CSlice, now: u64, period: u64, t: &CTerms) -> i32;
 }
 
 impl CTicks {
@@ -202,6 +204,16 @@ impl CSlice {
         terms: &CTerms,
     ) -> bool {
         c_ends_at_tick(self, now, lent_at, ticks.period_ns, terms) != 0
+    }
+
+    /// A tick at `now` ends it.
+    pub(crate) fn end_now(&mut self, now: u64) {
+        c_end(self, now);
+    }
+
+    /// Whether it ended a tick too late, if it ends now.
+    pub(crate) fn overran(&self, now: u64, ticks: &CTicks, terms: &CTerms) -> bool {
+        c_overran(self, now, ticks.period_ns, terms) != 0
     }
 
     pub(crate) fn convert(&mut self, now: u64, wanted: u64, terms: &CTerms) {

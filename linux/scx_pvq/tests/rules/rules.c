@@ -30,3 +30,5 @@ int c_ends_at_tick(const struct pvq_slice *s, u64 now, u64 lent_at, u64 period, 
 {
 	return pvq_ends_at_tick(s, now, lent_at, period, t);
 }
+void c_end(struct pvq_slice *s, u64 now) { pvq_end(s, now); }
+int c_overran(const struct pvq_slice *s, u64 now, u64 period, const struct pvq_terms *t) { return pvq_overran(s, now, period, t); }

@@ -95,6 +95,14 @@ fn ticks_that_come_early_or_late_end_it_where_it_was_meant_to_end() {
                 "RULES_SEED={seed}: {planned:?}, {ticks:?}, tick {tick} at {now}, meant {meant}"
             );
             if ends {
+                assert!(!slice.overran(on_time, &ticks, &terms), "RULES_SEED={seed}");
+                assert!(
+                    slice.overran(on_time + period + terms.slice_ns, &ticks, &terms),
+                    "RULES_SEED={seed}"
+                );
+                // A kernel thread that wakes at this very tick does not make it go on.
+                slice.end_now(now);
+                assert!(slice.end <= now, "RULES_SEED={seed}: {slice:?}");
                 break;
             }
         }
