@@ -30,6 +30,7 @@ if [ -x /program ]; then
     echo "HOST scheduler: $(cat /sys/kernel/sched_ext/root/ops 2>/dev/null || echo EEVDF)"
 fi
 return=$(printf '\r')
+silence=120
 # Starts a guest, or with more options goes on with one.
 start() {
     rm -f /tmp/monitor.in /tmp/monitor.out
@@ -53,6 +54,25 @@ migrate() {
     start -incoming "exec:cat /tmp/state"
     exec 4>&-
 }
+# What its processors do, twice: a guest that hangs says it by that alone.
+tell_where_it_is() {
+    echo "HOST nothing was said for $silence s"
+    cat /tmp/monitor.out &
+    reader=$!
+    for _ in 1 2; do
+        printf 'info registers -a\n' >/tmp/monitor.in
+        sleep 2
+    done
+    kill $reader
+}
+# Waits until a line could be read, and tells once for each line if that takes long. 1 at the end of all lines.
+next_line() {
+    since=$(cut -d. -f1 /proc/uptime)
+    IFS= read -r -t $silence line && return
+    [ $(($(cut -d. -f1 /proc/uptime) - since)) -ge $silence ] || return
+    tell_where_it_is
+    IFS= read -r line
+}
 # One boot of a guest. 1 if it was reset before its end.
 boot() {
     rm -f /tmp/said
@@ -61,7 +81,7 @@ boot() {
     began=
     resets=
     ended=1
-    while IFS= read -r line; do
+    while next_line; do
         line=${line%"$return"}
         case $line in
             *'exceeds the recommended cpus'*) ;;

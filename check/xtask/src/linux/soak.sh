@@ -42,12 +42,15 @@ while [ "$(now)" -lt $until ]; do
     exact "trial $trials"
     sections=$((sections + $(value expected) + $(value softirq_expected) + $(value hardirq_expected)))
     trials=$((trials + 1))
+    [ $((trials % 10)) = 0 ] && echo "after $(now) s: $trials trials, $exchanges exchanges, $hotplugs CPUs went and came"
 done
 if [ -n "$torture" ]; then
+    echo "locktorture ends"
     rmmod locktorture
     dmesg | grep -o -E '(Writes: .*Fail: [0-9]*|End of test: [A-Z]*)' | tail -n 2
     dmesg | grep -q 'End of test: SUCCESS' || fail "locktorture"
 fi
+echo "the module goes"
 rmmod pvqspin || fail "it does not unload"
 echo "checked $exchanges exchanges in ${soak:-60} s, $hotplugs times a CPU that went and came," \
     "$sections sections in $trials trials, all counted"
