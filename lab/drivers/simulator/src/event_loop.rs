@@ -17,11 +17,11 @@
 
 use pvqspin_driver_common::What;
 
+use crate::caller::TOLD_EVERY;
 use crate::error::SimError;
 use crate::machine::{Machine, pcpu};
 use crate::pcpu::Phase;
 use crate::request::Request;
-use crate::underway::TOLD_EVERY;
 use crate::vcpu::{Activity, Spin};
 
 /// More events than this at one instant mean that time stands still.

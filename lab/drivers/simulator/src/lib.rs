@@ -26,13 +26,14 @@
 //! | `event_loop`, `host_events` | the event loop, and the events of the host |
 //! | `spinners`, `stuck` | the vCPUs that spin; whether a run has gone wrong |
 //! | `machine`, `agenda`, `memory_watchers` | the simulated machine, its next event, the pCPUs whose guests spin |
+//! | `caller` | the caller of a run, which may stop it |
 //! | `vcpu`, `stacks`, `pcpu` | its parts |
 //! | `oracle`, `handlers` | what the ideal lock is granted; interrupt handlers with locks of their own |
 //! | `guest_env` | the environment of guest code |
 //! | `disturbances`, `interrupts`, `lines`, `wait_log` | what happens at a call of the environment |
 //! | `shared` | what guests and the event loop share |
 //! | `guest_side`, `vm_side`, `request`, `wait_limits`, `snapshots` | its parts |
-//! | `underway` | how far a run is, and whether it goes on |
+//! | `underway` | how far a run is |
 //! | `profile`, `config`, `error` | a machine as a file; what a simulation is asked to do, what went wrong |
 //! | `costs`, `topology`, `faults`, `config_problem`, `limits` | costs, distances, disturbances, bad requests |
 //!
@@ -54,6 +55,7 @@
 
 mod agenda;
 mod bound;
+mod caller;
 mod config;
 mod config_problem;
 mod costs;

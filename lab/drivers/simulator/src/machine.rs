@@ -4,10 +4,10 @@ use pvqspin_driver_common::GuestMemory;
 use pvqspin_host::{self as host, Host, VcpuId};
 
 use crate::agenda::Agenda;
+use crate::caller::Caller;
 use crate::memory_watchers::Watchers;
 use crate::pcpu::{Pcpu, Phase};
 use crate::shared::Shared;
-use crate::underway::Caller;
 use crate::vcpu::{Activity, Vcpu};
 
 /// What makes a run hopeless.

@@ -19,6 +19,7 @@ use pvqspin_rivals::Lock;
 use pvqspin_rivals::tuned::with_tuned;
 use pvqspin_rivals::visit::{Visitor, with_lock_or_ideal};
 
+use crate::caller::Caller;
 use crate::config::SimConfig;
 use crate::config_problem::ConfigProblem;
 use crate::counts::Counts;
@@ -31,7 +32,7 @@ use crate::machine::{Machine, Patience};
 use crate::oracle;
 use crate::shared::{Handlers, Installed, Shared};
 use crate::snapshots::{Snapshot, Snapshots};
-use crate::underway::{Caller, GoesOn};
+use crate::underway::GoesOn;
 use crate::vcpu::{Body, Vcpu};
 use crate::vm_side::VmSide;
 use crate::wait_limits::LongestWait;
