@@ -5,11 +5,13 @@
 //! | [`compare`] | of `compare`, and those that others share with it |
 //! | [`common`] | options that several commands have |
 //! | [`parse`] | times, names and lists, with errors that say what would be right |
+//! | [`offered`] | the names that completions offer |
 //! | [`kvm`], [`report`], [`simulate`], [`sweep`], [`threads`], [`trace`], [`uncontended`], [`validate`] | of that command (`explain` is with `trace`) |
 
 pub(crate) mod common;
 pub(crate) mod compare;
 pub(crate) mod kvm;
+pub(crate) mod offered;
 pub(crate) mod parse;
 pub(crate) mod report;
 pub(crate) mod simulate;

@@ -6,6 +6,7 @@ use clap::Args;
 use pvqspin_load::Distribution;
 use pvqspin_load::catalog::Entry as Workload;
 
+use crate::options::offered;
 use crate::options::parse;
 use crate::options::report::ChangeArgs;
 use crate::output::results::Wanted;
@@ -14,11 +15,13 @@ use crate::output::results::Wanted;
 #[derive(Debug, Args)]
 pub(crate) struct WorkArgs {
     /// What guests or threads do: one of `pvq list`
-    #[arg(long, value_name = "NAME", default_value = "hot-lock", value_parser = parse::workload)]
+    #[arg(long, value_name = "NAME", default_value = "hot-lock")]
+    #[arg(value_parser = offered::workload(), hide_possible_values = true)]
     pub(crate) workload: &'static Workload,
 
     /// Spread of the section lengths: fixed, uniform (50 % up and down), exponential
-    #[arg(long, value_name = "NAME", default_value = "uniform", value_parser = parse::distribution)]
+    #[arg(long, value_name = "NAME", default_value = "uniform")]
+    #[arg(value_parser = offered::distribution(), hide_possible_values = true)]
     pub(crate) distribution: Distribution,
 
     /// Seed of the section lengths

@@ -5,6 +5,7 @@ use pvqspin_host::{Scheduling, YieldMode};
 use pvqspin_load::NeighbourKind;
 
 use crate::options::common::{OutputArgs, RunArgs, WorkArgs};
+use crate::options::offered;
 use crate::options::parse::{self, LockChoice};
 use crate::output::results::Wanted;
 
@@ -20,7 +21,8 @@ pub(crate) struct CompareArgs {
     pub(crate) full: bool,
 
     /// Locks by name, or `default` (12 of them), `all`, `pvqspin`, `rivals` [default: default]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::lock)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(value_parser = offered::locks(), hide_possible_values = true)]
     pub(crate) lock: Vec<LockChoice>,
 
     /// vCPUs for each pCPU, a list [default: 1,2,4,8]
@@ -54,7 +56,7 @@ pub(crate) struct SetupArgs {
     /// Also run a lock-free VM beside it, as many vCPUs as pCPUs: busy (computes, and what is left
     /// for it is measured) or halted (sleeps for good) [without a name: busy]
     #[arg(long, value_name = "KIND", num_args = 0..=1, default_missing_value = "busy")]
-    #[arg(value_parser = parse::neighbour)]
+    #[arg(value_parser = offered::neighbour(), hide_possible_values = true)]
     pub(crate) neighbour: Option<NeighbourKind>,
 
     /// Physical CPUs: each a pinned thread [default: all], or simulated [default: the profile's]
@@ -62,12 +64,14 @@ pub(crate) struct SetupArgs {
     pub(crate) pcpus: Option<usize>,
 
     /// How the host shares its CPUs: round-robin, fair, credit, co-scheduled [default: fair]
-    #[arg(long, value_name = "NAME", value_parser = parse::scheduling)]
+    #[arg(long, value_name = "NAME")]
+    #[arg(value_parser = offered::scheduling(), hide_possible_values = true)]
     pub(crate) scheduling: Option<Scheduling>,
 
     /// What a directed yield is: contract (the target runs now, on the caller's slice) or hint
     /// (the target is only preferred, as by stock Linux) [default: contract]
-    #[arg(long, value_name = "KIND", value_parser = parse::yields)]
+    #[arg(long, value_name = "KIND")]
+    #[arg(value_parser = offered::yields(), hide_possible_values = true)]
     pub(crate) yields: Option<YieldMode>,
 
     /// How long a vCPU runs before the next one's turn [default: 3ms]

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::options::common::OutputArgs;
 use crate::options::compare::SetupArgs;
+use crate::options::offered;
 use crate::options::parse::{self, LockChoice};
 
 pub(crate) const SIMULATE_EXAMPLES: &str = "\
@@ -52,7 +53,8 @@ const DRAWN_BY_TORTURE: [&str; 23] = [
 pub(crate) struct SimulateArgs {
     /// Locks by name, `ideal` among them, or `default` (12), `all`, `pvqspin`, `rivals` [default:
     /// default]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::simulated_lock)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(value_parser = offered::simulated_locks(), hide_possible_values = true)]
     pub(crate) lock: Vec<LockChoice>,
 
     /// vCPUs for each pCPU, a list

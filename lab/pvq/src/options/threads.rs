@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::options::common::{OutputArgs, RunArgs, WorkArgs};
+use crate::options::offered;
 use crate::options::parse::{self, ThreadLockChoice};
 use crate::output::results::Wanted;
 
@@ -26,7 +27,8 @@ pub(crate) struct ThreadsArgs {
     pub(crate) quick: bool,
 
     /// Locks by name, or `all`, `pvqspin`, `rivals` [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::thread_lock)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(value_parser = offered::thread_locks(), hide_possible_values = true)]
     pub(crate) lock: Vec<ThreadLockChoice>,
 
     /// Threads for each CPU, a list

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use pvqspin_rivals::catalog::Entry;
 
 use crate::options::compare::SetupArgs;
+use crate::options::offered;
 use crate::options::parse;
 use crate::output::terminal::Characters;
 
@@ -54,7 +55,8 @@ pub(crate) enum Which {
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
     /// The lock
-    #[arg(long, value_name = "NAME", default_value = "fifo", value_parser = parse::one_lock)]
+    #[arg(long, value_name = "NAME", default_value = "fifo")]
+    #[arg(value_parser = offered::one_lock(), hide_possible_values = true)]
     pub(crate) lock: &'static Entry,
 
     /// Who runs it
@@ -134,7 +136,8 @@ pub(crate) struct ExplainArgs {
     pub(crate) topic: Topic,
 
     /// The lock: one of pvqspin, or native-queued
-    #[arg(long, value_name = "NAME", default_value = "fifo", value_parser = parse::one_lock)]
+    #[arg(long, value_name = "NAME", default_value = "fifo")]
+    #[arg(value_parser = offered::one_lock(), hide_possible_values = true)]
     pub(crate) lock: &'static Entry,
 
     /// Stop after each step until Enter. Without a terminal nothing stops

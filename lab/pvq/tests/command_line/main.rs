@@ -91,6 +91,15 @@ fn completions_and_manual_pages_know_every_command() {
         let page = folder.path().join(format!("pvq-{command}.1"));
         assert!(page.is_file(), "no {}", page.display());
     }
+    // Names that options take are offered, and do not crowd the help.
+    for name in ["unfair-hinted", "hash-table", "co-scheduled", "parking-lot"] {
+        assert!(
+            shells.iter().all(|text| text.contains(name)),
+            "no completion of {name}"
+        );
+    }
+    let help = stdout(&pvq(&["compare", "--help"]));
+    assert!(!help.contains("hash-table"), "{help}");
     // What the help does not show is not offered either.
     assert!(shells.iter().all(|text| !text.contains("write-study")));
     assert!(!folder.path().join("pvq-write-study.1").exists());
