@@ -29,9 +29,9 @@ use pvqspin_simulator::{Costs, LineCosts, Profile};
 use crate::calibrate::layout::{Apart, Layout, Pair};
 use crate::options::validate::CalibrateArgs;
 use crate::output::failure::{Done, Failure, print};
+use crate::output::progress::Progress;
 use crate::runs::driver;
 use crate::runs::interrupt;
-use crate::runs::progress::Progress;
 
 /// How often everything is measured by default.
 const REPEATS: usize = 5;

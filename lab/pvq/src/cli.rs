@@ -47,7 +47,7 @@ Examples:
   pvq compare --full --targets             about 10 minutes, and the list of targets
   pvq compare --lock pvqspin,unfair-hinted --overcommit 1,2,4
   pvq compare --inside 1us,50us --outside 2us,500us --distribution exponential
-  pvq compare --scheduling fair --yields hint --slice 1ms
+  pvq compare --scheduling round-robin --yields hint --slice 1ms
   pvq compare --json /tmp/today.json --seed 7
 
 Times are numbers with ns, us, ms or s; without a unit they are ns. Every run is one lock at \
@@ -57,6 +57,10 @@ locks alike.
 With --watch, q or Ctrl-C stops after the run at hand, and keeps what was finished; once more stops at \
 once. Drawing takes some time from the CPUs that are measured (docs/tracing.md says how much): figures to \
 publish come without it.";
+
+const DOCTOR_NOTES: &str = "\
+`good` needs nothing, `note` may disturb or limit what is measured, `BAD` keeps `pvq compare` from running: the \
+exit code is then 1. Nothing is changed, and nothing is built.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -135,10 +139,11 @@ pub(crate) enum Command {
     /// Compare the lock with user-space mutexes on ordinary threads, without any hypervisor
     #[command(after_help = THREADS_EXAMPLES)]
     Threads(ThreadsArgs),
-    /// Make an HTML page, with pictures, from results files
+    /// Make an HTML page, with pictures, from results files; of two, tell what changed
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
     /// Tell what this machine can and cannot do, and what to do about it
+    #[command(after_help = DOCTOR_NOTES)]
     Doctor,
     /// List the locks, policies, word formats, host policies and workloads
     List,

@@ -17,15 +17,15 @@ use pvqspin_rivals::catalog::BOUNDED_WAIT_US;
 use crate::options::compare::CompareArgs;
 use crate::output::begun;
 use crate::output::failure::{Done, Failure, note, print};
+use crate::output::progress::{Progress, in_words};
 use crate::output::results::{Outputs, written};
 use crate::report::changed::Baseline;
 use crate::runs::again::{Again, overslept_ns};
 use crate::runs::driver;
 use crate::runs::interrupt;
 use crate::runs::plan::{self, Plan, PlannedRun, ns};
-use crate::runs::progress::{Progress, Viewer};
 use crate::runs::settings::Limits;
-use crate::runs::turns::in_words;
+use crate::runs::viewer::Viewer;
 
 /// Runs `pvq compare`.
 pub(crate) fn run(args: &CompareArgs) -> Done {

@@ -183,7 +183,7 @@ fn introduction(lock: &Entry, story: &Story) -> String {
 
 /// How wide text is.
 fn width() -> usize {
-    terminal::width().clamp(60, 110)
+    terminal::width().clamp(40, 110)
 }
 
 /// The steps as text: a time, a sentence, and how everything stands.

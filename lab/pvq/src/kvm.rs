@@ -13,11 +13,11 @@ use crate::compare;
 use crate::kvm::choice::Wishes;
 use crate::options::kvm::KvmArgs;
 use crate::output::failure::{Done, Failure, note, print};
+use crate::output::progress::Progress;
 use crate::output::results::{Outputs, Wanted};
 use crate::runs::again;
 use crate::runs::interrupt;
 use crate::runs::plan::{self, Plan, PlannedRun};
-use crate::runs::progress::Progress;
 use crate::runs::settings::{Limits, usable_cpus};
 
 /// The name of this driver in results.

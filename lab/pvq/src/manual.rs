@@ -54,6 +54,14 @@ fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or(command.get_name())
 }
 
+/// How the page of a single command ends.
+const SEE_ALSO: &str = "\
+.SH EXIT STATUS
+0 done, 1 a run failed, 2 something asked for cannot be done, 130 interrupted; pvq(1) says more.
+.SH SEE ALSO
+.BR pvq (1)
+";
+
 /// The manual page of one command, as roff.
 fn page(command: &Command) -> io::Result<String> {
     let man = Man::new(command.clone())
@@ -88,6 +96,9 @@ fn page(command: &Command) -> io::Result<String> {
     }
     let after = command.get_after_help().map(ToString::to_string);
     add(&|to| write!(to, "{}", after.as_deref().map_or_else(String::new, notes)))?;
+    if !command.has_subcommands() {
+        add(&|to| write!(to, "{SEE_ALSO}"))?;
+    }
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 

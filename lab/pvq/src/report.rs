@@ -15,6 +15,7 @@ use pvqspin_report::{files, table};
 use crate::options::report::ReportArgs;
 use crate::output::failure::{Done, Failure, print, text_to_stderr};
 use crate::output::page_files::PageFiles;
+use crate::output::progress::Progress;
 use crate::output::results::written;
 
 /// Runs `pvq report`.
@@ -64,10 +65,14 @@ fn write_markdown(sources: &[Source], path: &Path) -> Done {
 
 fn prepared(args: &ReportArgs) -> Result<(Vec<Source>, PageFiles)> {
     let labels = labels(args)?;
-    let sources = args.files.iter().zip(&labels);
-    let sources: Vec<Source> = sources
-        .map(|(path, label)| Source::read(path, label))
-        .collect::<Result<_>>()?;
+    let mut progress = Progress::called("files", args.files.len());
+    let mut sources = Vec::new();
+    for (path, label) in args.files.iter().zip(&labels) {
+        progress.begin(&format!("reading {}", path.display()));
+        sources.push(Source::read(path, label)?);
+        progress.end();
+    }
+    drop(progress);
     let mut place = PageFiles::named(page(args));
     if let Some(folder) = &args.charts {
         place.pictures = Some(folder.clone());

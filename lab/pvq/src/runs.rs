@@ -9,7 +9,7 @@
 //! | [`as_simulated`] | a run that real time has had, asked of the simulator |
 //! | [`again`] | a run during which everything stood still is repeated |
 //! | [`virtual_time`] | a run in virtual time: how far it is, and Ctrl-C within it |
-//! | [`progress`] | a bar with the time left, or plain lines |
+//! | [`viewer`] | what is told how a plan goes on |
 //! | [`interrupt`] | Ctrl-C, SIGTERM and SIGHUP |
 
 pub(crate) mod again;
@@ -17,7 +17,7 @@ pub(crate) mod as_simulated;
 pub(crate) mod driver;
 pub(crate) mod interrupt;
 pub(crate) mod plan;
-pub(crate) mod progress;
 pub(crate) mod settings;
 pub(crate) mod turns;
+pub(crate) mod viewer;
 pub(crate) mod virtual_time;

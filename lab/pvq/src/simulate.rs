@@ -21,11 +21,11 @@ use crate::options::parse;
 use crate::options::simulate::SimulateArgs;
 use crate::output::begun;
 use crate::output::failure::{Done, Failure, note, print};
+use crate::output::progress::Progress;
 use crate::output::results::{Outputs, written};
 use crate::report::changed::Baseline;
 use crate::runs::interrupt;
 use crate::runs::plan;
-use crate::runs::progress::Progress;
 use crate::runs::settings::{self, Limits, Settings};
 use crate::runs::virtual_time;
 

@@ -28,11 +28,10 @@ use crate::options::sweep::SweepArgs;
 use crate::output::failure::{Done, Failure, in_units, note, print};
 use crate::output::file_lock::OutputLock;
 use crate::output::page_files::PageFiles;
+use crate::output::progress::{Progress, in_words};
 use crate::output::results::written;
 use crate::runs::interrupt;
-use crate::runs::progress::Progress;
 use crate::runs::settings::usable_cpus;
-use crate::runs::turns::in_words;
 use crate::sweep::files::{SweepFiles, ensure_none_failed};
 
 /// What one critical section takes to simulate, roughly, in ns: about five events of 100 ns on a

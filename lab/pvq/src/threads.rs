@@ -23,14 +23,14 @@ use crate::options::parse;
 use crate::options::threads::ThreadsArgs;
 use crate::output::begun;
 use crate::output::failure::{Done, Failure, note, print};
+use crate::output::progress::{Progress, in_words};
 use crate::output::results::{Outputs, written};
 use crate::report::changed::Baseline;
 use crate::runs::again::{Again, overslept_ns};
 use crate::runs::interrupt;
 use crate::runs::plan;
-use crate::runs::progress::Progress;
 use crate::runs::settings::usable_cpus;
-use crate::runs::turns::{Section, Turn, asked_duration, in_words, turns, within_a_day};
+use crate::runs::turns::{Section, Turn, asked_duration, turns, within_a_day};
 use crate::threads::advice::advice;
 
 /// The first sections after the start are not representative: threads come one after the other.

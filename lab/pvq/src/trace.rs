@@ -18,11 +18,11 @@ use pvqspin_timeline::{Scene, perfetto};
 
 use crate::options::trace::{Driver, TraceArgs, Which};
 use crate::output::failure::{Done, Failure, print};
+use crate::output::progress::Progress;
 use crate::output::{results, terminal};
 use crate::runs::as_simulated::simulated;
 use crate::runs::driver;
 use crate::runs::plan;
-use crate::runs::progress::Progress;
 use crate::runs::settings::{self, Limits, Settings};
 use crate::runs::virtual_time;
 

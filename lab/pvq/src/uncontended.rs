@@ -15,9 +15,9 @@ use crate::options::uncontended::UncontendedArgs;
 use crate::output::begun;
 use crate::output::failure::{Done, Failure, note, print, text_to_stderr};
 use crate::output::file_lock::OutputLock;
+use crate::output::progress::Progress;
 use crate::output::results::written;
 use crate::runs::interrupt;
-use crate::runs::progress::Progress;
 
 /// What these results say of their driver.
 const NAME: &str = "uncontended";

@@ -21,15 +21,14 @@ use crate::compare;
 use crate::options::compare::CompareArgs;
 use crate::options::validate::ValidateArgs;
 use crate::output::failure::{Done, Failure, print};
+use crate::output::progress::{Progress, in_words};
 use crate::output::results::{Outputs, Wanted, written};
 use crate::runs::again::Again;
 use crate::runs::as_simulated;
 use crate::runs::driver;
 use crate::runs::interrupt;
 use crate::runs::plan::{self, Plan, PlannedRun};
-use crate::runs::progress::Progress;
 use crate::runs::settings::Limits;
-use crate::runs::turns::in_words;
 use crate::simulate::profile;
 
 /// Refuses what would have no effect.

@@ -24,7 +24,7 @@ use crate::output::failure::{Done, Failure, note};
 use crate::output::terminal::{self, Characters};
 use crate::runs::interrupt;
 use crate::runs::plan::{Plan, PlannedRun};
-use crate::runs::progress::Viewer;
+use crate::runs::viewer::Viewer;
 use crate::watch::board::Board;
 
 /// How often the screen is drawn. Each time takes some 80 µs from a pCPU, if all CPUs are pCPUs.

@@ -59,7 +59,7 @@ pub(crate) struct SetupArgs {
     #[arg(value_parser = offered::neighbour(), hide_possible_values = true)]
     pub(crate) neighbour: Option<NeighbourKind>,
 
-    /// Physical CPUs: each a pinned thread [default: all], or simulated [default: the profile's]
+    /// Physical CPUs: each a pinned thread [default: all], or simulated [default: the profile's, or 2]
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
     pub(crate) pcpus: Option<usize>,
 

@@ -11,14 +11,14 @@ Examples:
   pvq kvm                                  the comparison in real virtual machines: a minute
   pvq kvm --quick --no-files               10 seconds, nothing written
   pvq kvm --lock pvqspin,unfair-hinted --overcommit 1,2,4 --repeats 5
-  pvq kvm --scheduling fair --yields hint  another host
+  pvq kvm --scheduling credit --yields hint another host
   pvq kvm --transport doorbell --cpl 3     instead of what the probe chooses
   pvq kvm --transport stock --overcommit 2,4 --hints yield,kick,off
 
 The guest is built from the source tree when that is needed, or is what --image says. The options \
 are those of `pvq compare`, but for --hypercall-cost: here an exit costs what it costs. With \
 --transport stock Linux schedules the vCPUs, and --scheduling, --yields, --slice and --min-loan are \
-refused.";
+refused. Times are numbers with ns, us, ms or s; without a unit they are ns.";
 
 /// What to run in virtual machines.
 #[derive(Debug, Args)]

@@ -18,7 +18,10 @@ Examples:
 
 The same locks, workload and host in virtual time: no noise, no clock, and costs that are a model \
 (--profile). A schedule of --torture has short slices, and \
-preemptions and delays drawn from its seed.";
+preemptions and delays drawn from its seed. Times are numbers with ns, us, ms or s; without a unit they \
+are ns.
+
+Ctrl-C cuts the run at hand, and keeps those that are finished.";
 
 /// What the seed of a random schedule decides, and results that it does not have: an option that says
 /// otherwise would have no effect.

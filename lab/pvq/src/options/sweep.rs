@@ -50,7 +50,7 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
 
-    /// Threads [default: all cores that this process may use]
+    /// Simulations at once, each on a thread [default: as many as this process may use CPUs]
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
     pub(crate) threads: Option<usize>,
 
@@ -98,7 +98,7 @@ pub(crate) struct StudyArgs {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) rows: Option<PathBuf>,
 
-    /// Threads [default: all cores that this process may use]
+    /// Simulations at once, each on a thread [default: as many as this process may use CPUs]
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
     pub(crate) threads: Option<usize>,
 }

@@ -14,10 +14,11 @@ Examples:
   pvq threads --quick --no-files           10 seconds, nothing written
   pvq threads --lock pvqspin,std,parking-lot --overcommit 1,4 --repeats 9
   pvq threads --inside 50us --outside 500us
-  pvq threads --lock all --overcommit 8    with those that hardly move then
+  pvq threads --overcommit 8 --duration 1s more threads than CPUs, and longer runs
 
 Here the operating system schedules, and tells no lock which thread it preempted. Waits count from the \
-call. The lock in your own program: docs/threads.md.";
+call. Times are numbers with ns, us, ms or s; without a unit they are ns. The lock in your own program: \
+docs/threads.md.";
 
 /// What to run on ordinary threads.
 #[derive(Debug, Args)]

@@ -21,7 +21,8 @@ Examples:
   pvq trace --picture event.svg            one event without and with the hint, side by side
 
 The file opens at https://ui.perfetto.dev (it stays in your browser). \
-docs/tracing.md tells how to read it, and what recording costs.";
+docs/tracing.md tells how to read it, and what recording costs. Times are numbers with ns, us, ms or s; \
+without a unit they are ns.";
 
 /// Shown by `pvq explain --help`.
 pub(crate) const EXPLAIN_EXAMPLES: &str = "\
@@ -91,8 +92,8 @@ pub(crate) struct TraceArgs {
     #[arg(long, conflicts_with = "out")]
     pub(crate) no_files: bool,
 
-    /// Marks that are kept, at most: of each vCPU (hypervisor), or with all events (simulator)
-    /// [default: 131072, 4194304]
+    /// How many marks are kept at most: of each vCPU (hypervisor) [default: 131072], or together with all
+    /// events (simulator) [default: 4194304]
     #[arg(long, value_name = "N", value_parser = parse::at_least_one)]
     pub(crate) keep: Option<usize>,
 

@@ -16,13 +16,16 @@ Examples:
 
 The options are those of `pvq compare`, but for those that judge locks: here the simulator is judged. \
 The tolerance is 0.1 in throughput over bound. Whether it is met is printed, and is no error: other \
-work on the machine disturbs it, and not the model.";
+work on the machine disturbs it, and not the model. Times are numbers with ns, us, ms or s; without a unit \
+they are ns.";
 
 pub(crate) const CALIBRATE_EXAMPLES: &str = "\
 Examples:
   pvq calibrate                            prints a profile
   pvq calibrate --out here.toml
-  pvq simulate --profile here.toml         and simulates this machine";
+  pvq simulate --profile here.toml         and simulates this machine
+
+Times are numbers with ns, us, ms or s; without a unit they are ns.";
 
 /// What to run in both.
 #[derive(Debug, Args)]

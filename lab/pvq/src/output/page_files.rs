@@ -9,6 +9,8 @@ use pvqspin_report::load::Source;
 use pvqspin_report::page::Page;
 use pvqspin_report::sets::Set;
 
+use crate::output::progress::Progress;
+
 /// The page's file, and the folder of its pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PageFiles {
@@ -79,6 +81,14 @@ impl PageFiles {
                 |name| name.display().to_string(),
             )
         });
-        Page::new(&Set::of(sources), shown.as_deref())?.write(&self.html, self.pictures.as_deref())
+        let page = Page::new(&Set::of(sources), shown.as_deref())?;
+        let mut progress = None;
+        page.write_telling(&self.html, self.pictures.as_deref(), &mut |done, all| {
+            let progress = progress.get_or_insert_with(|| Progress::called("pictures", all));
+            if done > 0 {
+                progress.end();
+            }
+            progress.begin("drawing");
+        })
     }
 }

@@ -13,7 +13,7 @@ use ratatui::crossterm::terminal;
 pub(crate) enum Characters {
     /// What the locale says
     Auto,
-    /// Only those of 1963
+    /// ASCII alone
     Ascii,
     /// Blocks and lines
     Unicode,
@@ -22,22 +22,29 @@ pub(crate) enum Characters {
 /// Where there is no terminal.
 const USUAL_WIDTH: usize = 100;
 
+/// A line that goes on is indented by so much where its name leaves too little room beside it.
+const HANGING: usize = 4;
+
+/// Less room than this beside a name is too little.
+const LEAST_ROOM: usize = 20;
+
 /// How many columns standard output has.
 pub(crate) fn width() -> usize {
-    let told = env::var("COLUMNS")
-        .ok()
-        .and_then(|columns| columns.parse().ok());
-    let real = || {
-        terminal::size()
+    let told = || {
+        env::var("COLUMNS")
+            .ok()?
+            .parse()
             .ok()
-            .map(|(columns, _)| usize::from(columns))
+            .filter(|&told| told > 0)
     };
-    let width = if io::stdout().is_terminal() {
-        real().or(told)
-    } else {
-        told
-    };
-    width.filter(|&columns| columns > 0).unwrap_or(USUAL_WIDTH)
+    let real = real_width().filter(|_| io::stdout().is_terminal());
+    real.or_else(told).unwrap_or(USUAL_WIDTH)
+}
+
+/// How many columns the terminal has.
+fn real_width() -> Option<usize> {
+    let (columns, _) = terminal::size().ok()?;
+    Some(usize::from(columns)).filter(|&columns| columns > 0)
 }
 
 /// Lines of at most so many characters, broken between words.
@@ -75,13 +82,67 @@ pub(crate) fn charset(asked: Characters) -> Charset {
     }
 }
 
-/// The text as the terminal behind `stream` can show it: in ASCII if the locale knows no more. What goes to
-/// a file or a pipe stays as it is, whatever the locale.
+/// The text as the terminal behind `stream` can show it: in ASCII if the locale knows no more, and in lines
+/// that fit. What goes to a file or a pipe stays as it is, whatever the locale.
 pub(crate) fn shown<'a>(text: &'a str, stream: &impl IsTerminal) -> Cow<'a, str> {
-    if text.is_ascii() || !stream.is_terminal() || charset(Characters::Auto) == Charset::Unicode {
+    if !stream.is_terminal() {
         return Cow::Borrowed(text);
     }
+    let text = folded(text, real_width().unwrap_or(USUAL_WIDTH));
+    if text.is_ascii() || charset(Characters::Auto) == Charset::Unicode {
+        return text;
+    }
     Cow::Owned(text.chars().map(ascii).collect())
+}
+
+/// The text with its long lines broken between words. What follows a name stays beside it. Rows of tables
+/// stay as they are: they have more gaps than one.
+fn folded(text: &str, width: usize) -> Cow<'_, str> {
+    let fits = |line: &str| line.chars().count() <= width;
+    if text.split('\n').all(fits) {
+        return Cow::Borrowed(text);
+    }
+    let fold = |line: &str| match prose_from(line).filter(|_| !fits(line)) {
+        None => line.to_owned(),
+        Some(from) => fold_line(line.split_at(from), width),
+    };
+    let lines: Vec<String> = text.split('\n').map(fold).collect();
+    Cow::Owned(lines.join("\n"))
+}
+
+fn fold_line((name, prose): (&str, &str), width: usize) -> String {
+    let mut column = name.chars().count();
+    let indent = match column {
+        column if column + LEAST_ROOM <= width => column,
+        _ => HANGING.min(width / 4),
+    };
+    let mut text = name.to_owned();
+    for (index, word) in prose.split(' ').enumerate() {
+        let wide = word.chars().count();
+        if index > 0 && column + 1 + wide > width {
+            text += &format!("\n{:indent$}", "");
+            column = indent;
+        } else if index > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += wide;
+    }
+    text
+}
+
+/// Where the prose of a line begins: after a name and a gap, if there are any. `None`: it is no prose.
+fn prose_from(line: &str) -> Option<usize> {
+    let begin = line.len() - line.trim_start().len();
+    let from = match line[begin..].find("  ") {
+        None => begin,
+        Some(at) => {
+            let after = &line[begin + at..];
+            line.len() - after.trim_start().len()
+        }
+    };
+    (!line[from..].trim_end().contains("  ")).then_some(from)
 }
 
 /// The ASCII character that resembles this one most, so that columns stay where they are.
@@ -121,6 +182,33 @@ mod tests {
     fn a_terminal_without_unicode_is_shown_ascii() {
         let text: String = "0.3 µs ── 2 × 3".chars().map(ascii).collect();
         assert_eq!(text, "0.3 us -- 2 x 3");
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_tables_are_not() {
+        let cases = [
+            ("a line that is long\n", 12, "a line that\n   is long\n"),
+            ("it fits\nso does it", 12, "it fits\nso does it"),
+            (
+                "name   what it is, in a sentence that is long",
+                40,
+                "name   what it is, in a sentence that is\n       long",
+            ),
+            ("name   what it is", 12, "name   what it\n   is"),
+            (
+                " fifo     0.94     1.3 µs   4 ms",
+                12,
+                " fifo     0.94     1.3 µs   4 ms",
+            ),
+            (
+                "averylongwordthatfitsnowhere",
+                12,
+                "averylongwordthatfitsnowhere",
+            ),
+        ];
+        for (text, width, expected) in cases {
+            assert_eq!(folded(text, width), expected);
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use pvqspin_report::figures::counted;
 
+use crate::output::progress::in_words;
+
 /// Mean time inside and outside, in ns.
 pub(crate) type Section = (u32, u32);
 
@@ -46,20 +48,6 @@ pub(crate) fn within_a_day(total: Duration, runs: usize) -> Result<()> {
         in_words(total)
     );
     Ok(())
-}
-
-/// How long something takes, for people: a second more than is known, and seconds only while they
-/// count.
-pub(crate) fn in_words(time: Duration) -> String {
-    let s = time.as_secs().saturating_add(1);
-    match s {
-        ..120 => format!("{s} s"),
-        120..7_200 => format!("{} min", s.div_ceil(60)),
-        _ => {
-            let minutes = s.div_ceil(60);
-            format!("{} h {} min", minutes / 60, minutes % 60)
-        }
-    }
 }
 
 /// One run, whatever its lock is.

@@ -4,8 +4,8 @@ use pvqspin_report::figures::time;
 use pvqspin_simulator::{SimConfig, SimError, SimResult, run_while};
 
 use crate::output::failure::{Failure, note};
+use crate::output::progress::Progress;
 use crate::runs::interrupt;
-use crate::runs::progress::Progress;
 
 /// Simulates a run that has begun in `progress`. A configuration that makes no sense is bad input.
 /// A run that the user stops gives nothing, and standard error says so.

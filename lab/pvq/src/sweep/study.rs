@@ -20,8 +20,8 @@ use pvqspin_sweep::table::{self, Table};
 
 use crate::options::sweep::StudyArgs;
 use crate::output::failure::{Done, Failure, print};
+use crate::output::progress::Progress;
 use crate::runs::interrupt;
-use crate::runs::progress::Progress;
 use crate::runs::settings::usable_cpus;
 use crate::sweep;
 use crate::sweep::files as sweep_files;

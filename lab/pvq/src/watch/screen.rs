@@ -20,9 +20,9 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Row, Table};
 
+use crate::output::progress::in_words;
 use crate::output::terminal;
 use crate::runs::interrupt;
-use crate::runs::turns::in_words;
 use crate::watch::board::{Board, on};
 
 /// More pCPUs than this do not leave room for anything else.

@@ -54,24 +54,24 @@ fn render_in(at: &AtPoint, width: usize) -> String {
 }
 
 fn columns(at: &AtPoint) -> Vec<Column> {
-    let reference = column("vs tas", 4, |at, lock| relative(lock, at.lock(REFERENCE)));
+    let reference = column("vs tas", 6, |at, lock| relative(lock, at.lock(REFERENCE)));
     let mut columns = common(at.lock(REFERENCE).map(|_| reference));
     columns.extend([
         column("longest", 0, longest),
-        column("LHP/s", 6, |_, lock| count(lock.lhp_per_s.median)),
-        column("LWP/s", 6, |_, lock| count(lock.lwp_per_s.median)),
-        column("calls/acq", 5, |_, lock| {
+        column("LHP/s", 8, |_, lock| count(lock.lhp_per_s.median)),
+        column("LWP/s", 8, |_, lock| count(lock.lwp_per_s.median)),
+        column("calls/acq", 7, |_, lock| {
             share(lock.hypercalls_per_acquisition.median)
         }),
-        column("wasted", 3, |_, lock| percent(lock.wasted_share.median)),
+        column("wasted", 5, |_, lock| percent(lock.wasted_share.median)),
     ]);
     if let Some(unit) = own_unit(at) {
-        columns.push(column(&format!("{unit}/s"), 1, |_, lock| {
+        columns.push(column(&format!("{unit}/s"), 3, |_, lock| {
             count(lock.units_per_s.median)
         }));
     }
     if has_neighbour(at) {
-        columns.push(column("neighbour", 1, |_, lock| {
+        columns.push(column("neighbour", 3, |_, lock| {
             let neighbour = lock.neighbour.as_ref();
             neighbour.map_or_else(|| "-".to_owned(), |spread| share(spread.median))
         }));
@@ -97,12 +97,12 @@ fn threads_heading(point: &Point) -> String {
 }
 
 fn threads_columns(at: &AtPoint) -> Vec<Column> {
-    let reference = column("vs std", 1, |at, lock| {
+    let reference = column("vs std", 3, |at, lock| {
         relative(lock, at.lock(THREADS_REFERENCE))
     });
     let mut columns = common(at.lock(THREADS_REFERENCE).map(|_| reference));
     columns.extend([
-        column("wait p99.99", 3, |_, lock| time(lock.wait_p9999_ns.median)),
+        column("wait p99.99", 5, |_, lock| time(lock.wait_p9999_ns.median)),
         column("longest", 0, longest),
     ]);
     columns
@@ -141,15 +141,15 @@ fn common(reference: Option<Column>) -> Vec<Column> {
             false => lock.lock.clone(),
         }),
         column("thr/bound", 0, |_, lock| with_ends(&lock.over_bound)),
-        column("per s", 2, |_, lock| count(lock.throughput_per_s.median)),
+        column("per s", 4, |_, lock| count(lock.throughput_per_s.median)),
     ];
     columns.extend(reference);
     columns.extend([
-        column("vs best", 0, |at, lock| {
+        column("vs best", 1, |at, lock| {
             relative(lock, at.fastest(|_| true))
         }),
-        column("Jain", 1, |_, lock| share(lock.jain.median)),
-        column("wait p99", 0, |_, lock| time(lock.wait_p99_ns.median)),
+        column("Jain", 3, |_, lock| share(lock.jain.median)),
+        column("wait p99", 2, |_, lock| time(lock.wait_p99_ns.median)),
     ]);
     columns
 }

@@ -18,18 +18,33 @@ impl Page {
     ///
     /// At the first file that cannot be written. Those written before it are whole.
     pub fn write(&self, html: &Path, folder: Option<&Path>) -> Result<()> {
+        self.write_telling(html, folder, &mut |_, _| ())
+    }
+
+    /// The same; `drawn` is told how many pictures of how many are drawn.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write).
+    pub fn write_telling(
+        &self,
+        html: &Path,
+        folder: Option<&Path>,
+        drawn: &mut dyn FnMut(usize, usize),
+    ) -> Result<()> {
         if let Some(folder) = folder {
-            self.write_pictures(folder)?;
+            self.write_pictures(folder, drawn)?;
         }
         write_atomically(html, |to| to.write_all(self.html.as_bytes()))
     }
 
-    fn write_pictures(&self, folder: &Path) -> Result<()> {
+    fn write_pictures(&self, folder: &Path, drawn: &mut dyn FnMut(usize, usize)) -> Result<()> {
         // All of it is drawn before any of it is written.
-        let pictures = self
-            .pictures
-            .iter()
-            .map(|(name, svg)| Ok((name, svg.as_bytes(), png(svg)?)));
+        let all = self.pictures.len();
+        let pictures = self.pictures.iter().enumerate().map(|(done, (name, svg))| {
+            drawn(done, all);
+            Ok((name, svg.as_bytes(), png(svg)?))
+        });
         let pictures: Vec<(&String, &[u8], Vec<u8>)> = pictures.collect::<Result<_>>()?;
         fs::create_dir_all(folder).with_context(|| {
             format!(

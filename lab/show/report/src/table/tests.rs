@@ -143,7 +143,7 @@ fn a_table_has_the_columns_that_fit_and_breaks_no_number() {
         samples::record("fifo", 8, 400_000.0),
     ])[0];
     let mut before = usize::MAX;
-    for width in [200, 132, 100, 90, 80] {
+    for width in [200, 132, 100, 90, 80, 60, 46] {
         let (kept, left_out) = fitting(at, columns(at), width);
         assert!(
             kept.len() <= before,

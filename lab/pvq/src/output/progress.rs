@@ -4,12 +4,8 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pvqspin_hypervisor::Snapshot;
-use pvqspin_report::Record;
 
 use crate::output::failure::note;
-use crate::runs::plan::PlannedRun;
-use crate::runs::turns::in_words;
 
 /// How often a plain line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -40,33 +36,6 @@ pub(crate) struct Progress {
 enum Shown {
     Bar { bar: ProgressBar, drawn: Instant },
     Lines { last: Instant },
-}
-
-/// A viewer is told how a plan goes on.
-pub(crate) trait Viewer {
-    /// A run begins: its name in words, and where it stands in the plan.
-    fn begin(&mut self, name: &str, run: &PlannedRun);
-
-    /// How often to look at a run while it goes on. `None`: not at all.
-    fn looks_every(&self) -> Option<Duration> {
-        None
-    }
-
-    /// What a run looks like.
-    fn show(&mut self, _snapshot: &Snapshot) {}
-
-    /// A run is done.
-    fn end(&mut self, record: &Record);
-}
-
-impl Viewer for Progress {
-    fn begin(&mut self, name: &str, _run: &PlannedRun) {
-        Progress::begin(self, name);
-    }
-
-    fn end(&mut self, _record: &Record) {
-        Progress::end(self);
-    }
 }
 
 impl Progress {
@@ -195,6 +164,20 @@ fn bar(runs: usize) -> ProgressBar {
 }
 
 const TEMPLATE: &str = "[{bar:30}] {prefix}  {msg}";
+
+/// How long something takes, for people: a second more than is known, and seconds only while they
+/// count.
+pub(crate) fn in_words(time: Duration) -> String {
+    let s = time.as_secs().saturating_add(1);
+    match s {
+        ..120 => format!("{s} s"),
+        120..7_200 => format!("{} min", s.div_ceil(60)),
+        _ => {
+            let minutes = s.div_ceil(60);
+            format!("{} h {} min", minutes / 60, minutes % 60)
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
