@@ -2,7 +2,6 @@
 
 mod picture;
 
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use pvqspin_timeline::{Scene, perfetto};
 use crate::options::trace::{Driver, TraceArgs, Which};
 use crate::output::failure::{Done, Failure, print};
 use crate::output::progress::Progress;
-use crate::output::{results, terminal};
+use crate::output::{begun, results, terminal};
 use crate::runs::as_simulated::simulated;
 use crate::runs::driver;
 use crate::runs::plan;
@@ -192,9 +191,8 @@ impl Recorded {
             Driver::Hypervisor => driver::NAME,
             Driver::Simulator => "simulator",
         };
-        let command: Vec<String> = env::args().collect();
         [
-            ("command", command.join(" ")),
+            ("command", begun::command()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("driver", driver.to_owned()),
             ("lock", args.lock.name.to_owned()),

@@ -232,3 +232,22 @@ fn doctor_builds_nothing() {
     );
     assert_eq!(binary::names(folder.path()), Vec::<String>::new());
 }
+
+#[test]
+fn a_name_of_a_file_need_not_be_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = OsStr::from_bytes(b"\xfe.json");
+    let options = "simulate --lock fifo --overcommit 1 --duration 1ms --no-page --json";
+    let options: Vec<&str> = options.split(' ').collect();
+    let output = binary::command(folder.path(), &options)
+        .arg(name)
+        .output()
+        .expect("the binary starts");
+    assert!(output.status.success(), "{}", binary::stderr(&output));
+    let json = binary::results(&folder.path().join(name));
+    let command = json["command"].as_str().expect("text");
+    assert!(command.ends_with("--json \u{fffd}.json"), "{command}");
+}

@@ -93,6 +93,9 @@ fn in_section(ns: u64) -> Result<u32, String> {
 pub fn overcommit(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(0.0) => Err("that would be zero vCPUs; 1 gives every vCPU a CPU of its own".to_owned()),
+        Ok(value) if value.is_finite() && value > 1e9 => {
+            Err("no machine has so many vCPUs; 1, 2, 4 or 8 is usual".to_owned())
+        }
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err("an overcommit is a number above 0: 1, 2, 4, 8, also 1.5".to_owned()),
     }

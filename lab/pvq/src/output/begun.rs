@@ -7,6 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pvqspin_report::{Machine, Report, SCHEMA};
 use serde_json::Value;
 
+/// The command line, with what is not UTF-8 replaced.
+pub(crate) fn command() -> String {
+    let words: Vec<String> = env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    words.join(" ")
+}
+
 /// A report without results, of a command that is about to measure so many runs.
 pub(crate) fn report<R>(
     driver: &str,
@@ -18,7 +26,7 @@ pub(crate) fn report<R>(
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     Report {
         schema: SCHEMA,
-        command: env::args().collect::<Vec<_>>().join(" "),
+        command: command(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine,
         seed,

@@ -88,11 +88,25 @@ pub(crate) fn shown<'a>(text: &'a str, stream: &impl IsTerminal) -> Cow<'a, str>
     if !stream.is_terminal() {
         return Cow::Borrowed(text);
     }
-    let text = folded(text, real_width().unwrap_or(USUAL_WIDTH));
+    let text = harmless(text);
+    let text = match folded(&text, real_width().unwrap_or(USUAL_WIDTH)) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(folded) => Cow::Owned(folded),
+    };
     if text.is_ascii() || charset(Characters::Auto) == Charset::Unicode {
         return text;
     }
     Cow::Owned(text.chars().map(ascii).collect())
+}
+
+/// The text without what would command the terminal: names of files and labels may hold anything.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let commands = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
+    if text.contains(commands) {
+        Cow::Owned(text.replace(commands, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// The text with its long lines broken between words. What follows a name stays beside it. Rows of tables
@@ -182,6 +196,15 @@ mod tests {
     fn a_terminal_without_unicode_is_shown_ascii() {
         let text: String = "0.3 µs ── 2 × 3".chars().map(ascii).collect();
         assert_eq!(text, "0.3 us -- 2 x 3");
+    }
+
+    #[test]
+    fn a_name_does_not_command_the_terminal() {
+        assert_eq!(
+            harmless("\u{1b}[31mred\n\tx\u{7}"),
+            "\u{fffd}[31mred\n\tx\u{fffd}"
+        );
+        assert!(matches!(harmless("µ ok\n"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -65,6 +65,7 @@ fn a_workload_brings_its_lengths_and_its_unit() {
 fn impossible_numbers_of_cpus_are_refused() {
     refused(&["--overcommit", "0"], &["zero vCPUs"]);
     refused(&["--overcommit", "-1"], &["a number above 0"]);
+    refused(&["--overcommit", "1e300"], &["no machine has so many"]);
     refused(
         &["--overcommit", "100000", "--pcpus", "1"],
         &["a lock word names 16382 at most"],
@@ -108,6 +109,17 @@ fn unwritable_output_is_refused_before_anything_runs() {
         &["there is no folder /no/such/folder"],
     );
     refused(&["--csv", "/"], &["it is a folder"]);
+    // Only --json and --markdown take `-` for standard output; a file of that name surprises.
+    for line in [
+        "simulate --json - --csv -",
+        "trace --driver simulator --out -",
+        "trace --picture -",
+        "calibrate --out -",
+        "sweep --merge - part.jsonl",
+    ] {
+        let options: Vec<&str> = line.split(' ').collect();
+        refused(&options, &["`-` is no file here: /dev/stdout"]);
+    }
     refused(&["--json", "/proc/x.json"], &["cannot write /proc/x.json"]);
     refused(
         &["--json", "x.json", "--no-files"],

@@ -5,8 +5,10 @@
 //! in 95 of 100 cases some would always be wrong. Here all of them together hold with 95 %: each is
 //! asked for as much more as there are comparisons (Bonferroni). An exit status can depend on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+
+use serde_json::Value;
 
 use crate::aggregate::{AtPoint, Summary};
 use crate::estimate::{CONFIDENCE, Estimate, Evidence, Verdict};
@@ -71,6 +73,8 @@ pub struct Changes {
     pub added: Vec<(String, Point)>,
     /// Differences below this share count as none.
     pub margin: f64,
+    /// What the two were asked for differently: the option, before and afterwards.
+    pub asked: Vec<(String, String, String)>,
 }
 
 impl Change {
@@ -120,12 +124,14 @@ pub fn changes(before: &[Set], after: &[Set], margin: f64) -> Vec<(String, Chang
             .flatten()
             .map(|set| set.label.as_str());
         let simulated = |set: &Set| Evidence::of_driver(&set.about.driver) == Evidence::Simulated;
-        let exact = [old, new].into_iter().flatten().all(simulated);
+        let exact = [old, new].into_iter().flatten().all(simulated)
+            && old.map(|set| set.about.seed) == new.map(|set| set.about.seed);
         let changes = Changes {
             both: (common.iter().map(|both| change(*both, (confidence, exact)))).collect(),
             missing: only_in(old, new),
             added: only_in(new, old),
             margin,
+            asked: asked(old, new),
         };
         let label = labels.max_by_key(|label| label.len());
         (label.unwrap_or_default().to_owned(), changes)
@@ -165,6 +171,43 @@ fn matched<'a>(before: &'a [Set], after: &'a [Set]) -> Vec<Matched<'a>> {
         .collect()
 }
 
+/// The options that decide at which points and under which locks there are runs: those are matched.
+const MATCHED: [&str; 5] = ["locks", "vcpus", "sections_ns", "repeats", "warmup_ns"];
+
+/// What the files were asked for differently.
+fn asked(before: Option<&Set>, after: Option<&Set>) -> Vec<(String, String, String)> {
+    let (Some(before), Some(after)) = (before, after) else {
+        return Vec::new();
+    };
+    let seed = |set: &Set| set.about.seed.map(Value::from);
+    let options = before
+        .about
+        .options
+        .keys()
+        .chain(after.about.options.keys());
+    let options: BTreeSet<&str> = (options.map(String::as_str))
+        .filter(|name| !MATCHED.contains(name))
+        .collect();
+    let of = |set: &Set, name: &str| set.about.options.get(name).cloned();
+    let both = options
+        .into_iter()
+        .map(|name| (name, of(before, name), of(after, name)))
+        .chain([("seed", seed(before), seed(after))]);
+    // A file that does not say is no other.
+    both.filter_map(|(name, before, after)| Some((name, before?, after?)))
+        .filter(|(_, before, after)| before != after)
+        .map(|(name, before, after)| {
+            let shown = |value: &Value| match (name.strip_suffix("_ns"), value) {
+                (Some(_), Value::Number(ns)) => ns.as_u64().map_or(ns.to_string(), exact_time),
+                (_, Value::String(text)) => text.clone(),
+                (_, other) => other.to_string(),
+            };
+            let name_shown = name.trim_end_matches("_ns").replace('_', "-");
+            (name_shown, shown(&before), shown(&after))
+        })
+        .collect()
+}
+
 /// A lock at a point, before and afterwards.
 type Common<'a> = (&'a Point, &'a Summary, &'a Summary);
 
@@ -186,6 +229,13 @@ fn points(set: Option<&Set>) -> &[AtPoint] {
 }
 
 fn change((point, old, new): Common<'_>, how: (f64, bool)) -> Change {
+    let mut durations = old
+        .quiet()
+        .chain(new.quiet())
+        .map(|repeat| repeat.duration_ns);
+    let first = durations.next();
+    let same = durations.all(|other| Some(other) == first);
+    let how = (how.0, how.1 && same);
     let of = |figure: Figure| {
         let values = |lock: &Summary| -> Vec<f64> { lock.quiet().map(figure).collect() };
         ratio(&values(old), &values(new), how)
@@ -225,7 +275,7 @@ fn named(locks: &[(String, Point)]) -> String {
 
 fn ratio(before: &[f64], after: &[f64], (confidence, exact): (f64, bool)) -> Option<Estimate> {
     match (exact, before, after) {
-        // Of a simulation one run is exact.
+        // Of a simulation one run is exact; of another seed or length it is another simulation.
         (true, [before], [after]) => Estimate::of_ratios_by(&[after / before], Evidence::Simulated),
         _ => Estimate::of_change(before, after, confidence),
     }
@@ -279,6 +329,12 @@ impl Changes {
             "p99.99 wait: {shorter} shorter, {longer} longer, {same_waits} the same, {noisy_waits} \
              within noise, {waits_not_judged} not judged"
         );
+        let asked: Vec<String> = (self.asked.iter())
+            .map(|(name, before, after)| format!("{name} {before}, now {after}"))
+            .collect();
+        if !asked.is_empty() {
+            let _ = writeln!(text, "asked for differently: {}", asked.join("; "));
+        }
         for (when, locks) in [("before", &self.missing), ("afterwards", &self.added)] {
             if !locks.is_empty() {
                 let _ = writeln!(text, "only {when}: {}", named(locks));

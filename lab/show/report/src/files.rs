@@ -19,6 +19,9 @@ use anyhow::{Context, Result, bail};
 /// Says what is in the way, and what would be right.
 pub fn check_writable(path: &Path) -> Result<()> {
     let shown = path.display();
+    if path == Path::new("-") {
+        bail!("`-` is no file here: /dev/stdout is standard output, and ./- a file of that name");
+    }
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => {
             bail!("cannot write {shown}: it is a folder; name a file in it")

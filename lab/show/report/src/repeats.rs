@@ -14,6 +14,8 @@ pub struct Repeat {
     pub number: u32,
     /// Whether other work disturbed it, or a pause of the process or the machine.
     pub disturbed: bool,
+    /// How long was measured, in ns.
+    pub duration_ns: u64,
     /// Critical sections for each second.
     pub throughput_per_s: f64,
     /// Throughput over the most that any lock could do.
@@ -35,6 +37,7 @@ impl Repeat {
         Self {
             number: record.repeat,
             disturbed: record.is_disturbed(),
+            duration_ns: record.duration_ns,
             throughput_per_s: record.throughput_per_s,
             over_bound: record.throughput_over_bound,
             jain: record.jain,

@@ -109,6 +109,48 @@ fn simulations_are_exact() {
     let changes = of_one(&before, &after);
     assert_eq!(changes.count(Outcome::Slower), 2);
     assert_eq!(changes.count(Outcome::Same), 2);
+    assert_eq!(changes.asked, []);
+    // Of another seed, or another length, one run says nothing of a change.
+    let mut other_seed = after.clone();
+    let about = std::sync::Arc::make_mut(&mut other_seed.about);
+    about.seed = Some(43);
+    about
+        .options
+        .insert("duration_ns".to_owned(), 2_000_000.into());
+    let changes = of_one(&before, &other_seed);
+    assert_eq!(changes.count(Outcome::NotJudged), 4);
+    let text = changes.render();
+    assert!(
+        text.contains("asked for differently: seed 42, now 43"),
+        "{text}"
+    );
+    for at in &mut after.points {
+        for lock in &mut at.locks {
+            lock.each[0].duration_ns *= 2;
+        }
+    }
+    assert_eq!(of_one(&before, &after).count(Outcome::NotJudged), 4);
+}
+
+#[test]
+fn what_was_asked_for_differently_is_told_in_units() {
+    let mut before = set(1, 3, (0.0, 1.0));
+    let mut after = before.clone();
+    let with = |set: &mut Set, ns: u64| {
+        let about = std::sync::Arc::make_mut(&mut set.about);
+        about.options = [
+            ("duration_ns".to_owned(), ns.into()),
+            ("vcpus".to_owned(), ns.into()),
+        ]
+        .into();
+    };
+    with(&mut before, 1_000_000);
+    with(&mut after, 200_000_000);
+    let text = of_one(&before, &after).render();
+    assert!(
+        text.ends_with("asked for differently: duration 1 ms, now 200 ms\n"),
+        "{text}"
+    );
 }
 
 /// As from a sweep over these profiles.

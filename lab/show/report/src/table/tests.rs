@@ -152,7 +152,9 @@ fn a_table_has_the_columns_that_fit_and_breaks_no_number() {
         assert_eq!(kept.len() + left_out.len(), columns(at).len());
         before = kept.len();
         let text = render_in(at, width);
-        let widest = text.lines().map(|line| line.chars().count()).max();
+        // What is printed beside the rows is broken between words by the command.
+        let rows = text.lines().filter(|line| line.starts_with([' ', '-']));
+        let widest = rows.map(|line| line.chars().count()).max();
         assert!(widest <= Some(width), "{width}:\n{text}");
     }
     let titles = |width| -> Vec<String> {
