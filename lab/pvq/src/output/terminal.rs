@@ -217,7 +217,7 @@ mod tests {
                 40,
                 "name   what it is, in a sentence that is\n       long",
             ),
-            ("name   what it is", 12, "name   what it\n   is"),
+            ("name   what it is", 12, "name   what\n   it is"),
             (
                 " fifo     0.94     1.3 µs   4 ms",
                 12,
