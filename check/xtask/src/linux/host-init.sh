@@ -57,7 +57,7 @@ migrate() {
 # What its processors do, twice: a guest that hangs says it by that alone.
 tell_where_it_is() {
     echo "HOST nothing was said for $silence s"
-    cat /tmp/monitor.out &
+    grep -a -E '^(CPU#|R[A-Z0-9]+ ?=)' </tmp/monitor.out &
     reader=$!
     for _ in 1 2; do
         printf 'info registers -a\n' >/tmp/monitor.in
