@@ -97,7 +97,7 @@ fn compare(args: &SimulateArgs, locks: &[&'static Entry]) -> Done {
         planned,
     );
     // Without this Ctrl-C ends the program at once, which is no reason not to simulate.
-    let _ = interrupt::listen();
+    let _ = interrupt::listen_within_runs();
     let records = &mut report.results;
     let mut longest = String::new();
     let mut events = 0;

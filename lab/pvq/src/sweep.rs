@@ -73,7 +73,7 @@ pub(crate) fn run(args: &SweepArgs) -> Done {
     let head = Head::new(&plan, args.shard);
     let (mut journal_file, mut rows) =
         Journal::open(&journal, &head, args.restart).map_err(Failure::BadInput)?;
-    let _ = interrupt::listen();
+    let _ = interrupt::listen_within_runs();
 
     let missing = missing(&part, &rows);
     print(&start(&plan, &part, &missing, threads))?;

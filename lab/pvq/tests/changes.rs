@@ -185,3 +185,32 @@ fn json_on_standard_output_is_all_there_is() {
     );
     assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 0);
 }
+
+#[test]
+fn a_simulation_of_another_seed_is_no_change() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let grid = |seed: u32| {
+        format!(
+            "[[grid]]\nname = 'g'\nlocks = 'test-and-set'\nvcpus = 4\nseeds = [{seed}]\n\
+             duration = '1ms'\nwarmup = '1ms'"
+        )
+    };
+    for (name, seed) in [("one", 1), ("again", 1), ("two", 2)] {
+        let toml = folder.path().join(format!("{name}.toml"));
+        fs::write(toml, grid(seed)).expect("writable");
+        let line = format!("sweep {name}.toml --out {name}.csv --no-page");
+        assert!(pvq(folder.path(), &line).status.success());
+    }
+    let told = |after: &str| {
+        let line = format!("report one.csv {after}.csv --no-page");
+        text(&pvq(folder.path(), &line).stdout)
+    };
+    let same = told("again");
+    assert!(same.contains("1 as fast, 0 within noise, 0 not"), "{same}");
+    let other = told("two");
+    assert!(other.contains("0 within noise, 1 not judged"), "{other}");
+    assert!(
+        other.contains("asked for differently: seed 1, now 2"),
+        "{other}"
+    );
+}

@@ -28,6 +28,9 @@ const HANGING: usize = 4;
 /// Less room than this beside a name is too little.
 const LEAST_ROOM: usize = 20;
 
+/// So many words are no figure and no name.
+const A_SENTENCE: usize = 4;
+
 /// How many columns standard output has.
 pub(crate) fn width() -> usize {
     let told = || {
@@ -110,7 +113,7 @@ fn harmless(text: &str) -> Cow<'_, str> {
 }
 
 /// The text with its long lines broken between words. What follows a name stays beside it. Rows of tables
-/// stay as they are: they have more gaps than one.
+/// stay as they are.
 fn folded(text: &str, width: usize) -> Cow<'_, str> {
     let fits = |line: &str| line.chars().count() <= width;
     if text.split('\n').all(fits) {
@@ -146,17 +149,14 @@ fn fold_line((name, prose): (&str, &str), width: usize) -> String {
     text
 }
 
-/// Where the prose of a line begins: after a name and a gap, if there are any. `None`: it is no prose.
+/// Where the prose of a line begins: behind its last gap. `None`: it is a row of a table, which has several
+/// gaps and a figure in the last column.
 fn prose_from(line: &str) -> Option<usize> {
-    let begin = line.len() - line.trim_start().len();
-    let from = match line[begin..].find("  ") {
-        None => begin,
-        Some(at) => {
-            let after = &line[begin + at..];
-            line.len() - after.trim_start().len()
-        }
-    };
-    (!line[from..].trim_end().contains("  ")).then_some(from)
+    let line = line.trim_end();
+    let from = line.rfind("  ").map_or(0, |gap| gap + 2);
+    let (before, prose) = line.split_at(from);
+    let one_gap = !before.trim().contains("  ");
+    (one_gap || prose.split(' ').count() >= A_SENTENCE).then_some(from)
 }
 
 /// The ASCII character that resembles this one most, so that columns stay where they are.

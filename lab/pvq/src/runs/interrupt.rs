@@ -11,9 +11,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{io, process, ptr, thread};
 
-/// What the first Ctrl-C is answered.
-pub(crate) const STOPPING: &str =
-    "stopping, and keeping what is finished; once more to stop at once, without results";
+/// What the first Ctrl-C is answered where a run is finished first.
+pub(crate) const AFTER_THIS_RUN: &str =
+    "stopping after this run; once more to stop at once, without results";
+
+/// The same where the run is cut.
+const IN_THIS_RUN: &str = "stopping; what is finished is kept";
 
 /// Whether the user has asked to stop.
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -29,7 +32,8 @@ static RESTORE: OnceLock<fn()> = OnceLock::new();
 /// As for [`listen`].
 pub(crate) fn listen_with_screen(restore: fn()) -> io::Result<()> {
     let _ = RESTORE.set(restore);
-    listen_for(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT])
+    let signals = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+    listen_for(&signals, AFTER_THIS_RUN)
 }
 
 /// Asks to stop, as Ctrl-C does: a terminal that is read key by key sends no signal.
@@ -45,14 +49,23 @@ pub(crate) fn ask() {
 ///
 /// What the system says. Without it Ctrl-C just ends the program.
 pub(crate) fn listen() -> io::Result<()> {
-    listen_for(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
+    listen_for(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP], AFTER_THIS_RUN)
 }
 
-fn listen_for(signals: &[i32]) -> io::Result<()> {
+/// The same as [`listen`], where runs are in virtual time and look for it themselves.
+///
+/// # Errors
+///
+/// As for [`listen`].
+pub(crate) fn listen_within_runs() -> io::Result<()> {
+    listen_for(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP], IN_THIS_RUN)
+}
+
+fn listen_for(signals: &[i32], answer: &'static str) -> io::Result<()> {
     let signals = blocked(signals)?;
     thread::Builder::new()
         .name("ctrl-c".to_owned())
-        .spawn(move || wait_for(&signals))
+        .spawn(move || wait_for(&signals, answer))
         .map(drop)
 }
 
@@ -78,7 +91,7 @@ fn blocked(signals: &[i32]) -> io::Result<libc::sigset_t> {
     }
 }
 
-fn wait_for(signals: &libc::sigset_t) {
+fn wait_for(signals: &libc::sigset_t, answer: &str) {
     loop {
         let mut signal = 0;
         // SAFETY: both point to values that live through the call; the set is initialised.
@@ -95,7 +108,7 @@ fn wait_for(signals: &libc::sigset_t) {
         }
         ask();
         // A terminal that has hung up takes no text, and that is no reason to stop at once.
-        let text = format!("\n{STOPPING}\n");
+        let text = format!("\n{answer}\n");
         let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
     }
 }

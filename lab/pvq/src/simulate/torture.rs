@@ -24,7 +24,7 @@ pub(crate) fn explore(locks: &[&'static Entry], first: u64, schedules: u64) -> D
         Failure::bad_input("--seed and --torture together are more than there are seeds")
     })?;
     // Without it Ctrl-C just ends the program.
-    let _ = interrupt::listen();
+    let _ = interrupt::listen_within_runs();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     for lock in locks {
         let progress = Progress::new(lock.name, schedules);

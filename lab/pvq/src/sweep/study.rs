@@ -55,7 +55,7 @@ pub(crate) fn run(args: &StudyArgs) -> Done {
     if !args.check {
         files::check_writable(&args.doc).map_err(Failure::BadInput)?;
     }
-    let _ = interrupt::listen();
+    let _ = interrupt::listen_within_runs();
     fs::create_dir_all(JOURNALS)
         .with_context(|| format!("cannot make the folder {JOURNALS}"))
         .map_err(Failure::BadInput)?;

@@ -79,7 +79,7 @@ fn title(board: &Board) -> Line<'static> {
         .left()
         .map_or(String::new(), |left| format!(", {} left", in_words(left)));
     let keys = if board.stopping {
-        interrupt::STOPPING.red()
+        interrupt::AFTER_THIS_RUN.red()
     } else {
         "q: stop after this run".dim()
     };
@@ -332,11 +332,7 @@ mod tests {
         board.end(&record);
         board.stopping = true;
         let text = drawn(&board, 90, 24);
-        for part in [
-            "1 of 6 runs, 51 s left",
-            "keeping what is finished",
-            "4 000",
-        ] {
+        for part in ["1 of 6 runs, 51 s left", "stopping after this run", "4 000"] {
             assert!(text.contains(part), "no '{part}' on\n{text}");
         }
     }

@@ -125,7 +125,7 @@ pub fn changes(before: &[Set], after: &[Set], margin: f64) -> Vec<(String, Chang
             .map(|set| set.label.as_str());
         let simulated = |set: &Set| Evidence::of_driver(&set.about.driver) == Evidence::Simulated;
         let exact = [old, new].into_iter().flatten().all(simulated)
-            && old.map(|set| set.about.seed) == new.map(|set| set.about.seed);
+            && old.zip(new).is_none_or(|both| same_seed(both));
         let changes = Changes {
             both: (common.iter().map(|both| change(*both, (confidence, exact)))).collect(),
             missing: only_in(old, new),
@@ -169,6 +169,14 @@ fn matched<'a>(before: &'a [Set], after: &'a [Set]) -> Vec<Matched<'a>> {
     of_before
         .chain(new_ones.map(|new| (None, Some(new))))
         .collect()
+}
+
+/// Whether both were simulated from one seed, as far as the files tell.
+fn same_seed((old, new): (&Set, &Set)) -> bool {
+    match (old.about.seed, new.about.seed) {
+        (Some(old), Some(new)) => old == new,
+        _ => true,
+    }
 }
 
 /// The options that decide at which points and under which locks there are runs: those are matched.

@@ -1,5 +1,7 @@
 //! The CSV of every driver, row by row as the JSON object that it was made from.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Number, Value};
 
@@ -46,6 +48,7 @@ pub(crate) fn parse(text: &str, label: &str) -> Result<Source> {
         ..About::default()
     };
     let mut rows: Vec<Row> = Vec::new();
+    let mut seeds = BTreeSet::new();
     for (cells, number) in reader.records().zip(2..) {
         let damaged = || format!("row {number} is damaged");
         let cells = cells.with_context(damaged)?;
@@ -63,15 +66,17 @@ pub(crate) fn parse(text: &str, label: &str) -> Result<Source> {
         if rows.is_empty() {
             about.version = cleaned(cell("version").unwrap_or_default());
             about.driver = cleaned(cell("driver").unwrap_or("simulator"));
-            // A sweep's rows have a seed each.
-            about.seed = (cell("point").is_none())
-                .then(|| cell("seed")?.parse().ok())
-                .flatten();
         }
+        seeds.insert(cell("seed").map(str::to_owned));
         about.complete &= cell("complete") != Some("false");
         rows.push(row(object(header.iter().zip(cells.iter()))?).with_context(damaged)?);
     }
     about.runs = rows.len();
+    // A sweep's rows have a seed each, which may be the same.
+    about.seed = match seeds.pop_first() {
+        Some(Some(seed)) if seeds.is_empty() => seed.parse().ok(),
+        _ => None,
+    };
     Ok(Source {
         label: cleaned(label),
         about,
