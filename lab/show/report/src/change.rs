@@ -124,8 +124,8 @@ pub fn changes(before: &[Set], after: &[Set], margin: f64) -> Vec<(String, Chang
             .flatten()
             .map(|set| set.label.as_str());
         let simulated = |set: &Set| Evidence::of_driver(&set.about.driver) == Evidence::Simulated;
-        let exact = [old, new].into_iter().flatten().all(simulated)
-            && old.zip(new).is_none_or(|both| same_seed(both));
+        let exact =
+            [old, new].into_iter().flatten().all(simulated) && old.zip(new).is_none_or(same_seed);
         let changes = Changes {
             both: (common.iter().map(|both| change(*both, (confidence, exact)))).collect(),
             missing: only_in(old, new),
