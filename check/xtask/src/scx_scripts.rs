@@ -9,7 +9,7 @@ use crate::debian_kernel::{Choice, Kernel};
 use crate::debian_packages::Packages;
 use crate::kvm_in_qemu::{self, Host, Job};
 use crate::qemu::{self, Clock, Ending, Machine, Outcome};
-use crate::run::root;
+use crate::run::{pvq, root};
 use crate::scx_check::{Mistake, PROGRAM, compile};
 
 /// A shell, and a well-known benchmark.
@@ -48,18 +48,20 @@ pub(crate) fn operation(choice: &Choice) -> Result<()> {
     Ok(())
 }
 
-/// Times ordinary programs on both schedulers, in turns.
+/// Times ordinary programs on both schedulers, in turns, alone and beside a virtual machine.
 pub(crate) fn ordinary(choice: &Choice) -> Result<()> {
-    ends_well("ordinary", choice)
+    // For the machine that they have beside them.
+    let image = ("image".to_owned(), pvqspin_guest_image::build()?);
+    ends_well("ordinary", choice, &[image])
 }
 
 /// Divides two processors between two control groups.
 pub(crate) fn groups(choice: &Choice) -> Result<()> {
-    ends_well("groups", choice)
+    ends_well("groups", choice, &[])
 }
 
-fn ends_well(script: &str, choice: &Choice) -> Result<()> {
-    let outcome = run(&kvm_in_qemu::cache()?, choice, script, &[])?;
+fn ends_well(script: &str, choice: &Choice, more: &[(String, PathBuf)]) -> Result<()> {
+    let outcome = run(&kvm_in_qemu::cache()?, choice, script, more)?;
     ensure!(
         outcome.ending == Ending::Exit(0),
         "the script ended with {:?}",
@@ -91,6 +93,7 @@ fn run(cache: &Path, choice: &Choice, script: &str, more: &[(String, PathBuf)]) 
         arguments: &["/busybox", "sh", "/script"].map(str::to_owned),
         programs: &[
             ("scx_pvq".to_owned(), kvm_in_qemu::scx_pvq()?),
+            ("pvq".to_owned(), pvq()?),
             ("hackbench".to_owned(), tools.join("usr/bin/hackbench")),
         ],
         scx_options: &[],

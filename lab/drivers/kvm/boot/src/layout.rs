@@ -17,7 +17,7 @@ pub const SHARED_AT: u64 = 0x100_0000;
 pub const MEMORY_AT: u64 = 0x1000;
 
 /// The stack of one vCPU. Formatting a panic takes some KiB, everything else less.
-const STACK_BYTES: u64 = 64 << 10;
+pub const STACK_BYTES: u64 = 64 << 10;
 
 /// All stacks look alike to the first-level cache, which indexes by the lower address bits: each
 /// starts some lines lower than its neighbour's, so that their hottest lines do not compete.

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use pvqspin_kvm_boot::boot::{BOOT_AT, WORDS};
 use pvqspin_kvm_boot::doorbell::Ring;
+use pvqspin_kvm_boot::layout::STACK_BYTES;
 use pvqspin_kvm_boot::{Boot, Layout, Results, Role, Transport};
 use pvqspin_load::{Control, NeighbourRecord, Record, Workload, WorkloadConfig, catalog};
 use pvqspin_rivals::Lock;
@@ -30,6 +31,7 @@ pub(crate) extern "C" fn start(number: usize) -> ! {
         cpu::set_layout(&layout);
         heap::set(layout.heap, layout.end);
     }
+    touch_stack(&layout, number);
     match boot.transport {
         Transport::Doorbell => run::<Doorbell>(&boot, &layout, number),
         Transport::Stock | Transport::StockKicks | Transport::StockSilent => {
@@ -39,6 +41,18 @@ pub(crate) extern "C" fn start(number: usize) -> ! {
             stock::start(number);
             run::<OnKvm>(&boot, &layout, number);
         }
+    }
+}
+
+/// Touches what is left of this vCPU's stack. The host gives a page to a guest that touches it first, and a vCPU that Linux
+/// preempts at that looks to the others as if it ran: KVM does not call it preempted. So not in the middle of a run.
+fn touch_stack(layout: &Layout, number: usize) {
+    const PAGE: usize = 4096;
+    let bottom = layout.stacks as usize + number * STACK_BYTES as usize;
+    let here = (&raw const number).addr() & !(PAGE - 1);
+    for page in (bottom..here).step_by(PAGE) {
+        // SAFETY: below the page in use lies the rest of this stack, which belongs to this vCPU and holds nothing yet.
+        unsafe { core::ptr::with_exposed_provenance_mut::<u64>(page).write_volatile(0) };
     }
 }
 
