@@ -110,7 +110,7 @@ fn machine(yields: Option<YieldMode>) -> Result<(u64, u64), ConfigError> {
 fn main() -> Result<(), ConfigError> {
     println!("{} sections of {INSIDE_NS} ns", VCPUS as u32 * SECTIONS);
     for (yields, what) in [
-        (None, "nobody asks"),
+        (None, "no vCPU asks"),
         (Some(YieldMode::Hint), "a yield is a hint"),
         (Some(YieldMode::Contract), "a yield is a contract"),
     ] {
