@@ -227,7 +227,7 @@ enum Task {
         /// than those that are kept
         #[arg(long)]
         check: bool,
-        /// First run these again and keep their results: simulate, server; compare, hints, uncontended (on a machine that
+        /// First run these again and keep their results: simulate, server; compare, hints, uncontended, validate (on a machine that
         /// does nothing else meanwhile)
         #[arg(long, value_name = "NAMES", value_delimiter = ',')]
         run: Vec<String>,
