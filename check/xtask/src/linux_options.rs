@@ -123,7 +123,8 @@ impl Options {
     /// What is measured, for a heading.
     pub(crate) fn what(&self) -> String {
         let what = match self.work {
-            true => "Programs".to_owned(),
+            true if self.programs.is_empty() => "Programs".to_owned(),
+            true => format!("Programs: {}", self.programs.join(", ")),
             false => {
                 let lock = match self.lock {
                     HotLock::Spin => "lock",
