@@ -345,21 +345,25 @@ static inline u64 pvq_until_tick(u64 slice_ns, u64 period_ns, u64 since)
 }
 
 /*
- * Whether a tick ends the slice: the next one would be too late. A loan that began just now has its least time, which
- * nothing ends more exactly than the next tick.
+ * A tick ends the slice if the next one would be too late; whether it does. Nothing is left then, also for an owner that a
+ * kernel thread interrupts at the same tick. A loan that began just now has its least time, which nothing ends more exactly
+ * than the next tick.
  */
-static inline int pvq_ends_at_tick(const struct pvq_slice *s, u64 now, u64 lent_at, u64 period_ns, const struct pvq_terms *t)
+static inline int pvq_ends_at_tick(struct pvq_slice *s, u64 now, u64 lent_at, u64 period_ns, const struct pvq_terms *t)
 {
 	if (pvq_is_lent(s) && now - lent_at < t->min_loan_ns)
 		return 0;
-	return pvq_is_over(s, now + period_ns);
-}
-
-/* A tick ends it: nothing is left, also for an owner that a kernel thread interrupts at the same tick. */
-static inline void pvq_end(struct pvq_slice *s, u64 now)
-{
+	if (!pvq_is_over(s, now + period_ns))
+		return 0;
 	s->planned_end = pvq_least(s->planned_end, now);
 	s->end = pvq_least(s->end, now);
+	return 1;
+}
+
+/* Whether a kernel thread that interrupts this task leaves it its CPU. */
+static inline int pvq_goes_on(const struct pvq_slice *s, u64 now, u64 task)
+{
+	return s->owner && s->current == task && !pvq_is_over(s, now);
 }
 
 /* Whether it lasted longer than its tick, the one nearest to its end. A loan may last for one more. */

@@ -101,8 +101,7 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 		return;
 	}
 	/* A slice that a kernel thread interrupted goes on after it. */
-	if (c->interrupted && cpu == here && c->slice.owner && c->slice.current == p->pid &&
-	    !pvq_is_over(&c->slice, now)) {
+	if (c->interrupted && cpu == here && pvq_goes_on(&c->slice, now, p->pid)) {
 		insert(p, SCX_DSQ_LOCAL, counted(c->slice.end - now), flags);
 		return;
 	}
@@ -299,10 +298,8 @@ void BPF_PROG(pvq_tick, struct task_struct *p)
 	c->ticked_at = now;
 	pvq_note_tick(&ticks, now, bpf_jiffies64());
 	if (c->slice.owner && c->slice.current == p->pid &&
-	    pvq_ends_at_tick(&c->slice, now, c->lent_at, ticks.period_ns, &rules)) {
-		pvq_end(&c->slice, now);
+	    pvq_ends_at_tick(&c->slice, now, c->lent_at, ticks.period_ns, &rules))
 		set_slice(p, 0);
-	}
 }
 
 SEC("struct_ops/pvq_yield")

@@ -79,8 +79,8 @@ unsafe extern "C" {
     safe fn c_convert(s: &mut CSlice, now: u64, wanted: u64, t: &CTerms);
     safe fn c_note_tick(t: &mut CTicks, now: u64, jiffies: u64);
     safe fn c_until_tick(slice: u64, period: u64, since: u64) -> u64;
-    safe fn c_ends_at_tick(s: &CSlice, now: u64, lent_at: u64, period: u64, t: &CTerms) -> i32;
-    safe fn c_end(s: &mut CSlice, now: u64);
+    safe fn c_ends_at_tick(s: &mut CSlice, now: u64, lent_at: u64, period: u64, t: &CTerms) -> i32;
+    safe fn c_goes_on(s: &CSlice, now: u64, task: u64) -> i32;
     safe fn c_overran(s: &CSlice, now: u64, period: u64, t: &CTerms) -> i32;
 }
 
@@ -197,7 +197,7 @@ impl CSlice {
 
     /// Whether a tick at `now` ends it; the loan that it may be on began at `lent_at`.
     pub(crate) fn ends_at_tick(
-        &self,
+        &mut self,
         now: u64,
         lent_at: u64,
         ticks: &CTicks,
@@ -206,9 +206,9 @@ impl CSlice {
         c_ends_at_tick(self, now, lent_at, ticks.period_ns, terms) != 0
     }
 
-    /// A tick at `now` ends it.
-    pub(crate) fn end_now(&mut self, now: u64) {
-        c_end(self, now);
+    /// Whether a kernel thread leaves the CPU to this task that it interrupts.
+    pub(crate) fn goes_on(&self, now: u64, task: u64) -> bool {
+        c_goes_on(self, now, task) != 0
     }
 
     /// Whether it ended a tick too late, if it ends now.

@@ -26,9 +26,9 @@ int c_owner_goes_on(const struct pvq_slice *s, u64 now, int waits) { return pvq_
 void c_convert(struct pvq_slice *s, u64 now, u64 wanted, const struct pvq_terms *t) { pvq_convert(s, now, wanted, t); }
 void c_note_tick(struct pvq_ticks *t, u64 now, u64 jiffies) { pvq_note_tick(t, now, jiffies); }
 u64 c_until_tick(u64 slice, u64 period, u64 since) { return pvq_until_tick(slice, period, since); }
-int c_ends_at_tick(const struct pvq_slice *s, u64 now, u64 lent_at, u64 period, const struct pvq_terms *t)
+int c_ends_at_tick(struct pvq_slice *s, u64 now, u64 lent_at, u64 period, const struct pvq_terms *t)
 {
 	return pvq_ends_at_tick(s, now, lent_at, period, t);
 }
-void c_end(struct pvq_slice *s, u64 now) { pvq_end(s, now); }
+int c_goes_on(const struct pvq_slice *s, u64 now, u64 task) { return pvq_goes_on(s, now, task); }
 int c_overran(const struct pvq_slice *s, u64 now, u64 period, const struct pvq_terms *t) { return pvq_overran(s, now, period, t); }
