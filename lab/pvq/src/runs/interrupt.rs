@@ -1,6 +1,5 @@
 //! Ctrl-C: the first asks to stop, the second stops at once. A run in real time is finished first, one
-//! in virtual time is cut. A terminal that
-//! hangs up and a system that shuts down ask in the same way.
+//! in virtual time is cut. A terminal that hangs up and a system that shuts down ask in the same way.
 //!
 //! Nothing is interrupted, in the sense of signals: SIGINT, SIGTERM and SIGHUP are blocked in every
 //! thread, and one thread waits for them. A handler would be a hazard here, since it might run
