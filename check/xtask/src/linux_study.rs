@@ -13,6 +13,7 @@ use crate::kvm_in_qemu::{self, Host, Job, SCX_REPORT};
 use crate::qemu::{self, Clock, Ending, Machine};
 use tables::{read, tables, yield_table};
 
+mod greedy;
 mod simulated;
 mod tables;
 
@@ -22,6 +23,9 @@ pub(crate) struct Options {
     /// Where results are kept. A run whose results are there is not made again.
     #[arg(long, value_name = "DIR", default_value = "target/linux-study")]
     out: PathBuf,
+    /// Who schedules, a list.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "stock,scx")]
+    hosts: Vec<Host>,
     /// Processors, a list.
     #[arg(long, value_delimiter = ',', default_value = "2,4,8")]
     cpus: Vec<u32>,
@@ -55,6 +59,19 @@ pub(crate) struct Options {
     /// Measured time of each run beside it: a slice is to be little of what it gets.
     #[arg(long, default_value = "800ms")]
     neighbour_duration: String,
+    /// Instead: VMs that take what they can, each for that long beside a VM that computes. What is left of its share?
+    #[arg(long, conflicts_with_all = ["neighbour", "simulate"])]
+    greedy: bool,
+    /// Which, as `pvq kvm --greedy` names them.
+    #[arg(
+        long,
+        default_value = "dodge-ticks,circle,yield-at-once,late-loans,storm,wake-then-work,lend-to-sleepers,donors,\
+                         borrowers,spinners,in-step,short-naps,long-naps"
+    )]
+    strategies: String,
+    /// And those of the search in check/greedy with these seeds, a range such as 0..20.
+    #[arg(long, value_name = "RANGE")]
+    cases: Option<greedy::Cases>,
     #[command(flatten)]
     kernel: Choice,
     /// Start no machine later than this, and say what is left: the same command goes on from there.
@@ -78,7 +95,8 @@ const RESULTS: &str = "results.json";
 struct Unit {
     host: Host,
     cpus: u32,
-    overcommit: u32,
+    /// All that there are, for greedy VMs.
+    overcommit: Option<u32>,
     seed: u32,
     neighbour: bool,
 }
@@ -96,8 +114,11 @@ impl Unit {
             Host::Stock => "stock",
             Host::Scx => "scx",
         };
-        let beside = if self.neighbour { "-neighbour" } else { "" };
-        format!("{host}-{cpus}x{overcommit}{beside}-{seed}")
+        match (overcommit, self.neighbour) {
+            (None, _) => format!("{host}-{cpus}-greedy-{seed}"),
+            (Some(overcommit), false) => format!("{host}-{cpus}x{overcommit}-{seed}"),
+            (Some(overcommit), true) => format!("{host}-{cpus}x{overcommit}-neighbour-{seed}"),
+        }
     }
 }
 
@@ -106,9 +127,13 @@ fn units(options: &Options) -> Vec<Unit> {
     let mut all = Vec::new();
     for &seed in &options.seeds {
         for &cpus in &options.cpus {
-            for &overcommit in &options.overcommit {
+            let overcommits: Vec<_> = match options.greedy {
+                true => vec![None],
+                false => options.overcommit.iter().copied().map(Some).collect(),
+            };
+            for overcommit in overcommits {
                 for &neighbour in &[false, true][..1 + usize::from(options.neighbour)] {
-                    for host in [Host::Stock, Host::Scx] {
+                    for &host in &options.hosts {
                         all.push(Unit {
                             host,
                             cpus,
@@ -133,6 +158,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let began = Instant::now();
     let mut rows = Vec::new();
     let mut yields = Vec::new();
+    let mut kept = Vec::new();
     let mut left = 0;
     for unit in units(options) {
         let name = unit.name();
@@ -151,18 +177,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             serde_json::from_slice(&text)
                 .with_context(|| format!("{name} in {} is no JSON", dir.display()))
         };
-        rows.extend(read(unit.host, unit.seed, &json(RESULTS)?));
+        let results = json(RESULTS)?;
+        if options.greedy {
+            kept.extend(greedy::read(options, unit.host, &results)?);
+            continue;
+        }
+        rows.extend(read(unit.host, unit.seed, &results));
         if unit.host == Host::Scx {
             yields.push((name, json(SCX_REPORT)?));
         }
     }
     let made = fs::read_to_string(options.out.join(MADE)).unwrap_or_default();
     let seeds: Vec<_> = (options.seeds.iter().map(u32::to_string)).collect();
+    let said = match options.greedy {
+        true => greedy::table(&kept),
+        false => tables(&rows) + &yield_table(&yields),
+    };
     let mut text = format!(
-        "{made}Random numbers begin with {}.\n\n{}{}",
+        "{made}Random numbers begin with {}.\n\n{said}",
         seeds.join(", and once more with "),
-        tables(&rows),
-        yield_table(&yields)
     );
     if options.simulate {
         text.push('\n');
@@ -184,36 +217,38 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 const MADE: &str = "made.md";
 
 fn note_versions(options: &Options, kernel: &Kernel) -> Result<()> {
-    let text = format!(
-        "# Locks on Linux hosts: the tables\n\n`cargo xtask linux-study` made them: Debian's kernel {}, unmodified, as host, in QEMU {}, \
-         instructions counted. {} for each run, {} beside a neighbour; last run {}.\n\
-         Each cell: throughput over the best of its column; in brackets over what the processors could do in turns; longest wait; hypercalls for \
-         each acquisition; from least to most if there are several seeds.\n",
+    let with = format!(
+        "`cargo xtask linux-study` made them: Debian's kernel {}, unmodified, as host, in QEMU {}, instructions counted.",
         kernel.release(),
         qemu::version_name()?,
-        options.duration,
-        options.neighbour_duration,
-        crate::run::today()?,
     );
+    let today = crate::run::today()?;
+    let text = match options.greedy {
+        true => format!(
+            "# Greedy VMs on Linux hosts: the tables\n\n{with} {} for each run; last run {today}.\n",
+            options.neighbour_duration,
+        ),
+        false => format!(
+            "# Locks on Linux hosts: the tables\n\n{with} {} for each run, {} beside a neighbour; last run {today}.\n\
+             Each cell: throughput over the best of its column; in brackets over what the processors could do in turns; longest wait; hypercalls for \
+             each acquisition; from least to most if there are several seeds.\n",
+            options.duration, options.neighbour_duration,
+        ),
+    };
     fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot create {}", options.out.display()))?;
     fs::write(options.out.join(MADE), text)?;
     Ok(())
 }
 
-fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()> {
+/// The arguments of `pvq` for a boot with locks.
+fn lock_arguments(options: &Options, unit: Unit, overcommit: u32) -> Vec<String> {
     let Unit {
-        host,
         cpus,
-        overcommit,
         seed,
         neighbour,
+        ..
     } = unit;
-    qemu::provide()?;
-    qemu::counts_fairly(cpus)?;
-    let choice = Host::Scx.kernel(&options.kernel);
-    let kernel = Kernel::fetch(&choice, cache)?;
-    note_versions(options, &kernel)?;
     let (lock, inside, outside, duration) = match neighbour {
         false => (
             &*options.lock,
@@ -257,6 +292,26 @@ fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()
     if neighbour {
         arguments.push("--neighbour".to_owned());
     }
+    arguments
+}
+
+fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()> {
+    let Unit {
+        host,
+        cpus,
+        overcommit,
+        seed,
+        ..
+    } = unit;
+    qemu::provide()?;
+    qemu::counts_fairly(cpus)?;
+    let choice = Host::Scx.kernel(&options.kernel);
+    let kernel = Kernel::fetch(&choice, cache)?;
+    note_versions(options, &kernel)?;
+    let (arguments, parameters) = match overcommit {
+        None => (greedy::arguments(options, cpus, seed), greedy::PARAMETERS),
+        Some(overcommit) => (lock_arguments(options, unit, overcommit), ""),
+    };
     eprintln!("linux-study: {} ...", dir.display());
     let outcome = Job {
         host,
@@ -272,7 +327,7 @@ fn measure(options: &Options, cache: &Path, unit: Unit, dir: &Path) -> Result<()
             clock: Clock::Instructions,
             seed,
             timeout: Duration::from_secs(3600),
-            parameters: String::new(),
+            parameters: parameters.to_owned(),
         },
     }
     .run()?;

@@ -2,6 +2,7 @@
 //! machines.
 
 mod choice;
+mod greedy;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,9 @@ const NAME: &str = "kvm";
 
 /// Runs `pvq kvm`.
 pub(crate) fn run(args: &KvmArgs) -> Done {
+    if !args.greedy.is_empty() {
+        return greedy::run(args);
+    }
     let wishes = Wishes::of(args)?;
     let variants = wishes.transports().len();
     let plan =

@@ -9,6 +9,7 @@ use pvqspin_user_space::threads::catalog::Waits;
 use pvqspin_load::{NeighbourKind, catalog as workloads};
 use pvqspin_report::figures::exact_time;
 
+use crate::options::greedy::NAMED;
 use crate::output::failure::{Done, print};
 use crate::output::terminal::hanging;
 use pvqspin_rivals::choice::GROUPS;
@@ -58,6 +59,14 @@ fn text() -> String {
     heading(&mut text, "A VM beside it (--neighbour)");
     for kind in NeighbourKind::ALL {
         line(&mut text, kind.name(), about_neighbour(kind));
+    }
+    heading(
+        &mut text,
+        "A VM that takes what it can (pvq kvm --greedy), and its programs",
+    );
+    for named in NAMED {
+        let about = format!("{} [{}]", named.about, named.text);
+        line(&mut text, named.name, &about);
     }
     heading(&mut text, "Spread of the section lengths (--distribution)");
     for ((name, _), about) in DISTRIBUTIONS.iter().zip([

@@ -6,10 +6,12 @@
 //! | [`common`] | options that several commands have |
 //! | [`parse`] | times, names and lists, with errors that say what would be right |
 //! | [`offered`] | the names that completions offer |
+//! | [`greedy`] | what a greedy VM does, as text |
 //! | [`kvm`], [`report`], [`simulate`], [`sweep`], [`threads`], [`trace`], [`uncontended`], [`validate`] | of that command (`explain` is with `trace`) |
 
 pub(crate) mod common;
 pub(crate) mod compare;
+pub(crate) mod greedy;
 pub(crate) mod kvm;
 pub(crate) mod offered;
 pub(crate) mod parse;

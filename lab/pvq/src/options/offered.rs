@@ -11,6 +11,7 @@ use pvqspin_rivals::choice::GROUPS;
 use pvqspin_sweep::words::DISTRIBUTIONS;
 use pvqspin_user_space::threads;
 
+use crate::options::greedy::{self, Strategy};
 use crate::options::parse::{self, LockChoice, ThreadLockChoice};
 
 /// Reads a name, and knows which there are.
@@ -81,6 +82,11 @@ pub(crate) fn neighbour() -> Offered<NeighbourKind> {
         parse::neighbour,
         NeighbourKind::ALL.map(NeighbourKind::name),
     )
+}
+
+pub(crate) fn greedy() -> Offered<Strategy> {
+    let names = greedy::NAMED.iter().map(|named| named.name);
+    offered(greedy::strategy, names)
 }
 
 pub(crate) fn scheduling() -> Offered<Scheduling> {

@@ -40,7 +40,11 @@ pub(crate) fn usable_cpus() -> usize {
 }
 
 /// How many pCPUs to use.
-fn pcpus(setup: &SetupArgs, limits: &Limits) -> Result<usize> {
+///
+/// # Errors
+///
+/// If this process may not use so many.
+pub(crate) fn pcpus(setup: &SetupArgs, limits: &Limits) -> Result<usize> {
     match setup.pcpus {
         Some(wanted) if wanted > limits.cpus => bail!(
             "--pcpus {wanted}: this process may use {}; give {} at most, and see `pvq doctor`",

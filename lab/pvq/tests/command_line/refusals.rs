@@ -144,6 +144,22 @@ fn a_file_that_is_no_guest_image_is_refused() {
     assert!(reasons.iter().any(|reason| text.contains(reason)), "{text}");
     refused(&["kvm", "--cpl", "1"], &["possible values: 0, 3"]);
     refused(&["kvm", "--pcpus", "100000"], &["this process may use"]);
+    let stock = ["kvm", "--transport", "stock", "--greedy"];
+    let greedy = |options: &[&'static str]| [&stock, options].concat();
+    refused(
+        &greedy(&["circel"]),
+        &["did you mean 'circle'?", "storm", "or programs, as in"],
+    );
+    refused(&greedy(&["10us yield"]), &["'10us yield' is no step"]);
+    refused(
+        &greedy(&["storm", "--lock", "fifo"]),
+        &["cannot be used with '--lock"],
+    );
+    refused(
+        &greedy(&["storm", "--pcpus", "100000"]),
+        &["this process may use"],
+    );
+    refused(&["kvm", "--greedy", "storm"], &["needs --transport stock"]);
 }
 
 #[test]

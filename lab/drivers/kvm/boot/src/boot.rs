@@ -3,6 +3,8 @@
 use pvqspin_load::{Distribution, NeighbourKind, Section, WorkloadConfig, WorkloadId, catalog};
 use pvqspin_rivals::catalog::LockId;
 
+use crate::greedy::{self, Programs};
+
 /// Where the boot block lies.
 pub const BOOT_AT: u64 = 0x1_0000;
 
@@ -49,6 +51,10 @@ impl Transport {
 
 /// What the vCPUs of a VM do.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each VM, and the guest reads it before it has a heap"
+)]
 pub enum Role {
     /// A workload with a lock of the catalogue.
     Locks(LockId, WorkloadConfig),
@@ -56,6 +62,8 @@ pub enum Role {
     Neighbour(NeighbourKind),
     /// Trials of the VMM: see [`Trial`].
     Trial(Trial),
+    /// Programs that take what they can: on a stock transport.
+    Greedy(Programs),
 }
 
 /// What a guest does to be looked at. Those that go wrong do so each in its own way, and the VMM must
@@ -141,7 +149,10 @@ pub struct Boot {
 }
 
 /// How many words a boot block has.
-pub const WORDS: usize = 14;
+pub const WORDS: usize = PROGRAMS + greedy::WORDS;
+
+/// Where the programs of a greedy VM lie in it: behind the last word that every role has.
+const PROGRAMS: usize = 8;
 
 impl Boot {
     /// The block as it lies in memory.
@@ -160,6 +171,10 @@ impl Boot {
             }
             Role::Neighbour(kind) => (1, kind as u64),
             Role::Trial(trial) => (2, trial as u64),
+            Role::Greedy(programs) => {
+                words[PROGRAMS..].copy_from_slice(&programs.to_words());
+                (3, 0)
+            }
         };
         words[..8].copy_from_slice(&[
             self.transport as u64,
@@ -201,6 +216,7 @@ impl Boot {
             ),
             1 => Role::Neighbour(*NeighbourKind::ALL.get(index(7)?)?),
             2 => Role::Trial(*Trial::ALL.get(index(7)?)?),
+            3 if words[7] == 0 => Role::Greedy(Programs::from_words(&words[PROGRAMS..])?),
             _ => return None,
         };
         Some(Self {
@@ -255,7 +271,8 @@ mod tests {
         });
         let neighbours = NeighbourKind::ALL.into_iter().map(Role::Neighbour);
         let trials = Trial::ALL.into_iter().map(Role::Trial);
-        for role in locks.chain(neighbours).chain(trials) {
+        let greedy = [Role::Greedy(Programs::BUSY)];
+        for role in locks.chain(neighbours).chain(trials).chain(greedy) {
             let block = boot(role);
             assert_eq!(Boot::from_words(&block.to_words()), Some(block));
         }
@@ -273,6 +290,15 @@ mod tests {
             let mut words = good.to_words();
             words[at] = u64::MAX;
             assert_eq!(Boot::from_words(&words), None, "word {at}");
+        }
+        let greedy = Boot {
+            role: Role::Greedy(Programs::BUSY),
+            ..good
+        };
+        for at in [7, PROGRAMS, WORDS - 1] {
+            let mut words = greedy.to_words();
+            words[at] = u64::MAX;
+            assert_eq!(Boot::from_words(&words), None, "word {at} of a greedy VM");
         }
     }
 }

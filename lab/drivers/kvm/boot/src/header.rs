@@ -17,8 +17,11 @@ pub const IMAGE_AT: u64 = 0x10_0000;
 /// an entry for the processor.
 pub const EXCEPTIONS_AT: u64 = IMAGE_AT + 0x100;
 
-/// How many stubs there are.
+/// How many of them there are.
 pub const EXCEPTIONS: usize = 32;
+
+/// The interrupt of a vCPU's timer. Its stub comes after those of the exceptions, and is as long.
+pub const TIMER_VECTOR: usize = EXCEPTIONS;
 
 /// They are apart by this.
 pub const EXCEPTION_STUB_BYTES: u64 = 16;
@@ -28,7 +31,7 @@ pub const MAGIC: [u8; 8] = *b"pvqguest";
 
 /// Goes up whenever anything in this crate, or in what lies in the shared memory, changes its
 /// meaning without changing its size.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// The longest version that a header has room for.
 const VERSION_BYTES: usize = 16;

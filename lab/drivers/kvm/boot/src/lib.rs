@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | [`header`] | what an image says about itself before it runs |
 //! | [`boot`] | what the guest is to do |
+//! | [`greedy`] | the programs of a VM that takes what it can |
 //! | [`layout`] | where everything lies, for so many vCPUs |
 //! | [`area`] | what one vCPU and its VMM tell each other |
 //! | [`results`] | what the guest says at the end |
@@ -28,6 +29,7 @@
 pub mod area;
 pub mod boot;
 pub mod doorbell;
+pub mod greedy;
 pub mod header;
 pub mod layout;
 pub mod results;

@@ -13,6 +13,8 @@ pub struct StockArea {
     pub vcpu: Vcpu,
     /// The generation that it has noticed last.
     pub noticed: AtomicU32,
+    /// After how many nanoseconds its timer is to end its next halt, or 0. Guest only.
+    pub wakes_after_ns: AtomicU64,
     /// How often it halted.
     pub halts: AtomicU64,
     /// How often it called KVM to wake a vCPU.
@@ -29,6 +31,7 @@ impl StockArea {
         Self {
             vcpu: Vcpu::new(),
             noticed: AtomicU32::new(0),
+            wakes_after_ns: AtomicU64::new(0),
             halts: AtomicU64::new(0),
             kicks: AtomicU64::new(0),
             yield_calls: AtomicU64::new(0),

@@ -1,4 +1,5 @@
-//! Exceptions: none is expected, so one is the end of the VM, with a sentence that says which it was.
+//! Exceptions: none is expected, so one is the end of the VM, with a sentence that says which it was. And
+//! the one interrupt, which does nothing.
 //!
 //! ```text
 //!   processor ──► gate n, written by the VMM ──► stub n ──► common ──► report ──► Panic
@@ -40,7 +41,7 @@ const WITH_ERROR_CODE: u32 = 1 << 8 // double fault
     | 1 << 30; // security
 
 // As many stubs, each as long, and where they begin: `pvqspin_kvm_boot::header`, and the linker
-// script.
+// script. The last one is the timer's: it tells the interrupt controller that it was taken.
 global_asm!(
     ".pushsection .exceptions, \"ax\", @progbits",
     ".set pvq_vector, 0",
@@ -53,11 +54,18 @@ global_asm!(
     "jmp {common}",
     ".set pvq_vector, pvq_vector + 1",
     ".endr",
+    ".balign {bytes}",
+    "push rax",
+    "xor eax, eax",
+    "movabs dword ptr [{end_of_interrupt}], eax",
+    "pop rax",
+    "iretq",
     ".popsection",
     count = const pvqspin_kvm_boot::header::EXCEPTIONS,
     bytes = const pvqspin_kvm_boot::header::EXCEPTION_STUB_BYTES,
     with_error_code = const WITH_ERROR_CODE,
     common = sym common,
+    end_of_interrupt = const crate::timer::END_OF_INTERRUPT,
 );
 
 /// What all stubs have in common: a stack as a function expects it, and no way back.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The same image runs at CPL 0 and at CPL 3, and on both transports: the boot block says what the
-//! hypervisor is. It takes no interrupts, and an exception ends the VM, with its name.
+//! hypervisor is. It takes no interrupts but that of a timer that ends a halt, and an exception ends the VM,
+//! with its name.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -17,6 +18,8 @@
 //! | `transport` | what a transport is |
 //! | `doorbell` | the transport that rings the VMM |
 //! | `stock` | the transport that is KVM's own |
+//! | `greedy` | a VM that takes what it can |
+//! | `timer` | the timer that ends a halt |
 //! | `exception` | what must not happen, by its name |
 //! | `cpu` | who am I |
 //! | `clock` | the time |
@@ -40,6 +43,8 @@ mod env;
 #[cfg(pvq_guest)]
 mod exception;
 #[cfg(pvq_guest)]
+mod greedy;
+#[cfg(pvq_guest)]
 mod heap;
 #[cfg(pvq_guest)]
 mod memory;
@@ -49,6 +54,8 @@ mod panic;
 mod start;
 #[cfg(pvq_guest)]
 mod stock;
+#[cfg(pvq_guest)]
+mod timer;
 #[cfg(pvq_guest)]
 mod transport;
 #[cfg(pvq_guest)]

@@ -17,7 +17,7 @@ use crate::doorbell::{Doorbell, ring};
 use crate::env::GuestEnv;
 use crate::stock::{self, OnKvm};
 use crate::transport;
-use crate::{clock, cpu, heap, trial};
+use crate::{clock, cpu, greedy, heap, trial};
 
 /// The workload, once vCPU 0 has built it.
 static WORKLOAD: AtomicPtr<Box<dyn Workload>> = AtomicPtr::new(core::ptr::null_mut());
@@ -101,6 +101,13 @@ fn run<T: transport::Transport>(boot: &Boot, layout: &Layout, number: usize) -> 
             let results: &Results = cpu::place(layout.results, 0);
             results.set_account(ticks, &[]);
             finish(boot.vcpus, layout, None);
+        }
+        Role::Greedy(programs) => {
+            assert!(boot.transport.is_stock(), "greedy programs call KVM");
+            if number == 0 {
+                ready();
+            }
+            greedy::run(programs.of_vcpu(number), number);
         }
     }
 }

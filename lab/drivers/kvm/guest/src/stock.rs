@@ -4,15 +4,15 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pvqspin::kvm::{self, Call, Features, Host, Instructions, Kernel, Kvm, Vcpu, X86};
-use pvqspin::{Budget, CpuNodes, Env};
-use pvqspin_abi::{Cpu, Status};
+use pvqspin::{Budget, CpuNodes, Env, Sleep};
+use pvqspin_abi::{Cpu, Hint, Status};
 use pvqspin_kvm_boot::boot::Transport as Chosen;
 use pvqspin_kvm_boot::{Layout, StockArea};
 use pvqspin_load::own_time::OwnTime;
 
 use crate::env::GuestEnv;
 use crate::transport::Transport;
-use crate::{clock, cpu};
+use crate::{clock, cpu, timer};
 
 static HOST: Host = Host::new();
 static AREAS: AtomicU64 = AtomicU64::new(0);
@@ -50,6 +50,29 @@ fn area(cpu: Cpu) -> &'static StockArea {
 
 fn own_area() -> &'static StockArea {
     area(ThisGuest::cpu())
+}
+
+/// Halts until a kick, or for so many nanoseconds.
+pub(crate) fn halt(ns: Option<u32>) {
+    let timer = &own_area().wakes_after_ns;
+    timer.store(ns.unwrap_or(0).into(), Relaxed);
+    Sleep::halt::<OnKvm>(None);
+    timer.store(0, Relaxed);
+}
+
+/// Names a vCPU to KVM, whatever it does: the lock's own yields leave out what cannot succeed.
+pub(crate) fn yield_to(cpu: Cpu) {
+    let sample = OnKvm::run_sample(cpu);
+    if sample.is_preempted() {
+        let _ = OnKvm::yield_to(Hint {
+            cpu,
+            generation: sample.generation(),
+        });
+    } else if let Some(apic_id) = area(cpu).vcpu.apic_id() {
+        // SAFETY: CPL 0 on KVM, which puts the other vendor's instruction in the place of this one where that is
+        // right; a yield only ever schedules.
+        unsafe { Counted::hypercall(Call::Vmmcall, kvm::HC_SCHED_YIELD, apic_id.into(), 0) };
+    }
 }
 
 /// This guest, as a kernel.
@@ -114,10 +137,16 @@ impl Instructions for Counted {
         unsafe { X86::unmask() };
     }
 
+    /// The halt of this guest, whose interrupts are masked: a timer ends it if one is wanted.
     unsafe fn halt_masked() {
-        StockArea::count(&own_area().halts);
-        // SAFETY: the caller's promise.
-        unsafe { X86::halt_masked() };
+        let area = own_area();
+        StockArea::count(&area.halts);
+        match area.wakes_after_ns.load(Relaxed) as u32 {
+            // SAFETY: the caller's promise.
+            0 => unsafe { X86::halt_masked() },
+            // SAFETY: CPL 0, on a stock transport, which has an interrupt controller.
+            ns => unsafe { timer::halt_for(ns) },
+        }
     }
 
     unsafe fn halt_unmasked() {

@@ -28,6 +28,7 @@
 //! | `session` | from VMs to joined threads |
 //! | `watchdog` | ends a run that makes no progress |
 //! | `run`, `phases`, `summary` | a measured run: its VMs, its phases, what it gave |
+//! | `greedy` | a VM that takes what it can, beside one that computes |
 //! | `trial` | one vCPU that does one thing |
 //! | `probe` | what this KVM can do, and which way is best |
 //! | `stock` | the other transports, on which Linux schedules |
@@ -41,6 +42,7 @@
 
 mod error;
 mod exit;
+mod greedy;
 mod guest;
 mod image;
 mod kvm_stats;
@@ -67,6 +69,7 @@ pub use error::{
     ConfigProblem, Fatal, MIN_SLICE_NS, Registers, RunError, Stuck, StuckVcpu, Unavailable,
 };
 pub use exit::Offence;
+pub use greedy::{Shares, greedy};
 pub use guest::{Guest, validate};
 pub use image::{Image, ImageProblem};
 pub use probe::{Choice, Probe, Tried};

@@ -76,7 +76,7 @@ pub(crate) fn run_phases(
 }
 
 /// The time, and the pCPU time of the VMs then: asked again if this thread was taken off while it asked.
-fn at_once(machine: &impl RunningVcpus) -> (u64, Option<[u64; 2]>) {
+pub(crate) fn at_once(machine: &impl RunningVcpus) -> (u64, Option<[u64; 2]>) {
     const AT_ONCE_NS: u64 = 100_000;
     for _ in 0..8 {
         let before = clock::now_ns();

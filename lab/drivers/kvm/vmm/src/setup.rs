@@ -3,20 +3,20 @@
 //! ```text
 //!   0x1000  segment descriptors     0x3000  level 4 of the page tables
 //!   0x9000  task state              0x4000  level 3
-//!   0xd000  gates for exceptions    0x5000  level 2, four pages: 4 GiB in pieces of 2 MiB
+//!   0xd000  gates                   0x5000  level 2, four pages: 4 GiB in pieces of 2 MiB
 //! ```
 //!
 //! Code runs at CPL 0, or at CPL 3, which may write to ports all the same: the I/O privilege level
 //! is 3, and the map of the task state allows every port (KVM on shadow-paged, nested hosts has been
-//! seen to drop the privilege level at the first entry, and to keep to the map). The
-//! guest enables no interrupts; an exception goes to the stub that the image has for it, at the CPL
-//! at which all of the guest runs, and is the end of the VM.
+//! seen to drop the privilege level at the first entry, and to keep to the map). An exception goes to the
+//! stub that the image has for it, at the CPL at which all of the guest runs, and is the end of the VM. The one
+//! interrupt that a guest can enable is its timer's, for a halt at CPL 0.
 
 use std::io;
 
 use kvm_bindings::{kvm_regs, kvm_segment, kvm_sregs};
 
-use pvqspin_kvm_boot::header::{EXCEPTION_STUB_BYTES, EXCEPTIONS, EXCEPTIONS_AT};
+use pvqspin_kvm_boot::header::{EXCEPTION_STUB_BYTES, EXCEPTIONS_AT, TIMER_VECTOR};
 
 use crate::memory::GuestMemory;
 
@@ -40,6 +40,9 @@ const PORT_MAP_WORD: u64 = 96;
 const TABLE: u64 = 0b111;
 /// The same, and the end of the walk: a page of 2 MiB.
 const LARGE_PAGE: u64 = TABLE | 1 << 7;
+
+/// For exceptions, and for the timer.
+const GATES: u64 = TIMER_VECTOR as u64 + 1;
 
 const GIB: u64 = 4;
 
@@ -91,9 +94,9 @@ pub(crate) fn write_tables(memory: &GuestMemory, cpl: Cpl) -> io::Result<()> {
     )?;
     memory.write_words(TASK_AT + PORT_MAP_WORD, &[TASK_BYTES << 48])?;
     memory.write_words(TASK_AT + TASK_LIMIT, &[0xff])?;
-    for exception in 0..EXCEPTIONS as u64 {
-        let stub = EXCEPTIONS_AT + exception * EXCEPTION_STUB_BYTES;
-        memory.write_words(GATES_AT + 16 * exception, &gate(stub, cpl))?;
+    for vector in 0..GATES {
+        let stub = EXCEPTIONS_AT + vector * EXCEPTION_STUB_BYTES;
+        memory.write_words(GATES_AT + 16 * vector, &gate(stub, cpl))?;
     }
     memory.write_words(LEVEL_4_AT, &[LEVEL_3_AT | TABLE])?;
     let level_2 = |gib| LEVEL_2_AT + gib * 0x1000;
@@ -153,7 +156,7 @@ pub(crate) fn set_system_registers(sregs: &mut kvm_sregs, cpl: Cpl, gs_base: u64
     sregs.gdt.base = DESCRIPTORS_AT;
     sregs.gdt.limit = 7 * 8 - 1;
     sregs.idt.base = GATES_AT;
-    sregs.idt.limit = EXCEPTIONS as u16 * 16 - 1;
+    sregs.idt.limit = GATES as u16 * 16 - 1;
     const PROTECTED: u64 = 1 << 0;
     const MONITOR_COPROCESSOR: u64 = 1 << 1;
     const EXTENSION_TYPE: u64 = 1 << 4;

@@ -40,6 +40,20 @@ pub(crate) fn run(
     members: Vec<Member>,
     memories: &[Arc<GuestMemory>],
 ) -> Result<Outcome, RunError> {
+    let (duration_ns, counts) = watched(config, cpus, members, memories, |crowd| {
+        run_phases(crowd, config, memories)
+    })?;
+    summarise(config, memories, duration_ns, &counts)
+}
+
+/// Lets the vCPUs of some VMs run while `body` runs on this thread.
+pub(crate) fn watched<R>(
+    config: &Run,
+    cpus: &[usize],
+    members: Vec<Member>,
+    memories: &[Arc<GuestMemory>],
+    body: impl FnOnce(&Crowd<'_>) -> Result<R, Bite>,
+) -> Result<R, RunError> {
     signal::install().map_err(RunError::setup("signal handler"))?;
     let mut fds = Vec::new();
     let mut vcpus = Vec::new();
@@ -51,17 +65,16 @@ pub(crate) fn run(
         }
     }
     let crowd = Crowd::new(cpus, vcpus, memories.len());
-    let (measured, registers) = on_threads(&crowd, fds, || run_phases(&crowd, config, memories))?;
+    let (measured, registers) = on_threads(&crowd, fds, || body(&crowd))?;
     if let Some(fatal) = lock(&crowd.fatal).take() {
         return Err(fatal.into());
     }
-    match measured {
-        Ok((duration_ns, counts)) => summarise(config, memories, duration_ns, &counts),
-        Err(Bite::Stuck | Bite::Failed) => Err(RunError::Stuck(Box::new(Stuck {
+    measured.map_err(|_| {
+        RunError::Stuck(Box::new(Stuck {
             patience: stall_after(config),
             vcpus: crowd.stuck_vcpus(&registers),
-        }))),
-    }
+        }))
+    })
 }
 
 /// One vCPU, as every thread may know it.
