@@ -163,6 +163,8 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 
 	if (!c || !clock)
 		return;
+	if (runs || !c->switched_at)
+		c->switched_at = now;
 	notice_taken(c, cpu, prev, t);
 	/* A kernel thread was the last to run here, for all. */
 	if (c->paused)
@@ -214,7 +216,8 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (!runs || !is_there(prev) || !is_there(t) || !bpf_cpumask_test_cpu(cpu, prev->cpus_ptr)) {
 		/* An idle CPU needs none. */
-		move_to_local(COMPANION(cpu));
+		if (!move_to_local(COMPANION(cpu)))
+			c->switched_at = 0;
 		return;
 	}
 	/* Nothing else wants to run here. What it owns elsewhere is the borrower's from now on. */
@@ -249,8 +252,10 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 			count(PVQ_MIGRATIONS, 1);
 		t->last_cpu = cpu;
 	}
-	if (runs_for_all(c, p))
+	if (runs_for_all(c, p)) {
+		c->switched_at = 0;
 		return;
+	}
 	c->interrupted = 0;
 	if (c->slice.owner && c->slice.current == p->pid) {
 		if (c->paused)
@@ -274,6 +279,8 @@ void BPF_PROG(pvq_stopping, struct task_struct *p, bool runnable)
 
 	if (!c || !t)
 		return;
+	if (!runnable)
+		c->switched_at = now;
 	if (runs_for_all(c, p)) {
 		pay_without_slice(c, now, p, t);
 		return;

@@ -68,6 +68,12 @@ static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, 
 
 	change_domain(t, domain_of(cpu));
 	pvq_begin(&c->slice, now, wanted(t->domain, now), p->pid, &rules);
+	/* The owner pays for the switch to it, as the kernel counts: else tasks that sleep often have that for nothing. */
+	if (c->switched_at && pvq_is_before(c->switched_at, now)) {
+		c->slice.wanted_until -= now - c->switched_at;
+		c->slice.charged_until = c->switched_at;
+	}
+	c->switched_at = 0;
 	t->owns = cpu + 1;
 	c->paused = 0;
 	clock = clock_of(t->domain);

@@ -36,6 +36,8 @@ struct cpu_state {
 	u64 lent_at;
 	/* Since when its companion waits. */
 	u64 companion_since;
+	/* Since when the task that runs next here has the CPU, as the kernel counts it. 0: since it runs. */
+	u64 switched_at;
 };
 
 struct task_state {
