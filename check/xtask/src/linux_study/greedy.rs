@@ -133,7 +133,23 @@ pub(super) struct Kept {
     host: Host,
     point: (u64, u64),
     name: String,
+    /// The neighbour's part of the time of both VMs, over its part by weight.
     kept: f64,
+    /// Its time over that beside `busy`.
+    of_busy: f64,
+}
+
+/// Of the time of both, whatever all else on the machine took.
+fn of_both(row: &Value) -> Option<f64> {
+    let sum = |name: &str| -> Option<f64> {
+        (row["repeats"].as_array()?.iter())
+            .map(|repeat| repeat[name].as_f64())
+            .sum()
+    };
+    let (theirs, greedy) = (sum("neighbour_pcpus")?, sum("greedy_pcpus")?);
+    let [vcpus, others] = ["neighbour_vcpus", "vcpus"].map(|name| row[name].as_f64());
+    let (vcpus, others) = vcpus.zip(others)?;
+    Some(theirs / (theirs + greedy) * (vcpus + others) / vcpus)
 }
 
 /// What a boot has given.
@@ -146,15 +162,13 @@ pub(super) fn read(options: &Options, host: Host, results: &Value) -> Result<Vec
         .map(|row| {
             let text = row["strategy"].as_str().context("a strategy has no name")?;
             let number = |name: &str| row[name].as_u64().unwrap_or(0);
-            let kept = match text {
-                BUSY => "kept_of_share",
-                _ => "kept_of_busy",
-            };
+            let number_of = |name: &str| row[name].as_f64().context("nothing was measured");
             Ok(Kept {
                 host,
                 point: (number("pcpus"), number("vcpus")),
                 name: (names.get(text).cloned()).unwrap_or_else(|| format!("`{text}`")),
-                kept: row[kept].as_f64().context("nothing was measured")?,
+                kept: of_both(row).context("nothing was measured")?,
+                of_busy: number_of("kept_of_busy")?,
             })
         })
         .collect()
@@ -171,9 +185,8 @@ pub(super) fn table(rows: &[Kept]) -> String {
             names.push(&row.name);
         }
     }
-    let mut text = "What is left for a VM that computes, beside a VM that takes what it can: its pCPU time over what it \
-                    has beside a VM of the same size that only computes too. Beside that one (`busy`): over its share by \
-                    weight of all pCPU time, Linux's own tasks included.\n\n| beside |"
+    let mut text = "What a VM that computes has beside a VM that takes what it can: its part of the pCPU time of both, over \
+                    its part by weight. Linux weighs all vCPUs alike.\n\n| beside |"
         .to_owned();
     let mut rule = "| --- |".to_owned();
     for host in ["Linux's own scheduler", "`scx_pvq`"] {
@@ -212,8 +225,8 @@ pub(super) fn table(rows: &[Kept]) -> String {
         let (pcpus, vcpus) = least.point;
         let _ = writeln!(
             text,
-            "\nLeast under `scx_pvq`: {:.3}, beside {} with {vcpus} vCPUs on {pcpus} pCPUs.",
-            least.kept, least.name
+            "\nLeast under `scx_pvq`: {:.3}, beside {} with {vcpus} vCPUs on {pcpus} pCPUs; over its time beside `{BUSY}`: {:.3}.",
+            least.kept, least.name, least.of_busy
         );
     }
     text
@@ -233,6 +246,7 @@ fn range<'a>(rows: impl Iterator<Item = &'a Kept>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_case_becomes_programs_within_their_bounds() {
@@ -265,12 +279,29 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_the_time_of_both_is_compared_with_that_of_the_vcpus() {
+        let row = |theirs: f64, greedy: f64| {
+            json!({
+                "neighbour_vcpus": 2, "vcpus": 6,
+                "repeats": [{ "neighbour_pcpus": theirs, "greedy_pcpus": greedy }],
+            })
+        };
+        // A quarter of the vCPUs, and of the time that was left for both.
+        let kept = of_both(&row(0.4, 1.2)).expect("complete");
+        assert!((kept - 1.0).abs() < 1e-9, "{kept}");
+        let less = of_both(&row(0.2, 1.4)).expect("complete");
+        assert!((less - 0.5).abs() < 1e-9, "{less}");
+        assert_eq!(of_both(&json!({ "vcpus": 6 })), None);
+    }
+
+    #[test]
     fn the_table_names_the_greediest() {
         let row = |host, name: &str, kept| Kept {
             host,
             point: (2, 4),
             name: name.to_owned(),
             kept,
+            of_busy: 1.25,
         };
         let rows = [
             row(Host::Stock, "`circle`", 1.5),
@@ -289,7 +320,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("Least under `scx_pvq`: 0.985, beside case 3"),
+            text.contains("Least under `scx_pvq`: 0.985, beside case 3 with 4 vCPUs on 2 pCPUs; over its time beside `busy`: 1.250"),
             "{text}"
         );
     }
