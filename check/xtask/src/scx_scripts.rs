@@ -19,8 +19,8 @@ const PACKAGES: [&str; 2] = ["busybox-static", "rt-tests"];
 const STALL: Mistake = Mistake {
     name: "no queue is looked at",
     file: PROGRAM,
-    right: "	if (move_to_local(QUEUE(domain)))\n		return;\n	if (!runs",
-    wrong: "	if (!runs",
+    right: "	if (move_to_local(QUEUE(domain)))\n		return;\n	if (!stays",
+    wrong: "	if (!stays",
     found: "runnable task stall",
 };
 

@@ -35,9 +35,12 @@ typedef _Bool bool;
 enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 	BPF_F_NO_PREALLOC = 1,
+	BPF_NOEXIST = 1,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+	CLOCK_MONOTONIC = 1,
 };
 
 /* Values that have been the same since sched_ext came. */
@@ -45,6 +48,8 @@ enum {
 #define SCX_DSQ_LOCAL 0x8000000000000002ULL
 #define SCX_ENQ_WAKEUP 1ULL
 #define SCX_ENQ_PREEMPT (1ULL << 32)
+#define SCX_ENQ_LAST (1ULL << 41)
+#define SCX_OPS_ENQ_LAST 2ULL
 #define SCX_KICK_IDLE 1ULL
 #define SCX_KICK_PREEMPT 2ULL
 #define SCX_TASK_QUEUED 1U
@@ -60,9 +65,16 @@ struct cpumask {
 struct cgroup;
 struct scx_init_task_args;
 
+struct cfs_bandwidth {
+	s64 period;
+	u64 quota;
+	u64 burst;
+} PVQ_CORE;
+
 struct task_group {
 	unsigned long shares;
 	struct task_group *parent;
+	struct cfs_bandwidth cfs_bandwidth;
 } PVQ_CORE;
 
 struct sched_ext_entity {
@@ -94,6 +106,11 @@ struct scx_exit_info {
 	char *msg;
 	char *dump;
 } PVQ_CORE;
+
+/* In a map. */
+struct bpf_timer {
+	__u64 __opaque[2];
+} __attribute__((aligned(8)));
 
 struct bpf_iter_scx_dsq {
 	u64 __opaque[6];

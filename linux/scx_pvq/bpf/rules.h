@@ -345,15 +345,16 @@ static inline u64 pvq_until_tick(u64 slice_ns, u64 period_ns, u64 since)
 }
 
 /*
- * A tick ends the slice if the next one would be too late; whether it does. Nothing is left then, also for an owner that a
+ * A tick ends the slice if the next one would be too late, or if its owner's time is spent; whether it does. Nothing is left then, also for an owner that a
  * kernel thread interrupts at the same tick. A loan that began just now has its least time, which nothing ends more exactly
  * than the next tick.
  */
-static inline int pvq_ends_at_tick(struct pvq_slice *s, u64 now, u64 lent_at, u64 period_ns, const struct pvq_terms *t)
+static inline int pvq_ends_at_tick(struct pvq_slice *s, u64 now, u64 lent_at, u64 period_ns, int spent,
+				   const struct pvq_terms *t)
 {
 	if (pvq_is_lent(s) && now - lent_at < t->min_loan_ns)
 		return 0;
-	if (!pvq_is_over(s, now + period_ns))
+	if (!spent && !pvq_is_over(s, now + period_ns))
 		return 0;
 	s->planned_end = pvq_least(s->planned_end, now);
 	s->end = pvq_least(s->end, now);

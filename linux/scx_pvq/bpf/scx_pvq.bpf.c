@@ -25,45 +25,16 @@ s32 BPF_PROG(pvq_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags
 	struct task_state *t = task_state(p);
 
 	if (idle && t) {
-		place(p, t, domain_of(cpu), true);
+		u64 now = bpf_ktime_get_ns();
+
+		place(p, t, domain_of(cpu), now, true);
 		t->queue = 0;
+		/* It waits: `enqueue` sees to that. */
+		if (waits_until(p, t, now))
+			return cpu;
 		insert(p, SCX_DSQ_LOCAL, config.terms.slice_ns, 0);
 	}
 	return cpu;
-}
-
-/* Looks for the CPU whose slice a task that woke may end; -1 if there is none. */
-static s32 find_preempted(struct task_struct *p, const struct task_state *t, u32 cpu, u64 now)
-{
-	struct pvq_terms rules = terms();
-	u64 latest = 0;
-	s32 found = -1;
-	u32 i;
-
-	bpf_for(i, 0, 4) {
-		u32 other = cpu + i;
-		struct cpu_state *c;
-		u64 vtime;
-
-		if (other >= config.cpus)
-			other -= config.cpus;
-		if (i && (is_pinned(p) || domain_of(other) != t->domain || !bpf_cpumask_test_cpu(other, p->cpus_ptr)))
-			continue;
-		c = cpu_state(other);
-		if (!c || !c->slice.owner)
-			continue;
-		/* What must run here is not delayed by a loan. */
-		if (!is_pinned(p) && pvq_is_protected(&c->slice, now, &rules))
-			continue;
-		vtime = pvq_as_if_paid(&c->slice, now, c->owner_vtime, c->owner_weight);
-		if (!pvq_preempts(&rules, &t->account, vtime))
-			continue;
-		if (found < 0 || pvq_is_before(latest, vtime)) {
-			found = other;
-			latest = vtime;
-		}
-	}
-	return found;
 }
 
 SEC("struct_ops/pvq_enqueue")
@@ -85,6 +56,9 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 		return;
 	}
 	t->queue = 0;
+	/* This CPU has nothing else, and looks once more before it sleeps. */
+	if (flags & SCX_ENQ_LAST)
+		scx_bpf_kick_cpu(cpu, 0);
 	/* It only has to be there. */
 	if (is_companion(p) && !woke) {
 		c->companion_since = now;
@@ -119,7 +93,9 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 		}
 		t->owns = 0;
 	}
-	place(p, t, domain, woke);
+	place(p, t, domain, now, woke);
+	if (throttle(p, t, now, flags))
+		return;
 	if (is_pinned(p) && scx_bpf_test_and_clear_cpu_idle(cpu)) {
 		insert(p, SCX_DSQ_LOCAL, rules.slice_ns, flags);
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
@@ -159,7 +135,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	bool runs = prev && t && (prev->scx.flags & SCX_TASK_QUEUED) && !is_companion(prev);
 	u32 domain = domain_of(cpu);
 	struct pvq_clock *clock = clock_of(domain);
-	bool yielded, waits_elsewhere = false;
+	bool yielded, waits_elsewhere = false, stays = runs;
 
 	if (!c || !clock)
 		return;
@@ -194,30 +170,40 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	/* So that it can end, and the kernel does not take it for stalled. */
 	if (now - c->companion_since >= config.companion_ns && move_to_local(COMPANION(cpu)))
 		return;
+	throttle_from(domain, now);
 	if (runs && is_there(prev) && is_there(t)) {
 		if (t->owns) {
 			struct cpu_state *o = cpu_state(t->owns - 1);
 
 			waits_elsewhere = o && o->slice.owner == prev->pid && o->slice.current != prev->pid;
+			/* The one that runs there can not go on at its own cost. */
+			stays = !waits_elsewhere || !o->beyond;
 		}
 		change_domain(t, domain);
 		if (!waits_elsewhere) {
 			pvq_requeue(&rules, clock, &t->account);
-			if (!yielded && bpf_cpumask_test_cpu(cpu, prev->cpus_ptr) &&
+			/* A task that runs alone is placed by nothing else. */
+			look_at_limits(prev, t, now);
+			stays = !waits_until(prev, t, now);
+			if (stays && !yielded && bpf_cpumask_test_cpu(cpu, prev->cpus_ptr) &&
 			    !first_goes_before(QUEUE(domain), t->account.vtime) && is_there(prev) && is_there(t))
 				goto keep;
 		}
 	}
 	if (move_to_local(QUEUE(domain)))
 		return;
-	if (!runs || waits_elsewhere) {
+	if (!stays || waits_elsewhere) {
 		if (steal(cpu, now))
 			return;
 	}
-	if (!runs || !is_there(prev) || !is_there(t) || !bpf_cpumask_test_cpu(cpu, prev->cpus_ptr)) {
+	if (!stays || !is_there(prev) || !is_there(t) || !bpf_cpumask_test_cpu(cpu, prev->cpus_ptr)) {
 		/* An idle CPU needs none. */
-		if (!move_to_local(COMPANION(cpu)))
-			c->switched_at = 0;
+		if (move_to_local(COMPANION(cpu)))
+			return;
+		c->switched_at = 0;
+		/* A companion, or one that is about to be moved: it goes on. One that a limit holds back does not. */
+		if (runs == stays && prev && (prev->scx.flags & SCX_TASK_QUEUED))
+			set_slice(prev, rules.slice_ns);
 		return;
 	}
 	/* Nothing else wants to run here. What it owns elsewhere is the borrower's from now on. */
@@ -247,6 +233,8 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 		return;
 	t->queue = 0;
 	t->ran_since = now;
+	if (t->throttled_since)
+		note_released(t, now);
 	if (t->last_cpu != cpu) {
 		if (t->started)
 			count(PVQ_MIGRATIONS, 1);
@@ -264,7 +252,7 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 		return;
 	}
 	if (!t->started)
-		place(p, t, domain_of(cpu), true);
+		place(p, t, domain_of(cpu), now, true);
 	begin(c, cpu, now, p, t);
 	set_slice(p, counted(c->slice.end - now));
 }
@@ -298,14 +286,18 @@ void BPF_PROG(pvq_tick, struct task_struct *p)
 {
 	struct pvq_terms rules = terms();
 	u64 now = bpf_ktime_get_ns();
-	struct cpu_state *c = cpu_state(bpf_get_smp_processor_id());
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *c = cpu_state(cpu);
 
 	if (!c)
 		return;
 	c->ticked_at = now;
 	pvq_note_tick(&ticks, now, bpf_jiffies64());
-	if (c->slice.owner && c->slice.current == p->pid &&
-	    pvq_ends_at_tick(&c->slice, now, c->lent_at, ticks.period_ns, &rules))
+	if (!c->slice.owner || c->slice.current != p->pid)
+		return;
+	if (c->limited)
+		charge(c, cpu, now, p, task_state(p));
+	if (pvq_ends_at_tick(&c->slice, now, c->lent_at, ticks.period_ns, is_spent(c, now, p), &rules))
 		set_slice(p, 0);
 }
 
@@ -364,7 +356,7 @@ s32 BPF_PROG(pvq_init)
 		if (error)
 			return error;
 	}
-	return 0;
+	return init_limits();
 }
 
 SEC("struct_ops/pvq_exit")
@@ -390,6 +382,7 @@ struct sched_ext_ops pvq_ops = {
 	.init_task = (void *)pvq_init_task,
 	.init = (void *)pvq_init,
 	.exit = (void *)pvq_exit,
+	.flags = SCX_OPS_ENQ_LAST,
 	.timeout_ms = 10000,
 	.exit_dump_len = PVQ_DUMP_LEN,
 	.name = "pvq",

@@ -10,6 +10,8 @@ struct pvq_config {
 	struct pvq_terms terms;
 	/* After how long a companion runs, whatever waits. */
 	u64 companion_ns;
+	/* For how long a limit may hold a task back: long before the watchdog would call it a stall. */
+	u64 most_wait_ns;
 	u32 cpus;
 	u32 domains;
 	/* The loader's process. */
@@ -27,6 +29,8 @@ enum pvq_counter {
 	PVQ_REFUSED_NOT_WAITING,/* ... whose target ran, slept, or was about to run elsewhere */
 	PVQ_REFUSED_MOVED,	/* ... whose target was moved by another CPU meanwhile */
 	PVQ_REFUSED_NO_TIME,	/* ... whose caller had nothing left to lend */
+	PVQ_REFUSED_THROTTLED,	/* ... made on a slice whose owner has used its group's time up */
+	PVQ_RAN_THROTTLED,	/* loans to a task whose group had no time */
 	PVQ_CHAINED,		/* loans made by a task that ran on one */
 	PVQ_GIVEN_BACK,		/* loans that ended with a yield to the lender */
 	PVQ_RESUMED,		/* ... with the borrower asleep, and the lender going on */
@@ -41,6 +45,9 @@ enum pvq_counter {
 	PVQ_MIGRATIONS,
 	PVQ_STOLEN,		/* taken from the queue of another domain */
 	PVQ_KTHREADS,		/* kernel threads, and the loader's, put before everything else */
+	PVQ_THROTTLED,		/* tasks that a limit held back */
+	PVQ_RELEASED,		/* ... and that were let go in time */
+	PVQ_RELEASED_LATE,	/* ... and ran although there was no time for them */
 	PVQ_WANTED_NS,		/* time in which a task was queued, of all domains */
 	PVQ_COUNTERS
 };

@@ -3,7 +3,7 @@
 #ifndef PVQ_SLICES_BPF_H
 #define PVQ_SLICES_BPF_H
 
-#include "state.bpf.h"
+#include "limits.bpf.h"
 
 /* An account is charged by the CPU whose slice it owns, and, right after that slice was taken away, by two. */
 static void pay(struct task_state *t, u64 due, bool lent)
@@ -29,6 +29,8 @@ static void charge(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p,
 	if (p && t && c->slice.owner == p->pid) {
 		pay(t, due, false);
 		c->owner_vtime = t->account.vtime;
+		if (c->limited)
+			spend(p, now, ran);
 	} else {
 		struct task_struct *owner = bpf_task_from_pid(c->slice.owner);
 		struct task_state *o;
@@ -40,8 +42,28 @@ static void charge(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p,
 			pay(o, due, lent);
 			c->owner_vtime = o->account.vtime;
 		}
+		if (c->limited)
+			spend(owner, now, ran);
 		bpf_task_release(owner);
 	}
+}
+
+/* Whether the owner of this CPU's slice has used its group's time up. `p` runs there. */
+static bool is_spent(const struct cpu_state *c, u64 now, struct task_struct *p)
+{
+	struct task_struct *owner;
+	bool spent;
+
+	if (!c->limited)
+		return false;
+	if (c->slice.owner == p->pid)
+		return held_until(p, now);
+	owner = bpf_task_from_pid(c->slice.owner);
+	if (!owner)
+		return false;
+	spent = held_until(owner, now);
+	bpf_task_release(owner);
+	return spent;
 }
 
 /* Whether a kernel thread, or one of the loader's, runs beside this CPU's slice, and not on it. */
@@ -61,6 +83,15 @@ static void pay_without_slice(const struct cpu_state *c, u64 now, struct task_st
 	t->ran_since = now;
 }
 
+/* A slice has a new owner, which runs on it. */
+static void own_limits(struct cpu_state *c, const struct task_state *t, u64 now)
+{
+	c->limited = t->limited;
+	c->beyond = 0;
+	if (t->limited)
+		note(&limits.seen_at, now);
+}
+
 static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, struct task_state *t)
 {
 	struct pvq_terms rules = terms_until_tick(c, now);
@@ -76,6 +107,7 @@ static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, 
 	c->switched_at = 0;
 	t->owns = cpu + 1;
 	c->paused = 0;
+	own_limits(c, t, now);
 	clock = clock_of(t->domain);
 	if (clock)
 		picked(clock, &t->account);
@@ -100,6 +132,7 @@ static void notice_taken(struct cpu_state *c, u32 cpu, struct task_struct *p, st
 			picked(clock, &t->account);
 		pvq_convert(&c->slice, c->taken_at, c->slice.wanted_until, &rules);
 		t->owns = cpu + 1;
+		own_limits(c, t, c->taken_at);
 		c->owner_vtime = t->account.vtime;
 		c->owner_weight = t->account.weight;
 	}
@@ -142,6 +175,10 @@ static bool lend(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *prev
 		count(PVQ_REFUSED_NO_TIME, 1);
 		return false;
 	}
+	if (is_spent(c, now, prev)) {
+		count(PVQ_REFUSED_THROTTLED, 1);
+		return false;
+	}
 	p = bpf_task_from_pid(target);
 	if (!p) {
 		count(why, 1);
@@ -158,6 +195,9 @@ static bool lend(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *prev
 				count(after.current == after.owner ? PVQ_GIVEN_BACK : PVQ_CHAINED, 1);
 			c->slice = after;
 			c->lent_at = now;
+			c->beyond = t->limited && held_until(p, now);
+			if (c->beyond)
+				count(PVQ_RAN_THROTTLED, 1);
 			t->queue = 0;
 		}
 	}
@@ -181,11 +221,13 @@ static bool resume(struct cpu_state *c, u32 cpu, u64 now)
 	if (!p)
 		return false;
 	pvq_give_to(&after, now, after.owner, &rules);
-	done = move_here(p, HELD(cpu), cpu, counted(after.end - now), &why);
+	done = !(c->limited && held_until(p, now)) &&
+	       move_here(p, HELD(cpu), cpu, counted(after.end - now), &why);
 	bpf_task_release(p);
 	if (done) {
 		c->slice = after;
 		c->paused = 0;
+		c->beyond = 0;
 		count(PVQ_RESUMED, 1);
 	}
 	return done;
@@ -255,6 +297,7 @@ static bool steal(u32 cpu, u64 now)
 		if (domain >= config.domains)
 			domain -= config.domains;
 		wanted(domain, now);
+		throttle_from(domain, now);
 		if (move_to_local(QUEUE(domain))) {
 			count(PVQ_STOLEN, 1);
 			return true;
@@ -267,7 +310,8 @@ static bool steal(u32 cpu, u64 now)
 		if (scx_bpf_dsq_nr_queued(HELD(i)) <= 0)
 			continue;
 		c = cpu_state(i);
-		if (!c)
+		/* It would have to go on at its own cost. */
+		if (!c || c->beyond)
 			continue;
 		owner = c->slice.owner;
 		if (move_to_local(HELD(i))) {
@@ -281,7 +325,7 @@ static bool steal(u32 cpu, u64 now)
 }
 
 /* Where a task stands in virtual time that is about to be queued. */
-static void place(struct task_struct *p, struct task_state *t, u32 domain, bool woke)
+static void place(struct task_struct *p, struct task_state *t, u32 domain, u64 now, bool woke)
 {
 	struct pvq_terms rules = terms();
 	struct pvq_clock *clock = clock_of(domain);
@@ -289,6 +333,7 @@ static void place(struct task_struct *p, struct task_state *t, u32 domain, bool 
 	if (!clock)
 		return;
 	t->account.weight = weight_of(p);
+	look_at_limits(p, t, now);
 	if (!t->started) {
 		t->started = 1;
 		t->domain = domain;
@@ -300,6 +345,40 @@ static void place(struct task_struct *p, struct task_state *t, u32 domain, bool 
 		pvq_wake(clock->vtime, &t->account);
 	else
 		pvq_requeue(&rules, clock, &t->account);
+}
+
+/* Looks for the CPU whose slice a task that woke may end; -1 if there is none. */
+static s32 find_preempted(struct task_struct *p, const struct task_state *t, u32 cpu, u64 now)
+{
+	struct pvq_terms rules = terms();
+	u64 latest = 0;
+	s32 found = -1;
+	u32 i;
+
+	bpf_for(i, 0, 4) {
+		u32 other = cpu + i;
+		struct cpu_state *c;
+		u64 vtime;
+
+		if (other >= config.cpus)
+			other -= config.cpus;
+		if (i && (is_pinned(p) || domain_of(other) != t->domain || !bpf_cpumask_test_cpu(other, p->cpus_ptr)))
+			continue;
+		c = cpu_state(other);
+		if (!c || !c->slice.owner)
+			continue;
+		/* What must run here is not delayed by a loan. */
+		if (!is_pinned(p) && pvq_is_protected(&c->slice, now, &rules))
+			continue;
+		vtime = pvq_as_if_paid(&c->slice, now, c->owner_vtime, c->owner_weight);
+		if (!pvq_preempts(&rules, &t->account, vtime))
+			continue;
+		if (found < 0 || pvq_is_before(latest, vtime)) {
+			found = other;
+			latest = vtime;
+		}
+	}
+	return found;
 }
 
 #endif

@@ -34,6 +34,9 @@ struct cpu_state {
 	u64 ticked_at;
 	/* When the task that runs was lent this CPU. */
 	u64 lent_at;
+	/* Whether the owner's group has a limit; and whether the one that the slice was lent to has used its own up. */
+	u32 limited;
+	u32 beyond;
 	/* Since when its companion waits. */
 	u64 companion_since;
 	/* Since when the task that runs next here has the CPU, as the kernel counts it. 0: since it runs. */
@@ -51,6 +54,12 @@ struct task_state {
 	u64 ran_since;
 	u32 last_cpu;
 	u32 started;
+	/* Whether its group, or one above it, has a limit. */
+	u32 limited;
+	u32 unused;
+	/* Since when it waits for such a group to have time, or 0; and how far it is ahead of its clock. */
+	u64 throttled_since;
+	u64 ahead;
 };
 
 struct {

@@ -124,6 +124,7 @@ fn configure(open: &mut OpenObject, settings: &Settings, topology: &Topology) ->
         min_loan_ns: settings.min_loan_ns,
         // Long before the watchdog would call it a stall.
         companion_ns: u64::from(settings.watchdog_ms.min(1000)) * 250_000,
+        most_wait_ns: u64::from(settings.watchdog_ms) * 500_000,
         cpus: topology.domain_of.len() as u32,
         domains: topology.domains as u32,
         loader: std::process::id(),
@@ -145,7 +146,10 @@ fn configure(open: &mut OpenObject, settings: &Settings, topology: &Topology) ->
                 .initial_value_mut()
                 .context("the BPF object has no scheduler")?;
             if settings.partial {
-                value[FLAGS_AT..FLAGS_AT + 8].copy_from_slice(&SWITCH_PARTIAL.to_ne_bytes());
+                // The program has others of its own.
+                for (at, bits) in (FLAGS_AT..).zip(SWITCH_PARTIAL.to_ne_bytes()) {
+                    value[at] |= bits;
+                }
             }
             value[TIMEOUT_AT..TIMEOUT_AT + 4].copy_from_slice(&settings.watchdog_ms.to_ne_bytes());
         }

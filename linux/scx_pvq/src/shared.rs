@@ -11,6 +11,7 @@ pub(crate) struct Config {
     pub(crate) slice_ns: u64,
     pub(crate) min_loan_ns: u64,
     pub(crate) companion_ns: u64,
+    pub(crate) most_wait_ns: u64,
     pub(crate) cpus: u32,
     pub(crate) domains: u32,
     pub(crate) loader: u32,
@@ -24,6 +25,7 @@ impl Config {
         bytes.extend(self.slice_ns.to_ne_bytes());
         bytes.extend(self.min_loan_ns.to_ne_bytes());
         bytes.extend(self.companion_ns.to_ne_bytes());
+        bytes.extend(self.most_wait_ns.to_ne_bytes());
         bytes.extend(self.cpus.to_ne_bytes());
         bytes.extend(self.domains.to_ne_bytes());
         bytes.extend(self.loader.to_ne_bytes());
@@ -33,7 +35,7 @@ impl Config {
 }
 
 /// `enum pvq_counter`, in its order, by the names that statistics have.
-pub(crate) const COUNTERS: [&str; 22] = [
+pub(crate) const COUNTERS: [&str; 27] = [
     "yields",
     "asked",
     "ran",
@@ -41,6 +43,8 @@ pub(crate) const COUNTERS: [&str; 22] = [
     "refused_not_waiting",
     "refused_moved",
     "refused_no_time",
+    "refused_throttled",
+    "ran_throttled",
     "chained",
     "given_back",
     "resumed",
@@ -55,6 +59,9 @@ pub(crate) const COUNTERS: [&str; 22] = [
     "migrations",
     "stolen",
     "kthreads",
+    "throttled",
+    "released",
+    "released_late",
     "wanted_ns",
 ];
 

@@ -59,6 +59,21 @@ pub(crate) struct CTicks {
     first_jiffies: u64,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CLimit {
+    pub(crate) quota_ns: u64,
+    pub(crate) period_ns: u64,
+    pub(crate) burst_ns: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CBudget {
+    began: u64,
+    used_ns: i64,
+}
+
 // SAFETY: `tests/rules/rules.c` defines these functions with these types; they read and write what they are given, and nothing else.
 unsafe extern "C" {
     safe fn c_charge(a: &mut CAccount, ns: u64);
@@ -79,9 +94,20 @@ unsafe extern "C" {
     safe fn c_convert(s: &mut CSlice, now: u64, wanted: u64, t: &CTerms);
     safe fn c_note_tick(t: &mut CTicks, now: u64, jiffies: u64);
     safe fn c_until_tick(slice: u64, period: u64, since: u64) -> u64;
-    safe fn c_ends_at_tick(s: &mut CSlice, now: u64, lent_at: u64, period: u64, t: &CTerms) -> i32;
+    safe fn c_ends_at_tick(
+        s: &mut CSlice,
+        now: u64,
+        lent_at: u64,
+        period: u64,
+        spent: i32,
+        t: &CTerms,
+    ) -> i32;
     safe fn c_goes_on(s: &CSlice, now: u64, task: u64) -> i32;
     safe fn c_overran(s: &CSlice, now: u64, period: u64, t: &CTerms) -> i32;
+    safe fn c_spend(b: &mut CBudget, l: &CLimit, now: u64, ns: u64, most: u64);
+    safe fn c_held_until(b: &mut CBudget, l: &CLimit, now: u64) -> u64;
+    safe fn c_waits_until(until: u64, since: u64, now: u64, most: u64) -> u64;
+    safe fn c_ahead(stand: u64, vtime: u64) -> u64;
 }
 
 impl CTicks {
@@ -106,6 +132,38 @@ impl CTicks {
     pub(crate) fn slice_ns(&self, slice_ns: u64, since: u64) -> u64 {
         c_until_tick(slice_ns, self.period_ns, since)
     }
+}
+
+impl CBudget {
+    pub(crate) fn new(began: u64) -> Self {
+        Self { began, used_ns: 0 }
+    }
+
+    /// Charges it, as any CPU does.
+    pub(crate) fn spend(&mut self, limit: &CLimit, now: u64, ns: u64, most_wait_ns: u64) {
+        c_spend(self, limit, now, ns, most_wait_ns);
+    }
+
+    /// When it has time again; `None` if it has some now.
+    pub(crate) fn held_until(&mut self, limit: &CLimit, now: u64) -> Option<u64> {
+        match c_held_until(self, limit, now) {
+            0 => None,
+            until => Some(until),
+        }
+    }
+}
+
+/// Until when a task waits; `None`: no longer.
+pub(crate) fn waits_until(until: u64, since: u64, now: u64, most_wait_ns: u64) -> Option<u64> {
+    match c_waits_until(until, since, now, most_wait_ns) {
+        0 => None,
+        until => Some(until),
+    }
+}
+
+/// By how much it is ahead.
+pub(crate) fn ahead(stand: u64, vtime: u64) -> u64 {
+    c_ahead(stand, vtime)
 }
 
 impl CAccount {
@@ -203,7 +261,18 @@ impl CSlice {
         ticks: &CTicks,
         terms: &CTerms,
     ) -> bool {
-        c_ends_at_tick(self, now, lent_at, ticks.period_ns, terms) != 0
+        c_ends_at_tick(self, now, lent_at, ticks.period_ns, 0, terms) != 0
+    }
+
+    /// The same for an owner whose group has no time.
+    pub(crate) fn is_cut_at_tick(
+        &mut self,
+        now: u64,
+        lent_at: u64,
+        ticks: &CTicks,
+        terms: &CTerms,
+    ) -> bool {
+        c_ends_at_tick(self, now, lent_at, ticks.period_ns, 1, terms) != 0
     }
 
     /// Whether a kernel thread leaves the CPU to this task that it interrupts.

@@ -1,8 +1,9 @@
-//! `bpf/rules.h`, which decides who runs, for how long, and who pays: compiled for user space, and compared with
+//! `bpf/rules.h`, which decides who runs, for how long, and who pays, and `bpf/limits.h`: compiled for user space; the first is compared with
 //! `crates/host`.
 
 mod c;
 mod greedy;
+mod limits;
 mod random;
 mod ticks;
 mod twin;

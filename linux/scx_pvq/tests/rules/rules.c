@@ -6,7 +6,7 @@ typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int64_t s64;
 
-#include "rules.h"
+#include "limits.h"
 
 void c_charge(struct pvq_account *a, u64 ns) { pvq_charge(a, ns); }
 void c_picked(struct pvq_clock *c, const struct pvq_account *a) { pvq_picked(c, a); }
@@ -26,9 +26,13 @@ int c_owner_goes_on(const struct pvq_slice *s, u64 now, int waits) { return pvq_
 void c_convert(struct pvq_slice *s, u64 now, u64 wanted, const struct pvq_terms *t) { pvq_convert(s, now, wanted, t); }
 void c_note_tick(struct pvq_ticks *t, u64 now, u64 jiffies) { pvq_note_tick(t, now, jiffies); }
 u64 c_until_tick(u64 slice, u64 period, u64 since) { return pvq_until_tick(slice, period, since); }
-int c_ends_at_tick(struct pvq_slice *s, u64 now, u64 lent_at, u64 period, const struct pvq_terms *t)
+int c_ends_at_tick(struct pvq_slice *s, u64 now, u64 lent_at, u64 period, int spent, const struct pvq_terms *t)
 {
-	return pvq_ends_at_tick(s, now, lent_at, period, t);
+	return pvq_ends_at_tick(s, now, lent_at, period, spent, t);
 }
 int c_goes_on(const struct pvq_slice *s, u64 now, u64 task) { return pvq_goes_on(s, now, task); }
 int c_overran(const struct pvq_slice *s, u64 now, u64 period, const struct pvq_terms *t) { return pvq_overran(s, now, period, t); }
+void c_spend(struct pvq_budget *b, const struct pvq_limit *l, u64 now, u64 ns, u64 most) { pvq_spend(b, l, now, ns, most); }
+u64 c_held_until(struct pvq_budget *b, const struct pvq_limit *l, u64 now) { return pvq_held_until(b, l, now); }
+u64 c_waits_until(u64 until, u64 since, u64 now, u64 most) { return pvq_waits_until(until, since, now, most); }
+u64 c_ahead(u64 stand, u64 vtime) { return pvq_ahead(stand, vtime); }
