@@ -124,7 +124,7 @@ enum Task {
         /// Instead, time ordinary programs under scx_pvq and under Linux's own scheduler.
         #[arg(long, conflicts_with = "groups")]
         ordinary: bool,
-        /// Instead, check that control groups have time by their weights, and show what cpu.max does.
+        /// Instead, check that control groups have time by their weights, and no more than their limits.
         #[arg(long)]
         groups: bool,
         #[command(flatten)]

@@ -33,6 +33,21 @@ pub(crate) struct Mistake {
     pub(crate) found: &'static str,
 }
 
+impl Mistake {
+    /// The file with the mistake in it.
+    pub(crate) fn made(&self) -> Result<String> {
+        let source = fs::read_to_string(root().join(SOURCES).join(self.file))?;
+        ensure!(
+            source.matches(self.right).count() == 1,
+            "{} does not have {:?} once: the mistake \"{}\" must be made elsewhere",
+            self.file,
+            self.right,
+            self.name
+        );
+        Ok(source.replace(self.right, self.wrong))
+    }
+}
+
 const MISTAKES: [Mistake; 2] = [
     Mistake {
         name: "`.yield` ignores its target",
@@ -147,23 +162,14 @@ fn boot(cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<(Value, 
 /// Compiles the program with a mistake.
 pub(crate) fn compile(cache: &Path, mistake: &Mistake) -> Result<PathBuf> {
     let sources = root().join(SOURCES);
-    let source = fs::read_to_string(sources.join(mistake.file))?;
-    ensure!(
-        source.matches(mistake.right).count() == 1,
-        "{} does not have {:?} once: the mistake \"{}\" must be made elsewhere",
-        mistake.file,
-        mistake.right,
-        mistake.name
-    );
-    // The compiler looks for what a file includes beside that file first.
     let dir = own_folder(cache)?.join("mistake");
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    fs::copy(sources.join(PROGRAM), dir.join(PROGRAM))?;
-    fs::write(
-        dir.join(mistake.file),
-        source.replace(mistake.right, mistake.wrong),
-    )?;
+    for file in crate::debian_packages::list(&sources)? {
+        let name = file.file_name().context("a source has no name")?;
+        fs::copy(&file, dir.join(name))?;
+    }
+    fs::write(dir.join(mistake.file), mistake.made()?)?;
     let object = dir.join("mistake.o");
     run(Command::new(clang()?)
         .args([
@@ -174,8 +180,6 @@ pub(crate) fn compile(cache: &Path, mistake: &Mistake) -> Result<PathBuf> {
             "-mcpu=v3",
             "-D__TARGET_ARCH_x86",
         ])
-        .arg("-I")
-        .arg(&sources)
         .arg("-I")
         .arg(headers()?)
         .arg("-c")
@@ -288,9 +292,7 @@ mod tests {
     #[test]
     fn each_mistake_can_be_made() {
         for mistake in &MISTAKES {
-            let path = root().join(SOURCES).join(mistake.file);
-            let source = fs::read_to_string(path).expect("a source of the program");
-            assert_eq!(source.matches(mistake.right).count(), 1, "{}", mistake.name);
+            mistake.made().expect(mistake.name);
         }
     }
 }

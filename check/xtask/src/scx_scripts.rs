@@ -24,6 +24,15 @@ const STALL: Mistake = Mistake {
     found: "runnable task stall",
 };
 
+/// With it no limit holds.
+const UNCHARGED: Mistake = Mistake {
+    name: "groups are not charged",
+    file: "limits.h",
+    right: "	__sync_fetch_and_add(&b->used_ns, pvq_least(ns, PVQ_MOST_NS));\n",
+    wrong: "",
+    found: "the first group had",
+};
+
 /// Checks errors, statistics and every kind of end.
 pub(crate) fn operation(choice: &Choice) -> Result<()> {
     let cache = kvm_in_qemu::cache()?;
@@ -55,9 +64,15 @@ pub(crate) fn ordinary(choice: &Choice) -> Result<()> {
     ends_well("ordinary", choice, &[image])
 }
 
-/// Divides two processors between two control groups.
+/// Divides two processors between two control groups, by weights and by limits.
 pub(crate) fn groups(choice: &Choice) -> Result<()> {
-    ends_well("groups", choice, &[])
+    kvm_in_qemu::scx_pvq()?;
+    let uncharged = compile(&kvm_in_qemu::cache()?, &UNCHARGED)?;
+    let files = [
+        ("uncharged.o".to_owned(), uncharged),
+        ("image".to_owned(), pvqspin_guest_image::build()?),
+    ];
+    ends_well("groups", choice, &files)
 }
 
 fn ends_well(script: &str, choice: &Choice, more: &[(String, PathBuf)]) -> Result<()> {
@@ -108,4 +123,16 @@ fn run(cache: &Path, choice: &Choice, script: &str, more: &[(String, PathBuf)]) 
         },
     }
     .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_can_be_made() {
+        for mistake in [&STALL, &UNCHARGED] {
+            mistake.made().expect(mistake.name);
+        }
+    }
 }

@@ -79,7 +79,6 @@ pub(crate) fn run() -> Done {
     findings.push(kvm());
     let kernel = linux::Kernel::running();
     findings.push(kernel.host());
-    findings.extend(kernel.limits());
     findings.push(kernel.module());
     print(&render(&machine, &findings))?;
     match findings.iter().any(|finding| finding.grade == Grade::Bad) {

@@ -278,11 +278,14 @@ static int release(void *map, u32 *key, struct release_timer *timer)
 	int i;
 
 	limits.timer_at = 0;
+	/* Up to 6.16 the verifier takes it for one that may sleep, because `pvq_init` may, which sets it. */
+	bpf_rcu_read_lock();
 	bpf_for(i, 0, PVQ_MOVES) {
 		at = release_first(now);
 		if (at)
 			break;
 	}
+	bpf_rcu_read_unlock();
 	/* A task that is queued comes there after it has set the timer. */
 	if (at != PVQ_NEVER || now - limits.throttled_at < 2 * PVQ_SECOND_NS)
 		set_timer(at, now);

@@ -157,7 +157,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 		}
 		c->asked = 0;
 		/* Refused: the caller goes on with what it has. */
-		if (mine && c->slice.current == prev->pid && !pvq_is_over(&c->slice, now)) {
+		if (mine && c->slice.current == prev->pid && !pvq_is_over(&c->slice, now) && !is_spent(c, now, prev)) {
 			set_slice(prev, counted(c->slice.end - now));
 			return;
 		}

@@ -87,6 +87,7 @@ impl Counters {
                     ("refused_not_waiting", "target not waiting"),
                     ("refused_moved", "target moved"),
                     ("refused_no_time", "no time left"),
+                    ("refused_throttled", "CPU limit"),
                 ] {
                     if self.get(name) > 0 {
                         // Writing to a string does not fail.
@@ -100,6 +101,14 @@ impl Counters {
                     per_second(self.get("preemptions")),
                     per_second(self.get("migrations")),
                 );
+                if self.get("throttled") > 0 {
+                    let _ = write!(
+                        text,
+                        "; CPU limits held {:.0}/s back, {} for too long",
+                        per_second(self.get("throttled")),
+                        self.get("released_late"),
+                    );
+                }
                 text
             }
         }
@@ -165,7 +174,8 @@ mod tests {
         first.0[1] = 10;
         first.0[2] = 9;
         first.0[4] = 1;
-        first.0[12] = 900_000;
+        first.0[index_of("lent_ns").expect("a counter")] = 900_000;
+        first.0[index_of("throttled").expect("a counter")] = 6;
         let twice = first.plus(&first);
         assert_eq!(twice.since(&first), first);
         let text = first.show(Duration::from_secs(2), Style::Text);
@@ -174,6 +184,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("refused 1 (target not waiting)"), "{text}");
+        assert!(text.ends_with("held 3/s back, 0 for too long"), "{text}");
         let json: Value =
             serde_json::from_str(&first.show(Duration::from_secs(2), Style::Json)).expect("JSON");
         assert_eq!(json["ran"], 9);

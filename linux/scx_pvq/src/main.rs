@@ -6,6 +6,7 @@
 //! | file | |
 //! | --- | --- |
 //! | `bpf/rules.h` | who runs, for how long, who pays |
+//! | `bpf/limits.h` | what a control group has left of its limit |
 //! | `bpf/scx_pvq.bpf.c` | the BPF program |
 //! | `scheduler` | loads and attaches it |
 //! | `requirements` | why this kernel can not load it |
@@ -15,14 +16,12 @@
 //! | `counters` | statistics |
 //! | `monitor` | statistics of another process |
 //! | `command` | the command that is run, and signals |
-//! | `limits` | control groups whose limits have no effect |
 //! | `output` | messages, lines of statistics, the report |
 //! | `shared` | what `bpf/shared.h` says, for Rust |
 
 mod command;
 mod companions;
 mod counters;
-mod limits;
 mod machines;
 mod monitor;
 mod output;
@@ -136,9 +135,6 @@ fn run(args: &Args) -> Result<ExitCode> {
         },
         topology::describe(scheduler.topology())
     );
-    if !args.partial {
-        limits::warn();
-    }
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         say!("systemd cannot be told that it runs: {error}");
     }

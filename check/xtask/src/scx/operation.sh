@@ -91,8 +91,10 @@ report 'statistics into a closed pipe' $?
 
 mount -t cgroup2 none /sys/fs/cgroup && echo +cpu >/sys/fs/cgroup/cgroup.subtree_control &&
     mkdir /sys/fs/cgroup/limited && echo '10000 100000' >/sys/fs/cgroup/limited/cpu.max
-start && said_soon '/sys/fs/cgroup/limited first' && kill -INT $program && ends_with 0
-report 'a limit that does not hold is told' $?
+/scx_pvq --report /tmp/limited -- sh -c 'echo $$ >/sys/fs/cgroup/limited/cgroup.procs
+    timeout 1 sh -c "while :; do :; done"; grep usage_usec /sys/fs/cgroup/limited/cpu.stat' >$log 2>&1
+awk '$1 == "usage_usec" { exit !($2 > 50000 && $2 < 250000) } ' $log && grep -q '"throttled":[1-9]' /tmp/limited
+report 'a limit holds' $?
 
 start && echo 0 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
 report 'a CPU that goes' $?

@@ -88,34 +88,6 @@ impl Kernel {
         }
     }
 
-    /// Whether a control group has a limit that `scx_pvq` does not keep: the first that is found.
-    pub(super) fn limits(&self) -> Option<Finding> {
-        if !self.exists("sys/kernel/sched_ext/state") {
-            return None;
-        }
-        let mut ahead = vec![self.root.join("sys/fs/cgroup")];
-        while let Some(group) = ahead.pop() {
-            // Control groups of version 2, and of version 1.
-            let read = |file: &str| fs::read_to_string(group.join(file));
-            if read("cpu.max").is_ok_and(|text| !text.starts_with("max"))
-                || read("cpu.cfs_quota_us").is_ok_and(|text| !text.starts_with('-'))
-            {
-                return Some(note(
-                    "CPU limits",
-                    format!("{} has one (cpu.max)", group.display()),
-                    "no such limit holds under scx_pvq: docs/linux-host.md",
-                ));
-            }
-            let below = fs::read_dir(&group).into_iter().flatten().flatten();
-            ahead.extend(
-                below
-                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-                    .map(|entry| entry.path()),
-            );
-        }
-        None
-    }
-
     fn may_load(&self) -> bool {
         let status = self.read("proc/self/status").unwrap_or_default();
         let effective = status
@@ -291,29 +263,6 @@ mod tests {
         let half = found(&["cpu", "flags", "aux"]);
         assert_eq!(half.grade, Grade::Note);
         assert!(half.found.contains("half described"), "{half:?}");
-    }
-
-    #[test]
-    fn a_host_is_told_of_limits_that_would_not_hold() {
-        let limits = |change: &[(&str, &str)]| {
-            let folder = tempfile::tempdir().expect("a folder");
-            kernel(folder.path(), change).limits()
-        };
-        let class = ("sys/kernel/sched_ext/state", "disabled\n");
-        let v2 = ("sys/fs/cgroup/a/b/cpu.max", "10000 100000\n");
-        let v1 = ("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "5000\n");
-        for limit in [v2, v1] {
-            let found = limits(&[class, limit]).expect("a limit");
-            assert_eq!(found.grade, Grade::Note);
-            assert!(found.found.contains("/a"), "{found:?}");
-            assert!(limits(&[limit]).is_none(), "it cannot be loaded there");
-        }
-        let none = [
-            class,
-            ("sys/fs/cgroup/a/cpu.max", "max 100000\n"),
-            ("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "-1\n"),
-        ];
-        assert!(limits(&none).is_none());
     }
 
     const GUEST: [(&str, &str); 3] = [
