@@ -215,6 +215,16 @@ impl CpuNodes {
         })
     }
 
+    /// Whether it is noted when the oldest wait of this CPU began.
+    pub(crate) fn knows_waiting_since(&self) -> bool {
+        self.own.waiting_since_us.load(Ordering::Relaxed) != 0
+    }
+
+    /// What is noted is of a wait that is over.
+    pub(crate) fn forget_waiting_since(&self) {
+        self.own.waiting_since_us.store(0, Ordering::Relaxed);
+    }
+
     /// Notes when a wait began, on the clock of [`now_ns`](crate::Env::now_ns), or that it is over.
     /// An inner wait changes nothing.
     pub(crate) fn set_waiting_since(&self, began_ns: Option<u64>) {

@@ -60,15 +60,22 @@ fn a_native_lock_has_no_names() {
     held_by(1, lock)();
 }
 
+/// The next step of the script, in the second budget of the wait that comes: a wait is noted when the
+/// first one is gone.
+fn after_a_budget(step: impl FnOnce() + 'static) {
+    then(|| ());
+    then(step);
+}
+
 #[test]
 fn a_queue_of_three_one_of_them_nested() {
     let lock = lock::<Fifo>();
     let outer = self::lock::<Fifo>();
     let (release, release_outer) = (held_by(0, lock), held_by(6, outer));
     // CPU 1 is first, CPU 2 second; CPU 3 waits for another lock when an interrupt makes it third.
-    then(move || {
+    after_a_budget(move || {
         pass(30);
-        then(move || {
+        after_a_budget(move || {
             pass(500);
             then(move || {
                 then(move || {
@@ -208,7 +215,7 @@ unsafe fn with_words<P, W>(words: [u32; 2]) -> QRwLock<Scripted, P, W> {
 fn readers_and_the_writer_that_waits_for_them() {
     let lock: &'static QRwLock<Scripted, Fifo, Idx3> = Box::leak(Box::new(QRwLock::new()));
     let readers = [3, 4].map(|index| (index, on(index, || lock.read())));
-    then(move || {
+    after_a_budget(move || {
         pass(40);
         host_says(4, RunState::Preempted, 1);
         let text = lock.report().to_string();

@@ -21,6 +21,7 @@
 #include <asm/kvm_para.h>
 #include <asm/msr.h>
 #include <asm/smp.h>
+#include <asm/tsc.h>
 
 #include "pvqspin.h"
 
@@ -216,7 +217,7 @@ static int __init pvqspin_init(void)
 	if (!per_cpu_memory)
 		return -ENOMEM;
 	features = host_features();
-	use = pvq_start(per_cpu_memory, nr_cpu_ids, features);
+	use = pvq_start(per_cpu_memory, nr_cpu_ids, tsc_khz, features);
 	if (!use) {
 		pr_err("pvqspin: the host offers neither directed yields nor kicks (PV_SCHED_YIELD, STEAL_TIME, PV_UNHALT)\n");
 		error = -ENODEV;

@@ -31,7 +31,7 @@ static inline bool is_ours(enum policy policy)
 void pvq_lock(struct qspinlock *lock, u32 policy);
 void pvq_unlock(struct qspinlock *lock, u32 policy);
 size_t pvq_percpu_bytes(void);
-u32 pvq_start(void *all, u32 count, u32 features);
+u32 pvq_start(void *all, u32 count, u32 ticks_per_ms, u32 features);
 void pvq_cpu_is_up(u32 apic_id, void *record);
 u32 pvq_name_of(u32 cpu);
 u32 pvq_stat_rows(void);

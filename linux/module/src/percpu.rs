@@ -18,8 +18,8 @@ pub(crate) struct PerCpu {
     pub(crate) names: Names,
     /// The record that Linux registered with KVM for this CPU, or null until it is known.
     pub(crate) record: AtomicPtr<StealTime>,
-    /// The longest that a slow path took, in ns.
-    pub(crate) longest_ns: AtomicU64,
+    /// The longest that a slow path took, in ticks of the time-stamp counter.
+    pub(crate) longest_ticks: AtomicU64,
 }
 
 impl PerCpu {
@@ -30,15 +30,15 @@ impl PerCpu {
             held: Held::new(),
             names: Names::new(),
             record: AtomicPtr::new(core::ptr::null_mut()),
-            longest_ns: AtomicU64::new(0),
+            longest_ticks: AtomicU64::new(0),
         }
     }
 
     /// Notes how long a wait was.
-    pub(crate) fn note_wait(&self, ns: u64) {
+    pub(crate) fn note_wait(&self, ticks: u64) {
         // Plain load and store: only this CPU writes, and an interrupt in between loses one maximum.
-        if ns > self.longest_ns.load(Relaxed) {
-            self.longest_ns.store(ns, Relaxed);
+        if ticks > self.longest_ticks.load(Relaxed) {
+            self.longest_ticks.store(ticks, Relaxed);
         }
     }
 }

@@ -6,9 +6,13 @@ use crate::nodes::CpuNodes;
 use crate::policy::Policy;
 use pvqspin_abi::Cpu;
 
-/// Notes when the oldest wait of this CPU began.
+/// Notes when the oldest wait of this CPU began. A paravirtual policy without a bound does so later.
 pub(crate) fn note_wait_begins<E: Env, P: Policy>(nodes: &CpuNodes, context: usize) {
     if context != 0 {
+        return;
+    }
+    if notes_late::<P>() {
+        nodes.forget_waiting_since();
         return;
     }
     let now = E::now_ns();
@@ -17,6 +21,23 @@ pub(crate) fn note_wait_begins<E: Env, P: Policy>(nodes: &CpuNodes, context: usi
     if P::RULES.passes_over() || now != 0 {
         nodes.set_waiting_since(Some(now));
     }
+}
+
+/// A spin budget is gone. If it was not noted when the oldest wait of this CPU began, it is noted now:
+/// it began one budget ago, and a report does not mind. A short wait takes no longer than a look at a
+/// kernel's clock.
+pub(crate) fn note_wait_goes_on<E: Env, P: Policy>(nodes: &CpuNodes) {
+    if notes_late::<P>() && !nodes.knows_waiting_since() {
+        let now = E::now_ns();
+        if now != 0 {
+            nodes.set_waiting_since(Some(now));
+        }
+    }
+}
+
+/// Without a host, budgets last for seconds.
+const fn notes_late<P: Policy>() -> bool {
+    P::RULES.paravirtual() && !P::RULES.passes_over()
 }
 
 /// The oldest wait of this CPU is over. (Policies other than `Bounded` can do without: the stamp

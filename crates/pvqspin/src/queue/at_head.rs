@@ -12,6 +12,7 @@ use crate::env::{Env, Point, Sleep};
 use crate::events::Event;
 use crate::node::state;
 use crate::policy::Policy;
+use crate::queue::age;
 use crate::queue::ask;
 use crate::queue::decide::{Action, Role, Snapshot, decide};
 use crate::queue::edge::Edge;
@@ -56,6 +57,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 saw_short_hold = true;
                 continue;
             }
+            age::note_wait_goes_on::<E, P>(self.nodes);
             if !Self::PARAVIRTUAL {
                 continue;
             }

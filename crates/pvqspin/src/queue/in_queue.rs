@@ -18,6 +18,7 @@ use crate::env::{Budget, Env, Point, Sleep};
 use crate::events::Event;
 use crate::node::state;
 use crate::policy::{Names, Policy, Rules};
+use crate::queue::age;
 use crate::queue::ask::{self, should_back_off};
 use crate::queue::decide::{Action, Front, Role, Snapshot, decide};
 use crate::queue::edge::Edge;
@@ -96,6 +97,7 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
                 // The promoter is the node before us, and holds the lock now.
                 return Queued::Promoted(cpu_of::<W>(self.node.pred.load(Ordering::Relaxed)));
             }
+            age::note_wait_goes_on::<E, P>(self.nodes);
             if !Self::PARAVIRTUAL {
                 continue;
             }

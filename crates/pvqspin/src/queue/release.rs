@@ -57,12 +57,13 @@ pub(crate) fn contended<E: Env, P: Policy>(
     // A queue always has a named head once its holder returned from `lock`.
     let Some(head) = head_of(free) else { return };
     let asleep = passed.is_none() && held & PENDING != 0;
-    // A head that was woken early may have been preempted since: then a kick alone does nothing.
-    let awake_and_gone = E::run_sample(head).is_preempted();
-    let kicked = kick::<E, P>(head, asleep);
-    if !kicked || awake_and_gone {
-        let closed = || !P::RULES.passes_over() || age::is_closed::<E, P>(head);
-        lend_to::<E, P>(head, lends, closed);
+    let head = Seen::at::<E>(head);
+    kick::<E, P>(head, asleep);
+    // Also if it was kicked: one that was woken early may have been preempted since, and then a kick
+    // alone does nothing.
+    if head.is_preempted() {
+        let closed = !P::RULES.passes_over() || age::is_closed::<E, P>(head.cpu);
+        lend_to_preempted::<E, P>(head, lends, closed);
     }
 }
 
@@ -82,15 +83,16 @@ pub(crate) fn attend_to<E: Env, P: Policy>(first: Cpu, asleep: bool) {
     // Until it has run, its edge names us, and we may be queued behind it soon: the waiters between
     // would follow it in a circle.
     E::redirect_wait_of(first, None);
+    let first = Seen::at::<E>(first);
     if !kick::<E, P>(first, asleep) {
-        lend_to::<E, P>(first, Lends::Yes, || true);
+        lend_to::<E, P>(first);
     }
 }
 
 /// Kicks the next in line if it sleeps, or if the policy always does.
-fn kick<E: Env, P: Policy>(first: Cpu, asleep: bool) -> bool {
+fn kick<E: Env, P: Policy>(first: Seen, asleep: bool) -> bool {
     let seen = Snapshot {
-        before: Some(Seen::at::<E>(first)),
+        before: Some(first),
         wants_kick: asleep || P::RULES.kicks_always && E::pressure(),
         ..Snapshot::NOTHING
     };
@@ -102,17 +104,16 @@ fn kick<E: Env, P: Policy>(first: Cpu, asleep: bool) -> bool {
     true
 }
 
-/// A lock is free, and `next` may take it. Lends it this pCPU if it is preempted.
-/// `closed`: the CPUs behind it may not take the lock either.
+/// A lock is free, and `next` alone may take it. Lends it this pCPU if it is preempted.
 #[inline]
-pub(crate) fn lend_to<E: Env, P: Policy>(next: Cpu, lends: Lends, closed: impl FnOnce() -> bool) {
-    let next = Seen::at::<E>(next);
+pub(crate) fn lend_to<E: Env, P: Policy>(next: Seen) {
     if next.is_preempted() {
-        lend_to_preempted::<E, P>(next, lends, closed());
+        lend_to_preempted::<E, P>(next, Lends::Yes, true);
     }
 }
 
-/// Apart from the rest, which then needs fewer registers.
+/// Lends this pCPU to the next in line, if it may be lent. `closed`: the CPUs behind it may not take the
+/// lock either. Apart from the rest, which then needs fewer registers.
 #[cold]
 #[inline(never)]
 fn lend_to_preempted<E: Env, P: Policy>(next: Seen, lends: Lends, closed: bool) {

@@ -165,6 +165,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
             }
             return;
         }
+        age::note_wait_goes_on::<E, P>(self.nodes);
         if !P::RULES.paravirtual() {
             return;
         }
@@ -197,6 +198,7 @@ impl<'a, E: Env, P: Policy, W: Format> Front<'a, E, P, W> {
         let mut patience = READERS_PATIENCE_NS;
         let mut spun: u32 = 0;
         while !E::spin_until(gone, Budget::ns(patience)) {
+            age::note_wait_goes_on::<E, P>(self.nodes);
             spun = spun.saturating_add(patience);
             patience = P::RULES.retry_ns.max(READERS_PATIENCE_NS);
             let absent = self.absent_reader();

@@ -2,8 +2,8 @@
 
 use crate::env::{Env, Point};
 use crate::policy::Policy;
-use crate::queue::look;
-use crate::queue::release::{self, Lends};
+use crate::queue::look::{self, Seen};
+use crate::queue::release;
 use crate::rw::word::{ASLEEP, WRITER, first_of, readers_of};
 use crate::word::Format;
 
@@ -33,6 +33,6 @@ pub(crate) fn after_a_reader<E: Env, P: Policy, W: Format>(seen: u32, queue: u32
         }
     } else if let Some(next) = look::mover_of::<E, W>(queue) {
         E::checkpoint(Point::Released);
-        release::lend_to::<E, P>(next, Lends::Yes, || true);
+        release::lend_to::<E, P>(Seen::at::<E>(next));
     }
 }
