@@ -111,7 +111,8 @@ pub struct WaiterReport {
     pub context: usize,
     /// Where it stood.
     pub place: Place,
-    /// For how long it waited, in µs. Known of a CPU's outermost wait, where there is a clock.
+    /// For how long it waited, in µs. Known of a CPU's outermost wait, where there is a clock; in a
+    /// paravirtual policy without a bound it counts from the end of the first spin budget.
     pub age_us: Option<u32>,
 }
 

@@ -27,7 +27,7 @@ pub struct RwReport {
     pub readers: u32,
     /// Who is first in line for the word.
     pub first: Option<CpuReport>,
-    /// For how long that CPU has been waiting, in µs.
+    /// For how long that CPU has been waiting, in µs, as in [`WaiterReport`](super::WaiterReport::age_us).
     pub first_age_us: Option<u32>,
     /// Whether it has halted.
     pub asleep: bool,
