@@ -1,7 +1,8 @@
 //! A lock without waiters, and with one that lends its pCPU.
 
 use pvqspin::{
-    Event, Fifo, FifoHalt, Format, Idx3, Native, RunState, SpareBit, Status, Tail, word,
+    Bounded, Event, Fifo, FifoHalt, Format, Idx3, Native, Policy, RunState, SpareBit, Status, Tail,
+    word,
 };
 
 use crate::locks::{held_by, lock, unlock};
@@ -21,6 +22,23 @@ fn alone_the_holder_is_named_and_nobody_is_called() {
     }
     check::<Idx3>();
     check::<SpareBit>();
+}
+
+#[test]
+fn a_wait_within_its_first_budget_asks_for_no_clock() {
+    fn looks<P: Policy>(budgets_more: usize) -> u32 {
+        let lock = lock::<P, Idx3>();
+        (0..budgets_more).for_each(|_| then(|| ()));
+        then(held_by(0, lock));
+        let before = WORLD.with(|world| world.clock_looks.get());
+        let token = on(1, || lock.lock());
+        let looks = WORLD.with(|world| world.clock_looks.get()) - before;
+        on(1, || unlock(lock, token));
+        looks
+    }
+    assert_eq!(looks::<Fifo>(0), 0);
+    assert!(looks::<Fifo>(1) > 0, "noted for a report");
+    assert_eq!(looks::<Bounded>(0), 1, "its age decides who may pass");
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) nodes: &'static [CpuNodes; CPUS],
     pub(crate) cpu: Cell<usize>,
     pub(crate) now_us: Cell<u64>,
+    /// How often a CPU has looked at the clock.
+    pub(crate) clock_looks: Cell<u32>,
     pub(crate) run: [Cell<RunSample>; CPUS],
     pub(crate) waiting_for: [Cell<Option<Cpu>>; CPUS],
     pub(crate) calls: RefCell<Vec<Call>>,
@@ -48,6 +50,7 @@ thread_local! {
         nodes: Box::leak(Box::new(std::array::from_fn(|_| CpuNodes::new()))),
         cpu: Cell::new(0),
         now_us: Cell::new(1_000),
+        clock_looks: Cell::new(0),
         run: std::array::from_fn(|_| Cell::new(RunSample::RUNNING)),
         waiting_for: std::array::from_fn(|_| Cell::new(None)),
         calls: RefCell::new(Vec::new()),
@@ -171,7 +174,10 @@ impl Env for Scripted {
     }
 
     fn now_ns() -> u64 {
-        WORLD.with(|world| world.now_us.get() * 1_000)
+        WORLD.with(|world| {
+            world.clock_looks.set(world.clock_looks.get() + 1);
+            world.now_us.get() * 1_000
+        })
     }
 
     #[cfg(feature = "lockdep")]
