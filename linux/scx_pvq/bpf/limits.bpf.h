@@ -99,6 +99,13 @@ static struct pvq_budget *budget_of(struct task_group *group, u64 now)
 	return bpf_map_lookup_elem(&budgets, &key);
 }
 
+/* The account of a group and its limit, if it has one. */
+static struct pvq_budget *limited(struct task_group *group, u64 now, struct pvq_limit *limit)
+{
+	*limit = limit_of(group);
+	return pvq_is_limited(limit) ? budget_of(group, now) : 0;
+}
+
 /* Charges the groups of a task. */
 static void spend(struct task_struct *p, u64 now, u64 ns)
 {
@@ -106,17 +113,14 @@ static void spend(struct task_struct *p, u64 now, u64 ns)
 	int level;
 
 	bpf_for(level, 0, PVQ_GROUPS) {
+		struct pvq_budget *budget;
 		struct pvq_limit limit;
 
 		if (!group)
 			break;
-		limit = limit_of(group);
-		if (pvq_is_limited(&limit)) {
-			struct pvq_budget *budget = budget_of(group, now);
-
-			if (budget)
-				pvq_spend(budget, &limit, now, ns, config.most_wait_ns);
-		}
+		budget = limited(group, now, &limit);
+		if (budget)
+			pvq_spend(budget, &limit, now, ns, config.most_wait_ns);
 		group = group->parent;
 	}
 }
@@ -129,17 +133,14 @@ static u64 held_until(struct task_struct *p, u64 now)
 	int level;
 
 	bpf_for(level, 0, PVQ_GROUPS) {
+		struct pvq_budget *budget;
 		struct pvq_limit limit;
 
 		if (!group)
 			break;
-		limit = limit_of(group);
-		if (pvq_is_limited(&limit)) {
-			struct pvq_budget *budget = budget_of(group, now);
-
-			if (budget)
-				until = pvq_most(until, pvq_held_until(budget, &limit, now));
-		}
+		budget = limited(group, now, &limit);
+		if (budget)
+			until = pvq_most(until, pvq_held_until(budget, &limit, now));
 		group = group->parent;
 	}
 	return until;

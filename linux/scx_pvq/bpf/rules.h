@@ -345,9 +345,9 @@ static inline u64 pvq_until_tick(u64 slice_ns, u64 period_ns, u64 since)
 }
 
 /*
- * A tick ends the slice if the next one would be too late, or if its owner's time is spent; whether it does. Nothing is left then, also for an owner that a
- * kernel thread interrupts at the same tick. A loan that began just now has its least time, which nothing ends more exactly
- * than the next tick.
+ * A tick ends the slice if the next one would be too late, or if its owner's time is spent; whether it does. Nothing is
+ * left then, also for an owner that a kernel thread interrupts at the same tick. A loan that began just now has its least
+ * time, which nothing ends more exactly than the next tick.
  */
 static inline int pvq_ends_at_tick(struct pvq_slice *s, u64 now, u64 lent_at, u64 period_ns, int spent,
 				   const struct pvq_terms *t)
