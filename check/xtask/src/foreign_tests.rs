@@ -13,6 +13,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -224,10 +225,13 @@ struct Taken {
 
 /// Writes the package that holds the tests. Returns what it took from each source.
 fn generate(folder: &Path) -> Result<Vec<Taken>> {
+    // It fetches what no build here has needed so far: crates for other systems.
     let output = cargo()
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo metadata")?;
+    ensure!(output.status.success(), "cargo metadata failed");
     let metadata: Value = serde_json::from_slice(&output.stdout).context("no metadata")?;
     let mut lib = String::from(
         "#![allow(warnings, reason = \"the tests are as they are\")]\n#![cfg(test)]\n",
