@@ -36,10 +36,12 @@ enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 	BPF_F_NO_PREALLOC = 1,
 	BPF_NOEXIST = 1,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+	BPF_RB_FORCE_WAKEUP = 2,
 	CLOCK_MONOTONIC = 1,
 };
 
@@ -53,6 +55,7 @@ enum {
 #define SCX_KICK_IDLE 1ULL
 #define SCX_KICK_PREEMPT 2ULL
 #define SCX_TASK_QUEUED 1U
+#define PF_VCPU 0x00000001U
 #define PF_KTHREAD 0x00200000U
 
 #define PVQ_CORE __attribute__((preserve_access_index))
@@ -84,6 +87,10 @@ struct sched_ext_entity {
 	u64 dsq_vtime;
 } PVQ_CORE;
 
+struct sched_entity {
+	u64 sum_exec_runtime;
+} PVQ_CORE;
+
 struct task_struct {
 	unsigned int flags;
 	int pid;
@@ -92,6 +99,7 @@ struct task_struct {
 	unsigned short migration_disabled;
 	const struct cpumask *cpus_ptr;
 	struct task_group *sched_task_group;
+	struct sched_entity se;
 	struct sched_ext_entity scx;
 } PVQ_CORE;
 

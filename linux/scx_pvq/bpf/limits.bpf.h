@@ -6,7 +6,7 @@
 #ifndef PVQ_LIMITS_BPF_H
 #define PVQ_LIMITS_BPF_H
 
-#include "state.bpf.h"
+#include "company.bpf.h"
 
 #include "limits.h"
 
@@ -68,23 +68,28 @@ static struct pvq_limit limit_of(struct task_group *group)
 	return l;
 }
 
-/* Looks whether the task's group or one above it has a limit. What serves all is not limited. */
-static void look_at_limits(struct task_struct *p, struct task_state *t, u64 now)
+/* Whether the task's group or one above it has a limit. */
+__noinline bool has_limits(struct task_struct *p __arg_trusted)
 {
 	struct task_group *group = p->sched_task_group;
 	int level;
 
-	t->limited = 0;
-	if (!bpf_core_field_exists(group->cfs_bandwidth) || serves_all(p))
-		return;
+	if (!bpf_core_field_exists(group->cfs_bandwidth))
+		return false;
 	for (level = 0; level < PVQ_GROUPS && group; level++) {
-		if (group->cfs_bandwidth.quota != PVQ_NO_LIMIT) {
-			t->limited = 1;
-			note(&limits.seen_at, now);
-			return;
-		}
+		if (group->cfs_bandwidth.quota != PVQ_NO_LIMIT)
+			return true;
 		group = group->parent;
 	}
+	return false;
+}
+
+/* What serves all is not limited. */
+static void look_at_limits(struct task_struct *p, struct task_state *t, u64 now)
+{
+	t->limited = !serves_all(p) && has_limits(p);
+	if (t->limited)
+		note(&limits.seen_at, now);
 }
 
 static struct pvq_budget *budget_of(struct task_group *group, u64 now)
@@ -107,7 +112,7 @@ static struct pvq_budget *limited(struct task_group *group, u64 now, struct pvq_
 }
 
 /* Charges the groups of a task. */
-static void spend(struct task_struct *p, u64 now, u64 ns)
+__noinline int spend(struct task_struct *p __arg_trusted, u64 now, u64 ns)
 {
 	struct task_group *group = p->sched_task_group;
 	int level;
@@ -123,10 +128,11 @@ static void spend(struct task_struct *p, u64 now, u64 ns)
 			pvq_spend(budget, &limit, now, ns, config.most_wait_ns);
 		group = group->parent;
 	}
+	return 0;
 }
 
 /* When all groups of a task have time; 0 if they have now. */
-static u64 held_until(struct task_struct *p, u64 now)
+__noinline u64 held_until(struct task_struct *p __arg_trusted, u64 now)
 {
 	struct task_group *group = p->sched_task_group;
 	u64 until = 0;

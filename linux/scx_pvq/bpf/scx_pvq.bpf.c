@@ -56,17 +56,15 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 		return;
 	}
 	t->queue = 0;
-	/* This CPU has nothing else, and looks once more before it sleeps. */
-	if (flags & SCX_ENQ_LAST)
-		scx_bpf_kick_cpu(cpu, 0);
-	/* It only has to be there. */
+	/* It only has to be there, also where its CPU idles. */
 	if (is_companion(p) && !woke) {
 		c->companion_since = now;
 		insert(p, COMPANION(cpu), rules.slice_ns, flags);
-		if (cpu != here)
-			scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 		return;
 	}
+	/* This CPU has nothing else, and looks once more before it sleeps. */
+	if (flags & SCX_ENQ_LAST)
+		scx_bpf_kick_cpu(cpu, 0);
 	/* Before all others, when they wake. */
 	if (serves_all(p) && woke) {
 		count(PVQ_KTHREADS, 1);
@@ -103,6 +101,7 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 	}
 	t->queue = QUEUE(domain);
 	wanted(domain, now);
+	look_for_crowd(domain, now);
 	insert_vtime(p, QUEUE(domain), rules.slice_ns, t->account.vtime, flags);
 	other = is_pinned(p) ? -1 : scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 	if (other >= 0) {
@@ -197,12 +196,9 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 			return;
 	}
 	if (!stays || !is_there(prev) || !is_there(t) || !bpf_cpumask_test_cpu(cpu, prev->cpus_ptr)) {
-		/* An idle CPU needs none. */
-		if (move_to_local(COMPANION(cpu)))
-			return;
 		c->switched_at = 0;
-		/* A companion, or one that is about to be moved: it goes on. One that a limit holds back does not. */
-		if (runs == stays && prev && (prev->scx.flags & SCX_TASK_QUEUED))
+		/* One that is about to be moved goes on. One that a limit holds back does not, nor does a companion. */
+		if (runs && stays && is_there(prev))
 			set_slice(prev, rules.slice_ns);
 		return;
 	}
@@ -233,6 +229,7 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 		return;
 	t->queue = 0;
 	t->ran_since = now;
+	count_used(p, t, false);
 	if (t->throttled_since)
 		note_released(t, now);
 	if (t->last_cpu != cpu) {
@@ -273,6 +270,7 @@ void BPF_PROG(pvq_stopping, struct task_struct *p, bool runnable)
 		pay_without_slice(c, now, p, t);
 		return;
 	}
+	count_used(p, t, true);
 	/* The slice may have been lent in this very dispatch: the time up to here was charged there. */
 	if (c->slice.current == p->pid) {
 		notice_taken(c, cpu, p, t);
@@ -288,15 +286,18 @@ void BPF_PROG(pvq_tick, struct task_struct *p)
 	u64 now = bpf_ktime_get_ns();
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *c = cpu_state(cpu);
+	struct task_state *t = task_state(p);
 
-	if (!c)
+	if (!c || !t)
 		return;
 	c->ticked_at = now;
+	look_for_guests(p, now);
 	pvq_note_tick(&ticks, now, bpf_jiffies64());
 	if (!c->slice.owner || c->slice.current != p->pid)
 		return;
+	count_used(p, t, true);
 	if (c->limited)
-		charge(c, cpu, now, p, task_state(p));
+		charge(c, cpu, now, p, t);
 	if (pvq_ends_at_tick(&c->slice, now, c->lent_at, ticks.period_ns, is_spent(c, now, p), &rules))
 		set_slice(p, 0);
 }
@@ -352,11 +353,9 @@ s32 BPF_PROG(pvq_init)
 		error = scx_bpf_create_dsq(HELD(i), -1);
 		if (error)
 			return error;
-		error = scx_bpf_create_dsq(COMPANION(i), -1);
-		if (error)
-			return error;
 	}
-	return init_limits();
+	error = init_company();
+	return error ? error : init_limits();
 }
 
 SEC("struct_ops/pvq_exit")

@@ -20,6 +20,14 @@ struct pvq_config {
 	u8 domain_of[PVQ_MAX_CPUS];
 };
 
+/* What the loader's threads read of virtual machines that have too few CPUs. */
+struct pvq_company {
+	/* When a tick last met a guest. */
+	u64 guest_at;
+	/* Until when companions are needed. */
+	u64 until;
+};
+
 /* In the order of COUNTERS in src/shared.rs. */
 enum pvq_counter {
 	PVQ_YIELDS,		/* sched_yield: no target is named */
@@ -39,6 +47,7 @@ enum pvq_counter {
 	PVQ_LENT_NS,		/* time that tasks ran on others' slices */
 	PVQ_LENT_PAID_NS,	/* ... and that was charged to the lenders: less only if they are gone, or a CPU stood still */
 	PVQ_CHARGED_NS,		/* all time charged, loans included */
+	PVQ_USED_NS,		/* ... and what the tasks used, as the kernel counts it */
 	PVQ_SLICES,
 	PVQ_OVERRUN,		/* slices, not lent, that ended a tick too late */
 	PVQ_PREEMPTIONS,	/* slices ended by a task that woke */

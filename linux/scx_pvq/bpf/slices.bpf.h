@@ -83,6 +83,16 @@ static void pay_without_slice(const struct cpu_state *c, u64 now, struct task_st
 	t->ran_since = now;
 }
 
+/* What a task used since the last call, as the kernel counts: what is charged, by other clocks, has to come to the same. */
+static void count_used(const struct task_struct *p, struct task_state *t, bool counts)
+{
+	u64 used = p->se.sum_exec_runtime;
+
+	if (counts && used > t->used_ns)
+		count(PVQ_USED_NS, used - t->used_ns);
+	t->used_ns = used;
+}
+
 /* A slice has a new owner, which runs on it. */
 static void own_limits(struct cpu_state *c, const struct task_state *t, u64 now)
 {
@@ -325,26 +335,27 @@ static bool steal(u32 cpu, u64 now)
 }
 
 /* Where a task stands in virtual time that is about to be queued. */
-static void place(struct task_struct *p, struct task_state *t, u32 domain, u64 now, bool woke)
+__noinline int place(struct task_struct *p __arg_trusted, struct task_state *t __arg_nonnull, u32 domain, u64 now, bool woke)
 {
 	struct pvq_terms rules = terms();
 	struct pvq_clock *clock = clock_of(domain);
 
 	if (!clock)
-		return;
+		return 0;
 	t->account.weight = weight_of(p);
 	look_at_limits(p, t, now);
 	if (!t->started) {
 		t->started = 1;
 		t->domain = domain;
 		pvq_start(&rules, clock, &t->account);
-		return;
+		return 0;
 	}
 	change_domain(t, domain);
 	if (woke)
 		pvq_wake(clock->vtime, &t->account);
 	else
 		pvq_requeue(&rules, clock, &t->account);
+	return 0;
 }
 
 /* Looks for the CPU whose slice a task that woke may end; -1 if there is none. */

@@ -12,7 +12,6 @@ struct pvq_end end;
 
 #define QUEUE(domain) (0x100ULL + (domain))
 #define HELD(cpu) (0x10000ULL + (cpu))
-#define COMPANION(cpu) (0x20000ULL + (cpu))
 
 struct cpu_state {
 	struct pvq_slice slice;
@@ -60,6 +59,8 @@ struct task_state {
 	/* Since when it waits for such a group to have time, or 0; and how far it is ahead of its clock. */
 	u64 throttled_since;
 	u64 ahead;
+	/* The kernel's count of its time, up to where it is in the statistics. */
+	u64 used_ns;
 };
 
 struct {
@@ -180,8 +181,11 @@ static void picked(struct pvq_clock *clock, const struct pvq_account *account)
 /* For the verifier, which wants to see an end. */
 #define PVQ_GROUPS 16
 
-/* nice, times cpu.weight of the cgroup and those above it; 100 is the weight of an ordinary task. */
-static u32 weight_of(struct task_struct *p)
+/*
+ * nice, times cpu.weight of the cgroup and those above it; 100 is the weight of an ordinary task. Not static, as others that
+ * go through groups: the verifier looks at such a function once, not wherever it is called, which makes loading faster.
+ */
+__noinline u32 weight_of(struct task_struct *p __arg_trusted)
 {
 	struct task_group *group = p->sched_task_group;
 	u64 weight = p->scx.weight;
@@ -221,15 +225,6 @@ static bool may_run_on(struct task_struct *p, u32 cpu)
 static bool is_pinned(const struct task_struct *p)
 {
 	return p->nr_cpus_allowed == 1 || p->migration_disabled;
-}
-
-/*
- * A thread of the loader that waits on its CPU while tasks are queued. KVM drops a directed yield if the caller's CPU has no
- * other task, wherever those wait that this program could run: the companion is that task.
- */
-static bool is_companion(const struct task_struct *p)
-{
-	return p->tgid == config.loader && p->pid != p->tgid && p->nr_cpus_allowed == 1;
 }
 
 /* Kernel threads, and the loader's: they run for all, and briefly. They own a slice only where nothing else wants to run. */

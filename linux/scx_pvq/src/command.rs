@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use anyhow::{Context as _, Result};
-use libc::{SIGHUP, SIGINT, SIGTERM, c_int};
+use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, c_int};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
@@ -19,10 +19,12 @@ pub(crate) struct Signal {
     to_all: bool,
 }
 
-/// The signals that ask this program to end, from now on.
-pub(crate) fn signals() -> Result<Receiver<Signal>> {
-    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP])
-        .context("cannot wait for signals")?;
+/// The signals that ask this program to end, from now on; and those that tell of a command's end.
+pub(crate) fn signals(of_command: bool) -> Result<Receiver<Signal>> {
+    let numbers = [SIGINT, SIGTERM, SIGHUP, SIGCHLD];
+    let numbers = &numbers[..numbers.len() - usize::from(!of_command)];
+    let mut signals =
+        SignalsInfo::<WithOrigin>::new(numbers).context("cannot wait for signals")?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for Origin { signal, cause, .. } in &mut signals {
@@ -73,7 +75,7 @@ impl Command {
 
     /// Sends it a signal that this program was sent, unless it has that already.
     pub(crate) fn pass_on(&mut self, signal: &Signal) {
-        if !signal.to_all && matches!(self.0.try_wait(), Ok(None)) {
+        if signal.number != SIGCHLD && !signal.to_all && matches!(self.0.try_wait(), Ok(None)) {
             // SAFETY: it has no preconditions. The process is the command's: it has not been waited for yet.
             unsafe { libc::kill(self.0.id().cast_signed(), signal.number) };
         }
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_signal_that_a_process_sent_is_for_the_command_too() {
-        let signals = signals().expect("signals can be waited for");
+        let signals = signals(false).expect("signals can be waited for");
         // SAFETY: it has no preconditions.
         unsafe { libc::kill(std::process::id().cast_signed(), SIGHUP) };
         let signal = signals

@@ -2,22 +2,26 @@
 //!
 //! KVM drops a directed yield if the caller's CPU has no other task, and a task that waits counts on the CPU where it last
 //! ran. So of two vCPUs for each CPU some are alone there, and could not yield although others wait. With a companion none
-//! is alone. It runs for some microseconds when its CPU has nothing else to do, and a few times a second to see whether it
-//! is still needed (`pvq_dispatch`).
+//! is alone. The BPF program calls them when they are needed (`bpf/company.bpf.h`), and runs each a few times a second, to
+//! see whether it still is.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How often it is looked whether there are virtual machines, while there are none.
-const NONE: Duration = Duration::from_millis(200);
-/// How often it is looked whether tasks are queued, while none were; and while they are, when companions that found
-/// nothing to wait for are woken again.
-const SELDOM: Duration = Duration::from_millis(20);
-const OFTEN: Duration = Duration::from_millis(5);
-/// For how long companions are needed after tasks were queued for half of the time.
-const NEEDED_FOR: Duration = Duration::from_secs(1);
-/// One that waited no longer has nothing to wait for: nothing else ran on its CPU.
+use anyhow::{Context as _, Result};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+
+use crate::shared::Company;
+
+/// What the BPF program writes when it calls.
+pub(crate) const CALLS: &str = "pvq_calls";
+/// Until when it needs them.
+pub(crate) const COMPANY: &str = ".data.company";
+
+/// How often the thread that waits for calls looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(250);
+/// One that waited no longer was not kept waiting: it is not scx_pvq any more that schedules.
 const SOON: Duration = Duration::from_millis(1);
 const STACK_BYTES: usize = 64 << 10;
 
@@ -25,47 +29,63 @@ const STACK_BYTES: usize = 64 << 10;
 pub(crate) struct Companions {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    needed: Need,
 }
 
-#[derive(Default)]
+/// What they share.
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    needed: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Rounds in which they were needed.
-    round: u64,
-    needed: bool,
+    calls: u64,
     ended: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sleeps until a round after `seen` needs companions. That round; `None` at the end.
-    fn sleep(&self, seen: u64) -> Option<u64> {
-        let mut state = self.lock();
-        while !state.ended && (!state.needed || state.round == seen) {
-            state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
-        }
-        (!state.ended).then_some(state.round)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.lock());
-        self.changed.notify_all();
-    }
-}
-
 impl Companions {
-    /// One for each CPU that is there and that this process may use.
-    pub(crate) fn start(cpus: usize, partial: bool) -> Self {
-        let shared = Arc::new(Shared::default());
+    /// One for each CPU that is there and that this process may use. `calls` and `company` are the BPF program's maps.
+    pub(crate) fn start(
+        cpus: usize,
+        partial: bool,
+        calls: &dyn MapCore,
+        company: MapHandle,
+    ) -> Result<Self> {
+        let mut all = Self::wait(cpus, partial, move || {
+            let bytes = company.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY);
+            bytes.is_ok_and(|bytes| bytes.is_some_and(|bytes| Company::read(&bytes).is_needed()))
+        });
+        let shared = Arc::clone(&all.shared);
+        let mut builder = RingBufferBuilder::new();
+        builder.add(calls, {
+            let shared = Arc::clone(&shared);
+            move |_| {
+                shared.change(|state| state.calls += 1);
+                0
+            }
+        })?;
+        let calls = builder
+            .build()
+            .context("cannot wait for calls of the program")?;
+        let thread = thread::Builder::new().name("scx_pvq/calls".into());
+        let thread = thread
+            .stack_size(STACK_BYTES)
+            .spawn(move || listen(&calls, &shared));
+        all.threads.push(thread.context("cannot start a thread")?);
+        Ok(all)
+    }
+
+    fn wait(
+        cpus: usize,
+        partial: bool,
+        needed: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            needed: Box::new(needed),
+        });
         let threads = (0..cpus)
             .filter_map(|cpu| {
                 let shared = Arc::clone(&shared);
@@ -79,29 +99,7 @@ impl Companions {
                     .ok()
             })
             .collect();
-        Self {
-            shared,
-            threads,
-            needed: Need::default(),
-        }
-    }
-
-    /// Wakes them if they are needed. `wanted`: for how long, in all, a task was queued; `None`: there is no virtual
-    /// machine. After how long it is to be called again.
-    pub(crate) fn round(&mut self, wanted: Option<Duration>) -> Duration {
-        let needed = match wanted {
-            Some(wanted) => self.needed.after(Instant::now(), wanted),
-            None => self.needed.not_now(),
-        };
-        self.shared.change(|state| {
-            state.needed = needed;
-            state.round += u64::from(needed);
-        });
-        match (wanted, needed) {
-            (None, _) => NONE,
-            (Some(_), false) => SELDOM,
-            (Some(_), true) => OFTEN,
-        }
+        Self { shared, threads }
     }
 }
 
@@ -115,47 +113,63 @@ impl Drop for Companions {
     }
 }
 
-/// Whether they are needed.
-#[derive(Default)]
-struct Need {
-    /// The last round, and for how long, in all, a task had been queued then.
-    last: Option<(Instant, Duration)>,
-    until: Option<Instant>,
-}
-
-impl Need {
-    fn after(&mut self, now: Instant, wanted: Duration) -> bool {
-        if let Some((then, before)) = self.last
-            && 2 * wanted.saturating_sub(before) >= now.duration_since(then)
-        {
-            self.until = Some(now + NEEDED_FOR);
-        }
-        self.last = Some((now, wanted));
-        self.until.is_some_and(|until| now < until)
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets what it knows. False.
-    const fn not_now(&mut self) -> bool {
-        self.last = None;
-        self.until = None;
-        false
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// Sleeps until there was a call after the `seen`th, or for so long. How many there were; `None` at the end.
+    fn sleep(&self, seen: u64, most: Option<Duration>) -> Option<u64> {
+        let mut state = self.lock();
+        while !state.ended && state.calls == seen {
+            let changed = &self.changed;
+            state = match most {
+                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(most) => {
+                    let woken = changed.wait_timeout(state, most);
+                    let (state, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+                    if timeout.timed_out() {
+                        return (!state.ended).then_some(state.calls);
+                    }
+                    state
+                }
+            };
+        }
+        (!state.ended).then_some(state.calls)
+    }
+}
+
+/// Passes the program's calls on.
+fn listen(calls: &RingBuffer<'_>, shared: &Shared) {
+    while !shared.has_ended() {
+        if calls.poll(LOOK).is_err() {
+            // A signal; whatever else it is, it is tried again at leisure.
+            thread::sleep(LOOK);
+        }
     }
 }
 
 fn keep_company(shared: &Shared) {
-    let mut round = 0;
-    while let Some(next) = shared.sleep(round) {
-        round = next;
-        loop {
+    let mut seen = 0;
+    let mut most = None;
+    while let Some(calls) = shared.sleep(seen, most) {
+        seen = calls;
+        most = None;
+        while (shared.needed)() && !shared.has_ended() {
             let began = Instant::now();
             // The scheduler puts it where it waits.
             thread::yield_now();
-            // It has nothing to wait for; or it is not scx_pvq any more that schedules.
             if began.elapsed() < SOON {
-                break;
-            }
-            let state = shared.lock();
-            if state.ended || !state.needed {
+                most = Some(LOOK);
                 break;
             }
         }
@@ -176,32 +190,42 @@ fn pin(cpu: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn waits_for(what: impl Fn() -> bool) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            if what() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        false
+    }
 
     #[test]
-    fn they_are_needed_while_tasks_are_queued_and_a_while_longer() {
-        let start = Instant::now();
-        let mut need = Need::default();
-        let ms = Duration::from_millis;
-        assert!(!need.after(start, ms(10)), "of how much time is not known");
-        assert!(!need.after(start + ms(20), ms(19)));
-        assert!(need.after(start + ms(50), ms(40)));
-        assert!(need.after(start + ms(100), ms(45)), "not at once");
-        assert!(need.after(start + ms(1000), ms(45)));
-        assert!(!need.after(start + ms(1100), ms(45)));
-        assert!(need.after(start + ms(1150), ms(90)));
-        assert_eq!(need.until, Some(start + ms(1150) + NEEDED_FOR));
-        assert!(!need.not_now());
-        assert!(!need.after(start + ms(1200), ms(140)), "not known any more");
+    fn a_call_wakes_them_and_they_look_again_until_they_are_needed_no_more() {
+        let looked = Arc::new(AtomicU32::new(0));
+        let companions = Companions::wait(1, false, {
+            let looked = Arc::clone(&looked);
+            move || looked.fetch_add(1, Ordering::Relaxed) < 2
+        });
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(looked.load(Ordering::Relaxed), 0, "nobody called");
+        companions.shared.change(|state| state.calls += 1);
+        // No scheduler keeps it waiting here, so it sleeps from look to look.
+        assert!(waits_for(|| looked.load(Ordering::Relaxed) == 3));
+        thread::sleep(2 * LOOK);
+        assert_eq!(looked.load(Ordering::Relaxed), 3, "nobody called again");
+        companions.shared.change(|state| state.calls += 1);
+        assert!(waits_for(|| looked.load(Ordering::Relaxed) == 4));
     }
 
     #[test]
     fn they_end_whatever_they_do() {
-        let companions = Companions::start(2, false);
-        drop(Companions::start(2, false));
-        companions.shared.change(|state| {
-            state.needed = true;
-            state.round = 1;
-        });
+        let companions = Companions::wait(2, false, || true);
+        drop(Companions::wait(2, false, || true));
+        companions.shared.change(|state| state.calls += 1);
         drop(companions);
     }
 }

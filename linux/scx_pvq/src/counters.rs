@@ -133,12 +133,6 @@ fn read_one(map: &impl MapCore, index: usize) -> Result<u64> {
     Ok(each.iter().map(value).sum())
 }
 
-/// For how long, in all, a task was queued.
-pub(crate) fn wanted(map: &impl MapCore) -> Result<Duration> {
-    let index = index_of("wanted_ns").context("wanted_ns is no counter")?;
-    Ok(Duration::from_nanos(read_one(map, index)?))
-}
-
 /// The statistics of the scheduler that is loaded, maybe by another process.
 pub(crate) struct Running {
     pub(crate) map: MapHandle,

@@ -12,7 +12,6 @@
 //! | `requirements` | why this kernel can not load it |
 //! | `topology` | CPUs and their cache domains |
 //! | `companions` | threads that let vCPUs yield which would be alone on a CPU |
-//! | `machines` | whether there are virtual machines |
 //! | `counters` | statistics |
 //! | `monitor` | statistics of another process |
 //! | `command` | the command that is run, and signals |
@@ -22,7 +21,6 @@
 mod command;
 mod companions;
 mod counters;
-mod machines;
 mod monitor;
 mod output;
 mod requirements;
@@ -100,7 +98,7 @@ fn main() -> ExitCode {
     }
     let result = if args.monitor {
         let pace = Duration::from_secs(args.stats.unwrap_or(1).into());
-        command::signals().and_then(|signals| monitor(&signals, pace, style(&args)))
+        command::signals(false).and_then(|signals| monitor(&signals, pace, style(&args)))
     } else {
         run(&args)
     };
@@ -116,7 +114,7 @@ const LOOK: Duration = Duration::from_millis(250);
 fn run(args: &Args) -> Result<ExitCode> {
     requirements::check()?;
     let mut report = args.report.as_deref().map(Report::open).transpose()?;
-    let signals = command::signals()?;
+    let signals = command::signals(!args.command.is_empty())?;
     let settings = Settings {
         slice_ns: u64::from(args.slice_us) * 1000,
         min_loan_ns: u64::from(args.min_loan_us) * 1000,
@@ -152,8 +150,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     let mut ejected = false;
     let mut look = began;
     let code = loop {
-        let pause = if ejected { LOOK } else { scheduler.round()? };
-        match (signals.recv_timeout(pause), &mut command) {
+        match (signals.recv_timeout(LOOK), &mut command) {
             (Ok(_), None) => break 0,
             (Ok(signal), Some(command)) => command.pass_on(&signal),
             (Err(RecvTimeoutError::Timeout), _) => {}

@@ -1,15 +1,13 @@
 //! Loading the BPF program and attaching it. Dropping the value ends it: the kernel's own scheduler is back.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use libbpf_rs::{Link, Map, MapCore as _, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel};
+use libbpf_rs::{Link, Map, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, PrintLevel};
 
-use crate::companions::Companions;
+use crate::companions::{self, Companions};
 use crate::counters::{self, Counters};
-use crate::machines;
 use crate::output::message;
 use crate::requirements;
 use crate::shared::{Config, End, MAX_CPUS};
@@ -21,6 +19,9 @@ static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scx_pvq.bpf.o")
 const FLAGS_AT: usize = 10 * 8;
 const TIMEOUT_AT: usize = FLAGS_AT + 8;
 const SWITCH_PARTIAL: u64 = 1 << 3;
+
+/// The verifier's log of a program: how much work it was.
+const STATISTICS: u32 = 4;
 
 /// What the options say.
 pub(crate) struct Settings {
@@ -37,7 +38,7 @@ pub(crate) struct Scheduler {
     // Dropped first: detaches.
     _link: Link,
     // Then what waits in its hands no more.
-    companions: Companions,
+    _companions: Companions,
     object: Object,
     topology: Topology,
 }
@@ -59,6 +60,11 @@ impl Scheduler {
                 .context("the BPF object is damaged")?,
         };
         configure(&mut open, settings, &topology)?;
+        if settings.verbose {
+            for mut program in open.progs_mut() {
+                program.set_log_level(STATISTICS);
+            }
+        }
         let mut object = open.load().map_err(|error| refused("load", &error))?;
         let link = object
             .maps_mut()
@@ -66,10 +72,16 @@ impl Scheduler {
             .context("the BPF object has no scheduler")?
             .attach_struct_ops()
             .map_err(|error| refused("attach", &error))?;
-        let companions = Companions::start(topology.domain_of.len(), settings.partial);
+        let company = MapHandle::try_from(&named(&object, companions::COMPANY)?)?;
+        let companions = Companions::start(
+            topology.domain_of.len(),
+            settings.partial,
+            &named(&object, companions::CALLS)?,
+            company,
+        )?;
         Ok(Self {
             _link: link,
-            companions,
+            _companions: companions,
             object,
             topology,
         })
@@ -82,22 +94,7 @@ impl Scheduler {
 
     /// Statistics since it was attached.
     pub(crate) fn counters(&self) -> Result<Counters> {
-        Counters::read(&self.statistics()?)
-    }
-
-    fn statistics(&self) -> Result<Map<'_>> {
-        let map = self.object.maps().find(|map| map.name() == counters::MAP);
-        map.context("the BPF object has no statistics")
-    }
-
-    /// Sees to it that vCPUs can yield. After how long it is to be called again.
-    pub(crate) fn round(&mut self) -> Result<Duration> {
-        let wanted = if machines::may_exist(Path::new(machines::MODULES)) {
-            Some(counters::wanted(&self.statistics()?)?)
-        } else {
-            None
-        };
-        Ok(self.companions.round(wanted))
+        Counters::read(&named(&self.object, counters::MAP)?)
     }
 
     /// Why the kernel ended it, if it did.
@@ -112,6 +109,11 @@ impl Scheduler {
             .context("cannot read its state")?;
         Ok(bytes.and_then(|bytes| End::read(&bytes)))
     }
+}
+
+fn named<'a>(object: &'a Object, name: &str) -> Result<Map<'a>> {
+    let map = object.maps().find(|map| map.name() == name);
+    map.with_context(|| format!("the BPF object has no {name}"))
 }
 
 fn configure(open: &mut OpenObject, settings: &Settings, topology: &Topology) -> Result<()> {

@@ -1,5 +1,7 @@
 //! What `bpf/shared.h` says, for Rust. A test compares the two.
 
+use std::time::Duration;
+
 /// CPUs that the program has room for.
 pub(crate) const MAX_CPUS: usize = 1024;
 /// Cache domains that it has room for.
@@ -34,8 +36,36 @@ impl Config {
     }
 }
 
+/// `struct pvq_company`.
+pub(crate) struct Company {
+    until_ns: u64,
+}
+
+impl Company {
+    /// What the program keeps; nothing, if these bytes are no such struct.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        let until = bytes
+            .get(8..16)
+            .and_then(|until| until.try_into().ok())
+            .map_or(0, u64::from_ne_bytes);
+        Self { until_ns: until }
+    }
+
+    /// Whether companions are needed now.
+    pub(crate) fn is_needed(&self) -> bool {
+        let mut now = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the system call writes the time, which lives until it returns. It is the clock of `bpf_ktime_get_ns`.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+        let now = Duration::new(now.tv_sec.cast_unsigned(), now.tv_nsec as u32);
+        now < Duration::from_nanos(self.until_ns)
+    }
+}
+
 /// `enum pvq_counter`, in its order, by the names that statistics have.
-pub(crate) const COUNTERS: [&str; 27] = [
+pub(crate) const COUNTERS: [&str; 28] = [
     "yields",
     "asked",
     "ran",
@@ -53,6 +83,7 @@ pub(crate) const COUNTERS: [&str; 27] = [
     "lent_ns",
     "lent_paid_ns",
     "charged_ns",
+    "used_ns",
     "slices",
     "overrun",
     "preemptions",
@@ -148,6 +179,16 @@ mod tests {
             .map(str::to_lowercase)
             .collect();
         assert_eq!(names, COUNTERS);
+    }
+
+    #[test]
+    fn companions_are_needed_until_the_time_that_is_told() {
+        let needed = |until: u64| {
+            let bytes = [u64::MAX.to_ne_bytes(), until.to_ne_bytes()].concat();
+            Company::read(&bytes).is_needed()
+        };
+        assert!(!needed(0) && !needed(1) && needed(u64::MAX));
+        assert!(!Company::read(&[1; 8]).is_needed());
     }
 
     #[test]

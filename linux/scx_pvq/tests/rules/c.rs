@@ -74,6 +74,13 @@ pub(crate) struct CBudget {
     used_ns: i64,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CLook {
+    at: u64,
+    wanted_ns: u64,
+}
+
 // SAFETY: `tests/rules/rules.c` defines these functions with these types; they read and write what they are given, and nothing else.
 unsafe extern "C" {
     safe fn c_charge(a: &mut CAccount, ns: u64);
@@ -108,6 +115,7 @@ unsafe extern "C" {
     safe fn c_held_until(b: &mut CBudget, l: &CLimit, now: u64) -> u64;
     safe fn c_waits_until(until: u64, since: u64, now: u64, most: u64) -> u64;
     safe fn c_ahead(stand: u64, vtime: u64) -> u64;
+    safe fn c_is_crowded(last: &mut CLook, now: u64, wanted_ns: u64) -> i32;
 }
 
 impl CTicks {
@@ -164,6 +172,13 @@ pub(crate) fn waits_until(until: u64, since: u64, now: u64, most_wait_ns: u64) -
 /// By how much it is ahead.
 pub(crate) fn ahead(stand: u64, vtime: u64) -> u64 {
     c_ahead(stand, vtime)
+}
+
+impl CLook {
+    /// Looks again: whether tasks were queued for half of the time.
+    pub(crate) fn is_crowded(&mut self, now: u64, wanted_ns: u64) -> bool {
+        c_is_crowded(self, now, wanted_ns) != 0
+    }
 }
 
 impl CAccount {

@@ -6,6 +6,7 @@ typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int64_t s64;
 
+#include "company.h"
 #include "limits.h"
 
 void c_charge(struct pvq_account *a, u64 ns) { pvq_charge(a, ns); }
@@ -35,4 +36,5 @@ int c_overran(const struct pvq_slice *s, u64 now, u64 period, const struct pvq_t
 void c_spend(struct pvq_budget *b, const struct pvq_limit *l, u64 now, u64 ns, u64 most) { pvq_spend(b, l, now, ns, most); }
 u64 c_held_until(struct pvq_budget *b, const struct pvq_limit *l, u64 now) { return pvq_held_until(b, l, now); }
 u64 c_waits_until(u64 until, u64 since, u64 now, u64 most) { return pvq_waits_until(until, since, now, most); }
+int c_is_crowded(struct pvq_look *last, u64 now, u64 wanted) { return pvq_is_crowded(last, now, wanted); }
 u64 c_ahead(u64 stand, u64 vtime) { return pvq_ahead(stand, vtime); }
