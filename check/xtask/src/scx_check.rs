@@ -1,7 +1,7 @@
 //! What must hold on a host with `scx_pvq`, and that this very check sees it fail.
 //!
-//! One machine is booted for the program as it is, and one for each deliberate mistake. A mistake is a replacement in
-//! the source of the BPF program, which is compiled once more: nothing of it stands in the published code.
+//! One machine is booted for the program as it is in each [`Scene`], and one for each deliberate mistake. A mistake is a
+//! replacement in the source of the BPF program, which is compiled once more: nothing of it stands in the published code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,31 @@ impl Mistake {
     }
 }
 
-const MISTAKES: [Mistake; 2] = [
+/// What runs in the machine, and what has to come of it.
+struct Scene {
+    cpus: u32,
+    arguments: &'static [&'static str],
+    judge: fn(&Value, &Value) -> Result<String>,
+    mistakes: &'static [Mistake],
+}
+
+const SCENES: [Scene; 2] = [
+    Scene {
+        cpus: 2,
+        arguments: &YIELDS,
+        judge: judge_yields,
+        mistakes: &OF_YIELDS,
+    },
+    Scene {
+        // Two that take turns in the emulator do not switch at the times that the kernel notes.
+        cpus: 1,
+        arguments: &NAPS,
+        judge: judge_naps,
+        mistakes: &OF_NAPS,
+    },
+];
+
+const OF_YIELDS: [Mistake; 2] = [
     Mistake {
         name: "`.yield` ignores its target",
         file: PROGRAM,
@@ -65,10 +89,18 @@ const MISTAKES: [Mistake; 2] = [
     },
 ];
 
+const OF_NAPS: [Mistake; 1] = [Mistake {
+    name: "the switch to a task is not paid for",
+    file: "slices.bpf.h",
+    right: "		c->slice.charged_until = c->switched_at;\n",
+    wrong: "",
+    found: "were charged",
+}];
+
 /// Strict order, and more vCPUs than processors: every other hand-over meets a vCPU that is not running. With two for each
 /// processor KVM refuses the yields of those that are alone there, unless they have a companion; it is there from the run
 /// before on.
-const ARGUMENTS: [&str; 20] = [
+const YIELDS: [&str; 20] = [
     "kvm",
     "--transport",
     "stock",
@@ -90,6 +122,23 @@ const ARGUMENTS: [&str; 20] = [
     "--json",
     RESULTS,
 ];
+
+/// vCPUs that sleep often, beside some that compute: what is not charged at a switch adds up.
+const NAPS: [&str; 13] = [
+    "kvm",
+    "--transport",
+    "stock",
+    "--pcpus",
+    "1",
+    "--overcommit",
+    "4",
+    "--greedy",
+    "short-naps",
+    "--duration",
+    "100ms",
+    "--json",
+    RESULTS,
+];
 const RESULTS: &str = "check.json";
 
 /// Boots the machines, and says what came of it.
@@ -98,65 +147,78 @@ pub(crate) fn check(choice: &Choice) -> Result<()> {
     let cache = kvm_in_qemu::cache()?;
     qemu::provide()?;
     let kernel = Kernel::fetch(choice, &cache)?;
-    let said = boot(&cache, &kernel, None)?;
-    println!("scx-check: {}", judge(&said.0, &said.1)?);
-    for mistake in &MISTAKES {
-        let object = compile(&cache, mistake)?;
-        let said = boot(&cache, &kernel, Some(&object))?;
-        match judge(&said.0, &said.1) {
-            Ok(said) => bail!("the mistake \"{}\" was not found: {said}", mistake.name),
-            Err(error) if error.to_string().contains(mistake.found) => {
-                println!(
-                    "scx-check: the mistake \"{}\" is found: {error}",
-                    mistake.name
-                );
-            }
-            Err(error) => {
-                return Err(
-                    error.context(format!("the mistake \"{}\" shows otherwise", mistake.name))
-                );
+    for scene in &SCENES {
+        println!("scx-check: {}", scene.boot(&cache, &kernel, None)?);
+        for mistake in scene.mistakes {
+            let object = compile(&cache, mistake)?;
+            match scene.boot(&cache, &kernel, Some(&object)) {
+                Ok(said) => bail!("the mistake \"{}\" was not found: {said}", mistake.name),
+                Err(error) if error.to_string().contains(mistake.found) => {
+                    println!(
+                        "scx-check: the mistake \"{}\" is found: {error}",
+                        mistake.name
+                    );
+                }
+                Err(error) => {
+                    return Err(
+                        error.context(format!("the mistake \"{}\" shows otherwise", mistake.name))
+                    );
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Runs `pvq kvm` under a BPF program. Its results, and the statistics of the scheduler.
-fn boot(cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<(Value, Value)> {
-    let mut scx_options = Vec::new();
-    let mut files = Vec::new();
-    if let Some(object) = object {
-        files.push(("mistake.o".to_owned(), object.to_owned()));
-        scx_options.extend(["--object", "/mistake.o"].map(str::to_owned));
+impl Scene {
+    /// Boots a machine with this BPF program, and judges what came of it.
+    fn boot(&self, cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<String> {
+        let (results, statistics) = self.run(cache, kernel, object)?;
+        (self.judge)(&results, &statistics)
     }
-    let outcome = Job {
-        host: Host::Scx,
-        kernel,
-        program: None,
-        arguments: &ARGUMENTS.map(str::to_owned),
-        programs: &[],
-        scx_options: &scx_options,
-        files: &files,
-        cache,
-        machine: Machine {
-            cpus: 2,
-            clock: Clock::Instructions,
-            seed: 1,
-            timeout: Duration::from_secs(240),
-            parameters: String::new(),
-        },
+
+    /// Runs `pvq` under a BPF program. Its results, and the statistics of the scheduler.
+    fn run(&self, cache: &Path, kernel: &Kernel, object: Option<&Path>) -> Result<(Value, Value)> {
+        let mut scx_options = Vec::new();
+        let mut files = Vec::new();
+        if let Some(object) = object {
+            files.push(("mistake.o".to_owned(), object.to_owned()));
+            scx_options.extend(["--object", "/mistake.o"].map(str::to_owned));
+        }
+        let outcome = Job {
+            host: Host::Scx,
+            kernel,
+            program: None,
+            arguments: &self
+                .arguments
+                .iter()
+                .copied()
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+            programs: &[],
+            scx_options: &scx_options,
+            files: &files,
+            cache,
+            machine: Machine {
+                cpus: self.cpus,
+                clock: Clock::Instructions,
+                seed: 1,
+                timeout: Duration::from_secs(240),
+                parameters: String::new(),
+            },
+        }
+        .run()?;
+        ensure!(
+            outcome.ending == Ending::Exit(0),
+            "the command under scx_pvq ended with {:?}",
+            outcome.ending
+        );
+        let read = |name: &str| {
+            let bytes = (outcome.file(name)).with_context(|| format!("there is no {name}"))?;
+            serde_json::from_slice(bytes).with_context(|| format!("{name} is no JSON"))
+        };
+        Ok((read(RESULTS)?, read(SCX_REPORT)?))
     }
-    .run()?;
-    ensure!(
-        outcome.ending == Ending::Exit(0),
-        "the command under scx_pvq ended with {:?}",
-        outcome.ending
-    );
-    let read = |name: &str| {
-        let bytes = (outcome.file(name)).with_context(|| format!("there is no {name}"))?;
-        serde_json::from_slice(bytes).with_context(|| format!("{name} is no JSON"))
-    };
-    Ok((read(RESULTS)?, read(SCX_REPORT)?))
 }
 
 /// Compiles the program with a mistake.
@@ -209,8 +271,30 @@ fn headers() -> Result<PathBuf> {
         .with_context(|| format!("libbpf's headers are not below {}", build.display()))
 }
 
-/// What the results and the statistics show, or what is wrong with them.
-fn judge(results: &Value, statistics: &Value) -> Result<String> {
+fn count(statistics: &Value, name: &str) -> Result<u64> {
+    statistics[name]
+        .as_u64()
+        .with_context(|| format!("the statistics have no {name}"))
+}
+
+/// What the statistics show of vCPUs that sleep often, or what is wrong with them.
+fn judge_naps(_: &Value, statistics: &Value) -> Result<String> {
+    let (charged, used) = (
+        count(statistics, "charged_ns")?,
+        count(statistics, "used_ns")?,
+    );
+    ensure!(used > 100_000_000, "{used} ns are too few to tell");
+    ensure!(
+        charged.abs_diff(used) * 200 <= used,
+        "{charged} ns were charged, and {used} ns used"
+    );
+    Ok(format!(
+        "of vCPUs that sleep often {charged} ns are charged, and {used} ns used"
+    ))
+}
+
+/// What the results and the statistics show of directed yields, or what is wrong with them.
+fn judge_yields(results: &Value, statistics: &Value) -> Result<String> {
     ensure!(results["complete"] == true, "the run was not complete");
     let each = results["results"].as_array().context("no results")?;
     for result in each {
@@ -219,11 +303,7 @@ fn judge(results: &Value, statistics: &Value) -> Result<String> {
             "two vCPUs were in the critical section at once"
         );
     }
-    let count = |name: &str| {
-        statistics[name]
-            .as_u64()
-            .with_context(|| format!("the statistics have no {name}"))
-    };
+    let count = |name| count(statistics, name);
     let (asked, ran) = (count("asked")?, count("ran")?);
     ensure!(asked > 10, "{asked} directed yields are too few to tell");
     ensure!(
@@ -265,7 +345,7 @@ mod tests {
         let all = |refused, overlaps| json!({ "complete": true, "results": [run(0, overlaps), run(refused, 0)] });
         let results = all(4, 0);
         let good = json!({ "asked": 70, "ran": 70, "lent_ns": 1000, "lent_paid_ns": 1000, "slices": 200, "overrun": 2 });
-        assert!(judge(&results, &good).is_ok());
+        assert!(judge_yields(&results, &good).is_ok());
         for (name, value, said) in [
             ("ran", 60, "60 of 70"),
             ("asked", 5, "too few"),
@@ -275,7 +355,9 @@ mod tests {
         ] {
             let mut statistics = good.clone();
             statistics[name] = json!(value);
-            let error = judge(&results, &statistics).expect_err(name).to_string();
+            let error = judge_yields(&results, &statistics)
+                .expect_err(name)
+                .to_string();
             assert!(error.contains(said), "{error}");
         }
         for (results, said) in [
@@ -283,15 +365,32 @@ mod tests {
             (all(0, 1), "at once"),
             (json!({ "complete": false }), "not complete"),
         ] {
-            let error = judge(&results, &good).expect_err(said).to_string();
+            let error = judge_yields(&results, &good).expect_err(said).to_string();
             assert!(error.contains(said), "{error}");
         }
-        assert!(judge(&results, &json!({})).is_err());
+        assert!(judge_yields(&results, &json!({})).is_err());
+    }
+
+    #[test]
+    fn time_that_is_not_paid_for_is_said() {
+        let naps = |charged: u64, used: u64| {
+            judge_naps(
+                &json!({}),
+                &json!({ "charged_ns": charged, "used_ns": used }),
+            )
+        };
+        assert!(naps(1_004_000_000, 1_000_000_000).is_ok());
+        assert!(naps(996_000_000, 1_000_000_000).is_ok());
+        for charged in [980_000_000, 1_006_000_000] {
+            let error = naps(charged, 1_000_000_000).expect_err("not what was used");
+            assert!(error.to_string().contains("were charged"), "{error}");
+        }
+        assert!(naps(1_000, 1_000).is_err());
     }
 
     #[test]
     fn each_mistake_can_be_made() {
-        for mistake in &MISTAKES {
+        for mistake in OF_YIELDS.iter().chain(&OF_NAPS) {
             mistake.made().expect(mistake.name);
         }
     }
