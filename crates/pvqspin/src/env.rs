@@ -177,6 +177,14 @@ pub trait Env: Sized + 'static {
     /// How CPUs sleep. Without it they spin, whatever the policy.
     const SLEEP: Option<Sleep> = None;
 
+    /// How often a CPU that finds a paravirtual lock held looks at it before it queues, if no other CPU waits in line. 0: it
+    /// queues at once.
+    ///
+    /// With looks a lock that two CPUs want all the time changes hands without nodes, as a native one does by its pending
+    /// bit. A CPU that looks is not in line yet: others may be faster, any number of them while it is preempted at that.
+    /// One that has queued is passed by no newcomer, whatever the policy's order says of those in line.
+    const LOOKS: u32 = 0;
+
     /// The virtual CPU that executes this.
     ///
     /// On every fast path. Kept as an [`AtomicCpu`](crate::AtomicCpu) in memory of that CPU, the

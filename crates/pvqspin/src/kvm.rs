@@ -144,6 +144,9 @@ pub trait Kernel: 'static {
     /// [`Env::MAX_CPUS`](crate::Env::MAX_CPUS), if there may be more than 8,190.
     const MAX_CPUS: usize = <crate::word::SpareBit as crate::word::Format>::MAX_CPUS;
 
+    /// [`Env::LOOKS`](crate::Env::LOOKS), if a CPU is to look at a held lock before it queues.
+    const LOOKS: u32 = 0;
+
     /// The switch.
     fn host() -> &'static Host;
 

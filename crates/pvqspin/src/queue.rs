@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   pending     native, second in line: no node ───────────────────────────────► held
+//!   newcomer    paravirtual, where the environment has looks: no node ─────────► held
 //!   fallback    no node left: takes the lock past its queue ───────────────────► held
 //!   join        a node, the tail ──► the lock was free, or passed on ──────────► held
 //!                 │      │
@@ -40,6 +41,7 @@ pub(crate) mod holds;
 mod in_queue;
 mod join;
 pub(crate) mod look;
+mod newcomer;
 mod pass_over;
 mod pending;
 pub(crate) mod release;
@@ -67,7 +69,11 @@ pub(crate) fn lock_contended<E: Env, P: Policy, W: Format>(word: &AtomicU32) -> 
     nodes.count(Event::SlowPath);
     E::checkpoint(Point::Joining);
 
-    if !P::RULES.paravirtual() && pending::take::<E>(word, nodes) {
+    if P::RULES.paravirtual() {
+        if let Some(token) = newcomer::take::<E, W>(word, cpu) {
+            return token;
+        }
+    } else if pending::take::<E>(word, nodes) {
         return Token::new(LOCKED);
     }
     let Some(context) = nodes.claim(W::CONTEXTS) else {

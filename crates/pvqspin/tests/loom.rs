@@ -22,7 +22,8 @@ mod rw;
 mod sleepers;
 
 use host::{
-    AllPreempted, AllRun, Fickle, Model, Refuses, all_nodes_are_given_back, become_cpu, begin,
+    AllPreempted, AllRun, Fickle, Model, NewcomersLook, Refuses, all_nodes_are_given_back,
+    become_cpu, begin, reached,
 };
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -118,4 +119,12 @@ explore_all! {
     bounded_refused: Model<Refuses<{ usize::MAX }>>, Bounded<1_000>, Idx3, 1, 1;
     bounded_fickle: Model<Fickle>, Bounded<1_000>, Idx3, 1, 1;
     fifo_fickle: Model<Fickle>, Fifo, Idx3, 2, 1;
+    fifo_looks: Model<NewcomersLook>, Fifo, Idx3, 2, 1;
+    bounded_looks: Model<NewcomersLook>, Bounded<1_000>, Idx3, 2, 1;
+}
+
+#[test]
+fn a_look_takes_the_lock() {
+    explore::<Model<NewcomersLook>, Fifo, Idx3>(2, 1, None);
+    assert!(reached().taken_by_look > 0, "{:?}", reached());
 }

@@ -18,6 +18,16 @@ pub(crate) const LOCK: &[Mutant] = &[
         ],
     ),
     mutant(
+        "weak_look",
+        "a newcomer that looks takes the lock without acquiring",
+        &[place(
+            "crates/pvqspin/src/queue/newcomer.rs",
+            "0, alone, «Ordering::Acquire», Ordering::Relaxed",
+            "Ordering::Relaxed",
+        )],
+        &[check(Loom, "fifo_looks::two_cpus_twice_each")],
+    ),
+    mutant(
         "weak_release",
         "a release that no CPU waits for does not release",
         &[place(

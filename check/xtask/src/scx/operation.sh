@@ -63,7 +63,11 @@ su guest -c /scx_pvq >$log 2>&1
 [ $? = 1 ] && says 'only root'
 report 'no root' $?
 
-start --stats 1 --json && said_soon '"asked"'
+read began _ </proc/uptime
+start --stats 1 --json
+read now _ </proc/uptime
+echo "loaded in $(echo "$began $now" | awk '{ print $2 - $1 }') s"
+said_soon '"asked"'
 report 'statistics as JSON' $?
 timeout -s INT 3 /scx_pvq --monitor >/tmp/monitor
 grep -q 'asked' /tmp/monitor

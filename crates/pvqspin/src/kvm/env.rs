@@ -10,6 +10,7 @@ use pvqspin_abi::{Cpu, Hint, RunSample, RunState, Status};
 
 impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
     const MAX_CPUS: usize = K::MAX_CPUS;
+    const LOOKS: u32 = K::LOOKS;
     const SLEEP: Option<Sleep> = Some(Sleep {
         halt: Self::halt,
         kick: Self::kick,

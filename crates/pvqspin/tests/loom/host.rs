@@ -94,6 +94,8 @@ pub(crate) struct Reached {
     pub(crate) kicks_of_waiters: usize,
     /// Locks taken at once after a refusal: `overtake_refused`.
     pub(crate) taken_when_refused: usize,
+    /// Locks taken without a node: by a look.
+    pub(crate) taken_by_look: usize,
 }
 
 std::thread_local! {
@@ -142,6 +144,9 @@ pub(crate) trait Host: 'static {
 
     /// Whether CPUs lend their pCPUs.
     const LENDS: bool = true;
+
+    /// How often a newcomer looks.
+    const LOOKS: u32 = 0;
 }
 
 /// Every CPU runs.
@@ -150,6 +155,14 @@ pub(crate) struct AllRun;
 impl Host for AllRun {
     const AWAKE: RunState = RunState::Running;
     const ASLEEP: RunState = RunState::Running;
+}
+
+/// Every CPU runs, and newcomers look before they queue.
+pub(crate) struct NewcomersLook;
+
+impl Host for NewcomersLook {
+    const AWAKE: RunState = RunState::Running;
+    const LOOKS: u32 = 2;
 }
 
 /// Every other CPU is preempted, always; yields run any thread that loom likes.
@@ -221,6 +234,8 @@ impl<H: Host, const LATE: u8> Env for Model<H, LATE> {
         halt: Self::halt,
         kick: Self::kick,
     });
+
+    const LOOKS: u32 = H::LOOKS;
 
     fn cpu() -> Cpu {
         numbered(CPU.with(Cell::get))
@@ -301,7 +316,10 @@ impl<H: Host, const LATE: u8> Env for Model<H, LATE> {
                     known.holds[me] = true;
                     known.refused[me]
                 });
-                note(|reached| reached.taken_when_refused += usize::from(at_once));
+                note(|reached| {
+                    reached.taken_when_refused += usize::from(at_once);
+                    reached.taken_by_look += usize::from(NODES[me].in_use() == 0);
+                });
             }
             Point::Released => learn(|known| known.holds[me] = false),
             _ => {}
