@@ -69,7 +69,7 @@ static struct pvq_limit limit_of(struct task_group *group)
 }
 
 /* Whether the task's group or one above it has a limit. */
-__noinline bool has_limits(struct task_struct *p __arg_trusted)
+ONCE bool has_limits(struct task_struct *p __arg_trusted)
 {
 	struct task_group *group = p->sched_task_group;
 	int level;
@@ -112,7 +112,7 @@ static struct pvq_budget *limited(struct task_group *group, u64 now, struct pvq_
 }
 
 /* Charges the groups of a task. */
-__noinline int spend(struct task_struct *p __arg_trusted, u64 now, u64 ns)
+ONCE int spend(struct task_struct *p __arg_trusted, u64 now, u64 ns)
 {
 	struct task_group *group = p->sched_task_group;
 	int level;
@@ -132,7 +132,7 @@ __noinline int spend(struct task_struct *p __arg_trusted, u64 now, u64 ns)
 }
 
 /* When all groups of a task have time; 0 if they have now. */
-__noinline u64 held_until(struct task_struct *p __arg_trusted, u64 now)
+ONCE u64 held_until(struct task_struct *p __arg_trusted, u64 now)
 {
 	struct task_group *group = p->sched_task_group;
 	u64 until = 0;

@@ -335,7 +335,7 @@ static bool steal(u32 cpu, u64 now)
 }
 
 /* Where a task stands in virtual time that is about to be queued. */
-__noinline int place(struct task_struct *p __arg_trusted, struct task_state *t __arg_nonnull, u32 domain, u64 now, bool woke)
+ONCE int place(struct task_struct *p __arg_trusted, struct task_state *t __arg_nonnull, u32 domain, u64 now, bool woke)
 {
 	struct pvq_terms rules = terms();
 	struct pvq_clock *clock = clock_of(domain);

@@ -182,10 +182,13 @@ static void picked(struct pvq_clock *clock, const struct pvq_account *account)
 #define PVQ_GROUPS 16
 
 /*
- * nice, times cpu.weight of the cgroup and those above it; 100 is the weight of an ordinary task. Not static, as others that
- * go through groups: the verifier looks at such a function once, not wherever it is called, which makes loading faster.
+ * A function that is not static: the verifier looks at it once, not wherever it is called, which makes loading faster. Weak,
+ * or the compiler leaves out an argument that it sees unused, which the verifier calls missing.
  */
-__noinline u32 weight_of(struct task_struct *p __arg_trusted)
+#define ONCE __noinline __weak
+
+/* nice, times cpu.weight of the cgroup and those above it; 100 is the weight of an ordinary task. */
+ONCE u32 weight_of(struct task_struct *p __arg_trusted)
 {
 	struct task_group *group = p->sched_task_group;
 	u64 weight = p->scx.weight;
