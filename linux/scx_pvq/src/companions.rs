@@ -211,12 +211,12 @@ mod tests {
             move || looked.fetch_add(1, Ordering::Relaxed) < 2
         });
         thread::sleep(Duration::from_millis(20));
-        assert_eq!(looked.load(Ordering::Relaxed), 0, "nobody called");
+        assert_eq!(looked.load(Ordering::Relaxed), 0, "there was no call");
         companions.shared.change(|state| state.calls += 1);
         // No scheduler keeps it waiting here, so it sleeps from look to look.
         assert!(waits_for(|| looked.load(Ordering::Relaxed) == 3));
         thread::sleep(2 * LOOK);
-        assert_eq!(looked.load(Ordering::Relaxed), 3, "nobody called again");
+        assert_eq!(looked.load(Ordering::Relaxed), 3, "there was no other call");
         companions.shared.change(|state| state.calls += 1);
         assert!(waits_for(|| looked.load(Ordering::Relaxed) == 4));
     }
