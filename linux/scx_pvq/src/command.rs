@@ -23,8 +23,7 @@ pub(crate) struct Signal {
 pub(crate) fn signals(of_command: bool) -> Result<Receiver<Signal>> {
     let numbers = [SIGINT, SIGTERM, SIGHUP, SIGCHLD];
     let numbers = &numbers[..numbers.len() - usize::from(!of_command)];
-    let mut signals =
-        SignalsInfo::<WithOrigin>::new(numbers).context("cannot wait for signals")?;
+    let mut signals = SignalsInfo::<WithOrigin>::new(numbers).context("cannot wait for signals")?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for Origin { signal, cause, .. } in &mut signals {

@@ -76,11 +76,7 @@ impl Companions {
         Ok(all)
     }
 
-    fn wait(
-        cpus: usize,
-        partial: bool,
-        needed: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Self {
+    fn wait(cpus: usize, partial: bool, needed: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),

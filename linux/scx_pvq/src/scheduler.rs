@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail};
-use libbpf_rs::{Link, Map, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, PrintLevel};
+use libbpf_rs::{
+    Link, Map, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, PrintLevel,
+};
 
 use crate::companions::{self, Companions};
 use crate::counters::{self, Counters};
