@@ -30,7 +30,19 @@ const KEXEC: &str = "usr/sbin/kexec";
 const TORTURE: [&str; 2] = ["kernel/torture.ko", "kernel/locking/locktorture.ko"];
 
 /// What guests run.
-const SCRIPTS: [&str; 6] = ["check", "refuse", "measure", "work", "soak", "situation"];
+const SCRIPTS: [&str; 8] = [
+    "check",
+    "unload",
+    "early",
+    "refuse",
+    "measure",
+    "work",
+    "soak",
+    "situation",
+];
+
+/// A deliberate mistake in the module: without this it goes before all CPUs have stood still.
+const STANDS_STILL: &str = "	stop_machine(nothing, NULL, NULL);\n";
 
 /// The processor of a guest that is offered everything.
 const ALL: &str = "+kvm_pv_unhalt,+kvm_steal_time,kvm-pv-sched-yield=on";
@@ -47,6 +59,9 @@ pub(crate) fn run_task(options: &Options, words: &[String]) -> Result<()> {
         headers = linux_patch::SOURCE.to_owned();
     }
     let mut modules = build(&tree, &headers)?;
+    if options.check {
+        modules.push(build_with_mistake(&tree, &headers)?);
+    }
     if options.patched {
         modules.extend(linux_patch::modules(&tree, &TORTURE));
     }
@@ -177,6 +192,13 @@ fn guests_of_check() -> Vec<Guest> {
             processor: ALL,
             kernel: String::new(),
         },
+        Guest {
+            name: "early",
+            script: "early".to_owned(),
+            vcpus: 4,
+            processor: ALL,
+            kernel: String::new(),
+        },
         refuses("nopvspin", 2, ALL, "nopvspin"),
         refuses("one CPU", 1, ALL, ""),
         refuses("no PV_UNHALT", 2, NOTHING, ""),
@@ -233,21 +255,49 @@ fn build(tree: &Tree, headers: &str) -> Result<Vec<(String, PathBuf)>> {
             "CARGO",
             std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
         ))?;
-    let dir = own_folder(&tree.dir.join("run"))?.join("module");
+    let dir = copy_of_module(tree, "module")?;
+    compile(tree, headers, &dir)?;
+    ["pvqspin.ko", "pvqspin_load.ko", "pvqspin_other.ko"]
+        .into_iter()
+        .map(|name| Ok((name.to_owned(), stripped(&dir, name)?)))
+        .collect()
+}
+
+/// Builds the module once more, without [`STANDS_STILL`].
+fn build_with_mistake(tree: &Tree, headers: &str) -> Result<(String, PathBuf)> {
+    let dir = copy_of_module(tree, "early")?;
+    let file = dir.join("shim/exchange.c");
+    let text = fs::read_to_string(&file)?;
+    ensure!(
+        text.matches(STANDS_STILL).count() == 1,
+        "shim/exchange.c does not have {STANDS_STILL:?} once: the mistake must be made elsewhere"
+    );
+    fs::write(&file, text.replace(STANDS_STILL, ""))?;
+    compile(tree, headers, &dir)?;
+    Ok(("pvqspin_early.ko".to_owned(), stripped(&dir, "pvqspin.ko")?))
+}
+
+/// What the kernel's build needs of the module, in a folder of this run.
+fn copy_of_module(tree: &Tree, name: &str) -> Result<PathBuf> {
+    let dir = own_folder(&tree.dir.join("run"))?.join(name);
     let _ = fs::remove_dir_all(&dir);
+    let source = root().join("linux/module");
     copy(&source, &dir, &["Kbuild", "lock.object", "shim", "load"])?;
+    Ok(dir)
+}
+
+fn compile(tree: &Tree, headers: &str, dir: &Path) -> Result<()> {
     run(tree
         .inside("make")
         .args(["-s", "-C", headers])
         .arg(format!("M=/{}", dir.strip_prefix(&tree.dir)?.display()))
-        .arg("modules"))?;
-    let mut modules = Vec::new();
-    for name in ["pvqspin.ko", "pvqspin_load.ko", "pvqspin_other.ko"] {
-        let path = dir.join(name);
-        run(Command::new("strip").arg("--strip-debug").arg(&path))?;
-        modules.push((name.to_owned(), path));
-    }
-    Ok(modules)
+        .arg("modules"))
+}
+
+fn stripped(dir: &Path, name: &str) -> Result<PathBuf> {
+    let path = dir.join(name);
+    run(Command::new("strip").arg("--strip-debug").arg(&path))?;
+    Ok(path)
 }
 
 fn copy(from: &Path, to: &Path, names: &[&str]) -> Result<()> {
@@ -286,7 +336,11 @@ fn check(text: &str, guests: &[Guest]) -> Result<String> {
         .lines()
         .filter_map(|line| line.strip_prefix("refused: "))
         .collect();
-    let others = guests.len() - 1;
+    ensure!(
+        text.lines().any(|line| line.starts_with("found: ")),
+        "a module that goes before all CPUs have stood still was not found"
+    );
+    let others = guests.len() - 2;
     ensure!(
         refused.len() == others,
         "{others} guests had to refuse, and gave these reasons: {}",
@@ -294,7 +348,7 @@ fn check(text: &str, guests: &[Guest]) -> Result<String> {
     );
     Ok(format!(
         "7 policies, exchanges under load, a CPU that came and went, unloading: exact counts, nothing in the kernel's log; \
-         refused in {others} guests"
+         a module that goes too early is found; refused in {others} guests"
     ))
 }
 
@@ -305,7 +359,8 @@ mod tests {
     fn good() -> String {
         let mut text = "checked it\n".repeat(10);
         text.push_str(&"refused: pvqspin: no\n".repeat(3));
-        text.push_str(&"GUEST-END\n".repeat(4));
+        text.push_str("found: 3 calls are inside the module\n");
+        text.push_str(&"GUEST-END\n".repeat(5));
         text
     }
 
@@ -318,7 +373,8 @@ mod tests {
         };
         assert!(said(&good()).starts_with("7 policies"));
         for (old, new, expected) in [
-            ("GUEST-END\n", "", "0 of 4 guests"),
+            ("GUEST-END\n", "", "0 of 5 guests"),
+            ("found: ", "", "was not found"),
             ("checked it\n", "", "0 things were checked"),
             ("refused: pvqspin: no\n", "", "had to refuse"),
             (
