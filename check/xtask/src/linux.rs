@@ -138,9 +138,10 @@ pub(crate) fn run_task(options: &Options, words: &[String]) -> Result<()> {
             script: script.to_owned(),
             vcpus: options.pcpus * overcommit,
             processor: ALL,
-            // What the kernel does not know is in its first process's environment.
+            // What the kernel does not know is in its first process's environment. Without its watchdog of clocks: one
+            // CPU of it waits for another with interrupts off, and met `stop_machine`, which does the same.
             kernel: format!(
-                "turns={} kind={} inside={} outside={} ms={} soak={} seed={} programs={}",
+                "tsc=nowatchdog turns={} kind={} inside={} outside={} ms={} soak={} seed={} programs={}",
                 options.turns,
                 options.lock.kind(),
                 options.inside,
