@@ -11,6 +11,7 @@ const COST: &str = "no: it costs time and breaks no promise";
 /// The mistakes that the model does not make.
 const NOT_IN_MODEL: &[(&str, &str)] = &[
     ("weak_acquire", ORDERING),
+    ("weak_look", ORDERING),
     ("weak_release", ORDERING),
     ("weak_contended_release", ORDERING),
     ("weak_native_release", ORDERING),
