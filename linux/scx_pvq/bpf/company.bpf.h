@@ -41,11 +41,13 @@ static struct pvq_company company SEC(".data.company");
 
 /*
  * A thread of the loader that waits on its CPU while tasks are queued. KVM drops a directed yield if the caller's CPU has no
- * other task, wherever those wait that this program could run: the companion is that task.
+ * other task, wherever those wait that this program could run: the companion is that task. It is known by its first
+ * `sched_yield`, which no other thread of the loader makes.
  */
-static bool is_companion(const struct task_struct *p)
+static void note_companion(const struct task_struct *p, struct task_state *t)
 {
-	return p->tgid == config.loader && p->pid != p->tgid && p->nr_cpus_allowed == 1;
+	if (p->tgid == config.loader && p->pid != p->tgid && p->nr_cpus_allowed == 1)
+		t->companion = 1;
 }
 
 /* A tick: whether it met a guest. */

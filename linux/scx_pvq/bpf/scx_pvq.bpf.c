@@ -57,7 +57,7 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 	}
 	t->queue = 0;
 	/* It only has to be there, also where its CPU idles. */
-	if (is_companion(p) && !woke) {
+	if (t->companion && !woke) {
 		c->companion_since = now;
 		insert(p, COMPANION(cpu), rules.slice_ns, flags);
 		return;
@@ -131,7 +131,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	u64 now = bpf_ktime_get_ns();
 	struct cpu_state *c = cpu_state(cpu);
 	struct task_state *t = prev ? task_state(prev) : 0;
-	bool runs = prev && t && (prev->scx.flags & SCX_TASK_QUEUED) && !is_companion(prev);
+	bool runs = prev && t && (prev->scx.flags & SCX_TASK_QUEUED) && !t->companion;
 	u32 domain = domain_of(cpu);
 	struct pvq_clock *clock = clock_of(domain);
 	bool yielded, waits_elsewhere = false, stays = runs;
@@ -307,10 +307,12 @@ bool BPF_PROG(pvq_yield, struct task_struct *from, struct task_struct *to)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *c = cpu_state(cpu);
+	struct task_state *t = task_state(from);
 
-	if (!c)
+	if (!c || !t)
 		return false;
 	if (!to) {
+		note_companion(from, t);
 		count(PVQ_YIELDS, 1);
 		c->yielded = from->pid;
 		set_slice(from, 0);

@@ -55,7 +55,8 @@ struct task_state {
 	u32 started;
 	/* Whether its group, or one above it, has a limit. */
 	u32 limited;
-	u32 unused;
+	/* Whether it is a companion. */
+	u32 companion;
 	/* Since when it waits for such a group to have time, or 0; and how far it is ahead of its clock. */
 	u64 throttled_since;
 	u64 ahead;
