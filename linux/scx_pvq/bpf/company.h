@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0 */
 /*
- * When companions are needed: docs/decisions/0040-a-companion-on-each-cpu.md. Pure functions, as in rules.h, and compiled
+ * When companions are needed: docs/decisions/0044-companions-are-called.md. Pure functions, as in rules.h, and compiled
  * twice as well.
  */
 #ifndef PVQ_COMPANY_H

@@ -6,7 +6,7 @@
 #ifndef PVQ_LIMITS_BPF_H
 #define PVQ_LIMITS_BPF_H
 
-#include "company.bpf.h"
+#include "state.bpf.h"
 
 #include "limits.h"
 
@@ -111,28 +111,8 @@ static struct pvq_budget *limited(struct task_group *group, u64 now, struct pvq_
 	return pvq_is_limited(limit) ? budget_of(group, now) : 0;
 }
 
-/* Charges the groups of a task. */
-ONCE int spend(struct task_struct *p __arg_trusted, u64 now, u64 ns)
-{
-	struct task_group *group = p->sched_task_group;
-	int level;
-
-	bpf_for(level, 0, PVQ_GROUPS) {
-		struct pvq_budget *budget;
-		struct pvq_limit limit;
-
-		if (!group)
-			break;
-		budget = limited(group, now, &limit);
-		if (budget)
-			pvq_spend(budget, &limit, now, ns, config.most_wait_ns);
-		group = group->parent;
-	}
-	return 0;
-}
-
-/* When all groups of a task have time; 0 if they have now. */
-ONCE u64 held_until(struct task_struct *p __arg_trusted, u64 now)
+/* Charges the groups of a task, and says when all of them have time; 0 if they have now. */
+ONCE u64 spend(struct task_struct *p __arg_trusted, u64 now, u64 ns)
 {
 	struct task_group *group = p->sched_task_group;
 	u64 until = 0;
@@ -145,11 +125,18 @@ ONCE u64 held_until(struct task_struct *p __arg_trusted, u64 now)
 		if (!group)
 			break;
 		budget = limited(group, now, &limit);
-		if (budget)
+		if (budget) {
+			pvq_spend(budget, &limit, now, ns, config.most_wait_ns);
 			until = pvq_most(until, pvq_held_until(budget, &limit, now));
+		}
 		group = group->parent;
 	}
 	return until;
+}
+
+static u64 held_until(struct task_struct *p, u64 now)
+{
+	return spend(p, now, 0);
 }
 
 /* Until when a task has to wait; 0 if it may run now. */

@@ -13,6 +13,7 @@
  * What is decided stands in rules.h. A CPU's own state is written by that CPU alone, in scheduler callbacks, where it can
  * not be preempted; the exception is `taken`, which an idle CPU writes when it takes the owner of a slice.
  */
+#include "company.bpf.h"
 #include "slices.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

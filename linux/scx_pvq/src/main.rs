@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `bpf/rules.h` | who runs, for how long, who pays |
 //! | `bpf/limits.h` | what a control group has left of its limit |
+//! | `bpf/company.h` | when companions are needed |
 //! | `bpf/scx_pvq.bpf.c` | the BPF program |
 //! | `scheduler` | loads and attaches it |
 //! | `requirements` | why this kernel can not load it |
