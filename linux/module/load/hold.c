@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
- * Who writes to `hold_text` keeps the kernel's text as it is until a task waits to change it, and for
- * 100 ms more. So what happens between two steps of an exchange gets the time to happen:
+ * What happens between two steps of an exchange gets the time to happen:
  *
- *   echo >hold_text; rmmod pvqspin
+ *   echo MILLISECONDS >hold_text; taskset 1 rmmod pvqspin
  *
- * The unloading module has made the policy the kernel's own by then, and all calls of the spinlock still
- * lead into the module.
+ * The kernel's text stays as it is until a task waits to change it, and for 100 ms more. The unloading
+ * module has made the policy the kernel's own by then, and all calls of the spinlock still lead into the
+ * module. One of them begins then, and does not return for so many milliseconds: a CPU holds a lock, and
+ * another waits for it. The first CPU has no part in that, and can change the text meanwhile.
  */
 #include <linux/completion.h>
+#include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/mutex.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include "../shim/pvqspin.h"
@@ -20,8 +23,37 @@
 /* The lowest bit of a mutex's word for its owner: tasks wait for it. */
 #define HAS_WAITERS 1
 #define LONGEST_S 60
+/* A CPU that keeps a lock has its interrupts, but no task: the kernel's watchdog barks after 20 s. */
+#define AWAITED_S 10
+#define KEPT_MS_MAX 5000
 
 static DECLARE_COMPLETION(is_held);
+static DECLARE_COMPLETION(is_awaited);
+static DEFINE_SPINLOCK(kept);
+static unsigned int kept_ms;
+
+static void await(struct work_struct *unused)
+{
+	spin_lock(&kept);
+	spin_unlock(&kept);
+}
+static DECLARE_WORK(awaiting, await);
+
+static void keep(struct work_struct *unused)
+{
+	unsigned long until = jiffies + AWAITED_S * HZ;
+
+	spin_lock(&kept);
+	schedule_work_on(cpumask_next(smp_processor_id(), cpu_online_mask), &awaiting);
+	while (!spin_is_contended(&kept) && time_before(jiffies, until))
+		cpu_relax();
+	complete(&is_awaited);
+	until = jiffies + msecs_to_jiffies(kept_ms);
+	while (time_before(jiffies, until))
+		cpu_relax();
+	spin_unlock(&kept);
+}
+static DECLARE_WORK(keeping, keep);
 
 static void hold(struct work_struct *unused)
 {
@@ -33,16 +65,28 @@ static void hold(struct work_struct *unused)
 	while (!(atomic_long_read(&text->owner) & HAS_WAITERS) && time_before(jiffies, until))
 		msleep(1);
 	msleep(100);
+	schedule_work_on(cpumask_next(smp_processor_id(), cpu_online_mask), &keeping);
+	wait_for_completion(&is_awaited);
 	mutex_unlock(text);
 }
 static DECLARE_WORK(holding, hold);
 
 static ssize_t hold_write(struct file *file, const char __user *from, size_t length, loff_t *at)
 {
-	if (!symbol("text_mutex"))
+	unsigned int ms;
+	int error = kstrtouint_from_user(from, length, 0, &ms);
+
+	if (error)
+		return error;
+	if (ms > KEPT_MS_MAX)
+		return -EINVAL;
+	if (!symbol("text_mutex") || num_online_cpus() < 3)
 		return -EOPNOTSUPP;
+	hold_end();
+	kept_ms = ms;
 	reinit_completion(&is_held);
-	if (!schedule_work(&holding))
+	reinit_completion(&is_awaited);
+	if (!schedule_work_on(cpumask_first(cpu_online_mask), &holding))
 		return -EBUSY;
 	wait_for_completion(&is_held);
 	return length;
@@ -61,4 +105,6 @@ void hold_create(struct dentry *directory)
 void hold_end(void)
 {
 	flush_work(&holding);
+	flush_work(&keeping);
+	flush_work(&awaiting);
 }

@@ -101,10 +101,10 @@ exact "a CPU that came and went"
 # Loaded and unloaded under load, without names and with.
 . /scripts/unload
 for names in 0 1 0 1; do
-    unload
+    unload 300
     insmod /pvqspin.ko policy=fifo names=$names || fail "it does not load again"
 done
-unload
+unload 300
 echo stop >$load
 all_call $callers_before unloading
 wait $trial

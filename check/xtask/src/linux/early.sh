@@ -2,7 +2,7 @@
 insmod /pvqspin_load.ko || fail "pvqspin_load.ko does not load"
 insmod /pvqspin_early.ko policy=fifo || fail "pvqspin_early.ko does not load"
 . /scripts/unload
-unload
+unload 3000
 echo stop >$load
 wait $trial
 exact "unloading too early"
