@@ -35,6 +35,8 @@ enum pvq_counter {
 	PVQ_RAN,		/* ... whose target ran at once, here */
 	PVQ_REFUSED_AFFINITY,	/* ... whose target may not run on this CPU */
 	PVQ_REFUSED_NOT_WAITING,/* ... whose target ran, slept, or was about to run elsewhere */
+	PVQ_NOT_WAITING_RUNNING,/* ... of these, the first kind */
+	PVQ_NOT_WAITING_ASLEEP,	/* ... and the second */
 	PVQ_REFUSED_MOVED,	/* ... whose target was moved by another CPU meanwhile */
 	PVQ_REFUSED_NO_TIME,	/* ... whose caller had nothing left to lend */
 	PVQ_REFUSED_THROTTLED,	/* ... made on a slice whose owner has used its group's time up */

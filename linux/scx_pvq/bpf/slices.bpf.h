@@ -170,6 +170,15 @@ static bool move_here(struct task_struct *p, u64 queue, u32 cpu, u64 slice, u32 
 	return done;
 }
 
+/* A target that no queue holds: it is looked at while other CPUs go on, so this is for statistics alone. */
+static void count_not_waiting(const struct task_struct *p)
+{
+	if (bpf_core_field_exists(p->on_cpu) && p->on_cpu)
+		count(PVQ_NOT_WAITING_RUNNING, 1);
+	else if (!(p->scx.flags & SCX_TASK_QUEUED))
+		count(PVQ_NOT_WAITING_ASLEEP, 1);
+}
+
 /* Runs the target of a directed yield on this CPU's slice. */
 static bool lend(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *prev, struct task_state *prev_state)
 {
@@ -210,6 +219,8 @@ static bool lend(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *prev
 				count(PVQ_RAN_THROTTLED, 1);
 			t->queue = 0;
 		}
+	} else {
+		count_not_waiting(p);
 	}
 	bpf_task_release(p);
 	count(done ? PVQ_RAN : why, 1);

@@ -75,16 +75,18 @@ impl Counters {
             Style::Text => {
                 let per_second = |value: u64| value as f64 / time.as_secs_f64().max(1e-9);
                 let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
+                let not_waiting = self.get("refused_not_waiting");
+                let waited = asked.saturating_sub(not_waiting);
                 let mut text = format!(
-                    "asked {:.0}/s, {:.1} % ran (loan {:.0} µs, {:.1} % of all time)",
+                    "asked {:.0}/s, target waited {:.0}/s, {:.1} % of these ran (loan {:.0} µs, {:.1} % of all time)",
                     per_second(asked),
-                    percent(ran, asked),
+                    per_second(waited),
+                    percent(ran, waited),
                     mean_loan_ns as f64 / 1000.0,
                     percent(self.get("lent_ns"), charged),
                 );
                 for (name, why) in [
                     ("refused_affinity", "affinity"),
-                    ("refused_not_waiting", "target not waiting"),
                     ("refused_moved", "target moved"),
                     ("refused_no_time", "no time left"),
                     ("refused_throttled", "CPU limit"),
@@ -93,6 +95,15 @@ impl Counters {
                         // Writing to a string does not fail.
                         let _ = write!(text, ", refused {} ({why})", self.get(name));
                     }
+                }
+                if not_waiting > 0 {
+                    let running = self.get("not_waiting_running");
+                    let asleep = self.get("not_waiting_asleep");
+                    let about_to = not_waiting.saturating_sub(running + asleep);
+                    let _ = write!(
+                        text,
+                        "; target ran already {running}, slept {asleep}, was about to run elsewhere {about_to}",
+                    );
                 }
                 let _ = write!(
                     text,
@@ -165,19 +176,28 @@ mod tests {
     #[test]
     fn differences_and_sums_are_by_counter() {
         let mut first = Counters::default();
-        first.0[1] = 10;
-        first.0[2] = 9;
-        first.0[4] = 1;
+        for (name, value) in [
+            ("asked", 14),
+            ("ran", 9),
+            ("refused_moved", 1),
+            ("refused_not_waiting", 4),
+            ("not_waiting_running", 1),
+            ("not_waiting_asleep", 1),
+        ] {
+            first.0[index_of(name).expect("a counter")] = value;
+        }
         first.0[index_of("lent_ns").expect("a counter")] = 900_000;
         first.0[index_of("throttled").expect("a counter")] = 6;
         let twice = first.plus(&first);
         assert_eq!(twice.since(&first), first);
         let text = first.show(Duration::from_secs(2), Style::Text);
         assert!(
-            text.starts_with("asked 5/s, 90.0 % ran (loan 100 µs"),
+            text.starts_with("asked 7/s, target waited 5/s, 90.0 % of these ran (loan 100 µs"),
             "{text}"
         );
-        assert!(text.contains("refused 1 (target not waiting)"), "{text}");
+        assert!(text.contains("refused 1 (target moved)"), "{text}");
+        let of_others = "target ran already 1, slept 1, was about to run elsewhere 2";
+        assert!(text.contains(of_others), "{text}");
         assert!(text.ends_with("held 3/s back, 0 for too long"), "{text}");
         let json: Value =
             serde_json::from_str(&first.show(Duration::from_secs(2), Style::Json)).expect("JSON");

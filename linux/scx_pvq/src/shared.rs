@@ -65,12 +65,14 @@ impl Company {
 }
 
 /// `enum pvq_counter`, in its order, by the names that statistics have.
-pub(crate) const COUNTERS: [&str; 28] = [
+pub(crate) const COUNTERS: [&str; 30] = [
     "yields",
     "asked",
     "ran",
     "refused_affinity",
     "refused_not_waiting",
+    "not_waiting_running",
+    "not_waiting_asleep",
     "refused_moved",
     "refused_no_time",
     "refused_throttled",

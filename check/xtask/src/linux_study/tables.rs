@@ -13,19 +13,19 @@ pub(super) fn yield_table(machines: &[(String, Value)]) -> String {
         return String::new();
     }
     let mut text = "What became of the directed yields that reached `scx_pvq`, all locks of a machine together\n\n\
-                    | machine | asked | ran | affinity | not waiting | moved | no time left | paid of what was lent |\n\
+                    | machine | asked | target waited | of these, ran | affinity | moved | no time left | paid of what was lent |\n\
                     | --- | --- | --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
     for (name, counts) in machines {
         let count = |name: &str| counts[name].as_u64().unwrap_or(0);
         let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
+        let waited = count("asked").saturating_sub(count("refused_not_waiting"));
         let _ = writeln!(
             text,
-            "| {name} | {} | {:.1} % | {} | {} | {} | {} | {:.1} % |",
+            "| {name} | {} | {waited} | {:.1} % | {} | {} | {} | {:.1} % |",
             count("asked"),
-            percent(count("ran"), count("asked")),
+            percent(count("ran"), waited),
             count("refused_affinity"),
-            count("refused_not_waiting"),
             count("refused_moved"),
             count("refused_no_time"),
             percent(count("lent_paid_ns"), count("lent_ns")),

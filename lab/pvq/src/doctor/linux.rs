@@ -164,6 +164,13 @@ impl Kernel {
         if let Some(advice) = self.wants_signature() {
             return note(WHAT, "this kernel takes signed modules only", advice);
         }
+        if !guest.sched_yield {
+            return note(
+                WHAT,
+                "can be loaded, with kicks and halts: the host offers no directed yields",
+                "QEMU: -cpu host, or -cpu ...,kvm-pv-sched-yield=on; libvirt: <cpu mode='host-passthrough'/>",
+            );
+        }
         good(WHAT, "can be loaded: docs/linux-guest.md")
     }
 
@@ -303,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_is_no_guest_needs_no_module() {
+    fn what_the_host_does_not_offer_is_said() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut kernel = kernel(folder.path(), &GUEST);
         if let Some(guest) = &mut kernel.guest {
@@ -311,6 +318,12 @@ mod tests {
             guest.unhalt = false;
         }
         assert!(kernel.module().advice.contains("kvm_pv_unhalt"));
+        if let Some(guest) = &mut kernel.guest {
+            guest.unhalt = true;
+            guest.sched_yield = false;
+        }
+        let found = kernel.module();
+        assert!(found.found.contains("with kicks and halts"), "{found:?}");
         kernel.guest = None;
         assert!(kernel.module().found.contains("no guest"));
     }
