@@ -74,7 +74,29 @@ struct cfs_bandwidth {
 	u64 burst;
 } PVQ_CORE;
 
+struct kuid {
+	u32 val;
+} PVQ_CORE;
+
+struct kernfs_iattrs {
+	struct kuid ia_uid;
+} PVQ_CORE;
+
+struct kernfs_node {
+	struct kernfs_iattrs *iattr;
+} PVQ_CORE;
+
+struct cgroup {
+	struct kernfs_node *kn;
+} PVQ_CORE;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	u64 serial_nr;
+} PVQ_CORE;
+
 struct task_group {
+	struct cgroup_subsys_state css;
 	unsigned long shares;
 	struct task_group *parent;
 	struct cfs_bandwidth cfs_bandwidth;
@@ -85,6 +107,7 @@ struct sched_ext_entity {
 	u32 weight;
 	u64 slice;
 	u64 dsq_vtime;
+	unsigned long runnable_at;
 } PVQ_CORE;
 
 struct sched_entity {
@@ -95,7 +118,6 @@ struct task_struct {
 	unsigned int flags;
 	int pid;
 	int tgid;
-	int on_cpu;
 	int nr_cpus_allowed;
 	unsigned short migration_disabled;
 	const struct cpumask *cpus_ptr;
@@ -159,6 +181,7 @@ extern bool scx_bpf_test_and_clear_cpu_idle(s32 cpu) __ksym;
 extern void scx_bpf_kick_cpu(s32 cpu, u64 flags) __ksym;
 extern s32 scx_bpf_task_cpu(const struct task_struct *p) __ksym;
 extern int bpf_iter_scx_dsq_new(struct bpf_iter_scx_dsq *it, u64 dsq, u64 flags) __ksym;
+extern bool scx_bpf_task_running(const struct task_struct *p) __ksym;
 extern struct task_struct *bpf_iter_scx_dsq_next(struct bpf_iter_scx_dsq *it) __ksym;
 extern void bpf_iter_scx_dsq_destroy(struct bpf_iter_scx_dsq *it) __ksym;
 extern struct task_struct *bpf_task_from_pid(s32 pid) __ksym;

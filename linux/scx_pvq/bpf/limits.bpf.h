@@ -59,8 +59,8 @@ static struct pvq_limit limit_of(struct task_group *group)
 {
 	struct pvq_limit l = { .quota_ns = PVQ_NO_LIMIT };
 
-	/* Without it the kernel knows no limits. */
-	if (bpf_core_field_exists(group->cfs_bandwidth)) {
+	/* Without it the kernel knows no limits: the struct is there, and empty. */
+	if (bpf_core_field_exists(group->cfs_bandwidth.quota)) {
 		l.quota_ns = group->cfs_bandwidth.quota;
 		l.period_ns = group->cfs_bandwidth.period;
 		l.burst_ns = group->cfs_bandwidth.burst;
@@ -74,7 +74,7 @@ ONCE bool has_limits(struct task_struct *p __arg_trusted)
 	struct task_group *group = p->sched_task_group;
 	int level;
 
-	if (!bpf_core_field_exists(group->cfs_bandwidth))
+	if (!bpf_core_field_exists(group->cfs_bandwidth.quota))
 		return false;
 	for (level = 0; level < PVQ_GROUPS && group; level++) {
 		if (group->cfs_bandwidth.quota != PVQ_NO_LIMIT)
@@ -92,9 +92,10 @@ static void look_at_limits(struct task_struct *p, struct task_state *t, u64 now)
 		note(&limits.seen_at, now);
 }
 
+/* By the number that the kernel gives each group once: another one may be made where one was. */
 static struct pvq_budget *budget_of(struct task_group *group, u64 now)
 {
-	u64 key = (u64)group;
+	u64 key = group->css.serial_nr;
 	struct pvq_budget *found = bpf_map_lookup_elem(&budgets, &key);
 	struct pvq_budget new = { .began = now };
 

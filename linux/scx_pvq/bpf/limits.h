@@ -21,10 +21,12 @@ struct pvq_limit {
 	u64 burst_ns;
 };
 
-/* Used since the period began; below 0 is saved up. */
+/* Used since the period began; below 0 is saved up. And the limit that it is an account of. */
 struct pvq_budget {
 	u64 began;
 	s64 used_ns;
+	u64 quota_ns;
+	u64 period_ns;
 };
 
 static inline int pvq_is_limited(const struct pvq_limit *l)
@@ -32,12 +34,25 @@ static inline int pvq_is_limited(const struct pvq_limit *l)
 	return l->quota_ns != PVQ_NO_LIMIT && l->quota_ns && l->period_ns;
 }
 
+/* A limit that was changed begins anew, as Linux's own does: what was owed under a larger one could not be given back. */
+static inline void pvq_follow(struct pvq_budget *b, const struct pvq_limit *l, u64 now)
+{
+	if (b->quota_ns == l->quota_ns && b->period_ns == l->period_ns)
+		return;
+	b->quota_ns = l->quota_ns;
+	b->period_ns = l->period_ns;
+	b->began = now;
+	b->used_ns = 0;
+}
+
 /* Gives back the quotas of the periods that are over. */
 static inline void pvq_refill(struct pvq_budget *b, const struct pvq_limit *l, u64 now)
 {
-	u64 began = b->began, periods;
+	u64 began, periods;
 	s64 back;
 
+	pvq_follow(b, l, now);
+	began = b->began;
 	if (!pvq_is_before(began, now))
 		return;
 	periods = (now - began) / l->period_ns;

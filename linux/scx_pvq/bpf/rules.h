@@ -48,6 +48,8 @@ struct pvq_clock {
 	/* For how long, in all, a task was queued, and up to when that is known. Other time costs nothing. */
 	u64 wanted_ns;
 	u64 seen;
+	/* When the queue was last looked at for tasks that wait for too long. */
+	u64 looked_at;
 	struct pvq_like like[PVQ_CLASSES];
 };
 
@@ -152,6 +154,23 @@ static inline void pvq_picked(struct pvq_clock *c, const struct pvq_account *a)
 		c->weight = a->weight;
 	}
 	pvq_note_like(c, a);
+}
+
+/*
+ * crates/host keeps a light vCPU waiting for its share, however long. Here the kernel ejects a scheduler that lets a task wait,
+ * so one that has waited for half of what it may is put where the clock stands. Now and then all are looked at for that.
+ */
+static inline int pvq_looks_for_overdue(struct pvq_clock *c, u64 now, u64 most_wait_ns)
+{
+	u64 before = c->looked_at;
+
+	return now - before >= most_wait_ns / 8 && __sync_val_compare_and_swap(&c->looked_at, before, now) == before;
+}
+
+/* `jiffies`: for how many of them a task waits. 10 ms each, if their length is not known yet: they are no longer. */
+static inline int pvq_is_overdue(u64 jiffies, u64 period_ns, u64 most_wait_ns)
+{
+	return jiffies * (period_ns ? period_ns : 10000000ULL) >= most_wait_ns / 2;
 }
 
 /* Time passes up to an event of the queue; `queued`: whether a task was queued since the last one. By how much more that is. */
@@ -324,6 +343,10 @@ static inline void pvq_note_tick(struct pvq_ticks *t, u64 now, u64 jiffies)
 		t->first_at = now;
 	} else if (seen >= 16 && seen < 1024) {
 		t->period_ns = (now - t->first_at) / seen;
+	} else if (seen >= 1024 && !t->period_ns) {
+		/* All CPUs were idle, and had no ticks: anew. */
+		t->first_jiffies = jiffies;
+		t->first_at = now;
 	}
 }
 

@@ -84,11 +84,17 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 		struct cpu_state *o = cpu_state(owned);
 
 		if (o && o->slice.owner == p->pid && o->slice.current != p->pid && !o->taken) {
-			t->queue = HELD(owned);
-			insert(p, HELD(owned), rules.slice_ns, flags);
-			if (owned != here)
-				scx_bpf_kick_cpu(owned, SCX_KICK_IDLE);
-			return;
+			if (bpf_cpumask_test_cpu(owned, p->cpus_ptr)) {
+				t->queue = HELD(owned);
+				insert(p, HELD(owned), rules.slice_ns, flags);
+				if (owned != here)
+					scx_bpf_kick_cpu(owned, SCX_KICK_IDLE);
+				return;
+			}
+			/* It may not run there any more: the one that does pays for itself from now on. */
+			o->taken_at = now;
+			o->taken = p->pid;
+			count(PVQ_CONVERTED, 1);
 		}
 		t->owns = 0;
 	}
@@ -171,6 +177,7 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	if (now - c->companion_since >= config.companion_ns && move_to_local(COMPANION(cpu)))
 		return;
 	throttle_from(domain, now);
+	look_for_overdue(domain, now);
 	if (runs && is_there(prev) && is_there(t)) {
 		if (t->owns) {
 			struct cpu_state *o = cpu_state(t->owns - 1);
@@ -218,11 +225,12 @@ keep:
 	set_slice(prev, counted(c->slice.end - now));
 }
 
+/* Not only this CPU calls it: one that changes a task that runs elsewhere stops that task, and lets it run again. */
 SEC("struct_ops/pvq_running")
 void BPF_PROG(pvq_running, struct task_struct *p)
 {
 	u64 now = bpf_ktime_get_ns();
-	u32 cpu = bpf_get_smp_processor_id();
+	u32 cpu = scx_bpf_task_cpu(p);
 	struct cpu_state *c = cpu_state(cpu);
 	struct task_state *t = task_state(p);
 
@@ -247,6 +255,12 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 		if (c->paused)
 			c->slice.charged_until = now;
 		c->paused = 0;
+		c->switched_at = 0;
+		/* It was queued meanwhile, if it was changed. */
+		if (c->slice.owner == p->pid)
+			t->owns = cpu + 1;
+		if (!pvq_is_over(&c->slice, now))
+			set_slice(p, counted(c->slice.end - now));
 		return;
 	}
 	if (!t->started)
@@ -259,7 +273,7 @@ SEC("struct_ops/pvq_stopping")
 void BPF_PROG(pvq_stopping, struct task_struct *p, bool runnable)
 {
 	u64 now = bpf_ktime_get_ns();
-	u32 cpu = bpf_get_smp_processor_id();
+	u32 cpu = scx_bpf_task_cpu(p);
 	struct cpu_state *c = cpu_state(cpu);
 	struct task_state *t = task_state(p);
 

@@ -55,6 +55,7 @@ enum pvq_counter {
 	PVQ_PREEMPTIONS,	/* slices ended by a task that woke */
 	PVQ_MIGRATIONS,
 	PVQ_STOLEN,		/* taken from the queue of another domain */
+	PVQ_HURRIED,		/* tasks put first because they had waited for long */
 	PVQ_KTHREADS,		/* kernel threads, and the loader's, put before everything else */
 	PVQ_THROTTLED,		/* tasks that a limit held back */
 	PVQ_RELEASED,		/* ... and that were let go in time */

@@ -102,6 +102,9 @@ static void own_limits(struct cpu_state *c, const struct task_state *t, u64 now)
 		note(&limits.seen_at, now);
 }
 
+/* A switch takes microseconds. What lasts longer is a task of another class, which ran between two of these. */
+#define PVQ_LONGEST_SWITCH_NS 1000000ULL
+
 static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, struct task_state *t)
 {
 	struct pvq_terms rules = terms_until_tick(c, now);
@@ -110,7 +113,7 @@ static void begin(struct cpu_state *c, u32 cpu, u64 now, struct task_struct *p, 
 	change_domain(t, domain_of(cpu));
 	pvq_begin(&c->slice, now, wanted(t->domain, now), p->pid, &rules);
 	/* The owner pays for the switch to it, as the kernel counts: else tasks that sleep often have that for nothing. */
-	if (c->switched_at && pvq_is_before(c->switched_at, now)) {
+	if (c->switched_at && pvq_is_before(c->switched_at, now) && now - c->switched_at < PVQ_LONGEST_SWITCH_NS) {
 		c->slice.wanted_until -= now - c->switched_at;
 		c->slice.charged_until = c->switched_at;
 	}
@@ -173,7 +176,7 @@ static bool move_here(struct task_struct *p, u64 queue, u32 cpu, u64 slice, u32 
 /* A target that no queue holds: it is looked at while other CPUs go on, so this is for statistics alone. */
 static void count_not_waiting(const struct task_struct *p)
 {
-	if (bpf_core_field_exists(p->on_cpu) && p->on_cpu)
+	if (scx_bpf_task_running(p))
 		count(PVQ_NOT_WAITING_RUNNING, 1);
 	else if (!(p->scx.flags & SCX_TASK_QUEUED))
 		count(PVQ_NOT_WAITING_ASLEEP, 1);
@@ -289,6 +292,37 @@ static void end_slice(struct cpu_state *c, u32 cpu, u64 now, struct task_struct 
 		}
 		bpf_iter_scx_dsq_destroy(&it);
 	}
+}
+
+/* Puts a task of a queue that has waited for too long before the others, if it is one. */
+static void hurry(struct bpf_iter_scx_dsq *it, struct task_struct *p, const struct pvq_clock *clock, u64 queue)
+{
+	struct task_state *t = task_state(p);
+	u64 jiffies = bpf_jiffies64() - p->scx.runnable_at;
+
+	if (!t || !pvq_is_overdue(jiffies, ticks.period_ns, config.most_wait_ns))
+		return;
+	t->account.vtime = clock->vtime;
+	move_set_slice(it, config.terms.slice_ns);
+	move_set_vtime(it, clock->vtime);
+	if (move_vtime(it, p, queue))
+		count(PVQ_HURRIED, 1);
+}
+
+/* Several times in the longest time that a task may wait: no event looks at all that are queued. */
+static void look_for_overdue(u32 domain, u64 now)
+{
+	struct pvq_clock *clock = clock_of(domain);
+	struct bpf_iter_scx_dsq it;
+	struct task_struct *p;
+
+	if (!clock || !pvq_looks_for_overdue(clock, now, config.most_wait_ns))
+		return;
+	if (!bpf_iter_scx_dsq_new(&it, QUEUE(domain), 0)) {
+		while ((p = bpf_iter_scx_dsq_next(&it)))
+			hurry(&it, p, clock, QUEUE(domain));
+	}
+	bpf_iter_scx_dsq_destroy(&it);
 }
 
 /* Whether the first of a queue goes before this virtual time. */

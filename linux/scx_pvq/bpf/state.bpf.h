@@ -188,7 +188,19 @@ static void picked(struct pvq_clock *clock, const struct pvq_account *account)
  */
 #define ONCE __noinline __weak
 
-/* nice, times cpu.weight of the cgroup and those above it; 100 is the weight of an ordinary task. */
+/* Whether the weights of the groups right below this one are set by root, and by no user to whom it was given. */
+static bool is_roots(struct task_group *group)
+{
+	/* Without attributes of its own a directory is root's. */
+	struct kernfs_iattrs *given = BPF_CORE_READ(group, css.cgroup, kn, iattr);
+
+	return !given || !BPF_CORE_READ(given, ia_uid.val);
+}
+
+/*
+ * nice, times cpu.weight of the cgroup and those above it; 100 is the weight of an ordinary task. A user makes groups lighter
+ * than they were, and none heavier.
+ */
 ONCE u32 weight_of(struct task_struct *p __arg_trusted)
 {
 	struct task_group *group = p->sched_task_group;
@@ -200,7 +212,7 @@ ONCE u32 weight_of(struct task_struct *p __arg_trusted)
 		u64 shares = BPF_CORE_READ(group, shares) >> 10;
 		struct task_group *above = BPF_CORE_READ(group, parent);
 
-		if (shares && above)
+		if (shares && above && (shares <= 1024 || is_roots(above)))
 			weight = weight * shares / 1024;
 		group = above;
 	}

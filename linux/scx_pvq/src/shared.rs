@@ -65,7 +65,7 @@ impl Company {
 }
 
 /// `enum pvq_counter`, in its order, by the names that statistics have.
-pub(crate) const COUNTERS: [&str; 30] = [
+pub(crate) const COUNTERS: [&str; 31] = [
     "yields",
     "asked",
     "ran",
@@ -91,6 +91,7 @@ pub(crate) const COUNTERS: [&str; 30] = [
     "preemptions",
     "migrations",
     "stolen",
+    "hurried",
     "kthreads",
     "throttled",
     "released",

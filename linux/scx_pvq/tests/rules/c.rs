@@ -23,6 +23,7 @@ pub(crate) struct CClock {
     unused: u32,
     pub(crate) wanted_ns: u64,
     seen: u64,
+    looked_at: u64,
     like: [CLike; CLASSES],
 }
 
@@ -72,6 +73,8 @@ pub(crate) struct CLimit {
 pub(crate) struct CBudget {
     began: u64,
     used_ns: i64,
+    quota_ns: u64,
+    period_ns: u64,
 }
 
 #[repr(C)]
@@ -85,6 +88,8 @@ pub(crate) struct CLook {
 unsafe extern "C" {
     safe fn c_charge(a: &mut CAccount, ns: u64);
     safe fn c_picked(c: &mut CClock, a: &CAccount);
+    safe fn c_looks_for_overdue(c: &mut CClock, now: u64, most_wait_ns: u64) -> i32;
+    safe fn c_is_overdue(jiffies: u64, period: u64, most_wait_ns: u64) -> i32;
     safe fn c_start(t: &CTerms, c: &CClock, a: &mut CAccount);
     safe fn c_wake(stand: u64, a: &mut CAccount);
     safe fn c_requeue(t: &CTerms, c: &CClock, a: &mut CAccount);
@@ -143,8 +148,13 @@ impl CTicks {
 }
 
 impl CBudget {
-    pub(crate) fn new(began: u64) -> Self {
-        Self { began, used_ns: 0 }
+    pub(crate) fn new(began: u64, limit: &CLimit) -> Self {
+        Self {
+            began,
+            used_ns: 0,
+            quota_ns: limit.quota_ns,
+            period_ns: limit.period_ns,
+        }
     }
 
     /// Charges it, as any CPU does.
@@ -167,6 +177,11 @@ pub(crate) fn waits_until(until: u64, since: u64, now: u64, most_wait_ns: u64) -
         0 => None,
         until => Some(until),
     }
+}
+
+/// Whether a task that has waited for so many ticks goes first.
+pub(crate) fn is_overdue(jiffies: u64, ticks: &CTicks, most_wait_ns: u64) -> bool {
+    c_is_overdue(jiffies, ticks.period_ns, most_wait_ns) != 0
 }
 
 /// By how much it is ahead.
@@ -219,6 +234,7 @@ impl CClock {
             unused: 0,
             wanted_ns: 0,
             seen: 0,
+            looked_at: 0,
             like: Default::default(),
         }
     }
@@ -229,6 +245,11 @@ impl CClock {
 
     pub(crate) fn picked(&mut self, account: &CAccount) {
         c_picked(self, account);
+    }
+
+    /// Whether all that are queued are looked at now.
+    pub(crate) fn looks_for_overdue(&mut self, now: u64, most_wait_ns: u64) -> bool {
+        c_looks_for_overdue(self, now, most_wait_ns) != 0
     }
 }
 

@@ -66,7 +66,7 @@ fn accounts_are_those_of_a_refill_at_each_period() {
         let mut random = Random::new(seed);
         let limit = limit(&mut random);
         let mut now = 1 + random.below(1 << 50);
-        let mut budget = CBudget::new(now);
+        let mut budget = CBudget::new(now, &limit);
         let mut exact = Exact::new(now, &limit);
         for step in 0..100 {
             let bits = random.below(31);
@@ -88,7 +88,7 @@ fn accounts_are_those_of_a_refill_at_each_period() {
 /// CPUs that run a group at every tick that it may have, each with ticks of its own. What it ran in all, and in how much time.
 fn greedy(random: &mut Random, limit: &CLimit, cpus: usize, ns: u64) -> u64 {
     let began = random.below(1 << 50);
-    let mut budget = CBudget::new(began);
+    let mut budget = CBudget::new(began, &limit);
     let mut ticks: Vec<u64> = (0..cpus).map(|_| began + random.below(TICK)).collect();
     let mut runs = vec![false; cpus];
     let mut ran = 0;
@@ -151,7 +151,7 @@ fn all_levels_have_to_have_time() {
         period_ns: 50 * MS,
         burst_ns: 0,
     };
-    let (mut above, mut own) = (CBudget::new(0), CBudget::new(0));
+    let (mut above, mut own) = (CBudget::new(0, &outer), CBudget::new(0, &inner));
     let mut ran = 0;
     for tick in 1..=2500 {
         let now = tick * TICK;
@@ -176,7 +176,7 @@ fn what_is_saved_up_is_the_burst() {
         period_ns: 100 * MS,
         burst_ns: 5 * MS,
     };
-    let mut budget = CBudget::new(0);
+    let mut budget = CBudget::new(0, &limit);
     // Idle for a hundred periods.
     let now = 10_001 * MS;
     assert_eq!(budget.held_until(&limit, now), None);
@@ -184,12 +184,33 @@ fn what_is_saved_up_is_the_burst() {
     assert_eq!(budget.held_until(&limit, now), None);
     budget.spend(&limit, now, 1, MOST_WAIT);
     assert_eq!(budget.held_until(&limit, now), Some(10_100 * MS));
-    // And a limit that is lowered meanwhile counts from then on.
-    let lower = CLimit {
-        quota_ns: 5 * MS,
-        ..limit
+}
+
+#[test]
+fn a_limit_that_is_changed_begins_anew() {
+    let large = CLimit {
+        quota_ns: 400 * MS,
+        period_ns: 100 * MS,
+        burst_ns: 0,
     };
-    assert_eq!(budget.held_until(&lower, now), Some(10_200 * MS));
+    let small = CLimit {
+        quota_ns: 10 * MS,
+        ..large
+    };
+    let mut budget = CBudget::new(0, &large);
+    // 64 CPUs ran for a tick too long.
+    budget.spend(&large, MS, 656 * MS, MOST_WAIT);
+    assert_eq!(budget.held_until(&large, 2 * MS), Some(100 * MS));
+    // What it owes would be 65 periods of the small one.
+    assert_eq!(budget.held_until(&small, 3 * MS), None);
+    budget.spend(&small, 4 * MS, 10 * MS, MOST_WAIT);
+    assert_eq!(budget.held_until(&small, 5 * MS), Some(103 * MS));
+    // A burst is not a part of it.
+    let burst = CLimit {
+        burst_ns: MS,
+        ..small
+    };
+    assert_eq!(budget.held_until(&burst, 6 * MS), Some(103 * MS));
 }
 
 #[test]
@@ -198,7 +219,7 @@ fn no_task_waits_for_longer_than_the_watchdog_allows() {
         let mut random = Random::new(seed);
         let limit = limit(&mut random);
         let began = random.below(1 << 50);
-        let mut budget = CBudget::new(began);
+        let mut budget = CBudget::new(began, &limit);
         let mut now = began;
         let mut since = None;
         // It owes more and more, as 200 busy threads of a small group do.

@@ -8,3 +8,4 @@ mod limits;
 mod random;
 mod ticks;
 mod twin;
+mod waits;

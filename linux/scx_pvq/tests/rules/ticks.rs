@@ -156,3 +156,15 @@ fn the_period_is_measured_to_a_thousandth() {
         );
     });
 }
+
+#[test]
+fn ticks_that_stop_for_seconds_are_measured_later() {
+    const TICK: u64 = 4_000_000;
+    // A quiet host: the next CPU that is met by a tick is met after eight seconds.
+    let mut ticks = CTicks::default();
+    ticks.note(TICK, 1);
+    for jiffies in (2001..2101).chain(5000..5100) {
+        ticks.note(jiffies * TICK, jiffies);
+    }
+    assert_eq!(ticks.period_ns(), TICK);
+}
