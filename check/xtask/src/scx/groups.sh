@@ -74,6 +74,35 @@ weights() {
         must "$part < 0.02 && $part > -0.02"
     done
     echo 100 >/groups/first/cpu.weight
+    # A user to whom the second group was given makes one below it: no heavier than that group is.
+    echo +cpu >/groups/second/cgroup.subtree_control
+    chown 1000 /groups/second
+    mkdir /groups/second/below
+    echo 10000 >/groups/second/below/cpu.weight
+    busy=
+    loops $deepest
+    loops /groups/second/below
+    look 1.2 "beside a user's group in a group of weight 100"
+    end
+    must "first > 0.45 && first < 0.55"
+    rmdir /groups/second/below
+    chown 0 /groups/second
+    echo -cpu >/groups/second/cgroup.subtree_control
+}
+# Tasks that run are given to other processors all the time, by one that runs itself: all of them pay for what they use.
+given_around() {
+    both
+    sleep 0.3
+    sh -c 'while :; do
+        for task in "$@"; do
+            taskset -p 1 "$task"
+            taskset -p 2 "$task"
+            taskset -p 3 "$task"
+        done
+    done >/dev/null' sh $busy &
+    busy="$busy $!"
+    look 1.2 "tasks that are given around"
+    end
 }
 limits() {
     echo "$two_fifths" >/groups/first/cpu.max
@@ -156,6 +185,16 @@ weights
 limits
 start
 host=scx_pvq
+given_around
+stop
+awk -v charged="$(count charged_ns)" -v used="$(count used_ns)" 'BEGIN {
+    print "of " used " ns " charged " were charged"
+    exit !(charged / used > 0.99 && charged / used < 1.01)
+}' || {
+    echo "FAILED: tasks that are given around do not pay for what they use"
+    failed=1
+}
+start
 weights
 limits
 stop
