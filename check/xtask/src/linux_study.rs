@@ -1,4 +1,4 @@
-//! The tables of `docs/kvm.md`: one lock after another on Linux's own scheduler and on `scx_pvq`, by counted instructions.
+//! The tables of `docs/generated/linux-study.md`: one lock after another on Linux's own scheduler and on `scx_pvq`, by counted instructions.
 
 use std::fs;
 use std::path::{Path, PathBuf};

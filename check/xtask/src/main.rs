@@ -116,7 +116,7 @@ enum Task {
     /// Boot a stock Debian kernel with KVM in QEMU, all emulated, and run pvq in it.
     KvmInQemu(kvm_in_qemu::Options),
     /// Boot a Debian kernel in QEMU, load scx_pvq, and check that a directed yield runs its target and that lenders pay; and
-    /// that the check finds two deliberate mistakes.
+    /// that the check finds three deliberate mistakes.
     ScxCheck {
         /// Instead, check what an operator meets: errors, statistics, and every kind of end.
         #[arg(long, conflicts_with_all = ["ordinary", "groups"])]
@@ -130,7 +130,8 @@ enum Task {
         #[command(flatten)]
         kernel: debian_kernel::Choice,
     },
-    /// Make the tables of docs/kvm.md anew, on Linux's own scheduler and on scx_pvq: takes an hour or so.
+    /// Measure locks on Linux's own scheduler and on scx_pvq, in an emulated machine, for the tables of
+    /// docs/generated/linux-study.md: takes an hour or so. With --greedy, for those of linux-greedy.md.
     LinuxStudy(linux_study::Options),
     /// Fetch packages of a suite of Debian and unpack them into a folder; nothing is installed.
     DebianPackages {

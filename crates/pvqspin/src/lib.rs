@@ -18,6 +18,9 @@
 //!
 //! Strict FIFO then loses no throughput to an unfair lock, and no CPU waits for long.
 //!
+//! Order and bounds are of those in line. Where [`Env::LOOKS`] is not 0 (it is by default), a CPU first looks
+//! that often at a held lock without a queue, and has no place in line meanwhile.
+//!
 //! # Using it
 //!
 //! 1. Implement [`Env`] for your kernel: the CPU number, the nodes, how to spin. A guest adds the

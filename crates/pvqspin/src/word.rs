@@ -21,7 +21,7 @@
 //!   that makes a CPU the head, so a releaser knows which CPU has to run. (Linux finds a halted head
 //!   through a hash table, and a preempted one not at all.)
 //! - **P** in a native lock: pending, the one waiter that needs no node. In a paravirtual lock,
-//!   which queues at once: with **L**, the head sleeps and wants a kick; without, the CPU in the
+//!   which has no such waiter: with **L**, the head sleeps and wants a kick; without, the CPU in the
 //!   head field is not the head but has *passed over* it, and holds the lock.
 //!
 //! A lock is free to be taken by its head while both L and P are clear. [`Held`] is what a word
