@@ -42,9 +42,12 @@ pub enum Event {
     YieldRefused,
     /// Took the lock past a preempted head.
     PassedOver,
+    /// Of those: past its bound. The host refused to run the head, or could not be asked.
+    PassedOverRefused,
     /// Kept from passing over, because the oldest wait had reached its bound.
     Closed,
-    /// How long the oldest wait was that was passed over within its bound, in microseconds: a maximum.
+    /// How long the oldest wait was that was passed over within its bound, in microseconds: a maximum. What
+    /// the host refused to run may be older: see [`PassedOverRefused`](Self::PassedOverRefused).
     LongestBypassUs,
     /// All nodes of this CPU were in use: took the lock through the fallback.
     NodeExhausted,
@@ -55,7 +58,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, in the order of their declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SlowPath,
         Self::Pending,
         Self::Queued,
@@ -73,6 +76,7 @@ impl Event {
         Self::YieldAlreadyRunning,
         Self::YieldRefused,
         Self::PassedOver,
+        Self::PassedOverRefused,
         Self::Closed,
         Self::LongestBypassUs,
         Self::NodeExhausted,
@@ -100,6 +104,7 @@ impl Event {
             Self::YieldAlreadyRunning => "yield_already_running",
             Self::YieldRefused => "yield_refused",
             Self::PassedOver => "passed_over",
+            Self::PassedOverRefused => "passed_over_refused",
             Self::Closed => "closed",
             Self::LongestBypassUs => "longest_bypass_us",
             Self::NodeExhausted => "node_exhausted",

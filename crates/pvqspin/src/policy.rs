@@ -10,7 +10,7 @@
 //! | [`Fifo`] | yields, stays runnable; halts under long holds | predecessor; the head: the holder | yields to a preempted head | FIFO |
 //! | [`FifoHalt`] | halts | predecessor; the head: the holder | kicks a halted head | FIFO |
 //! | [`FifoHolder`] | halts | the holder | kicks the head, always | FIFO |
-//! | [`Bounded`] | yields, or passes over those who are off their pCPUs; halts behind the head if the host refuses | the holder, or a head that is too old | yields to a preempted head; where the host refuses, only to one that waited too long | FIFO among the running, bounded |
+//! | [`Bounded`] | yields, or passes over those who are off their pCPUs; halts behind the head if the host refuses | the holder, or a head that is too old | yields to a preempted head; where the host refuses, only to one that waited too long | FIFO among the running, bounded where the host runs a head that is too old |
 
 use core::marker::PhantomData;
 
@@ -146,8 +146,15 @@ pub struct FifoHolder;
 
 /// Order among those who run, for hosts that take hints only, and for those that keep the contract.
 /// A preempted head may be passed over until it has waited `WAIT_US` microseconds; then the lock is
-/// closed to all others, unless the host refuses to run that head. A releaser lends its pCPU to a
+/// closed to all others, and they ask the host to run that head. A releaser lends its pCPU to a
 /// preempted head unless the host has lately refused. With `WAIT_US = 0` it is [`Fifo`] without halting.
+///
+/// The bound holds where the host runs the head when it is asked. A closed lock whose head the host refuses
+/// to run would stand still for a slice, so a waiter takes it past the head once for each refusal, however
+/// old the head is. ([`Event::PassedOverRefused`](crate::Event::PassedOverRefused) counts that;
+/// [`Event::LongestBypassUs`](crate::Event::LongestBypassUs) leaves it out.) A host without directed
+/// yields refuses each time, and a CPU that may not lend does not ask.
+/// `docs/decisions/0004-passing-over-by-taking.md` has the figures.
 ///
 /// It needs a clock ([`Env::now_ns`](crate::Env::now_ns)): without one the bound never comes.
 #[derive(Clone, Copy, Debug)]

@@ -287,14 +287,14 @@ pub extern "C" fn pvq_stat_is_sum(row: u32) -> bool {
     }
 }
 
-/// Sets maxima and the rows of our own of one CPU to 0. That CPU may count at this instant, and undo
-/// it. Sums of the lock go on.
+/// Sets the maxima of one CPU to 0. That CPU may record one at this instant, and undo it. Sums go on: the
+/// shim subtracts what they were.
 #[unsafe(no_mangle)]
 pub extern "C" fn pvq_stat_reset(cpu: u32) {
     let own = percpu::of(cpu as usize);
     own.longest_ticks.store(0, Relaxed);
-    own.names.named.store(0, Relaxed);
-    own.names.nameless.store(0, Relaxed);
-    own.names.free.store(0, Relaxed);
     own.nodes.reset_maxima();
 }
+
+#[cfg(test)]
+mod tests;

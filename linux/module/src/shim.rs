@@ -10,5 +10,23 @@ unsafe extern "C" {
     /// Whether this is an NMI: then nothing lends or halts.
     pub(crate) fn pvq_in_nmi() -> bool;
     /// Never returns. Not referenced, or the build fails.
+    #[cfg(not(test))]
     pub(crate) fn pvq_never() -> !;
+}
+
+/// In the place of the shim: one CPU, no clock.
+#[cfg(test)]
+mod tests {
+    #[unsafe(no_mangle)]
+    extern "C" fn pvq_cpu() -> u32 {
+        0
+    }
+    #[unsafe(no_mangle)]
+    extern "C" fn pvq_now_ns() -> u64 {
+        0
+    }
+    #[unsafe(no_mangle)]
+    extern "C" fn pvq_in_nmi() -> bool {
+        false
+    }
 }

@@ -108,9 +108,10 @@ impl<K: Kernel, I: Instructions> Env for Kvm<K, I> {
         let Some(apic_id) = K::vcpu(target).apic_id() else {
             return Status::Refused;
         };
-        let vcpu = K::vcpu(K::cpu());
+        let cpu = K::cpu();
+        let vcpu = K::vcpu(cpu);
         let before = Self::sample(target);
-        vcpu.begin_yield();
+        vcpu.begin_yield(K::record(cpu));
         Self::hypercall(HC_SCHED_YIELD, apic_id.into(), 0);
         vcpu.end_yield();
         let after = Self::sample(target);

@@ -7,7 +7,8 @@
 //! | record   steal, version, preempted; 64 bytes     |  the host      all vCPUs
 //! | doing    RUNNING, YIELDING, HALTED; KICKED       |  its vCPU; a kick by others
 //! | apic_id  plus 1: how hypercalls name it; or 0    |  its vCPU, once
-//! | halted_in  the generation in which it halted     |  its vCPU
+//! | halted_in, yielded_in  the generations in which  |  its vCPU
+//! |                        it last did               |
 //! +-------------------- 128 bytes -------------------+
 //! | waiting_for   cpu + 1, or 0                      |  its vCPU      all vCPUs
 //! | window        how long it was stolen lately      |  its vCPU
@@ -32,19 +33,22 @@
 //! | --- | --- | --- |
 //! | `RUNNING` | clear | running |
 //! | `RUNNING` | set | preempted |
-//! | `YIELDING` | any | preempted: it lent its pCPU |
+//! | `YIELDING`, same generation | any | preempted: it lent its pCPU |
+//! | `YIELDING`, a newer generation | clear | running: in a handler of an interrupt that came meanwhile |
+//! | `YIELDING`, a newer generation | set | preempted there |
 //! | `HALTED`, same generation | any | halted |
 //! | `HALTED`, `KICKED`, same generation | any | preempted: it could run again, and does not yet |
 //! | `HALTED`, a newer generation | clear | running: in a handler of the interrupt that ended its halt |
 //! | `HALTED`, a newer generation | set | preempted there |
 //!
-//! The host counts a generation when it puts the vCPU on a pCPU, so one that is newer than the halt
-//! says that the halt is over. (A halt that ends while the host still polls has no new generation: a
-//! handler then says itself that it runs, [`Kvm::interrupted`](super::Kvm::interrupted).)
+//! The host counts a generation when it puts the vCPU on a pCPU, so one that is newer than the halt, or
+//! the yield, says that it is over. (A halt that ends while the host still polls has no new generation: a
+//! handler then says itself that it runs, [`Kvm::interrupted`](super::Kvm::interrupted). Nor has a yield
+//! that the host refuses: it looks preempted until the call has returned.)
 //!
 //! *Idle* is never reported: a CPU that a lock names is in the lock's code or in a critical section.
 
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use pvqspin_abi::{Cpu, RunSample, RunState};
@@ -69,6 +73,7 @@ pub struct Vcpu {
     doing: AtomicU32,
     apic_id: AtomicU32,
     halted_in: AtomicU32,
+    yielded_in: AtomicU32,
     own: OwnLine,
 }
 
@@ -92,6 +97,7 @@ impl Vcpu {
             doing: AtomicU32::new(0),
             apic_id: AtomicU32::new(0),
             halted_in: AtomicU32::new(0),
+            yielded_in: AtomicU32::new(0),
             own: OwnLine {
                 waiting_for: AtomicU32::new(0),
                 was_stolen: AtomicU32::new(0),
@@ -131,13 +137,13 @@ impl Vcpu {
         // The generation first: if the vCPU runs in between, the sample has an old generation, and
         // a hint made from it is dropped. The other way round it could pass for a new preemption.
         let generation = record.generation();
-        // Acquire: as for the flag of the record; and a CPU that sees `HALTED` sees in which generation,
-        // and reads one below that is not older.
+        // Acquire: as for the flag of the record; and a CPU that sees `YIELDING` or `HALTED` (released with
+        // it) sees in which generation, and reads one below that is not older.
         let doing = self.doing.load(Acquire);
-        let sleeps = || self.halted_in.load(Relaxed) == record.generation().get();
-        let state = if doing & YIELDING != 0 {
+        let lasts = |since: &AtomicU32| since.load(Relaxed) == record.generation().get();
+        let state = if doing & YIELDING != 0 && lasts(&self.yielded_in) {
             RunState::Preempted
-        } else if doing & HALTED != 0 && sleeps() {
+        } else if doing & HALTED != 0 && lasts(&self.halted_in) {
             if doing & KICKED != 0 {
                 RunState::Preempted
             } else {
@@ -185,13 +191,17 @@ impl Vcpu {
     }
 
     /// It is about to lend its pCPU.
-    pub(super) fn begin_yield(&self) {
-        // Relaxed, here and at the end: advice. Others may kick meanwhile, so no plain store.
-        self.doing.fetch_or(YIELDING, Relaxed);
+    pub(super) fn begin_yield(&self, record: &StealTime) {
+        // Relaxed: the release below publishes it. Taken off its pCPU from here to the call, or interrupted
+        // by a handler that yields itself, it lends it and passes for running: that is advice.
+        self.yielded_in.store(record.generation().get(), Relaxed);
+        // Release pairs with the acquire in `sample_with`. Others may kick meanwhile, so no plain store.
+        self.doing.fetch_or(YIELDING, Release);
     }
 
     /// It has its pCPU back.
     pub(super) fn end_yield(&self) {
+        // Relaxed: advice.
         self.doing.fetch_and(!YIELDING, Relaxed);
     }
 
@@ -296,7 +306,7 @@ mod tests {
             assert_eq!(state(&vcpu), RunState::Preempted);
             vcpu.record.preempted.store(0, Relaxed);
             // What it lends from there counts, too.
-            vcpu.begin_yield();
+            vcpu.begin_yield(vcpu.record());
             assert_eq!(state(&vcpu), RunState::Preempted);
             vcpu.end_yield();
             // A kick meanwhile ends nothing but the halt that is over.
@@ -329,7 +339,7 @@ mod tests {
     #[test]
     fn a_kick_during_a_yield_is_not_lost() {
         let vcpu = Vcpu::new();
-        vcpu.begin_yield();
+        vcpu.begin_yield(vcpu.record());
         assert_eq!(state(&vcpu), RunState::Preempted);
         assert!(!vcpu.note_kick());
         vcpu.end_yield();

@@ -20,7 +20,9 @@
 //!   runnable vCPU in the end, it runs.
 //! - A host that takes hints may refuse to run it. Keeping the lock closed would then help no CPU
 //!   for a whole slice, so the waiter that was refused takes it past the head once, and asks again
-//!   the next time. The bound is the guest's to keep only where the host lets it.
+//!   the next time: once for each refusal, however old the head is. So the bound holds where the
+//!   guest can ask the host, and the host runs the head then; elsewhere it is the host's to keep.
+//!   `PassedOverRefused` counts how often it did not.
 //! - The next head then has its own age, which is already as old as its wait.
 //!
 //! A waiter that leaves the middle of the queue in this way holds the lock while it unlinks
@@ -142,8 +144,9 @@ impl<E: Env, P: Policy, W: Format> Waiter<'_, E, P, W> {
         let token = seize::<P, W>(self.word, seen, self.cpu)?;
         E::checkpoint(Point::Taken);
         self.nodes.count(Event::PassedOver);
-        if let Some(age_us) = age_us {
-            self.nodes.record_max(Event::LongestBypassUs, age_us);
+        match age_us {
+            Some(age_us) => self.nodes.record_max(Event::LongestBypassUs, age_us),
+            None => self.nodes.count(Event::PassedOverRefused),
         }
         Some(token)
     }

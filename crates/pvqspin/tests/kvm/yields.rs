@@ -31,6 +31,38 @@ fn a_yield_names_the_end_of_the_chain() {
 }
 
 #[test]
+fn a_handler_that_interrupts_a_yield_runs() {
+    start(ALL);
+    did();
+    host_runs(5, false);
+    just_before(yield_call(5), || {
+        let seen = || Guests::run_sample(cpu(0)).state();
+        assert_eq!(seen(), RunState::Preempted, "it lends its pCPU");
+        // It gets one back; an interrupt pends, so the call has not returned.
+        host_runs(5, true);
+        host_runs(0, true);
+        assert_eq!(seen(), RunState::Running);
+        let in_vain = on(1, || Guests::yield_to(hint(0)));
+        assert_eq!(in_vain, Status::AlreadyRunning, "no refusal to believe in");
+        host_runs(0, false);
+        assert_eq!(seen(), RunState::Preempted, "taken off in the handler");
+        host_runs(0, true);
+        // The handler lends its pCPU in its turn.
+        host_runs(7, false);
+        just_before(yield_call(7), move || {
+            assert_eq!(seen(), RunState::Preempted);
+            host_runs(7, true);
+            host_runs(0, true);
+        });
+        assert_eq!(Guests::yield_to(hint(7)), Status::Ran);
+        assert_eq!(seen(), RunState::Running);
+    });
+    assert_eq!(Guests::yield_to(hint(5)), Status::Ran);
+    assert_eq!(did(), [yield_call(7), yield_call(5)]);
+    assert_eq!(Guests::run_sample(cpu(0)).state(), RunState::Running);
+}
+
+#[test]
 fn the_host_is_not_called_for_what_it_could_not_do() {
     start(ALL);
     did();

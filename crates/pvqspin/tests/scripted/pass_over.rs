@@ -77,6 +77,38 @@ fn nobody_passes_over_a_head_that_is_too_old() {
 }
 
 #[test]
+fn a_head_that_the_host_refuses_is_passed_over_once_for_each_refusal_and_counted() {
+    behind_a_preempted_head::<Bounded<1_000>, Idx3>(|lock| {
+        WORLD.with(|world| {
+            world.now_us.set(world.now_us.get() + 1_000);
+            world.status.set(Status::Refused);
+        });
+        for times in 1..=2 {
+            // It asks before it goes first, and again when it releases.
+            (0..2).for_each(|_| then(|| {}));
+            let token = on(4, || lock.lock());
+            on(4, || unlock(lock, token));
+            assert_eq!(calls(), [Call::YieldTo(1, 2); 2]);
+            assert_eq!(events(4, Event::PassedOver), times);
+            assert_eq!(events(4, Event::PassedOverRefused), times);
+        }
+        assert_eq!(
+            events(4, Event::LongestBypassUs),
+            0,
+            "none within the bound"
+        );
+        // One within its bound is not among them.
+        WORLD.with(|world| world.now_us.set(world.now_us.get() - 500));
+        keep_pcpus();
+        let token = on(5, || lock.lock());
+        on(5, || unlock(lock, token));
+        assert_eq!(events(5, Event::PassedOver), 1);
+        assert_eq!(events(5, Event::PassedOverRefused), 0);
+        assert_eq!(events(5, Event::LongestBypassUs), 500);
+    });
+}
+
+#[test]
 fn nobody_passes_over_one_that_runs() {
     let lock = lock::<Bounded, Idx3>();
     let release = held_by(0, lock);
