@@ -52,7 +52,7 @@ impl Held {
         let (address, kept) = self.place_of(lock)?;
         let token = kept.load(Relaxed);
         interrupt();
-        // Likewise: from the store on the place is anybody's.
+        // Likewise: from the store on any context may take the place.
         compiler_fence(SeqCst);
         address.store(0, Relaxed);
         Some(token)

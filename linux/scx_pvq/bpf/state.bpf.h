@@ -188,7 +188,7 @@ static void picked(struct pvq_clock *clock, const struct pvq_account *account)
  */
 #define ONCE __noinline __weak
 
-/* Whether the weights of the groups right below this one are set by root, and by no user to whom it was given. */
+/* Whether the weights of the groups right below this one are set by root, and by no user who was given it. */
 static bool is_roots(struct task_group *group)
 {
 	/* Without attributes of its own a directory is root's. */

@@ -74,7 +74,7 @@ weights() {
         must "$part < 0.02 && $part > -0.02"
     done
     echo 100 >/groups/first/cpu.weight
-    # A user to whom the second group was given makes one below it: no heavier than that group is.
+    # A user who was given the second group makes one below it: no heavier than that group is.
     echo +cpu >/groups/second/cgroup.subtree_control
     chown 1000 /groups/second
     mkdir /groups/second/below
@@ -189,7 +189,8 @@ given_around
 stop
 awk -v charged="$(count charged_ns)" -v used="$(count used_ns)" 'BEGIN {
     print "of " used " ns " charged " were charged"
-    exit !(charged / used > 0.99 && charged / used < 1.01)
+    # Processors that take turns make it more: the time of a turn falls between the clocks of a switch.
+    exit !(charged / used > 0.995 && charged / used < 1.05)
 }' || {
     echo "FAILED: tasks that are given around do not pay for what they use"
     failed=1
