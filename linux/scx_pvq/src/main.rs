@@ -87,14 +87,31 @@ struct Args {
     command: Vec<std::ffi::OsString>,
 }
 
+impl Args {
+    /// Why they make no sense together, if they do not.
+    fn senseless(&self) -> Option<String> {
+        let (loan, slice, watchdog) = (self.min_loan_us, self.slice_us, self.watchdog_ms);
+        if loan > slice / 2 {
+            return Some(format!(
+                "a loan of {loan} µs is more than half a slice of {slice} µs: lower --min-loan-us"
+            ));
+        }
+        // A task waits while others have their slices: the watchdog has to allow for many.
+        (slice * 20 > watchdog * 1000).then(|| {
+            format!(
+                "a slice of {slice} µs is more than a twentieth of the watchdog's {watchdog} ms: take --slice-us {} at most, or \
+                 --watchdog-ms {} at least",
+                watchdog * 50,
+                slice.div_ceil(50)
+            )
+        })
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    if args.min_loan_us > args.slice_us / 2 {
-        say!(
-            "a loan of {} µs is more than half a slice of {} µs: lower --min-loan-us",
-            args.min_loan_us,
-            args.slice_us
-        );
+    if let Some(why) = args.senseless() {
+        say!("{why}");
         return ExitCode::from(2);
     }
     let result = if args.monitor {
@@ -222,4 +239,32 @@ fn ask_for_sched_ext() -> bool {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the system call reads the parameters, which live until it returns.
     unsafe { libc::sched_setscheduler(0, SCHED_EXT, &raw const parameters) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_make_no_sense_together_are_told_and_what_would() {
+        let senseless = |words: &str| {
+            Args::parse_from(format!("scx_pvq {words}").split_whitespace()).senseless()
+        };
+        for fine in [
+            "",
+            "--watchdog-ms 100",
+            "--watchdog-ms 100 --slice-us 5000",
+            "--watchdog-ms 20000 --slice-us 1000000",
+            "--slice-us 100 --min-loan-us 50",
+        ] {
+            assert_eq!(senseless(fine), None, "{fine}");
+        }
+        let said = senseless("--slice-us 100 --min-loan-us 51").expect("too long a loan");
+        assert!(said.contains("more than half a slice"), "{said}");
+        assert_eq!(
+            senseless("--watchdog-ms 100 --slice-us 5001").expect("too long a slice"),
+            "a slice of 5001 µs is more than a twentieth of the watchdog's 100 ms: take --slice-us 5000 at most, or \
+             --watchdog-ms 101 at least"
+        );
+    }
 }

@@ -53,6 +53,7 @@ ends_with() {
 
 answers 2 'unexpected argument' 'an unknown option' --nonsense
 answers 2 'more than half a slice' 'a loan longer than half a slice' --slice-us 100 --min-loan-us 60
+answers 2 'more than a twentieth' 'a slice too long for the watchdog' --slice-us 1000000 --watchdog-ms 100
 answers 1 'is no BPF object' 'an object that is none' --object /command
 answers 1 'no scx_pvq is running' 'a monitor of nothing' --monitor
 answers 7 'scheduler is back' 'the exit status of a command' -- sh -c 'exit 7'
