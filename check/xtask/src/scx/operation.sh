@@ -63,6 +63,9 @@ report 'and nothing was run before that was known' $?
 su guest -c /scx_pvq >$log 2>&1
 [ $? = 1 ] && says 'only root'
 report 'no root' $?
+unshare -p -f /scx_pvq >$log 2>&1
+[ $? = 1 ] && says 'in this PID namespace'
+report 'a PID namespace of its own' $?
 
 read began _ </proc/uptime
 start --stats 1 --json
