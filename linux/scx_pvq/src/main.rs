@@ -156,7 +156,14 @@ fn run(args: &Args) -> Result<ExitCode> {
     }
     let mut command = match args.command.as_slice() {
         [] => None,
-        words => Some(Command::start(words, args.partial)?),
+        words => {
+            if let Some(code) = command::asked_to_end(&signals) {
+                drop(scheduler);
+                say!("it was ended before the command began; the kernel's own scheduler is back");
+                return Ok(ExitCode::from(code));
+            }
+            Some(Command::start(words, args.partial)?)
+        }
     };
     let began = Instant::now();
     let mut lines = Lines::new(io::stdout());

@@ -40,9 +40,13 @@ answers() {
     [ $? = "$status" ] && says "$text"
     report "$name" $?
 }
-start() {
-    /scx_pvq "$@" >$log 2>&1 &
+# Without waiting. `env`, because a shell has what it runs in the background ignore SIGINT.
+begin() {
+    /program --default-signal=INT /scx_pvq "$@" >$log 2>&1 &
     program=$!
+}
+start() {
+    begin "$@"
     state_becomes enabled
 }
 # The program of `start` has to end with this status.
@@ -83,6 +87,9 @@ kill -INT $program
 ends_with 0 && says "scheduler is back"
 report 'an end by SIGINT' $?
 
+begin -- touch /ran && sleep 0.3 && kill -INT $program && ends_with 130 && says 'before the command began' && [ ! -e /ran ]
+report 'SIGINT while it is loaded, before the command began' $?
+
 start && kill -KILL $program && ends_with 137
 report 'an end by SIGKILL' $?
 
@@ -94,8 +101,9 @@ mkfifo /tmp/pipe
 /scx_pvq --stats 1 >/tmp/pipe 2>$log &
 program=$!
 head -n 1 /tmp/pipe >/dev/null
-said_soon 'no more statistics' && [ "$(cat $class/state)" = enabled ] && kill -INT $program && ends_with 0
-report 'statistics into a closed pipe' $?
+kill -INT $program
+said_soon 'no more statistics' && [ "$(cat $class/state)" = enabled ] && kill -TERM $program && ends_with 0
+report 'statistics into a closed pipe, and a SIGINT that is ignored' $?
 
 mount -t cgroup2 none /sys/fs/cgroup && echo +cpu >/sys/fs/cgroup/cgroup.subtree_control &&
     mkdir /sys/fs/cgroup/limited && echo '10000 100000' >/sys/fs/cgroup/limited/cpu.max
@@ -114,7 +122,7 @@ echo 1 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && s
 report 'a CPU that comes' $?
 : >/tmp/monitor
 sleep 3
-kill -INT $monitor && wait $monitor && grep -q 'slices [1-9]' /tmp/monitor && ! grep -q 'not running' /tmp/monitor
+kill -TERM $monitor && wait $monitor && grep -q 'slices [1-9]' /tmp/monitor && ! grep -q 'not running' /tmp/monitor
 report 'a monitor of what was loaded again' $?
 kill -TERM $program
 ends_with 0
