@@ -154,6 +154,12 @@ fn run(args: &Args) -> Result<ExitCode> {
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         say!("systemd cannot be told that it runs: {error}");
     }
+    let began = Instant::now();
+    let lines = args.stats.map(|seconds| {
+        let every = Duration::from_secs(seconds.into());
+        Lines::new(io::stdout(), every, style(args), Counters::default())
+    });
+    let mut lines = lines.transpose()?;
     let mut command = match args.command.as_slice() {
         [] => None,
         words => {
@@ -165,12 +171,6 @@ fn run(args: &Args) -> Result<ExitCode> {
             Some(Command::start(words, args.partial)?)
         }
     };
-    let began = Instant::now();
-    let mut lines = Lines::new(io::stdout());
-    let mut before = Counters::default();
-    let mut next_stats = args
-        .stats
-        .map(|seconds| began + Duration::from_secs(seconds.into()));
     let mut total = Counters::default();
     let mut ejected = false;
     let mut look = began;
@@ -190,14 +190,10 @@ fn run(args: &Args) -> Result<ExitCode> {
             continue;
         }
         look = Instant::now() + LOOK;
-        if let (Some(at), Some(seconds)) = (next_stats, args.stats)
-            && Instant::now() >= at
+        if let Some(lines) = &mut lines
+            && lines.are_due(Instant::now())
         {
-            let now = total.plus(&scheduler.counters()?);
-            let seconds = Duration::from_secs(seconds.into());
-            lines.print(&now.since(&before).show(seconds, style(args)));
-            before = now;
-            next_stats = Some(at + seconds);
+            lines.print(Instant::now(), total.plus(&scheduler.counters()?));
         }
         if !ejected && let Some(end) = scheduler.end()? {
             say!("the kernel ended it: {end}");

@@ -75,8 +75,8 @@ read began _ </proc/uptime
 start --stats 1 --json
 read now _ </proc/uptime
 echo "loaded in $(echo "$began $now" | awk '{ print $2 - $1 }') s"
-said_soon '"asked"'
-report 'statistics as JSON' $?
+said_soon '"asked"' && ! says '"duration_ns":1000000000,'
+report 'statistics as JSON, of the time that passed' $?
 timeout -s INT 3 /scx_pvq --monitor >/tmp/monitor
 grep -q 'asked' /tmp/monitor
 report 'a monitor' $?
@@ -112,7 +112,14 @@ mount -t cgroup2 none /sys/fs/cgroup && echo +cpu >/sys/fs/cgroup/cgroup.subtree
 awk '$1 == "usage_usec" { exit !($2 > 50000 && $2 < 250000) } ' $log && grep -q '"throttled":[1-9]' /tmp/limited
 report 'a limit holds' $?
 
-start && echo 0 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
+# A pipe that is full, and that nobody reads: nothing below depends on that.
+mkfifo /tmp/full
+sleep 1000 </tmp/full &
+sleeper=$!
+dd if=/dev/zero of=/tmp/full bs=4096 count=16 2>$log
+/scx_pvq --stats 1 >/tmp/full 2>$log &
+program=$!
+state_becomes enabled && sleep 1.5 && echo 0 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
 report 'a CPU that goes' $?
 /scx_pvq --monitor >/tmp/monitor 2>&1 &
 monitor=$!
@@ -127,6 +134,7 @@ report 'a monitor of what was loaded again' $?
 kill -TERM $program
 ends_with 0
 report 'an end by SIGTERM' $?
+kill $sleeper
 
 start && echo S >/proc/sysrq-trigger && ends_with 1 && says 'the kernel ended it'
 report 'an end by SysRq' $?
