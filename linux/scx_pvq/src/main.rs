@@ -10,6 +10,7 @@
 //! | `bpf/company.h` | when companions are needed |
 //! | `bpf/scx_pvq.bpf.c` | the BPF program |
 //! | `scheduler` | loads and attaches it |
+//! | `loaded` | ... again when a CPU comes or goes |
 //! | `requirements` | why this kernel can not load it |
 //! | `topology` | CPUs and their cache domains |
 //! | `companions` | threads that let vCPUs yield which would be alone on a CPU |
@@ -22,6 +23,7 @@
 mod command;
 mod companions;
 mod counters;
+mod loaded;
 mod monitor;
 mod output;
 mod requirements;
@@ -41,6 +43,7 @@ use sd_notify::NotifyState;
 
 use command::Command;
 use counters::{Counters, Style};
+use loaded::Loaded;
 use monitor::monitor;
 use output::{Lines, Report, say};
 use scheduler::{Scheduler, Settings};
@@ -141,7 +144,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         object: args.object.clone(),
         verbose: args.verbose,
     };
-    let mut scheduler = Scheduler::attach(&settings)?;
+    let scheduler = Scheduler::attach(&settings)?;
     say!(
         "scheduling {}, {}; Ctrl-C ends it",
         if args.partial {
@@ -171,8 +174,8 @@ fn run(args: &Args) -> Result<ExitCode> {
             Some(Command::start(words, args.partial)?)
         }
     };
-    let mut total = Counters::default();
-    let mut ejected = false;
+    let mut loaded = Loaded::new(scheduler, || Scheduler::attach(&settings));
+    let mut kept = true;
     let mut look = began;
     let code = loop {
         match (signals.recv_timeout(LOOK), &mut command) {
@@ -193,33 +196,18 @@ fn run(args: &Args) -> Result<ExitCode> {
         if let Some(lines) = &mut lines
             && lines.are_due(Instant::now())
         {
-            lines.print(Instant::now(), total.plus(&scheduler.counters()?));
+            lines.print(Instant::now(), loaded.counters());
         }
-        if !ejected && let Some(end) = scheduler.end()? {
-            say!("the kernel ended it: {end}");
-            if end.asks_for_restart() {
-                say!("loading it again");
-                total = total.plus(&scheduler.counters()?);
-                drop(scheduler);
-                scheduler = Scheduler::attach(&settings)?;
-                continue;
-            }
-            ejected = true;
+        if kept && !loaded.keep() {
+            kept = false;
             if command.is_none() {
                 break 1;
             }
             say!("the command goes on under the kernel's own scheduler");
         }
     };
-    // Once more: it may have been ejected since.
-    if !ejected && let Some(end) = scheduler.end()? {
-        say!("the kernel ended it: {end}");
-        ejected = true;
-    }
-    let all = total.plus(&scheduler.counters()?);
-    drop(scheduler);
+    let (all, mut failed) = loaded.finish();
     say!("the kernel's own scheduler is back");
-    let mut failed = ejected;
     if let Some(report) = &mut report
         && let Err(error) = report.write(&format!("{}\n", all.show(began.elapsed(), Style::Json)))
     {

@@ -8,6 +8,7 @@ echo 'root:x:0:0::/:/bin/sh' >/etc/passwd
 echo 'guest:x:1000:1000::/:/bin/sh' >>/etc/passwd
 log=/tmp/log
 class=/sys/kernel/sched_ext
+cpu1=/sys/devices/system/cpu/cpu1/online
 failed=0
 
 report() { # NAME STATUS
@@ -119,13 +120,13 @@ sleeper=$!
 dd if=/dev/zero of=/tmp/full bs=4096 count=16 2>$log
 /scx_pvq --stats 1 >/tmp/full 2>$log &
 program=$!
-state_becomes enabled && sleep 1.5 && echo 0 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
-report 'a CPU that goes' $?
+state_becomes enabled && sleep 1.5 && echo 0 >$cpu1 && said_soon 'loading it again' && state_becomes enabled
+report 'a CPU that goes, while nobody reads the statistics' $?
 /scx_pvq --monitor >/tmp/monitor 2>&1 &
 monitor=$!
 sleep 2
 : >$log
-echo 1 >/sys/devices/system/cpu/cpu1/online && said_soon 'loading it again' && state_becomes enabled
+echo 1 >$cpu1 && said_soon 'loading it again' && state_becomes enabled
 report 'a CPU that comes' $?
 : >/tmp/monitor
 sleep 3
@@ -135,6 +136,19 @@ kill -TERM $program
 ends_with 0
 report 'an end by SIGTERM' $?
 kill $sleeper
+
+/scx_pvq -- sh -c 'echo 0 >/sys/devices/system/cpu/cpu1/online
+    until [ "$(cat /sys/kernel/sched_ext/state)" = disabled ]; do :; done; exit 7' >$log 2>&1
+[ $? = 7 ] && says 'the kernel ended it'
+report 'a CPU that goes just before a command ends' $?
+echo 1 >$cpu1
+# It takes the BTF to be loaded again.
+start --report /tmp/lost -- sh -c 'until [ -e /tmp/go ]; do sleep 0.1; done' && mount -t tmpfs none /sys/kernel/btf &&
+    echo 0 >$cpu1 && said_soon 'the command goes on' && touch /tmp/go && ends_with 1 && grep -q '"slices"' /tmp/lost
+report 'a CPU that goes, and nothing that can be loaded again' $?
+touch /tmp/go
+umount /sys/kernel/btf
+echo 1 >$cpu1
 
 start && echo S >/proc/sysrq-trigger && ends_with 1 && says 'the kernel ended it'
 report 'an end by SysRq' $?
