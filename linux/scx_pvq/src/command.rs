@@ -21,8 +21,37 @@ pub(crate) struct Signal {
 
 /// The signals that ask this program to end, from now on; and those that tell of a command's end.
 pub(crate) fn signals(of_command: bool) -> Result<Receiver<Signal>> {
-    let numbers = [SIGINT, SIGTERM, SIGHUP, SIGCHLD];
-    let numbers = &numbers[..numbers.len() - usize::from(!of_command)];
+    let mut numbers = vec![SIGINT, SIGTERM, SIGHUP];
+    numbers.retain(|&number| !is_ignored(number));
+    if of_command {
+        numbers.push(SIGCHLD);
+    }
+    listen(&numbers)
+}
+
+/// Whether this process was started so that it ignores that signal, as by `nohup`. Its command inherits that.
+fn is_ignored(number: c_int) -> bool {
+    // SAFETY: the struct is plain data, for which zeros are a value. The system call changes no signal, and writes there alone.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(number, std::ptr::null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// The exit status if a signal has come that asks this program to end. Only before the command is started: what the terminal
+/// sent until then the command does not have.
+pub(crate) fn asked_to_end(signals: &Receiver<Signal>) -> Option<u8> {
+    let asked = signals.try_iter().find(|signal| signal.number != SIGCHLD)?;
+    Some(by_signal(asked.number))
+}
+
+/// The exit status of what a signal ended.
+fn by_signal(number: c_int) -> u8 {
+    u8::try_from(128 + number).unwrap_or(1)
+}
+
+fn listen(numbers: &[c_int]) -> Result<Receiver<Signal>> {
     let mut signals = SignalsInfo::<WithOrigin>::new(numbers).context("cannot wait for signals")?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -65,10 +94,8 @@ impl Command {
     pub(crate) fn ended(&mut self) -> Result<Option<u8>> {
         let status = self.0.try_wait().context("cannot wait for the command")?;
         Ok(status.map(|status| {
-            let code = status
-                .code()
-                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-            u8::try_from(code).unwrap_or(1)
+            let code = status.code().map(|code| u8::try_from(code).unwrap_or(1));
+            code.unwrap_or_else(|| by_signal(status.signal().unwrap_or(0)))
         }))
     }
 
@@ -150,12 +177,37 @@ mod tests {
 
     #[test]
     fn a_signal_that_a_process_sent_is_for_the_command_too() {
+        // Not SIGHUP, which is ignored if these tests run under `nohup`.
         let signals = signals(false).expect("signals can be waited for");
         // SAFETY: it has no preconditions.
-        unsafe { libc::kill(std::process::id().cast_signed(), SIGHUP) };
+        unsafe { libc::kill(std::process::id().cast_signed(), SIGTERM) };
         let signal = signals
             .recv_timeout(Duration::from_secs(60))
             .expect("it comes");
-        assert_eq!((signal.number, signal.to_all), (SIGHUP, false));
+        assert_eq!((signal.number, signal.to_all), (SIGTERM, false));
+    }
+
+    #[test]
+    fn what_comes_before_the_command_is_not_lost() {
+        let (sender, signals) = mpsc::channel();
+        let send = |number| {
+            let to_all = true;
+            sender.send(Signal { number, to_all }).expect("a receiver");
+        };
+        assert_eq!(asked_to_end(&signals), None);
+        send(SIGCHLD);
+        assert_eq!(asked_to_end(&signals), None);
+        send(SIGCHLD);
+        send(SIGINT);
+        assert_eq!(asked_to_end(&signals), Some(130));
+    }
+
+    #[test]
+    fn what_is_ignored_stays_ignored() {
+        // Nothing else here uses it.
+        assert!(!is_ignored(libc::SIGUSR1));
+        // SAFETY: to ignore a signal has no preconditions.
+        unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
+        assert!(is_ignored(libc::SIGUSR1));
     }
 }

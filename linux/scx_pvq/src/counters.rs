@@ -50,6 +50,14 @@ impl Counters {
         }))
     }
 
+    /// One of them, and no others.
+    #[cfg(test)]
+    pub(crate) fn of(name: &str, value: u64) -> Self {
+        let mut all = Self::default();
+        all.0[index_of(name).expect("a counter")] = value;
+        all
+    }
+
     fn get(&self, name: &str) -> u64 {
         index_of(name).map_or(0, |index| self.0[index])
     }

@@ -10,6 +10,7 @@
 //! | `bpf/company.h` | when companions are needed |
 //! | `bpf/scx_pvq.bpf.c` | the BPF program |
 //! | `scheduler` | loads and attaches it |
+//! | `loaded` | ... again when a CPU comes or goes |
 //! | `requirements` | why this kernel can not load it |
 //! | `topology` | CPUs and their cache domains |
 //! | `companions` | threads that let vCPUs yield which would be alone on a CPU |
@@ -22,6 +23,7 @@
 mod command;
 mod companions;
 mod counters;
+mod loaded;
 mod monitor;
 mod output;
 mod requirements;
@@ -41,6 +43,7 @@ use sd_notify::NotifyState;
 
 use command::Command;
 use counters::{Counters, Style};
+use loaded::Loaded;
 use monitor::monitor;
 use output::{Lines, Report, say};
 use scheduler::{Scheduler, Settings};
@@ -87,14 +90,31 @@ struct Args {
     command: Vec<std::ffi::OsString>,
 }
 
+impl Args {
+    /// Why they make no sense together, if they do not.
+    fn senseless(&self) -> Option<String> {
+        let (loan, slice, watchdog) = (self.min_loan_us, self.slice_us, self.watchdog_ms);
+        if loan > slice / 2 {
+            return Some(format!(
+                "a loan of {loan} µs is more than half a slice of {slice} µs: lower --min-loan-us"
+            ));
+        }
+        // A task waits while others have their slices: the watchdog has to allow for many.
+        (slice * 20 > watchdog * 1000).then(|| {
+            format!(
+                "a slice of {slice} µs is more than a twentieth of the watchdog's {watchdog} ms: take --slice-us {} at most, or \
+                 --watchdog-ms {} at least",
+                watchdog * 50,
+                slice.div_ceil(50)
+            )
+        })
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    if args.min_loan_us > args.slice_us / 2 {
-        say!(
-            "a loan of {} µs is more than half a slice of {} µs: lower --min-loan-us",
-            args.min_loan_us,
-            args.slice_us
-        );
+    if let Some(why) = args.senseless() {
+        say!("{why}");
         return ExitCode::from(2);
     }
     let result = if args.monitor {
@@ -124,7 +144,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         object: args.object.clone(),
         verbose: args.verbose,
     };
-    let mut scheduler = Scheduler::attach(&settings)?;
+    let scheduler = Scheduler::attach(&settings)?;
     say!(
         "scheduling {}, {}; Ctrl-C ends it",
         if args.partial {
@@ -137,18 +157,25 @@ fn run(args: &Args) -> Result<ExitCode> {
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         say!("systemd cannot be told that it runs: {error}");
     }
+    let began = Instant::now();
+    let lines = args.stats.map(|seconds| {
+        let every = Duration::from_secs(seconds.into());
+        Lines::new(io::stdout(), every, style(args), Counters::default())
+    });
+    let mut lines = lines.transpose()?;
     let mut command = match args.command.as_slice() {
         [] => None,
-        words => Some(Command::start(words, args.partial)?),
+        words => {
+            if let Some(code) = command::asked_to_end(&signals) {
+                drop(scheduler);
+                say!("it was ended before the command began; the kernel's own scheduler is back");
+                return Ok(ExitCode::from(code));
+            }
+            Some(Command::start(words, args.partial)?)
+        }
     };
-    let began = Instant::now();
-    let mut lines = Lines::new(io::stdout());
-    let mut before = Counters::default();
-    let mut next_stats = args
-        .stats
-        .map(|seconds| began + Duration::from_secs(seconds.into()));
-    let mut total = Counters::default();
-    let mut ejected = false;
+    let mut loaded = Loaded::new(scheduler, || Scheduler::attach(&settings));
+    let mut kept = true;
     let mut look = began;
     let code = loop {
         match (signals.recv_timeout(LOOK), &mut command) {
@@ -166,40 +193,21 @@ fn run(args: &Args) -> Result<ExitCode> {
             continue;
         }
         look = Instant::now() + LOOK;
-        if let (Some(at), Some(seconds)) = (next_stats, args.stats)
-            && Instant::now() >= at
+        if let Some(lines) = &mut lines
+            && lines.are_due(Instant::now())
         {
-            let now = total.plus(&scheduler.counters()?);
-            let seconds = Duration::from_secs(seconds.into());
-            lines.print(&now.since(&before).show(seconds, style(args)));
-            before = now;
-            next_stats = Some(at + seconds);
+            lines.print(Instant::now(), loaded.counters());
         }
-        if !ejected && let Some(end) = scheduler.end()? {
-            say!("the kernel ended it: {end}");
-            if end.asks_for_restart() {
-                say!("loading it again");
-                total = total.plus(&scheduler.counters()?);
-                drop(scheduler);
-                scheduler = Scheduler::attach(&settings)?;
-                continue;
-            }
-            ejected = true;
+        if kept && !loaded.keep() {
+            kept = false;
             if command.is_none() {
                 break 1;
             }
             say!("the command goes on under the kernel's own scheduler");
         }
     };
-    // Once more: it may have been ejected since.
-    if !ejected && let Some(end) = scheduler.end()? {
-        say!("the kernel ended it: {end}");
-        ejected = true;
-    }
-    let all = total.plus(&scheduler.counters()?);
-    drop(scheduler);
+    let (all, mut failed) = loaded.finish();
     say!("the kernel's own scheduler is back");
-    let mut failed = ejected;
     if let Some(report) = &mut report
         && let Err(error) = report.write(&format!("{}\n", all.show(began.elapsed(), Style::Json)))
     {
@@ -222,4 +230,32 @@ fn ask_for_sched_ext() -> bool {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the system call reads the parameters, which live until it returns.
     unsafe { libc::sched_setscheduler(0, SCHED_EXT, &raw const parameters) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_make_no_sense_together_are_told_and_what_would() {
+        let senseless = |words: &str| {
+            Args::parse_from(format!("scx_pvq {words}").split_whitespace()).senseless()
+        };
+        for fine in [
+            "",
+            "--watchdog-ms 100",
+            "--watchdog-ms 100 --slice-us 5000",
+            "--watchdog-ms 20000 --slice-us 1000000",
+            "--slice-us 100 --min-loan-us 50",
+        ] {
+            assert_eq!(senseless(fine), None, "{fine}");
+        }
+        let said = senseless("--slice-us 100 --min-loan-us 51").expect("too long a loan");
+        assert!(said.contains("more than half a slice"), "{said}");
+        assert_eq!(
+            senseless("--watchdog-ms 100 --slice-us 5001").expect("too long a slice"),
+            "a slice of 5001 µs is more than a twentieth of the watchdog's 100 ms: take --slice-us 5000 at most, or \
+             --watchdog-ms 101 at least"
+        );
+    }
 }

@@ -21,15 +21,17 @@ pub(crate) fn monitor(
     pace: Duration,
     style: Style,
 ) -> Result<ExitCode> {
-    let mut lines = Lines::new(io::stdout());
     let mut last = Running::find()?;
-    let mut before = Counters::read(&last.map)?;
-    let mut printed = Instant::now();
+    let before = Counters::read(&last.map)?;
+    let mut lines = Lines::new(io::stdout(), pace, style, before)?;
     let mut missed: Option<Instant> = None;
     loop {
-        match signals.recv_timeout(if missed.is_some() { LOOK } else { pace }) {
-            Err(RecvTimeoutError::Timeout) => {}
+        match signals.recv_timeout(LOOK) {
+            Err(RecvTimeoutError::Timeout) if lines.are_read() => {}
             _ => return Ok(ExitCode::SUCCESS),
+        }
+        if missed.is_none() && !lines.are_due(Instant::now()) {
+            continue;
         }
         // Anew each time: one that was loaded again has statistics of its own.
         let Ok(running) = Running::find() else {
@@ -41,14 +43,9 @@ pub(crate) fn monitor(
         };
         missed = None;
         if running.id != last.id {
-            before = Counters::default();
+            lines.begin_anew();
         }
-        let now = Counters::read(&running.map)?;
-        if !lines.print(&now.since(&before).show(printed.elapsed(), style)) {
-            return Ok(ExitCode::SUCCESS);
-        }
-        printed = Instant::now();
-        before = now;
+        lines.print(Instant::now(), Counters::read(&running.map)?);
         last = running;
     }
 }

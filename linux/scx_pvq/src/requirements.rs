@@ -1,6 +1,7 @@
 //! Why this kernel can not load the scheduler, each in one sentence.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -9,6 +10,9 @@ use libbpf_rs::btf::{Btf, ReferencesType as _};
 
 const CLASS: &str = "/sys/kernel/sched_ext";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
+const PID_NAMESPACE: &str = "/proc/self/ns/pid";
+/// The inode of the host's own, on every kernel (`PROC_PID_INIT_INO`).
+const HOST: u64 = 0xEFFF_FFFC;
 /// What the scheduler calls itself.
 const NAME: &str = "pvq";
 
@@ -17,6 +21,12 @@ pub(crate) fn check() -> Result<()> {
     // SAFETY: it has no preconditions.
     if unsafe { libc::geteuid() } != 0 {
         bail!("only root may load a scheduler: run it with sudo");
+    }
+    // The BPF program knows the loader by its process's number. A kernel without such namespaces has no such file.
+    if fs::metadata(PID_NAMESPACE).is_ok_and(|namespace| namespace.ino() != HOST) {
+        bail!(
+            "in this PID namespace processes have other numbers than on the host: run it outside of containers"
+        );
     }
     if !Path::new(CLASS).is_dir() {
         bail!(

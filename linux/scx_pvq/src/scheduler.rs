@@ -10,6 +10,7 @@ use libbpf_rs::{
 
 use crate::companions::{self, Companions};
 use crate::counters::{self, Counters};
+use crate::loaded::Attached;
 use crate::output::message;
 use crate::requirements;
 use crate::shared::{Config, End, MAX_CPUS};
@@ -93,14 +94,14 @@ impl Scheduler {
     pub(crate) const fn topology(&self) -> &Topology {
         &self.topology
     }
+}
 
-    /// Statistics since it was attached.
-    pub(crate) fn counters(&self) -> Result<Counters> {
+impl Attached for Scheduler {
+    fn counters(&self) -> Result<Counters> {
         Counters::read(&named(&self.object, counters::MAP)?)
     }
 
-    /// Why the kernel ended it, if it did.
-    pub(crate) fn end(&self) -> Result<Option<End>> {
+    fn end(&self) -> Result<Option<End>> {
         let map = self
             .object
             .maps()

@@ -162,8 +162,17 @@ impl std::fmt::Display for End {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// With this code.
+    pub(crate) fn end(code: i64) -> End {
+        let mut bytes = vec![0; END_LEN];
+        bytes[..4].copy_from_slice(&1026_i32.to_ne_bytes());
+        bytes[REASON_AT..REASON_AT + 5].copy_from_slice(b"stall");
+        bytes[8..16].copy_from_slice(&code.to_ne_bytes());
+        End::read(&bytes).expect("it ended")
+    }
 
     const HEADER: &str = include_str!("../bpf/shared.h");
 
@@ -212,15 +221,10 @@ mod tests {
 
     #[test]
     fn an_end_is_read_and_none_while_it_runs() {
-        let mut bytes = vec![0; END_LEN];
-        assert_eq!(End::read(&bytes), None);
+        assert_eq!(End::read(&[0; END_LEN]), None);
         assert_eq!(End::read(&[1; 4]), None);
-        bytes[..4].copy_from_slice(&1026_i32.to_ne_bytes());
-        bytes[REASON_AT..REASON_AT + 5].copy_from_slice(b"stall");
-        let end = End::read(&bytes).expect("it ended");
-        assert_eq!(end.to_string(), "stall (kind 1026, code 0x0)");
-        assert!(!end.asks_for_restart());
-        bytes[8..16].copy_from_slice(&(1_i64 << 48 | 1 << 32).to_ne_bytes());
-        assert!(End::read(&bytes).expect("it ended").asks_for_restart());
+        assert_eq!(end(0).to_string(), "stall (kind 1026, code 0x0)");
+        assert!(!end(0).asks_for_restart());
+        assert!(end(1 << 48 | 1 << 32).asks_for_restart());
     }
 }
