@@ -88,7 +88,7 @@ fn accounts_are_those_of_a_refill_at_each_period() {
 /// CPUs that run a group at every tick that it may have, each with ticks of its own. What it ran in all, and in how much time.
 fn greedy(random: &mut Random, limit: &CLimit, cpus: usize, ns: u64) -> u64 {
     let began = random.below(1 << 50);
-    let mut budget = CBudget::new(began, &limit);
+    let mut budget = CBudget::new(began, limit);
     let mut ticks: Vec<u64> = (0..cpus).map(|_| began + random.below(TICK)).collect();
     let mut runs = vec![false; cpus];
     let mut ran = 0;
