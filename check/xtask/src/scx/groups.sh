@@ -104,6 +104,20 @@ given_around() {
     look 1.2 "tasks that are given around"
     end
 }
+# The lightest job beside the heaviest ones has its turn before the kernel takes it for stalled.
+lightest() {
+    echo 10000 >/groups/first/cpu.weight
+    echo 1 >/groups/second/cpu.weight
+    busy=
+    loops $deepest
+    loops $deepest
+    nice -n 19 sh -c 'echo $$ >/groups/second/cgroup.procs; while :; do :; done' &
+    busy="$busy $!"
+    look 4 "weight 10000 beside weight 1 and nice 19"
+    end
+    echo 100 >/groups/first/cpu.weight
+    echo 100 >/groups/second/cpu.weight
+}
 limits() {
     echo "$two_fifths" >/groups/first/cpu.max
     both
@@ -171,7 +185,7 @@ start() {
     done
 }
 stop() {
-    kill -INT $program
+    kill -TERM $program
     wait $program || {
         echo "FAILED: it ended before"
         head -n 40 /tmp/said
@@ -193,6 +207,14 @@ awk -v charged="$(count charged_ns)" -v used="$(count used_ns)" 'BEGIN {
     exit !(charged / used > 0.995 && charged / used < 1.05)
 }' || {
     echo "FAILED: tasks that are given around do not pay for what they use"
+    failed=1
+}
+start --watchdog-ms 2000
+lightest
+stop
+echo "hurried: $(count hurried)"
+[ "$(count hurried)" -gt 3 ] || {
+    echo "FAILED: the lightest was not put first"
     failed=1
 }
 start

@@ -45,6 +45,6 @@ for round in 1 2; do
         sleep 0.1
     done
     both scx
-    kill -INT $program
+    kill -TERM $program
     wait $program || echo "FAILED: scx_pvq did not last"
 done
