@@ -215,16 +215,20 @@ enum policy exchange_policy(void)
 /* One change at a time: the caller holds its mutex. */
 int exchange_set(enum policy to, bool names)
 {
+	bool name = is_ours(to) && names;
+
 	if (!exchange_is_still())
 		return -EBUSY;
 	calls_set(&lock_call, lock_any, &unlock_call, pvq_unlock_fast);
 	/* Names in steps of their own: a handler of an NMI may hold a lock across one of them. */
-	if (named && !(is_ours(to) && names))
+	if (named && !name)
 		stop_machine(name_holders, NULL, NULL);
 	if (to != policy)
 		stop_machine(flip, (void *)(long)to, NULL);
-	if (!named && is_ours(to) && names)
+	if (name && !named) {
+		names_patch();
 		stop_machine(name_holders, (void *)1, NULL);
+	}
 	if (to == POLICY_STOCK)
 		calls_set(&lock_call, pv_lock, &unlock_call, pv_unlock);
 	else if (to == POLICY_NATIVE)
@@ -233,6 +237,8 @@ int exchange_set(enum policy to, bool names)
 		calls_set(&lock_call, lock_any, &unlock_call, native_unlock);
 	if (!is_ours(to) && contended_release && static_key_enabled(&contended_release->key.key))
 		trace_contended_release_begins();
+	if (!name)
+		names_unpatch();
 	return 0;
 }
 
@@ -246,6 +252,7 @@ void exchange_undo(void)
 		unlock_call.now = unlock_call.key->func;
 		exchange_set(POLICY_STOCK, false);
 	}
+	names_wait_until_unpatched();
 	stop_machine(nothing, NULL, NULL);
 	inside_wait_until_none();
 }

@@ -85,8 +85,6 @@ static int names_param_set(const char *text, const struct kernel_param *param)
 	if (error)
 		return error;
 	mutex_lock(&changing);
-	if (loaded && wanted)
-		names_patch();
 	if (loaded)
 		error = exchange_set(asked, wanted);
 	if (!error)
@@ -228,21 +226,18 @@ static int __init pvqspin_init(void)
 		goto free;
 	hotplug_state = error;
 	mutex_lock(&changing);
-	if (names)
-		names_patch();
 	error = exchange_set(asked, names);
 	loaded = !error;
 	mutex_unlock(&changing);
 	if (error)
-		goto unpatch;
+		goto stay_unknown;
 	/* Cannot fail. */
 	register_module_notifier(&other_modules);
 	debugfs_make();
 	pr_info("pvqspin: policy %s, %s, %u functions name the holder\n", policy_names[asked], uses[use],
 		names_patched());
 	return 0;
-unpatch:
-	names_unpatch();
+stay_unknown:
 	cpuhp_remove_state(hotplug_state);
 free:
 	kvfree(per_cpu_memory);
@@ -257,7 +252,6 @@ static void __exit pvqspin_exit(void)
 	loaded = false;
 	exchange_undo();
 	mutex_unlock(&changing);
-	names_unpatch();
 	cpuhp_remove_state(hotplug_state);
 	kvfree(per_cpu_memory);
 	pr_info("pvqspin: the spinlock is the kernel's own again\n");
