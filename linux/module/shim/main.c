@@ -146,6 +146,11 @@ static int check_machine(void)
 		pr_err("pvqspin: this is no guest of KVM\n");
 		return -ENODEV;
 	}
+	/* VMCALL is an exception there, and the kernel's handler of it knows no such reason. */
+	if (boot_cpu_has(X86_FEATURE_TDX_GUEST)) {
+		pr_err("pvqspin: this is a guest of TDX, in which a module cannot call the host\n");
+		return -EOPNOTSUPP;
+	}
 	if (num_possible_cpus() == 1) {
 		pr_err("pvqspin: there is one CPU, so no lock is ever waited for\n");
 		return -ENODEV;
