@@ -16,6 +16,7 @@
  */
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/sched/clock.h>
 #include <linux/spinlock.h>
 #include <linux/static_call.h>
@@ -46,6 +47,8 @@ static void (*pv_unlock_slow)(struct qspinlock *lock, u8 seen);
 static void *pv_unlock, *native_unlock, *pv_unlock_traced, *native_unlock_traced;
 static int (*trace_contended_release_begins)(void);
 static struct tracepoint *contended_release;
+/* Under this one the kernel switches tracepoints, and so exchanges its release. NULL if it has no such tracepoint. */
+static struct mutex *tracepoints;
 static enum policy policy = POLICY_STOCK;
 /* Whether fast paths write the CPU's name. */
 static bool named;
@@ -212,8 +215,24 @@ enum policy exchange_policy(void)
 	return READ_ONCE(policy);
 }
 
-/* One change at a time: the caller holds its mutex. */
-int exchange_set(enum policy to, bool names)
+/*
+ * The kernel looks what its release is, and exchanges it later, both under the mutex of its tracepoints.
+ * An exchange of ours in between would be undone.
+ */
+static void tracepoints_stay(void)
+{
+	if (tracepoints)
+		mutex_lock(tracepoints);
+}
+
+static void tracepoints_may_change(void)
+{
+	if (tracepoints)
+		mutex_unlock(tracepoints);
+}
+
+/* Tracepoints stay as they are meanwhile. */
+static int set_policy(enum policy to, bool names)
 {
 	bool name = is_ours(to) && names;
 
@@ -242,16 +261,29 @@ int exchange_set(enum policy to, bool names)
 	return 0;
 }
 
+/* One change at a time: the caller holds its mutex. */
+int exchange_set(enum policy to, bool names)
+{
+	int error;
+
+	tracepoints_stay();
+	error = set_policy(to, names);
+	tracepoints_may_change();
+	return error;
+}
+
 /* Back to what the kernel had, if it is not that already. No CPU is inside this module afterwards. */
 void exchange_undo(void)
 {
-	if (policy != POLICY_STOCK && exchange_set(POLICY_STOCK, false)) {
+	tracepoints_stay();
+	if (policy != POLICY_STOCK && set_policy(POLICY_STOCK, false)) {
 		/* Another module came after us, unnoticed. What we leave has to be right all the same. */
 		pr_warn("pvqspin: another module has exchanged the spinlock; it is the kernel's own again, and that module must stay: what it would put back is gone\n");
 		lock_call.now = lock_call.key->func;
 		unlock_call.now = unlock_call.key->func;
-		exchange_set(POLICY_STOCK, false);
+		set_policy(POLICY_STOCK, false);
 	}
+	tracepoints_may_change();
 	names_wait_until_unpatched();
 	stop_machine(nothing, NULL, NULL);
 	inside_wait_until_none();
@@ -278,6 +310,11 @@ int exchange_prepare(void)
 	contended_release = trace_contended_release_begins ? symbol("__tracepoint_contended_release") : NULL;
 	if (!pv_lock || !native_lock || !pv_unlock_slow || !pv_unlock || !native_unlock) {
 		pr_err("pvqspin: this kernel has no paravirtual spinlock (CONFIG_PARAVIRT_SPINLOCKS)\n");
+		return -EOPNOTSUPP;
+	}
+	tracepoints = trace_contended_release_begins ? symbol("tracepoints_mutex") : NULL;
+	if (IS_ENABLED(CONFIG_TRACEPOINTS) && trace_contended_release_begins && !tracepoints) {
+		pr_err("pvqspin: this kernel exchanges its release under a mutex that cannot be found\n");
 		return -EOPNOTSUPP;
 	}
 	if (lock_call.now == native_lock) {

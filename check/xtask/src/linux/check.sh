@@ -92,6 +92,23 @@ if [ -d $trace/events/lock/contended_release ]; then
         exact "after contended_release, $one"
     done
 fi
+# It is switched while an exchange goes on, when the kernel has looked already what its release is.
+if [ -d $trace/events/lock/contended_release ]; then
+    echo stock >$policy
+    echo 0 >/sys/module/pvqspin/parameters/names
+    # Or the tracepoint of the scheduler is switched before it, and waits.
+    echo 0 >$trace/options/record-cmd
+    echo 2000 >/sys/kernel/debug/pvqspin_load/hold_calls
+    echo fifo >$policy &
+    sleep 0.5
+    echo 1 >$trace/events/lock/contended_release/enable &
+    wait
+    [ "$(callers_of __raw_callee_save_pv_queued_spin_unlock_traced | wc -l)" = 0 ] ||
+        fail "a tracepoint has undone half of an exchange"
+    echo 0 >$trace/events/lock/contended_release/enable
+    echo 1 >$trace/options/record-cmd
+    echo 1 >/sys/module/pvqspin/parameters/names
+fi
 echo "checked tracepoints"
 # A probe in the place of a call that the module has written: the call stays then, and with it the module.
 echo fifo >$policy
