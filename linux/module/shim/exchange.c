@@ -88,10 +88,16 @@ static notrace void lock_test_and_set(struct qspinlock *lock)
 	}
 }
 
-/* The two that are not the kernel's own are traced as its own is. */
+/*
+ * The two that are not the kernel's own are traced as its own is.
+ *
+ * A handler of an NMI may wait here while the policy changes, as it runs on a CPU that stands still, too.
+ * So it stands in no queue: a test-and-set takes a word that is free in every algorithm, and leaves one
+ * that every algorithm releases right.
+ */
 static notrace void lock_any(struct qspinlock *lock, u32 seen)
 {
-	enum policy now = READ_ONCE(policy);
+	enum policy now = unlikely(in_nmi()) ? POLICY_TEST_AND_SET : READ_ONCE(policy);
 
 	inside_enter();
 	if (now == POLICY_STOCK) {
@@ -238,6 +244,7 @@ static int set_policy(enum policy to, bool names)
 
 	if (!exchange_is_still())
 		return -EBUSY;
+	/* This waits for an interrupt on each CPU: no handler of an NMI is in a queue of the kernel's afterwards. */
 	calls_set(&lock_call, lock_any, &unlock_call, pvq_unlock_fast);
 	/* Names in steps of their own: a handler of an NMI may hold a lock across one of them. */
 	if (named && !name)
