@@ -31,7 +31,8 @@ static int nothing(void *unused)
 	return 0;
 }
 
-static int __init other_init(void)
+/* Unchecked: where functions begin with a mark for indirect branches, a probe is put behind it. */
+static int __init __nocfi other_init(void)
 {
 	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
 	unsigned long (*lookup)(const char *name);
