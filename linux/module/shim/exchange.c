@@ -299,11 +299,16 @@ void exchange_undo(void)
 /* Finds all that is needed; says what is not there. */
 int exchange_prepare(void)
 {
-	if (calls_find(&lock_call, "__SCK__queued_spin_lock_slowpath", "__SCT__queued_spin_lock_slowpath") ||
-	    calls_find(&unlock_call, "__SCK__queued_spin_unlock", "__SCT__queued_spin_unlock")) {
+	int error = calls_find(&lock_call, "__SCK__queued_spin_lock_slowpath", "__SCT__queued_spin_lock_slowpath");
+
+	if (!error)
+		error = calls_find(&unlock_call, "__SCK__queued_spin_unlock", "__SCT__queued_spin_unlock");
+	if (error == -ENOENT)
+		pr_err("pvqspin: the names of the kernel's data cannot be found (CONFIG_KALLSYMS_ALL)\n");
+	else if (error)
 		pr_err("pvqspin: this kernel does not call its spinlock through static calls\n");
-		return -EOPNOTSUPP;
-	}
+	if (error)
+		return error;
 	pv_lock = symbol("__pv_queued_spin_lock_slowpath");
 	native_lock = symbol("native_queued_spin_lock_slowpath");
 	pv_unlock_slow = symbol("__pv_queued_spin_unlock_slowpath");

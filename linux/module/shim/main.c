@@ -140,6 +140,16 @@ static int cpu_is_up(unsigned int cpu)
 	return 0;
 }
 
+/* On a CPU that goes: the host cannot call it any more, until it is back and has told where it is. */
+static int cpu_goes(unsigned int cpu)
+{
+	preempt_disable();
+	/* All ones are no CPU's id: it has none, and so it does not halt either. */
+	pvq_cpu_is_up(U32_MAX, NULL);
+	preempt_enable();
+	return 0;
+}
+
 static int check_machine(void)
 {
 	if (!kvm_para_available()) {
@@ -209,7 +219,7 @@ static int __init pvqspin_init(void)
 		return error;
 	error = find_symbols();
 	if (error) {
-		pr_err("pvqspin: the kernel's symbols cannot be found (CONFIG_KPROBES, CONFIG_KALLSYMS_ALL)\n");
+		pr_err("pvqspin: the kernel's symbols cannot be found (CONFIG_KPROBES, CONFIG_KALLSYMS)\n");
 		return error;
 	}
 	error = exchange_prepare();
@@ -226,7 +236,7 @@ static int __init pvqspin_init(void)
 		error = -ENODEV;
 		goto free;
 	}
-	error = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "pvqspin:online", cpu_is_up, NULL);
+	error = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "pvqspin:online", cpu_is_up, cpu_goes);
 	if (error < 0)
 		goto free;
 	hotplug_state = error;
