@@ -331,8 +331,8 @@ fn check(text: &str, guests: &[Guest]) -> Result<String> {
         .lines()
         .filter(|line| line.starts_with("checked "))
         .count();
-    // Seven policies, tracepoints, exchanges, unloading.
-    ensure!(checked == 10, "{checked} things were checked, and not 10");
+    // Seven policies, tracepoints, probes, exchanges, unloading.
+    ensure!(checked == 11, "{checked} things were checked, and not 11");
     let refused: Vec<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("refused: "))
@@ -358,7 +358,7 @@ mod tests {
     use super::*;
 
     fn good() -> String {
-        let mut text = "checked it\n".repeat(10);
+        let mut text = "checked it\n".repeat(11);
         text.push_str(&"refused: pvqspin: no\n".repeat(3));
         text.push_str("found: 3 calls are inside the module\n");
         text.push_str(&"GUEST-END\n".repeat(5));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
- * How many calls and jumps in the kernel's text lead to a function:
+ * Which calls and jumps in the kernel's text lead to a function, of the kernel or of a module: a line for
+ * each, with its address and the function that it is in:
  *
  *   echo __pv_queued_spin_lock_slowpath >callers; cat callers
  *
@@ -18,20 +19,18 @@
 
 static char name[80];
 
-static unsigned long callers_of(const void *function)
+static void callers_of(const void *function, struct seq_file *out)
 {
 	const u8 *at = symbol("_stext"), *end = symbol("_etext");
-	unsigned long count = 0;
-
 	for (; at && at + CALL_INSN_SIZE <= end; at++) {
 		s32 distance;
 
 		if (*at != CALL_INSN_OPCODE && *at != JMP32_INSN_OPCODE)
 			continue;
 		memcpy(&distance, at + 1, sizeof(distance));
-		count += at + CALL_INSN_SIZE + distance == (const u8 *)function;
+		if (at + CALL_INSN_SIZE + distance == (const u8 *)function)
+			seq_printf(out, "%px %ps\n", at, at);
 	}
-	return count;
 }
 
 static int callers_show(struct seq_file *out, void *unused)
@@ -40,7 +39,7 @@ static int callers_show(struct seq_file *out, void *unused)
 
 	if (!function)
 		return -ENOENT;
-	seq_printf(out, "%lu\n", callers_of(function));
+	callers_of(function, out);
 	return 0;
 }
 

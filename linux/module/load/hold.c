@@ -8,6 +8,10 @@
  * module has made the policy the kernel's own by then, and all calls of the spinlock still lead into the
  * module. One of them begins then, and does not return for so many milliseconds: a CPU holds a lock, and
  * another waits for it. The first CPU has no part in that, and can change the text meanwhile.
+ *
+ *   echo MILLISECONDS >hold_calls
+ *
+ * No static call changes for so long. What begins to change one meanwhile has looked what it was.
  */
 #include <linux/completion.h>
 #include <linux/cpumask.h>
@@ -30,7 +34,7 @@
 static DECLARE_COMPLETION(is_held);
 static DECLARE_COMPLETION(is_awaited);
 static DEFINE_SPINLOCK(kept);
-static unsigned int kept_ms;
+static unsigned int kept_ms, calls_ms;
 
 static void await(struct work_struct *unused)
 {
@@ -55,6 +59,16 @@ static void keep(struct work_struct *unused)
 }
 static DECLARE_WORK(keeping, keep);
 
+/* A mutex of a real-time kernel is another thing: `hold_text` is not for those. */
+static bool is_awaited_by_task(struct mutex *mutex)
+{
+#ifdef CONFIG_PREEMPT_RT
+	return true;
+#else
+	return atomic_long_read(&mutex->owner) & HAS_WAITERS;
+#endif
+}
+
 static void hold(struct work_struct *unused)
 {
 	struct mutex *text = symbol("text_mutex");
@@ -62,7 +76,7 @@ static void hold(struct work_struct *unused)
 
 	mutex_lock(text);
 	complete(&is_held);
-	while (!(atomic_long_read(&text->owner) & HAS_WAITERS) && time_before(jiffies, until))
+	while (!is_awaited_by_task(text) && time_before(jiffies, until))
 		msleep(1);
 	msleep(100);
 	schedule_work_on(cpumask_next(smp_processor_id(), cpu_online_mask), &keeping);
@@ -70,6 +84,17 @@ static void hold(struct work_struct *unused)
 	mutex_unlock(text);
 }
 static DECLARE_WORK(holding, hold);
+
+static void hold_calls(struct work_struct *unused)
+{
+	struct mutex *calls = symbol("static_call_mutex");
+
+	mutex_lock(calls);
+	complete(&is_held);
+	msleep(calls_ms);
+	mutex_unlock(calls);
+}
+static DECLARE_WORK(holding_calls, hold_calls);
 
 static ssize_t hold_write(struct file *file, const char __user *from, size_t length, loff_t *at)
 {
@@ -80,7 +105,7 @@ static ssize_t hold_write(struct file *file, const char __user *from, size_t len
 		return error;
 	if (ms > KEPT_MS_MAX)
 		return -EINVAL;
-	if (!symbol("text_mutex") || num_online_cpus() < 3)
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !symbol("text_mutex") || num_online_cpus() < 3)
 		return -EOPNOTSUPP;
 	hold_end();
 	kept_ms = ms;
@@ -97,13 +122,39 @@ static const struct file_operations hold_operations = {
 	.write = hold_write,
 };
 
+static ssize_t calls_write(struct file *file, const char __user *from, size_t length, loff_t *at)
+{
+	unsigned int ms;
+	int error = kstrtouint_from_user(from, length, 0, &ms);
+
+	if (error)
+		return error;
+	if (ms > KEPT_MS_MAX)
+		return -EINVAL;
+	if (!symbol("static_call_mutex"))
+		return -EOPNOTSUPP;
+	hold_end();
+	calls_ms = ms;
+	reinit_completion(&is_held);
+	schedule_work(&holding_calls);
+	wait_for_completion(&is_held);
+	return length;
+}
+
+static const struct file_operations calls_operations = {
+	.owner = THIS_MODULE,
+	.write = calls_write,
+};
+
 void hold_create(struct dentry *directory)
 {
+	debugfs_create_file("hold_calls", 0200, directory, NULL, &calls_operations);
 	debugfs_create_file("hold_text", 0200, directory, NULL, &hold_operations);
 }
 
 void hold_end(void)
 {
+	flush_work(&holding_calls);
 	flush_work(&holding);
 	flush_work(&keeping);
 	flush_work(&awaiting);

@@ -4,7 +4,7 @@
 
 #include <linux/debugfs.h>
 
-/* The file `hold_text` in this folder. */
+/* The files `hold_text` and `hold_calls` in this folder. */
 void hold_create(struct dentry *directory);
 /* Waits until nothing is held any more. */
 void hold_end(void);

@@ -25,6 +25,7 @@
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 
+#include "across.h"
 #include "callers.h"
 #include "hold.h"
 #include "nmi.h"
@@ -312,17 +313,20 @@ static int __init load_init(void)
 	directory = debugfs_create_dir("pvqspin_load", NULL);
 	debugfs_create_file("run", 0600, directory, NULL, &run_operations);
 	error = callers_create(directory);
-	if (error)
+	if (error) {
 		debugfs_remove_recursive(directory);
-	else
-		hold_create(directory);
-	return error;
+		return error;
+	}
+	hold_create(directory);
+	across_create(directory);
+	return 0;
 }
 
 static void __exit load_exit(void)
 {
 	debugfs_remove_recursive(directory);
 	hold_end();
+	across_end();
 }
 
 module_init(load_init);

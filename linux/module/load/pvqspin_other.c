@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
  * Another module that exchanges the kernel's spinlock: what pvqspin has to notice. It calls what was
- * there before, so it may come and go at any time. With `ibt=1` it leaves the spinlock alone, and lets
- * the kernel look as if indirect branch tracking were on.
+ * there before, so it may come and go at any time. With `ibt=1` or `tdx=1` it leaves the spinlock alone,
+ * and lets the kernel look as if indirect branch tracking were on, or as if this were a guest of TDX.
  */
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -14,8 +14,9 @@
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("Exchanges the kernel's spinlock, for tests");
 
-static bool ibt;
+static bool ibt, tdx;
 module_param(ibt, bool, 0);
+module_param(tdx, bool, 0);
 static struct static_call_key *key;
 static void *trampoline;
 static void (*before)(struct qspinlock *lock, u32 seen);
@@ -30,16 +31,19 @@ static int nothing(void *unused)
 	return 0;
 }
 
-static int __init other_init(void)
+/* Unchecked: where functions begin with a mark for indirect branches, a probe is put behind it. */
+static int __init __nocfi other_init(void)
 {
 	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
 	unsigned long (*lookup)(const char *name);
 	int error;
 
-	if (ibt) {
+	if (ibt)
 		set_cpu_cap(&boot_cpu_data, X86_FEATURE_IBT);
+	if (tdx)
+		set_cpu_cap(&boot_cpu_data, X86_FEATURE_TDX_GUEST);
+	if (ibt || tdx)
 		return 0;
-	}
 	error = register_kprobe(&probe);
 	if (error)
 		return error;
@@ -56,10 +60,12 @@ static int __init other_init(void)
 
 static void __exit other_exit(void)
 {
-	if (ibt) {
+	if (ibt)
 		clear_bit(X86_FEATURE_IBT, (unsigned long *)boot_cpu_data.x86_capability);
+	if (tdx)
+		clear_bit(X86_FEATURE_TDX_GUEST, (unsigned long *)boot_cpu_data.x86_capability);
+	if (ibt || tdx)
 		return;
-	}
 	__static_call_update(key, trampoline, before);
 	/* Preemption is off in a slow path: no CPU is in ours after this. */
 	stop_machine(nothing, NULL, NULL);

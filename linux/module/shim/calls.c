@@ -28,11 +28,14 @@ static bool together;
 /* movb $0, (%rdi), in five bytes: what the kernel writes in the place of a call of its native release. */
 static const u8 inlined[TEXT_LENGTH] = { 0x3e, 0x3e, 0xc6, 0x07, 0x00 };
 
+/* -EOPNOTSUPP if the kernel has no such call; -ENOENT if it does not tell the names of its data. */
 int calls_find(struct call *call, const char *key, const char *trampoline)
 {
 	call->key = symbol(key);
 	call->trampoline = symbol(trampoline);
-	if (!call->key || !call->trampoline)
+	if (!call->trampoline)
+		return -EOPNOTSUPP;
+	if (!call->key)
 		return -ENOENT;
 	call->now = call->key->func;
 	kernel_end = symbol("__stop_static_call_sites");

@@ -3,6 +3,7 @@
  * /sys/kernel/debug/pvqspin: `stats` has a row for each count and a column for each CPU; writing to
  * it sets them to 0. `names` says how many functions of the kernel name the holder, or that all do.
  */
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
@@ -25,6 +26,8 @@ static int stats_show(struct seq_file *out, void *unused)
 	u32 row, rows = pvq_stat_rows();
 	unsigned int cpu;
 
+	/* All rows have the columns of the first. */
+	cpus_read_lock();
 	seq_printf(out, "%-24s %12s", "policy " , policy_names[exchange_policy()]);
 	for_each_online_cpu(cpu)
 		seq_printf(out, " %9s%-2u", "cpu", cpu);
@@ -45,6 +48,7 @@ static int stats_show(struct seq_file *out, void *unused)
 			seq_printf(out, " %11llu", pvq_stat(row, cpu) - *before_of(row, cpu));
 		seq_putc(out, '\n');
 	}
+	cpus_read_unlock();
 	return 0;
 }
 

@@ -16,6 +16,7 @@
  */
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/sched/clock.h>
 #include <linux/spinlock.h>
 #include <linux/static_call.h>
@@ -46,6 +47,8 @@ static void (*pv_unlock_slow)(struct qspinlock *lock, u8 seen);
 static void *pv_unlock, *native_unlock, *pv_unlock_traced, *native_unlock_traced;
 static int (*trace_contended_release_begins)(void);
 static struct tracepoint *contended_release;
+/* Under this one the kernel switches tracepoints, and so exchanges its release. NULL if it has no such tracepoint. */
+static struct mutex *tracepoints;
 static enum policy policy = POLICY_STOCK;
 /* Whether fast paths write the CPU's name. */
 static bool named;
@@ -85,10 +88,16 @@ static notrace void lock_test_and_set(struct qspinlock *lock)
 	}
 }
 
-/* The two that are not the kernel's own are traced as its own is. */
+/*
+ * The two that are not the kernel's own are traced as its own is.
+ *
+ * A handler of an NMI may wait here while the policy changes, as it runs on a CPU that stands still, too.
+ * So it stands in no queue: a test-and-set takes a word that is free in every algorithm, and leaves one
+ * that every algorithm releases right.
+ */
 static notrace void lock_any(struct qspinlock *lock, u32 seen)
 {
-	enum policy now = READ_ONCE(policy);
+	enum policy now = unlikely(in_nmi()) ? POLICY_TEST_AND_SET : READ_ONCE(policy);
 
 	inside_enter();
 	if (now == POLICY_STOCK) {
@@ -212,19 +221,40 @@ enum policy exchange_policy(void)
 	return READ_ONCE(policy);
 }
 
-/* One change at a time: the caller holds its mutex. */
-int exchange_set(enum policy to, bool names)
+/*
+ * The kernel looks what its release is, and exchanges it later, both under the mutex of its tracepoints.
+ * An exchange of ours in between would be undone.
+ */
+static void tracepoints_stay(void)
 {
+	if (tracepoints)
+		mutex_lock(tracepoints);
+}
+
+static void tracepoints_may_change(void)
+{
+	if (tracepoints)
+		mutex_unlock(tracepoints);
+}
+
+/* Tracepoints stay as they are meanwhile. */
+static int set_policy(enum policy to, bool names)
+{
+	bool name = is_ours(to) && names;
+
 	if (!exchange_is_still())
 		return -EBUSY;
+	/* This waits for an interrupt on each CPU: no handler of an NMI is in a queue of the kernel's afterwards. */
 	calls_set(&lock_call, lock_any, &unlock_call, pvq_unlock_fast);
 	/* Names in steps of their own: a handler of an NMI may hold a lock across one of them. */
-	if (named && !(is_ours(to) && names))
+	if (named && !name)
 		stop_machine(name_holders, NULL, NULL);
 	if (to != policy)
 		stop_machine(flip, (void *)(long)to, NULL);
-	if (!named && is_ours(to) && names)
+	if (name && !named) {
+		names_patch();
 		stop_machine(name_holders, (void *)1, NULL);
+	}
 	if (to == POLICY_STOCK)
 		calls_set(&lock_call, pv_lock, &unlock_call, pv_unlock);
 	else if (to == POLICY_NATIVE)
@@ -233,19 +263,35 @@ int exchange_set(enum policy to, bool names)
 		calls_set(&lock_call, lock_any, &unlock_call, native_unlock);
 	if (!is_ours(to) && contended_release && static_key_enabled(&contended_release->key.key))
 		trace_contended_release_begins();
+	if (!name)
+		names_unpatch();
 	return 0;
+}
+
+/* One change at a time: the caller holds its mutex. */
+int exchange_set(enum policy to, bool names)
+{
+	int error;
+
+	tracepoints_stay();
+	error = set_policy(to, names);
+	tracepoints_may_change();
+	return error;
 }
 
 /* Back to what the kernel had, if it is not that already. No CPU is inside this module afterwards. */
 void exchange_undo(void)
 {
-	if (policy != POLICY_STOCK && exchange_set(POLICY_STOCK, false)) {
+	tracepoints_stay();
+	if (policy != POLICY_STOCK && set_policy(POLICY_STOCK, false)) {
 		/* Another module came after us, unnoticed. What we leave has to be right all the same. */
 		pr_warn("pvqspin: another module has exchanged the spinlock; it is the kernel's own again, and that module must stay: what it would put back is gone\n");
 		lock_call.now = lock_call.key->func;
 		unlock_call.now = unlock_call.key->func;
-		exchange_set(POLICY_STOCK, false);
+		set_policy(POLICY_STOCK, false);
 	}
+	tracepoints_may_change();
+	names_wait_until_unpatched();
 	stop_machine(nothing, NULL, NULL);
 	inside_wait_until_none();
 }
@@ -253,11 +299,16 @@ void exchange_undo(void)
 /* Finds all that is needed; says what is not there. */
 int exchange_prepare(void)
 {
-	if (calls_find(&lock_call, "__SCK__queued_spin_lock_slowpath", "__SCT__queued_spin_lock_slowpath") ||
-	    calls_find(&unlock_call, "__SCK__queued_spin_unlock", "__SCT__queued_spin_unlock")) {
+	int error = calls_find(&lock_call, "__SCK__queued_spin_lock_slowpath", "__SCT__queued_spin_lock_slowpath");
+
+	if (!error)
+		error = calls_find(&unlock_call, "__SCK__queued_spin_unlock", "__SCT__queued_spin_unlock");
+	if (error == -ENOENT)
+		pr_err("pvqspin: the names of the kernel's data cannot be found (CONFIG_KALLSYMS_ALL)\n");
+	else if (error)
 		pr_err("pvqspin: this kernel does not call its spinlock through static calls\n");
-		return -EOPNOTSUPP;
-	}
+	if (error)
+		return error;
 	pv_lock = symbol("__pv_queued_spin_lock_slowpath");
 	native_lock = symbol("native_queued_spin_lock_slowpath");
 	pv_unlock_slow = symbol("__pv_queued_spin_unlock_slowpath");
@@ -271,6 +322,11 @@ int exchange_prepare(void)
 	contended_release = trace_contended_release_begins ? symbol("__tracepoint_contended_release") : NULL;
 	if (!pv_lock || !native_lock || !pv_unlock_slow || !pv_unlock || !native_unlock) {
 		pr_err("pvqspin: this kernel has no paravirtual spinlock (CONFIG_PARAVIRT_SPINLOCKS)\n");
+		return -EOPNOTSUPP;
+	}
+	tracepoints = trace_contended_release_begins ? symbol("tracepoints_mutex") : NULL;
+	if (IS_ENABLED(CONFIG_TRACEPOINTS) && trace_contended_release_begins && !tracepoints) {
+		pr_err("pvqspin: this kernel exchanges its release under a mutex that cannot be found\n");
 		return -EOPNOTSUPP;
 	}
 	if (lock_call.now == native_lock) {

@@ -85,8 +85,6 @@ static int names_param_set(const char *text, const struct kernel_param *param)
 	if (error)
 		return error;
 	mutex_lock(&changing);
-	if (loaded && wanted)
-		names_patch();
 	if (loaded)
 		error = exchange_set(asked, wanted);
 	if (!error)
@@ -142,11 +140,26 @@ static int cpu_is_up(unsigned int cpu)
 	return 0;
 }
 
+/* On a CPU that goes: the host cannot call it any more, until it is back and has told where it is. */
+static int cpu_goes(unsigned int cpu)
+{
+	preempt_disable();
+	/* All ones are no CPU's id: it has none, and so it does not halt either. */
+	pvq_cpu_is_up(U32_MAX, NULL);
+	preempt_enable();
+	return 0;
+}
+
 static int check_machine(void)
 {
 	if (!kvm_para_available()) {
 		pr_err("pvqspin: this is no guest of KVM\n");
 		return -ENODEV;
+	}
+	/* VMCALL is an exception there, and the kernel's handler of it knows no such reason. */
+	if (boot_cpu_has(X86_FEATURE_TDX_GUEST)) {
+		pr_err("pvqspin: this is a guest of TDX, in which a module cannot call the host\n");
+		return -EOPNOTSUPP;
 	}
 	if (num_possible_cpus() == 1) {
 		pr_err("pvqspin: there is one CPU, so no lock is ever waited for\n");
@@ -206,7 +219,7 @@ static int __init pvqspin_init(void)
 		return error;
 	error = find_symbols();
 	if (error) {
-		pr_err("pvqspin: the kernel's symbols cannot be found (CONFIG_KPROBES, CONFIG_KALLSYMS_ALL)\n");
+		pr_err("pvqspin: the kernel's symbols cannot be found (CONFIG_KPROBES, CONFIG_KALLSYMS)\n");
 		return error;
 	}
 	error = exchange_prepare();
@@ -223,26 +236,23 @@ static int __init pvqspin_init(void)
 		error = -ENODEV;
 		goto free;
 	}
-	error = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "pvqspin:online", cpu_is_up, NULL);
+	error = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "pvqspin:online", cpu_is_up, cpu_goes);
 	if (error < 0)
 		goto free;
 	hotplug_state = error;
 	mutex_lock(&changing);
-	if (names)
-		names_patch();
 	error = exchange_set(asked, names);
 	loaded = !error;
 	mutex_unlock(&changing);
 	if (error)
-		goto unpatch;
+		goto stay_unknown;
 	/* Cannot fail. */
 	register_module_notifier(&other_modules);
 	debugfs_make();
 	pr_info("pvqspin: policy %s, %s, %u functions name the holder\n", policy_names[asked], uses[use],
 		names_patched());
 	return 0;
-unpatch:
-	names_unpatch();
+stay_unknown:
 	cpuhp_remove_state(hotplug_state);
 free:
 	kvfree(per_cpu_memory);
@@ -257,7 +267,6 @@ static void __exit pvqspin_exit(void)
 	loaded = false;
 	exchange_undo();
 	mutex_unlock(&changing);
-	names_unpatch();
 	cpuhp_remove_state(hotplug_state);
 	kvfree(per_cpu_memory);
 	pr_info("pvqspin: the spinlock is the kernel's own again\n");

@@ -17,9 +17,10 @@
  * A kernel that was built for it (linux/patch) has such a word itself, and uses it everywhere.
  */
 #include <linux/cpu.h>
+#include <linux/delay.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
-#include <linux/stop_machine.h>
+#include <linux/mutex.h>
 #include <linux/objtool.h>
 #include <linux/linkage.h>
 #include <asm/text-patching.h>
@@ -44,6 +45,12 @@ static const u8 exchange[] = { 0xf0, 0x0f, 0xb1 };
 
 static u8 *places[ARRAY_SIZE(functions)];
 static unsigned int patched;
+
+/*
+ * A probe keeps what stood in its place, and puts that back when it goes. So the text must not change
+ * under one. Under this mutex probes come and go.
+ */
+static struct mutex *probes;
 
 /* The word of a kernel that was built for it, or NULL. */
 static u32 __percpu *built_in;
@@ -92,61 +99,82 @@ bool names_are_built_in(void)
 	return built_in;
 }
 
-static void change_all(struct text_change *changes)
+/* Probes stay as they are meanwhile. */
+static void change_all(struct text_change *changes, unsigned int count)
 {
-	if (!patched)
+	if (!count)
 		return;
 	/* A CPU that comes meanwhile would not hear of it. */
 	cpus_read_lock();
-	text_change_all(changes, patched);
+	text_change_all(changes, count);
 	cpus_read_unlock();
 }
 
-/* Changes all that is as we know it. Who does not ask for names gets none: the word stays 1. */
+/*
+ * Changes all that is as we know it. Who does not ask for names gets none: the word stays 1. A place with
+ * a probe in it is not as we know it.
+ */
 void names_patch(void)
 {
 	struct text_change changes[ARRAY_SIZE(functions)];
-	unsigned int i;
+	unsigned int i, count = 0;
 
-	if (patched || built_in)
+	if (built_in)
 		return;
 	built_in = (u32 __percpu *)(unsigned long)symbol("queued_spin_word");
 	if (built_in)
 		return;
-	if (!text_prepare()) {
-		pr_info("pvqspin: this kernel's text cannot be changed: holders that did not wait have no name\n");
+	probes = symbol("kprobe_mutex");
+	if (!text_prepare() || !probes) {
+		pr_info_once("pvqspin: this kernel's text cannot be changed: holders that did not wait have no name\n");
 		return;
 	}
+	mutex_lock(probes);
 	for (i = 0; i < ARRAY_SIZE(functions); i++) {
 		u8 *at = place_in(functions[i]);
 
 		if (!at)
 			continue;
-		changes[patched].at = at;
-		text_call(&changes[patched], CALL_INSN_OPCODE, pvq_load_word);
+		changes[count].at = at;
+		text_call(&changes[count++], CALL_INSN_OPCODE, pvq_load_word);
 		places[patched++] = at;
 	}
-	change_all(changes);
+	change_all(changes, count);
+	mutex_unlock(probes);
 }
 
-static int nothing(void *unused)
-{
-	return 0;
-}
-
+/* Makes the text the kernel's own again. Where there is a probe in the place of a call, it stays. */
 void names_unpatch(void)
 {
 	struct text_change changes[ARRAY_SIZE(functions)];
-	unsigned int i;
+	unsigned int i, count = 0, kept = 0;
 
+	if (!patched)
+		return;
+	mutex_lock(probes);
 	for (i = 0; i < patched; i++) {
-		changes[i].at = places[i];
+		struct text_change *one = &changes[count];
+
+		one->at = places[i];
 		/* Who meets the change halfway does what the call did. */
-		text_call(&changes[i], CALL_INSN_OPCODE, pvq_load_word);
-		memcpy(changes[i].bytes, load_one, sizeof(load_one));
+		text_call(one, CALL_INSN_OPCODE, pvq_load_word);
+		if (memcmp(one->at, one->bytes, TEXT_LENGTH)) {
+			places[kept++] = places[i];
+			continue;
+		}
+		memcpy(one->bytes, load_one, sizeof(load_one));
+		count++;
 	}
-	change_all(changes);
-	patched = 0;
-	/* The call is made with preemption off: after this no CPU is in it. */
-	stop_machine(nothing, NULL, NULL);
+	patched = kept;
+	change_all(changes, count);
+	mutex_unlock(probes);
+	if (kept)
+		pr_warn_once("pvqspin: a probe is in the place of a call of this module, which stays until the probe goes\n");
+}
+
+/* Nothing of the kernel calls pvq_load_word afterwards, once all CPUs have stood still. */
+void names_wait_until_unpatched(void)
+{
+	for (names_unpatch(); patched; names_unpatch())
+		msleep(10);
 }

@@ -64,6 +64,7 @@ void names_patch(void);
 void names_set(unsigned int cpu, u32 word);
 bool names_are_built_in(void);
 void names_unpatch(void);
+void names_wait_until_unpatched(void);
 unsigned int names_patched(void);
 
 /* debugfs.c */

@@ -34,6 +34,19 @@ case $situation in
             echo "situation: NMIs, $one: $(value nmi_expected) sections in them and $(value expected) in threads," \
                 "$(stat_of node_exhausted) times no node was left"
         done
+        # Handlers that wait while the policy changes, from each to each.
+        across=/sys/kernel/debug/pvqspin_load/across
+        for one in stock fifo bounded fifo-halt fifo-holder test-and-set native; do
+            for other in stock fifo bounded fifo-halt fifo-holder test-and-set native; do
+                [ $one = $other ] && continue
+                echo $one >$policy
+                echo 1 >$across || fail "nothing happens while the policy changes"
+                echo $other >$policy
+                [ "$(cat $across)" = 2 ] || fail "from $one to $other $(cat $across) of 2 handlers waited"
+                echo 0 >$across
+            done
+        done
+        echo "situation: 42 changes of the policy, with two handlers of NMIs that wait for a third"
         rmmod pvqspin
         ;;
     tracing)
