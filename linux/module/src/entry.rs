@@ -188,13 +188,14 @@ pub unsafe extern "C" fn pvq_start(
     }
 }
 
-/// On each CPU: where Linux has its steal-time record, and how the host calls it.
+/// On each CPU: where Linux has its steal-time record, and how the host calls it. Once more before a CPU goes.
 ///
 /// # Safety
 ///
 /// On the CPU that both belong to, with preemption off. `record` is what that CPU's
 /// `MSR_KVM_STEAL_TIME` holds, a per-CPU variable of Linux that is never freed; or null if the host
-/// writes none. `apic_id` is the one by which the host knows the CPU.
+/// writes none. `apic_id` is the one by which the host knows the CPU. All ones are no CPU's: it has none from then on, and
+/// does not halt.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvq_cpu_is_up(apic_id: u32, record: *mut StealTime) {
     // Release: who sees the pointer sees what it points to.
