@@ -83,6 +83,7 @@ struct kernfs_iattrs {
 } PVQ_CORE;
 
 struct kernfs_node {
+	unsigned short mode;
 	struct kernfs_iattrs *iattr;
 } PVQ_CORE;
 

@@ -92,10 +92,8 @@ void BPF_PROG(pvq_enqueue, struct task_struct *p, u64 flags)
 					scx_bpf_kick_cpu(owned, SCX_KICK_IDLE);
 				return;
 			}
-			/* It may not run there any more: the one that does pays for itself from now on. */
-			o->taken_at = now;
-			o->taken = p->pid;
-			count(PVQ_CONVERTED, 1);
+			/* It may not run there any more: the loan ends, and is paid up to then. */
+			scx_bpf_kick_cpu(owned, SCX_KICK_PREEMPT);
 		}
 		t->owns = 0;
 	}
@@ -177,8 +175,8 @@ void BPF_PROG(pvq_dispatch, s32 cpu, struct task_struct *prev)
 	/* So that it can end, and the kernel does not take it for stalled. */
 	if (now - c->companion_since >= config.companion_ns && move_to_local(COMPANION(cpu)))
 		return;
-	throttle_from(domain, now);
 	look_for_overdue(domain, now);
+	throttle_from(domain, now);
 	if (runs && is_there(prev) && is_there(t)) {
 		if (t->owns) {
 			struct cpu_state *o = cpu_state(t->owns - 1);
@@ -260,14 +258,16 @@ void BPF_PROG(pvq_running, struct task_struct *p)
 		/* It was queued meanwhile, if it was changed. */
 		if (c->slice.owner == p->pid)
 			t->owns = cpu + 1;
-		if (!pvq_is_over(&c->slice, now))
+		/* None is left to one that was told to stop meanwhile; the kernel picks no task without. */
+		if (p->scx.slice && !pvq_is_over(&c->slice, now))
 			set_slice(p, counted(c->slice.end - now));
 		return;
 	}
 	if (!t->started)
 		place(p, t, domain_of(cpu), now, true);
 	begin(c, cpu, now, p, t);
-	set_slice(p, counted(c->slice.end - now));
+	if (p->scx.slice)
+		set_slice(p, counted(c->slice.end - now));
 }
 
 SEC("struct_ops/pvq_stopping")

@@ -188,13 +188,17 @@ static void picked(struct pvq_clock *clock, const struct pvq_account *account)
  */
 #define ONCE __noinline __weak
 
+/* In the mode of a directory: members of its group, and all others, make directories in it. */
+#define OTHERS_WRITE 022
+
 /* Whether the weights of the groups right below this one are set by root, and by no user who was given it. */
 static bool is_roots(struct task_group *group)
 {
+	struct kernfs_node *directory = BPF_CORE_READ(group, css.cgroup, kn);
 	/* Without attributes of its own a directory is root's. */
-	struct kernfs_iattrs *given = BPF_CORE_READ(group, css.cgroup, kn, iattr);
+	struct kernfs_iattrs *given = BPF_CORE_READ(directory, iattr);
 
-	return !given || !BPF_CORE_READ(given, ia_uid.val);
+	return !(BPF_CORE_READ(directory, mode) & OTHERS_WRITE) && (!given || !BPF_CORE_READ(given, ia_uid.val));
 }
 
 /*
