@@ -118,7 +118,7 @@ while IFS='|' read -r name script vcpus processor kernel; do
     [ $ended = 0 ] && echo GUEST-END
 done </guests
 if [ -n "$program" ]; then
-    kill -INT "$program"
+    kill -TERM "$program"
     wait "$program"
     # What it leaves there comes out.
     [ -e /tmp/report ] && echo "HOST report $(cat /tmp/report)"
