@@ -96,15 +96,20 @@ static void hold_calls(struct work_struct *unused)
 }
 static DECLARE_WORK(holding_calls, hold_calls);
 
+static int read_ms(const char __user *from, size_t length, unsigned int *ms)
+{
+	int error = kstrtouint_from_user(from, length, 0, ms);
+
+	return error ? error : *ms > KEPT_MS_MAX ? -EINVAL : 0;
+}
+
 static ssize_t hold_write(struct file *file, const char __user *from, size_t length, loff_t *at)
 {
 	unsigned int ms;
-	int error = kstrtouint_from_user(from, length, 0, &ms);
+	int error = read_ms(from, length, &ms);
 
 	if (error)
 		return error;
-	if (ms > KEPT_MS_MAX)
-		return -EINVAL;
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !symbol("text_mutex") || num_online_cpus() < 3)
 		return -EOPNOTSUPP;
 	hold_end();
@@ -125,12 +130,10 @@ static const struct file_operations hold_operations = {
 static ssize_t calls_write(struct file *file, const char __user *from, size_t length, loff_t *at)
 {
 	unsigned int ms;
-	int error = kstrtouint_from_user(from, length, 0, &ms);
+	int error = read_ms(from, length, &ms);
 
 	if (error)
 		return error;
-	if (ms > KEPT_MS_MAX)
-		return -EINVAL;
 	if (!symbol("static_call_mutex"))
 		return -EOPNOTSUPP;
 	hold_end();

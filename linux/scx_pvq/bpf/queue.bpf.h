@@ -3,28 +3,10 @@
 #ifndef PVQ_QUEUE_BPF_H
 #define PVQ_QUEUE_BPF_H
 
+#include "overdue.h"
 #include "slices.bpf.h"
 
-/* Puts a task of a queue that has waited for too long before `first`, where the first one stands. */
-static void hurry(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 first, u64 queue)
-{
-	struct task_state *t = task_state(p);
-	s64 jiffies = bpf_jiffies64() - p->scx.runnable_at;
-
-	if (!t || jiffies < 0 || !pvq_is_overdue(jiffies, ticks.period_ns, config.most_wait_ns))
-		return;
-	/* All that are as near may be overdue, on a crowded CPU: their order is right. */
-	if (!pvq_is_before(first, p->scx.dsq_vtime))
-		return;
-	move_set_slice(it, config.terms.slice_ns);
-	move_set_vtime(it, first);
-	if (move_vtime(it, p, queue)) {
-		t->account.vtime = first;
-		count(PVQ_HURRIED, 1);
-	}
-}
-
-/* Several times in the longest time that a task may wait: no event looks at all that are queued. */
+/* Puts those first that have waited for too long: no other event looks at all that are queued. */
 static void look_for_overdue(u32 domain, u64 now)
 {
 	struct pvq_clock *clock = clock_of(domain);
@@ -34,13 +16,20 @@ static void look_for_overdue(u32 domain, u64 now)
 
 	if (!clock || !pvq_looks_for_overdue(clock, now, config.most_wait_ns))
 		return;
-	/* The clock may be ahead of all that are queued, if those may run on few CPUs. */
 	first = clock->vtime;
 	if (!bpf_iter_scx_dsq_new(&it, QUEUE(domain), 0)) {
 		while ((p = bpf_iter_scx_dsq_next(&it))) {
-			if (pvq_is_before(p->scx.dsq_vtime, first))
-				first = p->scx.dsq_vtime;
-			hurry(&it, p, first, QUEUE(domain));
+			struct task_state *t = task_state(p);
+			s64 waits = bpf_jiffies64() - p->scx.runnable_at;
+
+			if (!pvq_goes_first(&first, p->scx.dsq_vtime, waits, ticks.period_ns, config.most_wait_ns) || !t)
+				continue;
+			move_set_slice(&it, config.terms.slice_ns);
+			move_set_vtime(&it, first);
+			if (move_vtime(&it, p, QUEUE(domain))) {
+				t->account.vtime = first;
+				count(PVQ_HURRIED, 1);
+			}
 		}
 	}
 	bpf_iter_scx_dsq_destroy(&it);

@@ -156,24 +156,6 @@ static inline void pvq_picked(struct pvq_clock *c, const struct pvq_account *a)
 	pvq_note_like(c, a);
 }
 
-/*
- * crates/host keeps a light vCPU waiting for its share, however long. Here the kernel ejects a scheduler that lets a task wait,
- * so one that has waited for three quarters of what it may goes first. Now and then all are looked at for that.
- */
-static inline int pvq_looks_for_overdue(struct pvq_clock *c, u64 now, u64 most_wait_ns)
-{
-	u64 before = c->looked_at;
-
-	return !pvq_is_before(now, before + most_wait_ns / 8) &&
-	       __sync_val_compare_and_swap(&c->looked_at, before, now) == before;
-}
-
-/* `jiffies`: for how many of them a task waits. 10 ms each, if their length is not known yet: they are no longer. */
-static inline int pvq_is_overdue(u64 jiffies, u64 period_ns, u64 most_wait_ns)
-{
-	return jiffies * (period_ns ? period_ns : 10000000ULL) >= most_wait_ns / 4 * 3;
-}
-
 /* Time passes up to an event of the queue; `queued`: whether a task was queued since the last one. By how much more that is. */
 static inline u64 pvq_pass(struct pvq_clock *c, u64 now, int queued)
 {

@@ -8,6 +8,7 @@
 //! | `bpf/rules.h` | who runs, for how long, who pays |
 //! | `bpf/limits.h` | what a control group has left of its limit |
 //! | `bpf/company.h` | when companions are needed |
+//! | `bpf/overdue.h` | which tasks have waited for too long |
 //! | `bpf/scx_pvq.bpf.c` | the BPF program |
 //! | `scheduler` | loads and attaches it |
 //! | `loaded` | ... again when a CPU comes or goes |

@@ -89,7 +89,7 @@ unsafe extern "C" {
     safe fn c_charge(a: &mut CAccount, ns: u64);
     safe fn c_picked(c: &mut CClock, a: &CAccount);
     safe fn c_looks_for_overdue(c: &mut CClock, now: u64, most_wait_ns: u64) -> i32;
-    safe fn c_is_overdue(jiffies: u64, period: u64, most_wait_ns: u64) -> i32;
+    safe fn c_goes_first(first: &mut u64, key: u64, waits: i64, period: u64, most: u64) -> i32;
     safe fn c_start(t: &CTerms, c: &CClock, a: &mut CAccount);
     safe fn c_wake(stand: u64, a: &mut CAccount);
     safe fn c_requeue(t: &CTerms, c: &CClock, a: &mut CAccount);
@@ -179,9 +179,9 @@ pub(crate) fn waits_until(until: u64, since: u64, now: u64, most_wait_ns: u64) -
     }
 }
 
-/// Whether a task that has waited for so many ticks goes first.
-pub(crate) fn is_overdue(jiffies: u64, ticks: &CTicks, most_wait_ns: u64) -> bool {
-    c_is_overdue(jiffies, ticks.period_ns, most_wait_ns) != 0
+/// Whether a task that has waited for so many ticks is put before the first one, which is kept up to date.
+pub(crate) fn goes_first(first: &mut u64, key: u64, waits: u64, ticks: &CTicks, most: u64) -> bool {
+    c_goes_first(first, key, waits.cast_signed(), ticks.period_ns, most) != 0
 }
 
 /// By how much it is ahead.

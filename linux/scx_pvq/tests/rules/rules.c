@@ -8,11 +8,12 @@ typedef int64_t s64;
 
 #include "company.h"
 #include "limits.h"
+#include "overdue.h"
 
 void c_charge(struct pvq_account *a, u64 ns) { pvq_charge(a, ns); }
 void c_picked(struct pvq_clock *c, const struct pvq_account *a) { pvq_picked(c, a); }
 int c_looks_for_overdue(struct pvq_clock *c, u64 now, u64 most) { return pvq_looks_for_overdue(c, now, most); }
-int c_is_overdue(u64 jiffies, u64 period, u64 most) { return pvq_is_overdue(jiffies, period, most); }
+int c_goes_first(u64 *first, u64 key, s64 ticks, u64 period, u64 most) { return pvq_goes_first(first, key, ticks, period, most); }
 void c_start(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a) { pvq_start(t, c, a); }
 void c_wake(u64 stand, struct pvq_account *a) { pvq_wake(stand, a); }
 void c_requeue(const struct pvq_terms *t, const struct pvq_clock *c, struct pvq_account *a) { pvq_requeue(t, c, a); }

@@ -2,7 +2,7 @@
 //!
 //! A failure prints its seed; `RULES_SEED=SEED` runs the same cases again.
 
-use crate::c::{CAccount, CClock, CTerms, CTicks, is_overdue};
+use crate::c::{CAccount, CClock, CTerms, CTicks, goes_first};
 use crate::random::{Random, seeds};
 
 const MS: u64 = 1_000_000;
@@ -62,9 +62,8 @@ impl Loops {
             .collect();
         all.sort_unstable();
         for ((vtime, _), since, task) in all {
-            first = first.min(vtime);
             let waits = (self.now - since) / TICK;
-            if is_overdue(waits, &ticks, WATCHDOG / 2) && vtime > first {
+            if goes_first(&mut first, vtime, waits, &ticks, WATCHDOG / 2) {
                 self.accounts[task].vtime = first;
                 self.came += 1;
                 self.queued[task] = Some(((first, self.came), since));
